@@ -1,0 +1,3 @@
+//! The `belljar` command.
+
+fn main() {}

@@ -1,0 +1,71 @@
+//! Audit records: what was intended before an effect, what came of it after.
+
+use crate::{Analysis, Assessment, Attempt, ChangeSet, Containment, Decision, Exit, FilePath, Review, TrialId};
+use serde::{Deserialize, Serialize};
+
+/// What a record tells of. Only names and facts; never content of files, values of variables or child output.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "stage", rename_all = "kebab-case")]
+pub enum Stage {
+    /// A command was decided on; written and synced before it may run.
+    Decided {
+        /// What it was predicted to do.
+        analysis: Box<Analysis>,
+        /// How risky.
+        assessment: Assessment,
+        /// What the policy said.
+        decision: Decision,
+        /// Who agreed: `policy`, `person`, or nobody (`None`: it did not run).
+        approved_by: Option<String>,
+    },
+    /// The command ended.
+    Ran {
+        /// How.
+        exit: Exit,
+        /// What held it.
+        containment: Containment,
+        /// What it tried.
+        attempts: Vec<Attempt>,
+        /// What it changed.
+        changes: ChangeSet,
+        /// How that was judged.
+        review: Review,
+    },
+    /// A decision about its changes was made; written and synced before any becomes real.
+    Settling {
+        /// `apply` or `discard`.
+        verb: String,
+        /// Absolute paths chosen; empty means all.
+        paths: Vec<FilePath>,
+        /// `policy` or `person`.
+        by: String,
+    },
+    /// The decision was carried out.
+    Settled {
+        /// `applied` or `discarded`.
+        outcome: String,
+        /// How many changes became real.
+        applied: u64,
+    },
+    /// Something failed; the words say what and what was left.
+    Failed {
+        /// Escaped.
+        error: String,
+    },
+}
+
+/// One line of the log.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AuditRecord {
+    /// 0, 1, 2 ... without a gap.
+    pub seq: u64,
+    /// Milliseconds since 1970-01-01T00:00:00Z.
+    pub time_ms: u64,
+    /// Numeric id of the user that ran Belljar.
+    pub uid: u32,
+    /// The trial it is about; `check` and refused runs have none.
+    pub trial: Option<TrialId>,
+    /// What happened.
+    #[serde(flatten)]
+    pub stage: Stage,
+}

@@ -1,0 +1,100 @@
+//! What is really enforced, and what was tried against it.
+
+use crate::{Action, Target};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// One layer of the jar.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Layer {
+    /// user_namespaces(7).
+    UserNamespace,
+    /// mount_namespaces(7) with a read-only view.
+    MountNamespace,
+    /// pid_namespaces(7).
+    PidNamespace,
+    /// ipc_namespaces(7).
+    IpcNamespace,
+    /// uts_namespaces(7).
+    UtsNamespace,
+    /// network_namespaces(7).
+    NetNamespace,
+    /// cgroup_namespaces(7).
+    CgroupNamespace,
+    /// The copy-on-write overlay over every writable root.
+    Overlay,
+    /// landlock(7).
+    Landlock,
+    /// seccomp(2).
+    Seccomp,
+    /// An empty capability set, capabilities(7).
+    NoCapabilities,
+    /// PR_SET_NO_NEW_PRIVS.
+    NoNewPrivs,
+    /// Only descriptors 0, 1 and 2 are inherited.
+    CleanDescriptors,
+    /// Connection attempts are observed by seccomp user notification.
+    NetworkWatch,
+}
+
+impl fmt::Display for Layer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Layer::UserNamespace => "user namespace",
+            Layer::MountNamespace => "mount namespace",
+            Layer::PidNamespace => "pid namespace",
+            Layer::IpcNamespace => "ipc namespace",
+            Layer::UtsNamespace => "uts namespace",
+            Layer::NetNamespace => "network namespace",
+            Layer::CgroupNamespace => "cgroup namespace",
+            Layer::Overlay => "overlay",
+            Layer::Landlock => "landlock",
+            Layer::Seccomp => "seccomp",
+            Layer::NoCapabilities => "no capabilities",
+            Layer::NoNewPrivs => "no new privileges",
+            Layer::CleanDescriptors => "clean descriptors",
+            Layer::NetworkWatch => "network watch",
+        })
+    }
+}
+
+/// A layer that is in force.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LayerState {
+    /// Which.
+    pub layer: Layer,
+    /// Detail worth a record, for example `abi 7`; empty where there is none.
+    pub detail: String,
+}
+
+/// A layer that is not.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Gap {
+    /// Which.
+    pub layer: Layer,
+    /// Why it is missing and how to get it.
+    pub why: String,
+}
+
+/// What was really enforced. Travels to the screen, the JSON and the audit record.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Containment {
+    /// In force.
+    pub active: Vec<LayerState>,
+    /// Not in force; only ever layers whose loss was accepted by name.
+    pub missing: Vec<Gap>,
+}
+
+/// Something the command tried that the jar refused or hid.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Attempt {
+    /// What it tried.
+    pub action: Action,
+    /// On what.
+    pub target: Target,
+    /// The rule that refused it, for example `secrets/aws` or `network/none`.
+    pub rule: String,
+    /// How often it was seen.
+    pub times: u64,
+}

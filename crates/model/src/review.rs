@@ -1,0 +1,42 @@
+//! The second door: a change set judged on facts.
+
+use crate::{Effect, Risk};
+use serde::{Deserialize, Serialize};
+
+/// What the policy makes of a finished change set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Disposition {
+    /// Harmless: may be applied without a person.
+    Keep,
+    /// A person decides.
+    Ask,
+    /// Never applied as it stands.
+    Discard,
+}
+
+/// Something about one change that a person should know.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Flag {
+    /// Index into the change set.
+    pub change: usize,
+    /// How dangerous.
+    pub risk: Risk,
+    /// The rule, for example `protected/git-hook`.
+    pub rule: String,
+    /// Plain words, lower case, no full stop; escaped.
+    pub message: String,
+}
+
+/// The judgement over one change set.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Review {
+    /// For the whole set: the strictest over its parts.
+    pub disposition: Disposition,
+    /// The tier of each change, by index into the change set.
+    pub risks: Vec<Risk>,
+    /// Red first.
+    pub flags: Vec<Flag>,
+    /// Observed effects that were not predicted.
+    pub surprises: Vec<Effect>,
+}

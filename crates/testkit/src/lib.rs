@@ -1,0 +1,1 @@
+//! A hermetic test world.
