@@ -200,10 +200,10 @@ pub(crate) enum AuditCommand {
 }
 
 impl Args {
-    /// Whether failures too are told as JSON.
+    /// Whether failures too are told as JSON on standard output.
     pub(crate) fn json(&self) -> bool {
         match &self.command {
-            Command::Run(run) => run.json.is_some(),
+            Command::Run(run) => matches!(run.json, Some(None)),
             Command::Check(check) => check.json,
             Command::Trials(trials) => trials.json,
             Command::Show(show) => show.json,

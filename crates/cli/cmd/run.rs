@@ -5,9 +5,10 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::json;
 use crate::ui::{self, Terminal};
-use engine::{Apply, Engine, Outcome, Person, Request, Settlement, host};
+use engine::{Apply, Engine, Outcome, Person, Request, host};
 use model::FilePath;
 use nix::errno::Errno;
+use serde_json::Value;
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, IsTerminal, Write};
@@ -20,14 +21,26 @@ pub(crate) fn run(args: &args::Run) -> Result<Exit, Failure> {
     let mut terminal = Terminal::open();
     let request = request(args, terminal.is_some())?;
     let engine = Engine::open(&request.place)?;
-    let report = Report::open(args.json.as_ref())?;
+    let mut report = Report::open(args.json.as_ref())?;
     let person = terminal.as_mut().map(|terminal| terminal as &mut dyn Person);
-    let outcome = engine.run(&request, person)?;
-    report.write(&outcome)?;
+    let outcome = match engine.run(&request, person) {
+        Ok(outcome) => outcome,
+        Err(error) => return failed(report, error.into()),
+    };
+    report.write(&json::outcome(&outcome, exit(&outcome).code()))?;
     if args.json.is_none() && request.apply != Apply::Discard {
         ui::ended(&outcome)?;
     }
     Ok(exit(&outcome))
+}
+
+/// A failure is told on every channel that waits for a report.
+fn failed(mut report: Report, failure: Failure) -> Result<Exit, Failure> {
+    report.write(&json::failure(&failure))?;
+    match report {
+        Report::Stdout(_) => Ok(failure.exit()),
+        Report::None | Report::File(_) => Err(failure),
+    }
 }
 
 fn request(args: &args::Run, attended: bool) -> Result<Request, Failure> {
@@ -104,37 +117,37 @@ fn exit(outcome: &Outcome) -> Exit {
 /// Where the JSON report goes.
 enum Report {
     None,
-    To(File),
+    File(File),
+    /// Standard output, where the report must be alone: the command's own output goes to standard error meanwhile.
+    Stdout(OwnedFd),
 }
 
 impl Report {
-    /// Opened before the run, so that a report that cannot be written stops it. On standard output it must be alone:
-    /// the command's own output goes to standard error then.
+    /// Opened before the run, so that a report that cannot be written stops it.
     fn open(json: Option<&Option<PathBuf>>) -> Result<Report, Failure> {
         match json {
             None => Ok(Report::None),
             Some(Some(path)) => {
                 let file =
                     File::create(path).map_err(|source| Failure::Input { path: path.as_path().into(), source })?;
-                Ok(Report::To(file))
+                Ok(Report::File(file))
             }
             Some(None) => {
-                let stdout: OwnedFd = io::stdout().as_fd().try_clone_to_owned()?;
+                let stdout = io::stdout().as_fd().try_clone_to_owned()?;
                 nix::unistd::dup2_stdout(io::stderr()).map_err(io::Error::from)?;
-                Ok(Report::To(stdout.into()))
+                Ok(Report::Stdout(stdout))
             }
         }
     }
 
-    fn write(self, outcome: &Outcome) -> Result<(), Failure> {
-        let Report::To(mut file) = self else { return Ok(()) };
-        let mut line = json::outcome(outcome, exit(outcome).code()).to_string();
-        line.push('\n');
-        Ok(file.write_all(line.as_bytes())?)
+    fn write(&mut self, document: &Value) -> io::Result<()> {
+        match self {
+            Report::None => Ok(()),
+            Report::File(file) => writeln!(file, "{document}"),
+            Report::Stdout(stdout) => {
+                nix::unistd::dup2_stdout(&*stdout).map_err(io::Error::from)?;
+                ui::print_json(document)
+            }
+        }
     }
-}
-
-/// Whether the changes still wait after this.
-pub(crate) fn waits(settlement: &Settlement) -> bool {
-    matches!(settlement, Settlement::Left | Settlement::Applied { left: 1.., .. })
 }

@@ -124,3 +124,50 @@ pub(crate) fn approve<'p>(
         },
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use model::{Analysis, Assessment, Because, Coverage, Risk, Tiers};
+
+    struct Says(io::Result<Answer>);
+
+    impl Person for Says {
+        fn approve(&mut self, _: &Question<'_>) -> io::Result<Answer> {
+            std::mem::replace(&mut self.0, Ok(Answer::No))
+        }
+        fn settle(&mut self, _: &crate::Trial<crate::Frozen>) -> io::Result<crate::Choice> {
+            Ok(crate::Choice::Leave)
+        }
+    }
+
+    fn outcome(verdict: Verdict, person: Option<io::Result<Answer>>) -> Result<&'static str, Refusal> {
+        let analysis = Analysis {
+            text: "x".into(),
+            effects: Vec::new(),
+            findings: Vec::new(),
+            coverage: Coverage::Full,
+            canonical: Vec::new(),
+            certificates: Vec::new(),
+        };
+        let tiers = Tiers { contained: Risk::High, bare: Risk::High };
+        let assessment = Assessment { tiers, reasons: Vec::new(), explanation: Vec::new() };
+        let because = vec![Because { verdict, rules: vec!["r".into()], about: "x".into() }];
+        let decision = Decision { verdict, because };
+        let question = Question { analysis: &analysis, assessment: &assessment, decision: &decision };
+        let mut person = person.map(Says);
+        let asked = person.as_mut().map(|person| person as &mut dyn Person);
+        approve(&question, asked).map(|approval| approval.by())
+    }
+
+    #[test]
+    fn only_allow_or_an_explicit_yes_opens_the_door() {
+        assert_eq!(outcome(Verdict::Allow, None).unwrap(), "policy");
+        assert_eq!(outcome(Verdict::Ask, Some(Ok(Answer::Yes))).unwrap(), "person");
+        assert!(matches!(outcome(Verdict::Ask, Some(Ok(Answer::No))), Err(Refusal::Declined(_))));
+        let broken = io::Error::from(io::ErrorKind::BrokenPipe);
+        assert!(matches!(outcome(Verdict::Ask, Some(Err(broken))), Err(Refusal::Unanswered(_))));
+        assert!(matches!(outcome(Verdict::Ask, None), Err(Refusal::Unattended(_))));
+        assert!(matches!(outcome(Verdict::Deny, Some(Ok(Answer::Yes))), Err(Refusal::Denied(_))));
+    }
+}

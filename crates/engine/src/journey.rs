@@ -121,8 +121,8 @@ impl Engine {
         let id = fresh_id()?;
         let approval = self.decided(&id, &judged, approve(&judged.question(), person.as_deref_mut()))?;
         let record = trial::record(id, &judged, &request.argv, &confinement);
-        let prepared = Trial::prepare(&self.store, record, confinement)?;
-        let frozen = prepared.execute(approval)?.freeze(&self.policy)?;
+        let prepared = self.noted(&record.id.clone(), Trial::prepare(&self.store, record, confinement))?;
+        let frozen = self.noted(&prepared.id().clone(), prepared.execute(approval))?.freeze(&self.policy)?;
         self.ran(&frozen)?;
         let (choice, by) = choose(&frozen, request.apply, person);
         self.settle(frozen, &choice, by)
@@ -235,8 +235,19 @@ impl Engine {
         Ok(approval?)
     }
 
-    /// Records what came of it.
+    /// Records a failure between decision and end, so that no decided command is without an outcome.
+    fn noted<T>(&self, id: &TrialId, result: Result<T, RunError>) -> Result<T, RunError> {
+        if let Err(error) = &result {
+            let stage = Stage::Failed { error: model::escape::text(&error.to_string()) };
+            // The failure itself is what the caller must hear of.
+            let _ = self.audit.append(Some(id), stage, Durability::Lazy);
+        }
+        result
+    }
+
+    /// Remembers what came of it, before anybody is asked: a kill at the question loses nothing.
     fn ran(&self, frozen: &Trial<Frozen>) -> Result<(), RunError> {
+        frozen.dir.save(frozen.record())?;
         let Some(exit) = frozen.record().exit else { return Ok(()) };
         let stage = Stage::Ran {
             exit,

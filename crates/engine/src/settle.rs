@@ -269,3 +269,46 @@ pub(crate) fn finish_discard(dir: TrialDir, roots: usize) -> Result<(), RunError
     let overlays: Result<Vec<Overlay>, _> = layers.map(|layer| Overlay::open(&layer)).collect();
     discard_layers(overlays.unwrap_or_default(), dir)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Choice, up_to};
+    use model::{Change, ChangeKind, ChangeSet, Differs, Disposition, FilePath, Review, Risk};
+
+    fn judged(risks: &[Risk]) -> (ChangeSet, Review) {
+        let change = |index: usize| Change {
+            path: FilePath::from(format!("/w/{index}").as_str()),
+            kind: ChangeKind::Added,
+            before: None,
+            after: None,
+            differs: Differs::default(),
+            below: 0,
+        };
+        let changes = ChangeSet { changes: (0..risks.len()).map(change).collect() };
+        let review =
+            Review { disposition: Disposition::Ask, risks: risks.to_vec(), flags: Vec::new(), surprises: Vec::new() };
+        (changes, review)
+    }
+
+    #[test]
+    fn a_mode_never_reaches_what_is_high() {
+        for ceiling in [Risk::Low, Risk::Medium, Risk::High] {
+            let (changes, review) = judged(&[Risk::Low, Risk::High]);
+            assert_eq!(up_to(ceiling, &changes, &review), Choice::Apply(vec![FilePath::from("/w/0")]));
+        }
+    }
+
+    #[test]
+    fn a_mode_applies_all_when_all_is_below_its_ceiling() {
+        let (changes, review) = judged(&[Risk::Low, Risk::Medium]);
+        assert_eq!(up_to(Risk::Medium, &changes, &review), Choice::ApplyAll);
+        assert_eq!(up_to(Risk::Low, &changes, &review), Choice::Apply(vec![FilePath::from("/w/0")]));
+    }
+
+    #[test]
+    fn a_change_set_to_be_discarded_is_never_applied_whole() {
+        let (changes, mut review) = judged(&[Risk::High]);
+        review.disposition = Disposition::Discard;
+        assert_eq!(up_to(Risk::Medium, &changes, &review), Choice::Apply(vec![]));
+    }
+}
