@@ -3,7 +3,7 @@
 use crate::error::RunError;
 use crate::host::config_dir;
 use model::{FilePath, Place};
-use policy::Policy;
+use policy::{Layer, Origin, Policy};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -13,19 +13,30 @@ const ORGANISATION: &str = "/etc/belljar/policies";
 
 /// The policy that holds at `place`.
 pub(crate) fn load(place: &Place) -> Result<Policy, RunError> {
-    let user = read(&config_dir(&place.home).join("policies"))?;
-    let organisation = read(Path::new(ORGANISATION))?;
-    let _ = (user, organisation);
-    Ok(Policy::builtin()?)
+    let user = config_dir(&place.home).join("policies");
+    let mut sources = read(&user, Origin::User)?;
+    sources.append(&mut read(Path::new(ORGANISATION), Origin::Organisation)?);
+    if sources.is_empty() {
+        return Ok(Policy::builtin()?);
+    }
+    let layers: Vec<Layer<'_>> = sources.iter().map(Source::layer).collect();
+    Ok(Policy::layered(&layers)?)
 }
 
 struct Source {
     name: String,
+    origin: Origin,
     text: String,
 }
 
+impl Source {
+    fn layer(&self) -> Layer<'_> {
+        Layer { name: &self.name, origin: self.origin, text: &self.text }
+    }
+}
+
 /// Every `*.cedar` file of `dir` in the order of names. A directory that does not exist holds none.
-fn read(dir: &Path) -> Result<Vec<Source>, RunError> {
+fn read(dir: &Path, origin: Origin) -> Result<Vec<Source>, RunError> {
     let failed = |path: &Path, source| RunError::PolicyFile { path: FilePath::from(path), source };
     let entries = match fs::read_dir(dir) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -38,7 +49,7 @@ fn read(dir: &Path) -> Result<Vec<Source>, RunError> {
     files.retain(|path| path.extension().is_some_and(|extension| extension == "cedar"));
     files.sort();
     let read = |path: PathBuf| match fs::read_to_string(&path) {
-        Ok(text) => Ok(Source { name: FilePath::from(path).to_string(), text }),
+        Ok(text) => Ok(Source { name: FilePath::from(path).to_string(), origin, text }),
         Err(source) => Err(failed(&path, source)),
     };
     files.into_iter().map(read).collect()
