@@ -148,6 +148,10 @@ pub(crate) fn exit_of(status: i32) -> Option<Exit> {
 /// Kills what the command left behind and waits for it, so that nothing writes any more when Belljar hears the end.
 fn end_everything() -> Result<(), Errno> {
     const EVERYBODY: i32 = -1;
+    // Only pid 1 of a namespace may mean its own jar when it says everybody.
+    if nix::unistd::getpid().as_raw() != 1 {
+        return Err(Errno::EPERM);
+    }
     or_gone(sys::kill(EVERYBODY, libc::SIGKILL))?;
     loop {
         match sys::wait(-1, 0) {

@@ -39,28 +39,31 @@ pub fn start(
     let plan = plan(request, &RunFacts::gather()?)?;
     let foreground = Foreground::remember();
     let forwarding = Forwarding::install().map_err(|errno| SandboxError::Spawn(errno.into()))?;
+    let roots: Vec<FilePath> = request.confinement.roots.iter().map(|root| root.path.clone()).collect();
+    let Launched { channel, jar, containment, watch } = launch(&plan, &roots, serve)?;
+    Ok(Running { channel, jar, containment, watch, forwarding, foreground })
+}
+
+/// A jar that stands.
+pub(crate) struct Launched {
+    pub(crate) channel: Channel,
+    pub(crate) jar: Jar,
+    pub(crate) containment: Containment,
+    pub(crate) watch: Option<OwnedFd>,
+}
+
+/// Starts a stage for `plan` and answers it until every layer stands.
+pub(crate) fn launch(
+    plan: &Plan,
+    roots: &[FilePath],
+    serve: &mut dyn FnMut(usize, OwnedFd) -> io::Result<()>,
+) -> Result<Launched, SandboxError> {
     let (channel, theirs) = Channel::pair().map_err(|errno| SandboxError::Spawn(errno.into()))?;
-    let stage = spawn(&plan, theirs).map_err(SandboxError::Spawn)?;
-    let mut jar = Jar {
-        stage: Some(stage),
-        init: None,
-    };
-    let roots: Vec<FilePath> = request
-        .confinement
-        .roots
-        .iter()
-        .map(|root| root.path.clone())
-        .collect();
-    let (containment, watch) = answer(&channel, &mut jar, &roots, serve)?;
+    let stage = spawn(plan, theirs).map_err(SandboxError::Spawn)?;
+    let mut jar = Jar { stage: Some(stage), init: None };
+    let (containment, watch) = answer(&channel, &mut jar, roots, serve)?;
     jar.reap_stage();
-    Ok(Running {
-        channel,
-        jar,
-        containment,
-        watch,
-        forwarding,
-        foreground,
-    })
+    Ok(Launched { channel, jar, containment, watch })
 }
 
 /// The processes of a jar that Belljar has to wait for. Dropping it ends them.
