@@ -1,1 +1,41 @@
-//! The sandbox room.
+//! Containment for one command on Linux: what it may see, what it may write, what it may ask of the kernel.
+//!
+//! A [`Request`] becomes a [`Plan`], a printable list of steps; a *stage* (this program executed again) walks it and
+//! reports what really stands as a [`model::Containment`]. The layers: user, mount, pid, ipc, uts, network and cgroup
+//! namespaces; a read-only view with private places and covered secrets; a copy-on-write overlay over each writable
+//! root, served by the caller; Landlock; a system call filter; no capabilities.
+//!
+//! A layer that cannot be had is an error, unless the request accepts its loss by name.
+//!
+//! What it does not stop: reading what the user can read and nobody hid; unix sockets of the host that lie outside
+//! `/run`, `/tmp` and other users' homes and that the user may connect to; using up memory and processors.
+
+#![deny(unsafe_code)]
+
+mod error;
+mod facts;
+mod init;
+mod perform;
+mod plan;
+mod probe;
+mod request;
+mod ruleset;
+mod running;
+mod seccomp;
+mod signals;
+mod stage;
+mod start;
+mod sys;
+mod terminal;
+mod view;
+mod watch;
+mod wire;
+
+pub use error::SandboxError;
+pub use facts::{IdRange, RunFacts};
+pub use plan::{Identity, Plan, Step, plan};
+pub use probe::{HostFact, HostFacts, probe};
+pub use request::Request;
+pub use running::{Ended, Running};
+pub use stage::stage_entry;
+pub use start::start;

@@ -1,0 +1,192 @@
+//! What can go wrong between a request and a finished jar, and what to do about it.
+
+use crate::wire::{Fault, FaultKind};
+use model::{FilePath, Layer};
+use nix::errno::Errno;
+use std::io;
+
+/// Why there is no jar, or why it ended before the command did.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SandboxError {
+    /// The request cannot be a jar.
+    #[error("use the request: {0}")]
+    Request(String),
+    /// A standard descriptor is a directory.
+    #[error(
+        "pass descriptor {number} into the jar: it is a directory, and its parents are the host's"
+    )]
+    DirectoryDescriptor {
+        /// 0, 1 or 2.
+        number: i32,
+    },
+    /// The process cannot look at itself.
+    #[error("read {file}")]
+    ProcSelf {
+        /// A file of proc(5).
+        file: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// The stage could not be started.
+    #[error("start the stage")]
+    Spawn(#[source] io::Error),
+    /// The kernel refused new namespaces.
+    #[error("make the jar's namespaces")]
+    Namespaces(#[source] io::Error),
+    /// The kernel refused the jar's user and group ids.
+    #[error("map the jar's user ids")]
+    IdentityMap(#[source] io::Error),
+    /// The kernel refused a fresh proc(5).
+    #[error("mount the jar's own /proc")]
+    Proc(#[source] io::Error),
+    /// The FUSE device cannot be opened.
+    #[error("open /dev/fuse")]
+    FuseDevice(#[source] io::Error),
+    /// FUSE cannot be mounted.
+    #[error("{step}")]
+    FuseMount {
+        /// What was mounted where.
+        step: String,
+        /// Why not.
+        source: io::Error,
+    },
+    /// A writable root is not a directory that can be reached without symbolic links.
+    #[error("{step}")]
+    Root {
+        /// Which.
+        step: String,
+        /// Why not.
+        source: io::Error,
+    },
+    /// The working directory does not exist in the jar or may not be entered.
+    #[error("{step}")]
+    Cwd {
+        /// Which.
+        step: String,
+        /// Why not.
+        source: io::Error,
+    },
+    /// A layer cannot be had and its loss was not accepted.
+    #[error("put up the layer {layer}: {why}")]
+    Weakened {
+        /// Which.
+        layer: Layer,
+        /// Why, with how to get it.
+        why: String,
+    },
+    /// Another step failed.
+    #[error("{step}")]
+    Step {
+        /// What was being done.
+        step: String,
+        /// Why it failed.
+        source: io::Error,
+    },
+    /// The overlay did not answer for a root.
+    #[error("serve the overlay on {root}")]
+    Serve {
+        /// The root.
+        root: FilePath,
+        /// The overlay's error.
+        source: io::Error,
+    },
+    /// The stage or pid 1 of the jar died without a word.
+    #[error("keep the jar: its {who} was {how}")]
+    Died {
+        /// `stage` or `first process`.
+        who: &'static str,
+        /// For example `killed by signal 9`.
+        how: String,
+    },
+    /// The socket to the stage broke.
+    #[error("talk to the stage")]
+    Wire(#[source] io::Error),
+}
+
+impl SandboxError {
+    /// What to do next, where something can be done.
+    #[must_use]
+    pub fn hint(&self) -> Option<&'static str> {
+        Some(match self {
+            SandboxError::Request(_) => "the message names what to change",
+            SandboxError::DirectoryDescriptor { .. } => {
+                "redirect from and to files, not directories"
+            }
+            SandboxError::ProcSelf { .. } => "mount proc: mount -t proc proc /proc",
+            SandboxError::Namespaces(source) => namespaces_hint(source),
+            SandboxError::IdentityMap(_) => {
+                "run as an ordinary user, or as root with CAP_SETUID and CAP_SETGID"
+            }
+            SandboxError::Proc(_) => {
+                "a container hides parts of /proc: start it with --security-opt systempaths=unconfined"
+            }
+            SandboxError::FuseDevice(source) => fuse_hint(source),
+            SandboxError::FuseMount { .. } => {
+                "load FUSE: sudo modprobe fuse (mounting as a user needs Linux 4.18)"
+            }
+            SandboxError::Root { .. } => {
+                "give the directory by its real path, without symbolic links: realpath DIR"
+            }
+            SandboxError::Cwd { .. } => {
+                "make it writable in the jar with --write DIR, or start from another directory"
+            }
+            SandboxError::Weakened { .. } => "run without it by naming it: --accept-weak LAYER",
+            SandboxError::Step { .. } | SandboxError::Spawn(_) | SandboxError::Wire(_) => {
+                "run `belljar doctor`"
+            }
+            SandboxError::Serve { .. } => "run `belljar doctor`; the cause is in the message",
+            SandboxError::Died { .. } => "it was killed from outside, or memory ran out: see dmesg",
+        })
+    }
+
+    pub(crate) fn from_fault(fault: Fault) -> SandboxError {
+        let source = io::Error::from_raw_os_error(fault.errno);
+        let step = fault.step;
+        match fault.kind {
+            FaultKind::Namespaces => SandboxError::Namespaces(source),
+            FaultKind::IdentityMap => SandboxError::IdentityMap(source),
+            FaultKind::Proc => SandboxError::Proc(source),
+            FaultKind::FuseDevice => SandboxError::FuseDevice(source),
+            FaultKind::FuseMount => SandboxError::FuseMount { step, source },
+            FaultKind::Root => SandboxError::Root { step, source },
+            FaultKind::Cwd => SandboxError::Cwd { step, source },
+            FaultKind::Weak(layer) => SandboxError::Weakened {
+                layer,
+                why: format!("{step}: {source}"),
+            },
+            FaultKind::View if source.kind() == io::ErrorKind::PermissionDenied => {
+                SandboxError::Namespaces(source)
+            }
+            FaultKind::View | FaultKind::Other => SandboxError::Step { step, source },
+        }
+    }
+}
+
+/// Remedies for user namespaces, also shown by `doctor`.
+pub(crate) fn namespaces_hint(source: &io::Error) -> &'static str {
+    match source.raw_os_error().map(Errno::from_raw) {
+        Some(Errno::ENOSPC | Errno::EUSERS) => {
+            "allow more of them: sudo sysctl -w user.max_user_namespaces=10000"
+        }
+        Some(Errno::EINVAL | Errno::ENOSYS) => {
+            "use a kernel with CONFIG_USER_NS and all of CONFIG_*_NS"
+        }
+        _ => {
+            "allow user namespaces: sudo sysctl -w kernel.apparmor_restrict_unprivileged_userns=0 (Ubuntu) or \
+             kernel.unprivileged_userns_clone=1 (Debian); in a container: --security-opt seccomp=unconfined"
+        }
+    }
+}
+
+/// Remedies for the FUSE device, also shown by `doctor`.
+pub(crate) fn fuse_hint(source: &io::Error) -> &'static str {
+    match source.kind() {
+        io::ErrorKind::NotFound => {
+            "load FUSE: sudo modprobe fuse; in a container: --device /dev/fuse"
+        }
+        _ => {
+            "let users open it: sudo chmod 666 /dev/fuse (for good: a udev rule KERNEL==\"fuse\", MODE=\"0666\")"
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! The few facts about the host that a plan depends on: cheap enough to gather at every start.
+
+use crate::error::SandboxError;
+use model::FilePath;
+use nix::fcntl::{OFlag, readlink};
+use nix::sys::stat::{SFlag, fstat, lstat};
+use nix::unistd::{getegid, geteuid, isatty};
+use std::os::fd::BorrowedFd;
+
+/// Places of every distribution that the jar replaces where they exist as directories of their own.
+const PLACES: &[&str] = &["/home", "/root", "/tmp", "/var/tmp", "/run", "/var/run"];
+
+/// One line of user_namespaces(7) `uid_map`: `count` ids from `first` on, the same inside and outside of the jar.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct IdRange {
+    /// First id.
+    pub first: u32,
+    /// How many.
+    pub count: u32,
+}
+
+/// What a plan may know about the host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RunFacts {
+    /// Effective user id.
+    pub uid: u32,
+    /// Effective group id.
+    pub gid: u32,
+    /// All user ids of this namespace; only of interest to uid 0, empty otherwise.
+    pub uids: Vec<IdRange>,
+    /// All group ids of this namespace; only of interest to uid 0, empty otherwise.
+    pub gids: Vec<IdRange>,
+    /// Which of the usual places (`/home`, `/tmp` ...) are directories here.
+    pub places: Vec<FilePath>,
+    /// The terminal among standard input, output and error.
+    pub terminal: Option<FilePath>,
+    /// What `/etc/resolv.conf` is a link to, if that lies below `/run`.
+    pub resolver: Option<FilePath>,
+}
+
+impl RunFacts {
+    /// Looks: a dozen system calls, no process.
+    ///
+    /// # Errors
+    /// When a standard descriptor is a directory (its `..` would lead out of the jar), or proc(5) cannot be read.
+    pub fn gather() -> Result<RunFacts, SandboxError> {
+        let uid = geteuid().as_raw();
+        let ranges = |file: &str| {
+            if uid == 0 {
+                id_ranges(file)
+            } else {
+                Ok(Vec::new())
+            }
+        };
+        Ok(RunFacts {
+            uid,
+            gid: getegid().as_raw(),
+            uids: ranges("/proc/self/uid_map")?,
+            gids: ranges("/proc/self/gid_map")?,
+            places: PLACES
+                .iter()
+                .filter(|place| is_directory(place))
+                .map(|place| FilePath::from(*place))
+                .collect(),
+            terminal: standard_descriptors()?,
+            resolver: resolver(),
+        })
+    }
+}
+
+fn id_ranges(file: &str) -> Result<Vec<IdRange>, SandboxError> {
+    let text = std::fs::read_to_string(file).map_err(|source| SandboxError::ProcSelf {
+        file: file.into(),
+        source,
+    })?;
+    Ok(parse_id_map(&text))
+}
+
+/// The ids that exist in this namespace, by their numbers here: first and third column of user_namespaces(7).
+fn parse_id_map(text: &str) -> Vec<IdRange> {
+    let number = |word: Option<&str>| word.and_then(|word| word.parse::<u32>().ok());
+    text.lines()
+        .filter_map(|line| {
+            let mut words = line.split_whitespace();
+            let first = number(words.next())?;
+            words.next()?;
+            Some(IdRange {
+                first,
+                count: number(words.next())?,
+            })
+        })
+        .collect()
+}
+
+fn is_directory(path: &str) -> bool {
+    lstat(path).is_ok_and(|stat| kind(stat.st_mode) == SFlag::S_IFDIR)
+}
+
+fn kind(mode: u32) -> SFlag {
+    SFlag::from_bits_truncate(mode & SFlag::S_IFMT.bits())
+}
+
+/// The path of the terminal among descriptors 0 to 2, after checking that none of them is a directory: through
+/// `/proc/self/fd/0/..` it would show the host's tree, uncovered.
+fn standard_descriptors() -> Result<Option<FilePath>, SandboxError> {
+    let mut terminal = None;
+    for number in 0..=2 {
+        let Some(fd) = standard(number) else { continue };
+        let Ok(stat) = fstat(fd) else { continue };
+        match kind(stat.st_mode) {
+            SFlag::S_IFDIR => return Err(SandboxError::DirectoryDescriptor { number }),
+            SFlag::S_IFCHR if terminal.is_none() && isatty(fd).unwrap_or(false) => {
+                terminal = readlink(format!("/proc/self/fd/{number}").as_str())
+                    .ok()
+                    .map(FilePath::new);
+            }
+            _ => {}
+        }
+    }
+    Ok(terminal.filter(|path| path.is_absolute()))
+}
+
+/// One of the standard descriptors, borrowed for as long as the process lives: nothing here ever closes them.
+pub(crate) fn standard(number: i32) -> Option<BorrowedFd<'static>> {
+    let fd = crate::sys::standard_descriptor(number)?;
+    nix::fcntl::fcntl(fd, nix::fcntl::FcntlArg::F_GETFD)
+        .ok()
+        .map(|_| fd)
+}
+
+/// Whether this process has such a descriptor.
+pub(crate) fn is_open(number: i32) -> Result<(), nix::errno::Errno> {
+    readlink(format!("/proc/self/fd/{number}").as_str()).map(drop)
+}
+
+/// Whether a descriptor was opened for writing, as fcntl(2) F_GETFL tells.
+pub(crate) fn writes(fd: BorrowedFd<'_>) -> bool {
+    let flags = nix::fcntl::fcntl(fd, nix::fcntl::FcntlArg::F_GETFL).map(OFlag::from_bits_truncate);
+    flags.is_ok_and(|flags| matches!(flags & OFlag::O_ACCMODE, OFlag::O_WRONLY | OFlag::O_RDWR))
+}
+
+fn resolver() -> Option<FilePath> {
+    readlink("/etc/resolv.conf").ok()?;
+    let target = std::fs::canonicalize("/etc/resolv.conf")
+        .ok()
+        .map(FilePath::from)?;
+    target
+        .starts_with(&FilePath::from("/run"))
+        .then_some(target)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn id_maps_keep_the_numbers_of_this_namespace() {
+        let text = "         0       1000          1\n         1     100000      65536\n";
+        let ranges = [
+            IdRange { first: 0, count: 1 },
+            IdRange {
+                first: 1,
+                count: 65536,
+            },
+        ];
+        assert_eq!(parse_id_map(text), ranges);
+    }
+}

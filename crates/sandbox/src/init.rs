@@ -1,0 +1,265 @@
+//! Pid 1 of the jar: starts the command, reaps what is left alone, passes signals on, and ends everything when the
+//! command ends or Belljar is gone. The kernel ends every process of a pid namespace with its pid 1.
+
+use crate::perform::Executor;
+use crate::plan::Plan;
+use crate::sys;
+use crate::wire::{Channel, Down, Up};
+use model::{Exit, FilePath};
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::spawn::{PosixSpawnAttr, PosixSpawnFileActions, PosixSpawnFlags, posix_spawn};
+use nix::sys::prctl;
+use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+use std::ffi::CString;
+use std::os::fd::AsFd;
+
+/// Where execvp(3) looks when there is no `PATH`.
+const DEFAULT_PATH: &[u8] = b"/bin:/usr/bin";
+/// What runs a script without an interpreter line, as in execvp(3).
+const SHELL: &std::ffi::CStr = c"/bin/sh";
+
+/// Blocks the signals pid 1 reads from a descriptor; returns the mask before that, and the set.
+pub(crate) fn listen() -> Result<(SigSet, SigSet), Errno> {
+    let mut set = SigSet::empty();
+    set.add(Signal::SIGCHLD);
+    let before = SigSet::thread_get_mask()?;
+    set.thread_block()?;
+    // The command's environment and memory are its own; those of pid 1 are nobody's.
+    prctl::set_dumpable(false)?;
+    Ok((before, set))
+}
+
+/// Runs the command to its end; returns the exit code of pid 1, which nobody reads.
+pub(crate) fn run(
+    channel: &Channel,
+    plan: &Plan,
+    executor: Executor<'_>,
+    mask: &SigSet,
+    sigchld: &SigSet,
+) -> i32 {
+    match serve(channel, plan, executor, mask, sigchld) {
+        Ok(()) => 0,
+        // Belljar sees the socket close without an `Ended`.
+        Err(_) => 125,
+    }
+}
+
+fn serve(
+    channel: &Channel,
+    plan: &Plan,
+    executor: Executor<'_>,
+    mask: &SigSet,
+    sigchld: &SigSet,
+) -> Result<(), Errno> {
+    let children = SignalFd::with_flags(sigchld, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
+    let Executor {
+        containment, watch, ..
+    } = executor;
+    channel.send(&Up::Ready { containment }, watch.as_ref().map(AsFd::as_fd))?;
+    drop(watch);
+    let command = match execute(plan, mask) {
+        Ok(pid) => pid,
+        Err(errno) => {
+            return channel.send(
+                &Up::NotExecuted {
+                    errno: errno as i32,
+                },
+                None,
+            );
+        }
+    };
+    let exit = attend(channel, &children, command)?;
+    end_everything()?;
+    channel.send(&Up::Ended { exit }, None)
+}
+
+/// Waits until the command has ended.
+fn attend(channel: &Channel, children: &SignalFd, command: i32) -> Result<Exit, Errno> {
+    loop {
+        let mut fds = [
+            PollFd::new(children.as_fd(), PollFlags::POLLIN),
+            PollFd::new(channel.as_fd(), PollFlags::POLLIN),
+        ];
+        match poll(&mut fds, PollTimeout::NONE) {
+            Err(Errno::EINTR) => continue,
+            other => other?,
+        };
+        let [child, control] = fds.map(|fd| fd.any().unwrap_or(true));
+        if child {
+            while children.read_signal()?.is_some() {}
+            if let Some(exit) = reap(channel, command)? {
+                return Ok(exit);
+            }
+        }
+        if control {
+            match channel.receive::<Down>()? {
+                // A command that has just ended cannot be signalled any more.
+                Some((Down::Signal { signal }, _)) => or_gone(sys::kill(command, signal))?,
+                Some((Down::Served, _)) => {}
+                None => return Err(Errno::EPIPE),
+            }
+        }
+    }
+}
+
+fn or_gone(done: Result<(), Errno>) -> Result<(), Errno> {
+    if done == Err(Errno::ESRCH) {
+        Ok(())
+    } else {
+        done
+    }
+}
+
+/// Takes every change of state there is to learn; tells Belljar of the command's.
+fn reap(channel: &Channel, command: i32) -> Result<Option<Exit>, Errno> {
+    let flags = libc::WNOHANG | libc::WUNTRACED | libc::WCONTINUED;
+    loop {
+        let (pid, status) = match sys::wait(-1, flags) {
+            Ok(Some(change)) => change,
+            Ok(None) | Err(Errno::ECHILD) => return Ok(None),
+            Err(errno) => return Err(errno),
+        };
+        if pid != command {
+            continue;
+        }
+        if let Some(exit) = exit_of(status) {
+            return Ok(Some(exit));
+        }
+        let news = match libc::WIFSTOPPED(status) {
+            true => Up::Stopped {
+                signal: libc::WSTOPSIG(status),
+            },
+            false => Up::Continued,
+        };
+        channel.send(&news, None)?;
+    }
+}
+
+/// How a process ended, if it did.
+pub(crate) fn exit_of(status: i32) -> Option<Exit> {
+    if libc::WIFEXITED(status) {
+        return Some(Exit::Code(libc::WEXITSTATUS(status)));
+    }
+    libc::WIFSIGNALED(status).then(|| Exit::Signal(libc::WTERMSIG(status)))
+}
+
+/// Kills what the command left behind and waits for it, so that nothing writes any more when Belljar hears the end.
+fn end_everything() -> Result<(), Errno> {
+    const EVERYBODY: i32 = -1;
+    // Only pid 1 of a namespace may mean its own jar when it says everybody.
+    if nix::unistd::getpid().as_raw() != 1 {
+        return Err(Errno::EPERM);
+    }
+    or_gone(sys::kill(EVERYBODY, libc::SIGKILL))?;
+    loop {
+        match sys::wait(-1, 0) {
+            Ok(_) | Err(Errno::EINTR) => {}
+            Err(Errno::ECHILD) => return Ok(()),
+            Err(errno) => return Err(errno),
+        }
+    }
+}
+
+/// Starts the command with the caller's signal mask, in the caller's process group and session.
+fn execute(plan: &Plan, mask: &SigSet) -> Result<i32, Errno> {
+    let argv = strings(&plan.argv)?;
+    let env = strings(&plan.env)?;
+    let attributes = attributes(mask)?;
+    let name = plan.argv.first().ok_or(Errno::ENOENT)?;
+    let mut refused = Errno::ENOENT;
+    for path in candidates(name, &plan.env) {
+        let path = CString::new(path).map_err(|_| Errno::EINVAL)?;
+        match start(&path, &attributes, &argv, &env) {
+            Err(Errno::ENOENT | Errno::ENOTDIR) => {}
+            Err(Errno::EACCES) => refused = Errno::EACCES,
+            done => return done,
+        }
+    }
+    Err(refused)
+}
+
+fn start(
+    path: &CString,
+    attributes: &PosixSpawnAttr,
+    argv: &[CString],
+    env: &[CString],
+) -> Result<i32, Errno> {
+    let actions = PosixSpawnFileActions::init()?;
+    let spawned = posix_spawn(path.as_c_str(), &actions, attributes, argv, env);
+    let spawned = match spawned {
+        Err(Errno::ENOEXEC) => {
+            let rest = argv.iter().skip(1).cloned();
+            let script: Vec<CString> = [SHELL.to_owned(), path.clone()]
+                .into_iter()
+                .chain(rest)
+                .collect();
+            posix_spawn(SHELL, &actions, attributes, &script, env)
+        }
+        other => other,
+    };
+    spawned.map(nix::unistd::Pid::as_raw)
+}
+
+fn strings(words: &[FilePath]) -> Result<Vec<CString>, Errno> {
+    words
+        .iter()
+        .map(|word| CString::new(word.as_bytes()).map_err(|_| Errno::EINVAL))
+        .collect()
+}
+
+/// The caller's mask; and SIGPIPE as it is by default, because Rust programs start with it ignored.
+fn attributes(mask: &SigSet) -> Result<PosixSpawnAttr, Errno> {
+    let mut defaults = SigSet::empty();
+    defaults.add(Signal::SIGPIPE);
+    let mut attributes = PosixSpawnAttr::init()?;
+    attributes.set_flags(
+        PosixSpawnFlags::POSIX_SPAWN_SETSIGMASK | PosixSpawnFlags::POSIX_SPAWN_SETSIGDEF,
+    )?;
+    attributes.set_sigmask(mask)?;
+    attributes.set_sigdefault(&defaults)?;
+    Ok(attributes)
+}
+
+/// Where the program may be, in order: itself when it names a path, else below each directory of the jar's `PATH`.
+fn candidates(name: &FilePath, env: &[FilePath]) -> Vec<Vec<u8>> {
+    let name = name.as_bytes();
+    if name.contains(&b'/') || name.is_empty() {
+        return vec![name.to_vec()];
+    }
+    let path = env
+        .iter()
+        .find_map(|var| var.as_bytes().strip_prefix(b"PATH="))
+        .unwrap_or(DEFAULT_PATH);
+    let directories = path.split(|byte| *byte == b':');
+    directories
+        .map(|dir| {
+            if dir.is_empty() {
+                name.to_vec()
+            } else {
+                [dir, b"/", name].concat()
+            }
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn programs_are_looked_up_as_execvp_does() {
+        let env = |text: &str| vec![FilePath::from("A=b"), FilePath::from(text)];
+        let look = |name: &str, env: &[FilePath]| -> Vec<String> {
+            let found = candidates(&FilePath::from(name), env);
+            found
+                .into_iter()
+                .map(|path| String::from_utf8(path).unwrap())
+                .collect()
+        };
+        assert_eq!(look("ls", &env("PATH=/a::/b")), ["/a/ls", "ls", "/b/ls"]);
+        assert_eq!(look("./ls", &env("PATH=/a")), ["./ls"]);
+        assert_eq!(look("ls", &[]), ["/bin/ls", "/usr/bin/ls"]);
+    }
+}

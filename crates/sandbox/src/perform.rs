@@ -1,0 +1,342 @@
+//! The one executor: walks a plan inside the jar's fresh namespaces, with every capability there and none outside.
+
+use crate::plan::{EMPTY_DIRECTORY, EMPTY_FILE, Step};
+use crate::wire::{Channel, Down, Fault, FaultKind, Up};
+use crate::{ruleset, seccomp, sys};
+use model::{Containment, FilePath, Gap, Layer, LayerState};
+use nix::errno::Errno;
+use nix::fcntl::{AT_FDCWD, OFlag, OpenHow, ResolveFlag, open, openat2};
+use nix::mount::{MsFlags, mount};
+use nix::sys::prctl;
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
+use nix::sys::stat::{Mode, SFlag, mkdirat, stat};
+use nix::unistd::{chdir, fchdir, getegid, geteuid, symlinkat};
+use std::ffi::CString;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+
+const NOTHING: Option<&str> = None;
+
+/// State of the walk.
+pub(crate) struct Executor<'a> {
+    channel: &'a Channel,
+    accept_weak: &'a [Layer],
+    scratch: Option<OwnedFd>,
+    /// Opened FUSE connections that no root has taken yet.
+    connections: Vec<OwnedFd>,
+    /// Roots mounted but not known to be served.
+    unserved: usize,
+    roots: usize,
+    /// What stands so far.
+    pub(crate) containment: Containment,
+    /// The descriptor of the network watch.
+    pub(crate) watch: Option<OwnedFd>,
+}
+
+impl<'a> Executor<'a> {
+    pub(crate) fn new(channel: &'a Channel, accept_weak: &'a [Layer]) -> Executor<'a> {
+        let containment = Containment::default();
+        let (connections, unserved, roots) = (Vec::new(), 0, 0);
+        Executor {
+            channel,
+            accept_weak,
+            scratch: None,
+            connections,
+            unserved,
+            roots,
+            containment,
+            watch: None,
+        }
+    }
+
+    /// Every step in order; the first that fails ends the jar.
+    pub(crate) fn perform(&mut self, steps: &[Step]) -> Result<(), Fault> {
+        steps.iter().try_for_each(|step| self.step(step))
+    }
+
+    /// Notes that a layer is in force.
+    pub(crate) fn stands(&mut self, layer: Layer, detail: impl Into<String>) {
+        self.containment.active.push(LayerState {
+            layer,
+            detail: detail.into(),
+        });
+    }
+
+    /// Notes that a layer is missing, if that was accepted by name.
+    pub(crate) fn lacks(&mut self, layer: Layer, step: &str, errno: Errno) -> Result<(), Fault> {
+        if !self.accept_weak.contains(&layer) {
+            return Err(Fault::new(FaultKind::Weak(layer), step, errno));
+        }
+        self.containment.missing.push(Gap {
+            layer,
+            why: format!("{step}: {}", errno.desc()),
+        });
+        Ok(())
+    }
+
+    fn step(&mut self, step: &Step) -> Result<(), Fault> {
+        let done = match step {
+            Step::Loopback => loopback(),
+            Step::Connections { count } => self.connect(*count),
+            Step::Seal => seal().map(|()| self.stands(Layer::MountNamespace, "read-only view")),
+            Step::Scratch => scratch().map(|fd| self.scratch = Some(fd)),
+            Step::Directory { at, mode } => {
+                mkdirat(AT_FDCWD, at.as_path(), Mode::from_bits_truncate(*mode))
+            }
+            Step::File { at, mode } => create(at, *mode),
+            Step::Link { at, to } => symlinkat(to.as_path(), AT_FDCWD, at.as_path()),
+            Step::Keep { from, at } => or_absent(bind(from, at)),
+            Step::Freeze { at } => bind(at, at).and_then(|()| read_only(at)),
+            Step::Terminals { at } => terminals(at),
+            Step::Cover { from, at } => bind(from, at),
+            Step::Devices { at } => allow_devices(at),
+            Step::Proc { at } => proc(at),
+            Step::ReadOnly { at } => or_absent(bind(at, at).and_then(|()| read_only(at))),
+            Step::Mask { at } => or_absent(mask(at)),
+            Step::Root { index, at } => return self.root(*index, at),
+            Step::AwaitRoots => self.await_roots(),
+            Step::Landlock { writable } => return self.landlock(writable),
+            Step::DropPrivileges => self.drop_privileges(),
+            Step::Enter { at } => chdir(at.as_path()),
+            Step::Seccomp { watch } => return self.seccomp(*watch),
+        };
+        done.map_err(|errno| Fault::new(kind_of(step), step.to_string(), errno))
+    }
+
+    /// A FUSE connection belongs to the user namespace it was opened in, so Belljar cannot hand them in.
+    fn connect(&mut self, count: usize) -> Result<(), Errno> {
+        for _ in 0..count {
+            self.connections.push(open(
+                "/dev/fuse",
+                OFlag::O_RDWR | OFlag::O_CLOEXEC,
+                Mode::empty(),
+            )?);
+        }
+        Ok(())
+    }
+
+    /// Mounts FUSE by descriptor on a directory that is reached without a symbolic link.
+    fn root(&mut self, index: usize, at: &FilePath) -> Result<(), Fault> {
+        let fault = |kind, errno| Fault::new(kind, format!("open the writable root {at}"), errno);
+        let how = OpenHow::new()
+            .flags(OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC)
+            .resolve(ResolveFlag::RESOLVE_NO_SYMLINKS | ResolveFlag::RESOLVE_NO_MAGICLINKS);
+        let target =
+            openat2(AT_FDCWD, at.as_path(), how).map_err(|errno| fault(FaultKind::Root, errno))?;
+        let device = self
+            .connections
+            .pop()
+            .ok_or_else(|| fault(FaultKind::FuseDevice, Errno::ENODEV))?;
+        let mounted = fchdir(&target)
+            .and_then(|()| mount_fuse(&device))
+            .and_then(|()| self.back_to_scratch());
+        mounted.map_err(|errno| {
+            Fault::new(
+                FaultKind::FuseMount,
+                format!("mount overlay {index} on {at}"),
+                errno,
+            )
+        })?;
+        let sent = self.channel.send(&Up::Root { index }, Some(device.as_fd()));
+        sent.map_err(|errno| Fault::new(FaultKind::Other, "send the FUSE connection", errno))?;
+        self.unserved += 1;
+        self.roots += 1;
+        Ok(())
+    }
+
+    fn back_to_scratch(&self) -> Result<(), Errno> {
+        self.scratch.as_ref().map_or(Ok(()), fchdir)
+    }
+
+    /// Blocks until Belljar has answered for each root. If it cannot, it closes the socket instead.
+    fn await_roots(&mut self) -> Result<(), Errno> {
+        while self.unserved > 0 {
+            match self.channel.receive::<Down>()? {
+                Some((Down::Served, _)) => self.unserved -= 1,
+                Some((Down::Signal { .. }, _)) => {}
+                None => return Err(Errno::EPIPE),
+            }
+        }
+        Ok(())
+    }
+
+    fn landlock(&mut self, writable: &[FilePath]) -> Result<(), Fault> {
+        if self.roots > 0 {
+            self.stands(Layer::Overlay, format!("fuse, {} writable", self.roots));
+        }
+        let done = sys::landlock_abi().and_then(|abi| ruleset::restrict(writable, abi));
+        match done {
+            Ok(detail) => self.stands(Layer::Landlock, detail),
+            Err(errno) => self.lacks(Layer::Landlock, "restrict writes with landlock", errno)?,
+        }
+        Ok(())
+    }
+
+    fn drop_privileges(&mut self) -> Result<(), Errno> {
+        prctl::set_no_new_privs()?;
+        self.stands(Layer::NoNewPrivs, "");
+        let known = sys::clear_bounding_set()?;
+        sys::lock_securebits()?;
+        sys::clear_capabilities()?;
+        self.stands(
+            Layer::NoCapabilities,
+            format!("{known} dropped, securebits locked"),
+        );
+        Ok(())
+    }
+
+    fn seccomp(&mut self, watch: bool) -> Result<(), Fault> {
+        const STEP: &str = "install the system call filter";
+        if watch {
+            match sys::install_filter_with_listener(&seccomp::program(true)) {
+                Ok(listener) => {
+                    self.watch = Some(listener);
+                    self.stands(Layer::Seccomp, "");
+                    self.stands(Layer::NetworkWatch, "");
+                    return Ok(());
+                }
+                Err(errno) => self.lacks(Layer::NetworkWatch, "watch network calls", errno)?,
+            }
+        }
+        match sys::install_filter(&seccomp::program(false)) {
+            Ok(()) => self.stands(Layer::Seccomp, ""),
+            Err(errno) => self.lacks(Layer::Seccomp, STEP, errno)?,
+        }
+        Ok(())
+    }
+}
+
+fn kind_of(step: &Step) -> FaultKind {
+    match step {
+        Step::Seal | Step::Scratch => FaultKind::View,
+        Step::Connections { .. } => FaultKind::FuseDevice,
+        Step::Proc { .. } => FaultKind::Proc,
+        Step::Enter { .. } => FaultKind::Cwd,
+        _ => FaultKind::Other,
+    }
+}
+
+fn or_absent(done: Result<(), Errno>) -> Result<(), Errno> {
+    match done {
+        Err(Errno::ENOENT | Errno::ENOTDIR) => Ok(()),
+        done => done,
+    }
+}
+
+fn loopback() -> Result<(), Errno> {
+    let any = socket(
+        AddressFamily::Inet,
+        SockType::Datagram,
+        SockFlag::SOCK_CLOEXEC,
+        None,
+    )?;
+    sys::loopback_up(any.as_fd())
+}
+
+fn seal() -> Result<(), Errno> {
+    let set = sys::MOUNT_ATTR_RDONLY | sys::MOUNT_ATTR_NOSUID | sys::MOUNT_ATTR_NODEV;
+    let attr = sys::MountAttr {
+        set,
+        propagation: MsFlags::MS_PRIVATE.bits(),
+        ..Default::default()
+    };
+    sys::mount_setattr(c"/", attr, true)
+}
+
+/// A tmpfs on `/tmp`, which exists everywhere; the jar's own `/tmp` covers it in the end.
+fn scratch() -> Result<OwnedFd, Errno> {
+    let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
+    mount(
+        Some("belljar"),
+        "/tmp",
+        Some("tmpfs"),
+        flags,
+        Some("mode=0755"),
+    )?;
+    let fd = open(
+        "/tmp",
+        OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC,
+        Mode::empty(),
+    )?;
+    fchdir(&fd)?;
+    Ok(fd)
+}
+
+fn create(at: &FilePath, mode: u32) -> Result<(), Errno> {
+    let flags = OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_WRONLY | OFlag::O_CLOEXEC;
+    open(at.as_path(), flags, Mode::from_bits_truncate(mode)).map(drop)
+}
+
+fn bind(from: &FilePath, at: &FilePath) -> Result<(), Errno> {
+    mount(
+        Some(from.as_path()),
+        at.as_path(),
+        NOTHING,
+        MsFlags::MS_BIND | MsFlags::MS_REC,
+        NOTHING,
+    )
+}
+
+fn read_only(at: &FilePath) -> Result<(), Errno> {
+    let attr = sys::MountAttr {
+        set: sys::MOUNT_ATTR_RDONLY,
+        ..Default::default()
+    };
+    sys::mount_setattr(&c_string(at)?, attr, true)
+}
+
+fn allow_devices(at: &FilePath) -> Result<(), Errno> {
+    let attr = sys::MountAttr {
+        clear: sys::MOUNT_ATTR_NODEV,
+        ..Default::default()
+    };
+    sys::mount_setattr(&c_string(at)?, attr, true)
+}
+
+fn c_string(path: &FilePath) -> Result<CString, Errno> {
+    CString::new(path.as_bytes()).map_err(|_| Errno::EINVAL)
+}
+
+fn terminals(at: &FilePath) -> Result<(), Errno> {
+    let flags = MsFlags::MS_NOSUID | MsFlags::MS_NOEXEC;
+    mount(
+        Some("devpts"),
+        at.as_path(),
+        Some("devpts"),
+        flags,
+        Some("newinstance,ptmxmode=0666,mode=0620"),
+    )
+}
+
+fn proc(at: &FilePath) -> Result<(), Errno> {
+    let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
+    mount(Some("proc"), at.as_path(), Some("proc"), flags, NOTHING)
+}
+
+fn mask(at: &FilePath) -> Result<(), Errno> {
+    let kind = SFlag::from_bits_truncate(stat(at.as_path())?.st_mode & SFlag::S_IFMT.bits());
+    let empty = if kind == SFlag::S_IFDIR {
+        EMPTY_DIRECTORY
+    } else {
+        EMPTY_FILE
+    };
+    bind(&FilePath::from(empty), at)
+}
+
+/// Mounts FUSE on the working directory; fuse(4) with the kernel's own permission checks, seen by every user inside.
+fn mount_fuse(device: &OwnedFd) -> Result<(), Errno> {
+    const ROOT_MODE: SFlag = SFlag::S_IFDIR;
+    let (uid, gid) = (geteuid(), getegid());
+    let options = format!(
+        "fd={},rootmode={:o},user_id={uid},group_id={gid},default_permissions,allow_other",
+        device.as_raw_fd(),
+        ROOT_MODE.bits()
+    );
+    let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
+    mount(
+        Some("belljar"),
+        ".",
+        Some("fuse"),
+        flags,
+        Some(options.as_str()),
+    )
+}

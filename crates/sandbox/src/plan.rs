@@ -1,0 +1,671 @@
+//! The plan: confinement and facts in, a printable list of steps out. Pure; what the steps do is in `perform`.
+//!
+//! The view is built in place, in the jar's own copy of the host's mounts: one recursive call makes everything
+//! read-only, then a handful of mounts replaces what must not be shown. All private places are directories of one
+//! small tmpfs (the *scratch*), bound to where they belong; relative paths in a step lie in it.
+
+use crate::error::SandboxError;
+use crate::facts::{IdRange, RunFacts};
+use crate::request::Request;
+use crate::view;
+use model::{FilePath, Layer, RootKind};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// Who the command is inside.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Identity {
+    /// Ranges for `uid_map`, the same inside and outside.
+    pub uids: Vec<IdRange>,
+    /// Ranges for `gid_map`.
+    pub gids: Vec<IdRange>,
+    /// Whether setgroups(2) is denied for good, which an ordinary user's map needs.
+    pub deny_setgroups: bool,
+}
+
+/// One step of building a jar, in the order of the plan. A relative path lies in the scratch.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Step {
+    /// Brings the jar's own loopback interface up.
+    Loopback,
+    /// Opens connections to the FUSE device, before the jar's own `/dev` hides it.
+    Connections {
+        /// One for each writable root.
+        count: usize,
+    },
+    /// Makes every mount read-only, nosuid, nodev and private, in one call.
+    Seal,
+    /// Mounts the scratch; it becomes the working directory while the jar is built.
+    Scratch,
+    /// Makes a directory.
+    Directory {
+        /// Where.
+        at: FilePath,
+        /// Permission bits.
+        mode: u32,
+    },
+    /// Makes an empty file.
+    File {
+        /// Where.
+        at: FilePath,
+        /// Permission bits.
+        mode: u32,
+    },
+    /// Makes a symbolic link.
+    Link {
+        /// Where.
+        at: FilePath,
+        /// To what.
+        to: FilePath,
+    },
+    /// Binds a part of the view, with the mounts below it, into the scratch.
+    Keep {
+        /// A path of the host.
+        from: FilePath,
+        /// A directory or file in the scratch.
+        at: FilePath,
+    },
+    /// Gives a directory of the scratch a mount of its own that is read-only, and so are later binds of it.
+    Freeze {
+        /// Which.
+        at: FilePath,
+    },
+    /// Mounts the jar's own pseudo-terminals.
+    Terminals {
+        /// Where.
+        at: FilePath,
+    },
+    /// Puts a part of the scratch, with the mounts below it, in the place of a directory.
+    Cover {
+        /// In the scratch.
+        from: FilePath,
+        /// In the view.
+        at: FilePath,
+    },
+    /// Lets device nodes work again below a directory, after [`Step::Seal`] took that from every mount.
+    Devices {
+        /// Where.
+        at: FilePath,
+    },
+    /// Mounts a proc(5) of the jar's pid namespace.
+    Proc {
+        /// Where.
+        at: FilePath,
+    },
+    /// Makes a part of the view read-only; nothing happens where it does not exist.
+    ReadOnly {
+        /// Which.
+        at: FilePath,
+    },
+    /// Puts an empty directory or an unreadable empty file in the place of a path; nothing happens where it does not
+    /// exist. A symbolic link is followed, so that its target is hidden too.
+    Mask {
+        /// Which.
+        at: FilePath,
+    },
+    /// Mounts FUSE over a writable root and sends its connection to Belljar.
+    Root {
+        /// Index into the roots of the confinement.
+        index: usize,
+        /// Where.
+        at: FilePath,
+    },
+    /// Waits until every root mounted so far answers.
+    AwaitRoots,
+    /// Landlock: writes only below these.
+    Landlock {
+        /// Directories of the view.
+        writable: Vec<FilePath>,
+    },
+    /// Empties every capability set, locks the securebits, forbids gaining privileges.
+    DropPrivileges,
+    /// Enters the working directory.
+    Enter {
+        /// Which.
+        at: FilePath,
+    },
+    /// Installs the system call filter.
+    Seccomp {
+        /// Whether calls that name a network peer are reported.
+        watch: bool,
+    },
+}
+
+/// Everything the stage needs to know.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Plan {
+    /// Namespaces to make, at once.
+    pub namespaces: Vec<Layer>,
+    /// Who the command is inside.
+    pub identity: Identity,
+    /// The walk.
+    pub steps: Vec<Step>,
+    /// The command.
+    pub argv: Vec<FilePath>,
+    /// Its whole environment, `NAME=value`.
+    pub env: Vec<FilePath>,
+    /// Layers that may be missing.
+    pub accept_weak: Vec<Layer>,
+}
+
+/// Makes the plan. Pure: the same request and facts give the same plan.
+///
+/// # Errors
+/// [`SandboxError::Request`] when the request cannot be a jar.
+pub fn plan(request: &Request, facts: &RunFacts) -> Result<Plan, SandboxError> {
+    request.check()?;
+    Ok(Plan {
+        namespaces: NAMESPACES.to_vec(),
+        identity: identity(facts),
+        steps: Draft::new(request, facts).steps(),
+        argv: request.argv.iter().map(FilePath::new).collect(),
+        env: environment(request),
+        accept_weak: request.accept_weak.clone(),
+    })
+}
+
+const NAMESPACES: &[Layer] = &[
+    Layer::UserNamespace,
+    Layer::MountNamespace,
+    Layer::PidNamespace,
+    Layer::IpcNamespace,
+    Layer::UtsNamespace,
+    Layer::NetNamespace,
+    Layer::CgroupNamespace,
+];
+
+/// An ordinary user can map only himself. Root maps every id to itself, so that owners are shown as they are; what
+/// that opens in proc(5) is covered unconditionally.
+fn identity(facts: &RunFacts) -> Identity {
+    let own = |id: u32| {
+        vec![IdRange {
+            first: id,
+            count: 1,
+        }]
+    };
+    match facts.uid {
+        0 => Identity {
+            uids: facts.uids.clone(),
+            gids: facts.gids.clone(),
+            deny_setgroups: false,
+        },
+        uid => Identity {
+            uids: own(uid),
+            gids: own(facts.gid),
+            deny_setgroups: true,
+        },
+    }
+}
+
+fn environment(request: &Request) -> Vec<FilePath> {
+    let pairs = request.confinement.env.iter();
+    pairs
+        .map(|var| FilePath::from([var.name.as_bytes(), b"=", var.value.as_bytes()].concat()))
+        .collect()
+}
+
+/// A directory of the host that the jar shows another one for.
+struct Place {
+    at: FilePath,
+    from: FilePath,
+    writable: bool,
+}
+
+struct Draft<'a> {
+    request: &'a Request,
+    facts: &'a RunFacts,
+    home: Option<FilePath>,
+    places: Vec<Place>,
+}
+
+impl<'a> Draft<'a> {
+    fn new(request: &'a Request, facts: &'a RunFacts) -> Draft<'a> {
+        let mut draft = Draft {
+            request,
+            facts,
+            home: own_home(request),
+            places: Vec::new(),
+        };
+        draft.places = draft.choose_places();
+        draft
+    }
+
+    fn steps(&self) -> Vec<Step> {
+        let mut steps = vec![Step::Loopback];
+        let count = self.roots().count();
+        steps.extend((count > 0).then_some(Step::Connections { count }));
+        steps.extend([Step::Seal, Step::Scratch]);
+        steps.extend(empties());
+        steps.extend(self.devices());
+        for place in &self.places {
+            steps.extend(self.furnish(place));
+        }
+        steps.extend(self.placements());
+        steps.push(Step::AwaitRoots);
+        steps.push(Step::Landlock {
+            writable: self.writable(),
+        });
+        steps.push(Step::DropPrivileges);
+        steps.push(Step::Enter {
+            at: self.request.confinement.cwd.clone(),
+        });
+        steps.push(Step::Seccomp { watch: true });
+        steps
+    }
+
+    fn roots(&self) -> impl Iterator<Item = &'a FilePath> {
+        self.request.confinement.roots.iter().map(|root| &root.path)
+    }
+
+    /// The usual places, and hidden directories that have a writable root inside.
+    fn choose_places(&self) -> Vec<Place> {
+        let usual = self
+            .facts
+            .places
+            .iter()
+            .filter(|at| self.home.as_ref() != Some(at));
+        let hidden = self
+            .request
+            .confinement
+            .hidden
+            .iter()
+            .map(|hidden| &hidden.path);
+        let hidden =
+            hidden.filter(|at| self.roots().any(|root| root.starts_with(at) && root != *at));
+        let hidden = hidden.filter(|at| !self.inside_root(at) && !self.facts.places.contains(at));
+        usual.chain(hidden).map(place).collect()
+    }
+
+    fn inside_root(&self, path: &FilePath) -> bool {
+        self.roots().any(|root| path.starts_with(root))
+    }
+
+    /// What stands inside a replaced directory: mount points of the roots, the user's own home, the places of /run.
+    fn furnish(&self, place: &Place) -> Vec<Step> {
+        let mode = if place.at.as_bytes().ends_with(b"tmp") {
+            0o1777
+        } else {
+            0o755
+        };
+        let mut tree = Tree::new(&place.from, mode);
+        if place.at.as_bytes() == b"/run" {
+            self.furnish_run(&mut tree);
+        }
+        let inside = |path: &FilePath| {
+            path.strip_prefix(&place.at)
+                .filter(|rest| !rest.as_bytes().is_empty())
+        };
+        if let (Some(home), false) = (&self.home, self.home_is_root())
+            && let Some(rest) = inside(home)
+        {
+            let at = tree.directories(&rest, 0o755);
+            tree.steps.push(Step::Keep {
+                from: home.clone(),
+                at,
+            });
+        }
+        let kept = |root: &FilePath| {
+            self.home
+                .as_ref()
+                .is_some_and(|home| root.starts_with(home) && root != home)
+        };
+        let nested = |root: &FilePath| {
+            self.roots()
+                .any(|outer| outer != root && root.starts_with(outer))
+        };
+        for rest in self
+            .roots()
+            .filter(|root| !kept(root) && !nested(root))
+            .filter_map(inside)
+        {
+            tree.directories(&rest, 0o755);
+        }
+        let mut steps = tree.steps;
+        if !place.writable {
+            steps.push(Step::Freeze {
+                at: place.from.clone(),
+            });
+        }
+        steps
+    }
+
+    /// The directories of a login session, and the resolver's file where `/etc/resolv.conf` leads here. Only the file:
+    /// beside it stands a socket of the resolver, which would carry names out of the jar.
+    fn furnish_run(&self, tree: &mut Tree) {
+        tree.directories(&FilePath::from("lock"), 0o1777);
+        tree.directories(&FilePath::from("user"), 0o755);
+        tree.directories(
+            &FilePath::from(format!("user/{}", self.facts.uid).as_str()),
+            0o700,
+        );
+        let resolver = self.facts.resolver.as_ref();
+        if let Some((file, rest)) =
+            resolver.and_then(|file| Some((file, file.strip_prefix(&FilePath::from("/run"))?)))
+        {
+            if let Some(parent) = rest.parent() {
+                tree.directories(&parent, 0o755);
+            }
+            let at = tree.base.join(rest.as_os_str());
+            tree.steps.push(Step::File {
+                at: at.clone(),
+                mode: 0o444,
+            });
+            tree.steps.push(Step::Keep {
+                from: file.clone(),
+                at,
+            });
+        }
+    }
+
+    fn home_is_root(&self) -> bool {
+        self.home
+            .as_ref()
+            .is_some_and(|home| self.roots().any(|root| root == home))
+    }
+
+    fn devices(&self) -> Vec<Step> {
+        let dev = FilePath::from("dev");
+        let mut steps = vec![
+            directory("dev", 0o755),
+            directory("dev/pts", 0o755),
+            directory("dev/shm", 0o1777),
+        ];
+        for node in view::DEVICES {
+            steps.extend(device(&dev.join(node), FilePath::from("/dev").join(node)));
+        }
+        // Where isatty(3) and ttyname(3) look when the terminal is not among the jar's own, as in a console login.
+        if let Some(terminal) = &self.facts.terminal {
+            steps.extend(device(&dev.join("console"), terminal.clone()));
+        }
+        let links = view::DEVICE_LINKS.iter();
+        steps.extend(links.map(|(name, to)| Step::Link {
+            at: dev.join(name),
+            to: FilePath::from(*to),
+        }));
+        steps.push(Step::Terminals {
+            at: dev.join("pts"),
+        });
+        steps
+    }
+
+    /// All mounts of the view, outer before inner. The scratch stays the working directory, so its own cover is harmless.
+    fn placements(&self) -> Vec<Step> {
+        let mut all = vec![(
+            FilePath::from("/proc"),
+            Step::Proc {
+                at: FilePath::from("/proc"),
+            },
+        )];
+        all.push((FilePath::from("/dev"), cover("dev", "/dev")));
+        all.push((
+            FilePath::from("/dev"),
+            Step::Devices {
+                at: FilePath::from("/dev"),
+            },
+        ));
+        let covers = self.places.iter();
+        all.extend(covers.map(|p| {
+            (
+                p.at.clone(),
+                Step::Cover {
+                    from: p.from.clone(),
+                    at: p.at.clone(),
+                },
+            )
+        }));
+        let roots = self.roots().enumerate();
+        all.extend(roots.map(|(index, at)| {
+            (
+                at.clone(),
+                Step::Root {
+                    index,
+                    at: at.clone(),
+                },
+            )
+        }));
+        all.extend(
+            self.masks()
+                .into_iter()
+                .map(|at| (at.clone(), Step::Mask { at })),
+        );
+        if self.facts.uid == 0 {
+            let paths = view::PROC_READ_ONLY
+                .iter()
+                .map(|path| FilePath::from(*path));
+            all.extend(paths.map(|at| (at.clone(), Step::ReadOnly { at })));
+        }
+        all.sort_by_key(|(at, _)| at.as_path().components().count());
+        await_where_needed(all)
+    }
+
+    fn masks(&self) -> Vec<FilePath> {
+        let root_only: &[&[&str]] = &[view::PROC_MASKED, view::ROOT_SECRETS];
+        let host = [view::SYS_MASKED]
+            .into_iter()
+            .chain(root_only.iter().copied().filter(|_| self.facts.uid == 0));
+        let host = host.flatten().map(|path| FilePath::from(*path));
+        let asked = self
+            .request
+            .confinement
+            .hidden
+            .iter()
+            .map(|hidden| hidden.path.clone());
+        let asked = asked.filter(|path| !self.places.iter().any(|place| place.at == *path));
+        host.chain(asked)
+            .filter(|path| !self.inside_root(path))
+            .collect()
+    }
+
+    fn writable(&self) -> Vec<FilePath> {
+        let private = view::PRIVATE.iter().map(|path| FilePath::from(*path));
+        private
+            .filter(|path| !self.places_lack(path))
+            .chain(self.roots().cloned())
+            .collect()
+    }
+
+    /// Whether the host has no such place, as some have no `/var/tmp`.
+    fn places_lack(&self, path: &FilePath) -> bool {
+        let own = path.as_bytes() == b"/dev" || path.as_bytes() == b"/proc";
+        !own && !self.places.iter().any(|place| place.at == *path)
+    }
+}
+
+/// The user's home: the root of that kind, else what the jar's `HOME` says.
+fn own_home(request: &Request) -> Option<FilePath> {
+    let confinement = &request.confinement;
+    let root = confinement
+        .roots
+        .iter()
+        .find(|root| root.kind == RootKind::Home);
+    let variable = confinement
+        .env
+        .iter()
+        .find(|var| var.name.as_bytes() == b"HOME");
+    root.map(|root| root.path.clone())
+        .or_else(|| variable.map(|var| var.value.normalise()))
+        .filter(|home| home.is_absolute() && home.as_bytes() != b"/")
+}
+
+fn place(at: &FilePath) -> Place {
+    let name: Vec<u8> = at
+        .as_bytes()
+        .iter()
+        .skip(1)
+        .map(|byte| if *byte == b'/' { b'-' } else { *byte })
+        .collect();
+    let writable = view::PRIVATE.contains(&at.as_path().to_str().unwrap_or_default())
+        || at.as_bytes() == b"/var/run";
+    Place {
+        at: at.clone(),
+        from: FilePath::from([b"at-".as_slice(), &name].concat()),
+        writable,
+    }
+}
+
+/// A directory that is being furnished: knows which of its directories exist already.
+struct Tree {
+    base: FilePath,
+    made: Vec<FilePath>,
+    steps: Vec<Step>,
+}
+
+impl Tree {
+    fn new(base: &FilePath, mode: u32) -> Tree {
+        Tree {
+            base: base.clone(),
+            made: Vec::new(),
+            steps: vec![Step::Directory {
+                at: base.clone(),
+                mode,
+            }],
+        }
+    }
+
+    /// Makes what is missing of `rest`, the last directory with `mode`; returns its path in the scratch.
+    fn directories(&mut self, rest: &FilePath, mode: u32) -> FilePath {
+        let mut at = self.base.clone();
+        let count = rest.as_path().components().count();
+        for (index, part) in rest.as_path().components().enumerate() {
+            at = at.join(part.as_os_str());
+            if !self.made.contains(&at) {
+                let mode = if index + 1 == count { mode } else { 0o755 };
+                self.steps.push(Step::Directory {
+                    at: at.clone(),
+                    mode,
+                });
+                self.made.push(at.clone());
+            }
+        }
+        at
+    }
+}
+
+/// The sources of masks: an empty directory and an empty file nobody can read, on a read-only mount.
+fn empties() -> Vec<Step> {
+    let file = Step::File {
+        at: FilePath::from(EMPTY_FILE),
+        mode: 0,
+    };
+    let frozen = Step::Freeze {
+        at: FilePath::from("none"),
+    };
+    vec![
+        directory("none", 0o755),
+        directory(EMPTY_DIRECTORY, 0o555),
+        file,
+        frozen,
+    ]
+}
+
+/// What a masked directory shows.
+pub(crate) const EMPTY_DIRECTORY: &str = "none/directory";
+/// What a masked file shows.
+pub(crate) const EMPTY_FILE: &str = "none/file";
+
+fn directory(at: &str, mode: u32) -> Step {
+    Step::Directory {
+        at: FilePath::from(at),
+        mode,
+    }
+}
+
+fn cover(from: &str, at: &str) -> Step {
+    Step::Cover {
+        from: FilePath::from(from),
+        at: FilePath::from(at),
+    }
+}
+
+fn device(at: &FilePath, from: FilePath) -> [Step; 2] {
+    [
+        Step::File {
+            at: at.clone(),
+            mode: 0o644,
+        },
+        Step::Keep {
+            from,
+            at: at.clone(),
+        },
+    ]
+}
+
+/// A mount below a root looks that root up, which blocks until it is served.
+fn await_where_needed(placements: Vec<(FilePath, Step)>) -> Vec<Step> {
+    let mut steps = Vec::with_capacity(placements.len());
+    let mut waiting: Vec<FilePath> = Vec::new();
+    for (at, step) in placements {
+        if waiting.iter().any(|root| at.starts_with(root)) {
+            steps.push(Step::AwaitRoots);
+            waiting.clear();
+        }
+        if matches!(step, Step::Root { .. }) {
+            waiting.push(at);
+        }
+        steps.push(step);
+    }
+    steps
+}
+
+/// One line a step, for people; paths are escaped.
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<String> = self.namespaces.iter().map(ToString::to_string).collect();
+        writeln!(f, "namespaces {}", names.join(", "))?;
+        let ranges = |ranges: &[IdRange]| {
+            let words: Vec<String> = ranges
+                .iter()
+                .map(|range| format!("{}+{}", range.first, range.count))
+                .collect();
+            words.join(" ")
+        };
+        let groups = if self.identity.deny_setgroups {
+            ", setgroups denied"
+        } else {
+            ""
+        };
+        let (uids, gids) = (ranges(&self.identity.uids), ranges(&self.identity.gids));
+        writeln!(f, "identity uids {uids}, gids {gids}{groups}")?;
+        for step in &self.steps {
+            writeln!(f, "{step}")?;
+        }
+        let words: Vec<String> = self.argv.iter().map(ToString::to_string).collect();
+        writeln!(f, "execute {}", words.join(" "))
+    }
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Step::Loopback => f.write_str("bring up loopback"),
+            Step::Connections { count } => write!(f, "open {count} connections to /dev/fuse"),
+            Step::Seal => f.write_str("seal every mount: read-only, nosuid, nodev, private"),
+            Step::Scratch => f.write_str("mount the scratch"),
+            Step::Directory { at, mode } => write!(f, "make directory {at} {mode:04o}"),
+            Step::File { at, mode } => write!(f, "make file {at} {mode:04o}"),
+            Step::Link { at, to } => write!(f, "make link {at} to {to}"),
+            Step::Keep { from, at } => write!(f, "keep {from} as {at}"),
+            Step::Freeze { at } => write!(f, "freeze {at}"),
+            Step::Terminals { at } => write!(f, "mount devpts on {at}"),
+            Step::Cover { from, at } => write!(f, "cover {at} with {from}"),
+            Step::Devices { at } => write!(f, "allow devices below {at}"),
+            Step::Proc { at } => write!(f, "mount proc on {at}"),
+            Step::ReadOnly { at } => write!(f, "make {at} read-only"),
+            Step::Mask { at } => write!(f, "mask {at}"),
+            Step::Root { index, at } => write!(f, "mount overlay {index} on {at}"),
+            Step::AwaitRoots => f.write_str("wait for the overlays"),
+            Step::Landlock { writable } => {
+                let paths: Vec<String> = writable.iter().map(ToString::to_string).collect();
+                write!(f, "landlock: write only below {}", paths.join(" "))
+            }
+            Step::DropPrivileges => {
+                f.write_str("drop every capability, lock securebits, no new privileges")
+            }
+            Step::Enter { at } => write!(f, "enter {at}"),
+            Step::Seccomp { watch: true } => {
+                f.write_str("install the system call filter and the network watch")
+            }
+            Step::Seccomp { watch: false } => f.write_str("install the system call filter"),
+        }
+    }
+}

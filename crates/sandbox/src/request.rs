@@ -1,0 +1,92 @@
+//! What is asked of the sandbox, and whether it can be a jar at all.
+
+use crate::error::SandboxError;
+use model::{Confinement, FilePath, Layer};
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStrExt;
+
+/// One command to run in one jar.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// The jar.
+    pub confinement: Confinement,
+    /// The program, looked up in the jar's `PATH`, and its arguments.
+    pub argv: Vec<OsString>,
+    /// Layers that may be missing. Any other missing layer is an error.
+    pub accept_weak: Vec<Layer>,
+}
+
+impl Request {
+    /// # Errors
+    /// [`SandboxError::Request`] with what to change.
+    pub(crate) fn check(&self) -> Result<(), SandboxError> {
+        if self.argv.is_empty() {
+            return refuse("the command is empty");
+        }
+        if self.argv.iter().any(|word| word.as_bytes().contains(&0)) {
+            return refuse("an argument contains a NUL byte");
+        }
+        self.check_paths()?;
+        self.check_environment()
+    }
+
+    fn check_paths(&self) -> Result<(), SandboxError> {
+        let confinement = &self.confinement;
+        let roots: Vec<&FilePath> = confinement.roots.iter().map(|root| &root.path).collect();
+        let hidden = confinement.hidden.iter().map(|hidden| &hidden.path);
+        for path in roots
+            .iter()
+            .copied()
+            .chain(hidden)
+            .chain([&confinement.cwd])
+        {
+            if !path.is_absolute() || path.as_bytes().contains(&0) || path.normalise() != *path {
+                return refuse(&format!("{path} is not an absolute path in its plain form"));
+            }
+        }
+        for (index, root) in roots.iter().enumerate() {
+            if let Some(place) = NEVER_WRITABLE
+                .iter()
+                .find(|place| overlaps(root, &FilePath::from(**place)))
+            {
+                return refuse(&format!(
+                    "{root} cannot be a writable root, because the jar has its own {place}"
+                ));
+            }
+            if roots
+                .iter()
+                .skip(index + 1)
+                .any(|later| root.starts_with(later))
+            {
+                return refuse(&format!(
+                    "the writable root {root} comes before one that contains it"
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    fn check_environment(&self) -> Result<(), SandboxError> {
+        for variable in &self.confinement.env {
+            let (name, value) = (variable.name.as_bytes(), variable.value.as_bytes());
+            if name.is_empty() || name.contains(&b'=') || name.contains(&0) || value.contains(&0) {
+                return refuse(&format!(
+                    "{} cannot be the name or value of a variable",
+                    variable.name
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Kernel file systems; an overlay over one of them, or over all of `/`, would take the jar's own away.
+const NEVER_WRITABLE: &[&str] = &["/proc", "/sys", "/dev"];
+
+fn overlaps(root: &FilePath, place: &FilePath) -> bool {
+    root.starts_with(place) || place.starts_with(root)
+}
+
+fn refuse(why: &str) -> Result<(), SandboxError> {
+    Err(SandboxError::Request(why.to_owned()))
+}

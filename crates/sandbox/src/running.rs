@@ -1,0 +1,174 @@
+//! A jar at work: passes signals in, learns how the command goes, and how it ended.
+
+use crate::error::SandboxError;
+use crate::signals::Forwarding;
+use crate::start::Jar;
+use crate::terminal::Foreground;
+use crate::watch::Watch;
+use crate::wire::{Channel, Down, Up};
+use model::{Attempt, Containment, Exit};
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use std::os::fd::{AsFd, OwnedFd};
+
+/// How a command ended and what held it.
+#[derive(Debug)]
+pub struct Ended {
+    /// Its exit code or signal; 127 when it was not found, 126 when it could not be executed.
+    pub exit: Exit,
+    /// The errno of execve(2) when the command never ran.
+    pub exec_error: Option<i32>,
+    /// What was really enforced.
+    pub containment: Containment,
+    /// What it tried on the network.
+    pub attempts: Vec<Attempt>,
+}
+
+/// A jar whose command runs. Dropping it ends the command and everything else in the jar.
+pub struct Running {
+    pub(crate) channel: Channel,
+    pub(crate) jar: Jar,
+    pub(crate) containment: Containment,
+    pub(crate) watch: Option<OwnedFd>,
+    pub(crate) forwarding: Forwarding,
+    pub(crate) foreground: Foreground,
+}
+
+/// What the loop has learned when it ends.
+enum News {
+    Nothing,
+    Over { exit: Exit, exec_error: Option<i32> },
+}
+
+impl Running {
+    /// What is enforced, as the stage reported it.
+    #[must_use]
+    pub fn containment(&self) -> &Containment {
+        &self.containment
+    }
+
+    /// Waits until the command has ended and nothing of the jar runs any more. Signals that a process sends to this
+    /// one meanwhile (SIGINT, SIGTERM, SIGHUP ...) are passed on to the command; network calls of the command wait
+    /// until this is called.
+    ///
+    /// # Errors
+    /// [`SandboxError::Died`] when pid 1 of the jar was killed, [`SandboxError::Wire`] when the socket broke.
+    pub fn wait(mut self) -> Result<Ended, SandboxError> {
+        let mut watch = self.watch.take().map(Watch::new);
+        let mut stopped = false;
+        let (exit, exec_error) = loop {
+            let (signal, message, call) = self.ready(watch.as_ref()).map_err(wire)?;
+            let resumed = signal && self.forward(stopped).map_err(wire)?;
+            if call && watch.as_mut().is_some_and(|watch| !watch.look()) {
+                watch = watch.map(Watch::close);
+            }
+            if message
+                && let News::Over { exit, exec_error } = self.listen(&mut stopped, resumed)?
+            {
+                break (exit, exec_error);
+            }
+        };
+        self.jar.reap_init();
+        self.foreground.restore();
+        let attempts = watch.map(Watch::into_attempts).unwrap_or_default();
+        Ok(Ended {
+            exit,
+            exec_error,
+            containment: self.containment,
+            attempts,
+        })
+    }
+
+    /// Blocks until there is a signal, a message or a watched call.
+    fn ready(&self, watch: Option<&Watch>) -> Result<(bool, bool, bool), Errno> {
+        let mut fds = vec![
+            PollFd::new(self.channel.as_fd(), PollFlags::POLLIN),
+            PollFd::new(self.forwarding.as_fd(), PollFlags::POLLIN),
+        ];
+        fds.extend(
+            watch
+                .and_then(Watch::descriptor)
+                .map(|fd| PollFd::new(fd, PollFlags::POLLIN)),
+        );
+        match poll(&mut fds, PollTimeout::NONE) {
+            Err(Errno::EINTR) => return Ok((true, false, false)),
+            other => other?,
+        };
+        let mut ready = fds.iter().map(|fd| fd.any().unwrap_or(true));
+        let (message, signal) = (ready.next().unwrap_or(true), ready.next().unwrap_or(false));
+        Ok((signal, message, ready.next().unwrap_or(false)))
+    }
+
+    /// Passes on what has arrived. True when this process was continued.
+    fn forward(&self, stopped: bool) -> Result<bool, Errno> {
+        let mut resumed = false;
+        for signal in self.forwarding.pending() {
+            resumed |= signal == libc::SIGCONT;
+            if signal != libc::SIGCONT || stopped {
+                match self.channel.send(&Down::Signal { signal }, None) {
+                    // The end of the jar is on its way up.
+                    Err(Errno::EPIPE | Errno::ECONNRESET) => return Ok(resumed),
+                    sent => sent?,
+                }
+            }
+        }
+        Ok(resumed)
+    }
+
+    fn listen(&mut self, stopped: &mut bool, resumed: bool) -> Result<News, SandboxError> {
+        match self.channel.receive::<Up>().map_err(wire)? {
+            Some((Up::Ended { exit }, _)) => {
+                return Ok(News::Over {
+                    exit,
+                    exec_error: None,
+                });
+            }
+            Some((Up::NotExecuted { errno }, _)) => return Ok(not_executed(errno)),
+            Some((Up::Failed { fault }, _)) => return Err(SandboxError::from_fault(fault)),
+            Some((Up::Stopped { signal }, _)) => {
+                *stopped = true;
+                // The terminal stops the whole group: then this process was stopped with the command, has just been
+                // continued with it, and must not stop again.
+                if !resumed {
+                    stop_like(signal);
+                }
+            }
+            Some((Up::Continued, _)) => *stopped = false,
+            Some(_) => return Err(wire(Errno::EPROTO)),
+            None => return Err(self.jar.death()),
+        }
+        Ok(News::Nothing)
+    }
+}
+
+fn wire(errno: Errno) -> SandboxError {
+    SandboxError::Wire(errno.into())
+}
+
+/// The codes of a POSIX shell.
+fn not_executed(errno: i32) -> News {
+    let code = if Errno::from_raw(errno) == Errno::ENOENT {
+        127
+    } else {
+        126
+    };
+    News::Over {
+        exit: Exit::Code(code),
+        exec_error: Some(errno),
+    }
+}
+
+/// Stops this process as the command was stopped, so that a shell sees the job stopped. SIGSTOP for what this process
+/// would not stop for.
+fn stop_like(signal: i32) {
+    let signal = match signal {
+        libc::SIGTSTP | libc::SIGTTIN | libc::SIGTTOU => signal,
+        _ => libc::SIGSTOP,
+    };
+    // Raising a valid signal in this very process cannot fail.
+    let _ = sys_raise(signal);
+}
+
+fn sys_raise(signal: i32) -> Result<(), Errno> {
+    crate::sys::kill(nix::unistd::getpid().as_raw(), signal)
+}

@@ -1,0 +1,11 @@
+//! seccomp(2): which system calls the jar refuses, as a table, and the program the kernel runs for each call.
+
+mod program;
+pub(crate) mod table;
+
+use libc::sock_filter;
+
+/// The program for this machine's architecture. With `watch`, calls that name a network peer are reported first.
+pub(crate) fn program(watch: bool) -> Vec<sock_filter> {
+    program::compile(&table::rules(watch))
+}

@@ -1,0 +1,287 @@
+//! The table of refused system calls. What is not in it is allowed, up to the last call known when it was written;
+//! newer calls do not exist in the jar.
+//!
+//! Arguments are compared by their low 32 bits, which is what the kernel itself looks at for flags, modes and ioctl
+//! requests (comparing 64 bits let TIOCSTI through elsewhere, CVE-2019-10063).
+
+use libc::{c_long, *};
+
+/// The last system call of Linux 6.18 (`file_setattr`), the same on every architecture. Also ends the x32 calls, which
+/// start at 0x4000_0000.
+pub(crate) const LAST_KNOWN: u32 = 469;
+
+/// What the kernel does with a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// Fails with this errno.
+    Fail(i32),
+    /// Is shown to the supervisor, which lets it go on.
+    Watch,
+}
+
+/// A condition on one argument.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Test {
+    /// One of these bits is set.
+    Bits { arg: u8, mask: u32 },
+    /// It is this.
+    Is { arg: u8, value: u32 },
+    /// It is not this.
+    IsNot { arg: u8, value: u32 },
+    /// It is a pointer other than null (all 64 bits).
+    Given { arg: u8 },
+}
+
+/// If all tests hold, this is the verdict.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Check {
+    pub(crate) tests: Vec<Test>,
+    pub(crate) verdict: Verdict,
+}
+
+/// One system call with its checks, first match wins; none means allowed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Rule {
+    pub(crate) call: u32,
+    pub(crate) checks: Vec<Check>,
+}
+
+const SET_ID: u32 = S_ISUID | S_ISGID;
+/// O_CREAT, or the bit of O_TMPFILE that is not O_DIRECTORY.
+const CREATES: u32 = (O_CREAT | (O_TMPFILE & !O_DIRECTORY)).cast_unsigned();
+/// The namespaces clone(2) can ask for.
+const NAMESPACES: u32 = (CLONE_NEWNS
+    | CLONE_NEWCGROUP
+    | CLONE_NEWUTS
+    | CLONE_NEWIPC
+    | CLONE_NEWUSER
+    | CLONE_NEWPID
+    | CLONE_NEWNET)
+    .cast_unsigned();
+/// CLONE_NEWTIME shares its bit with clone(2)'s exit signal and exists for unshare(2) only.
+const NEWTIME: u32 = 0x80;
+const TIOCLINUX: u32 = 0x541c;
+
+/// Refused whatever the arguments, with EPERM: the kernel surface a contained program has no business with.
+const NEVER: &[c_long] = &[
+    // Asynchronous calls that go around this filter.
+    SYS_io_uring_setup,
+    SYS_io_uring_enter,
+    SYS_io_uring_register,
+    // Code and probes in the kernel.
+    SYS_bpf,
+    SYS_perf_event_open,
+    SYS_userfaultfd,
+    SYS_kexec_load,
+    SYS_kexec_file_load,
+    SYS_init_module,
+    SYS_finit_module,
+    SYS_delete_module,
+    SYS_vmsplice,
+    SYS_syslog,
+    // Keys, which no namespace separates.
+    SYS_add_key,
+    SYS_request_key,
+    SYS_keyctl,
+    // The view is what it is.
+    SYS_mount,
+    SYS_umount2,
+    SYS_pivot_root,
+    SYS_chroot,
+    SYS_setns,
+    SYS_open_tree,
+    SYS_move_mount,
+    SYS_fsopen,
+    SYS_fsconfig,
+    SYS_fsmount,
+    SYS_fspick,
+    SYS_mount_setattr,
+    OPEN_TREE_ATTR,
+    // Handles reach files that no path in the view does.
+    SYS_open_by_handle_at,
+    SYS_name_to_handle_at,
+    // The machine.
+    SYS_quotactl,
+    QUOTACTL_FD,
+    SYS_swapon,
+    SYS_swapoff,
+    SYS_acct,
+    SYS_reboot,
+    SYS_settimeofday,
+    SYS_clock_settime,
+    SYS_clock_adjtime,
+    SYS_adjtimex,
+    SYS_vhangup,
+    #[cfg(target_arch = "x86_64")]
+    SYS_iopl,
+    #[cfg(target_arch = "x86_64")]
+    SYS_ioperm,
+];
+const QUOTACTL_FD: c_long = 443;
+const FCHMODAT2: c_long = 452;
+const OPEN_TREE_ATTR: c_long = 467;
+
+/// Refused as if the kernel were older, because their arguments lie in memory where no filter can look. The C library
+/// and everyone else falls back to a call that can be judged.
+const UNSEEN: &[c_long] = &[SYS_clone3, SYS_openat2];
+
+/// personality(2) values that are no weakening: the default, the 32-bit view, old version numbers, fixed addresses
+/// for debuggers, and the question what it is.
+const PERSONALITIES: &[u32] = &[
+    0,
+    0x0008,
+    0x0002_0000,
+    0x0002_0008,
+    0x0004_0000,
+    0xffff_ffff,
+];
+
+/// The whole table, sorted by call.
+pub(crate) fn rules(watch: bool) -> Vec<Rule> {
+    let mut rules: Vec<Rule> = Vec::with_capacity(NEVER.len() + 32);
+    rules.extend(NEVER.iter().map(|call| always(*call, EPERM)));
+    rules.extend(UNSEEN.iter().map(|call| always(*call, ENOSYS)));
+    rules.extend(set_id_rules());
+    rules.extend(namespace_rules());
+    rules.extend(socket_rules());
+    rules.push(refuse(
+        SYS_ioctl,
+        EPERM,
+        [
+            [is(1, low(TIOCSTI))],
+            [is(1, TIOCLINUX)],
+            [is(1, low(TIOCSETD))],
+        ],
+    ));
+    rules.push(refuse(
+        SYS_personality,
+        EPERM,
+        [PERSONALITIES.iter().map(|value| is_not(0, *value))],
+    ));
+    if watch {
+        rules.push(watch_if(SYS_connect, vec![]));
+        rules.push(watch_if(SYS_sendto, vec![Test::Given { arg: 4 }]));
+    }
+    rules.sort_by_key(|rule| rule.call);
+    rules
+}
+
+/// Set-user-ID and set-group-ID bits never come into being.
+fn set_id_rules() -> Vec<Rule> {
+    let mut rules = vec![
+        refuse(SYS_fchmod, EPERM, [[bits(1, SET_ID)]]),
+        refuse(SYS_fchmodat, EPERM, [[bits(2, SET_ID)]]),
+        refuse(FCHMODAT2, EPERM, [[bits(2, SET_ID)]]),
+        refuse(SYS_mknodat, EPERM, [[bits(2, SET_ID)]]),
+        refuse(SYS_openat, EPERM, [[bits(2, CREATES), bits(3, SET_ID)]]),
+    ];
+    #[cfg(target_arch = "x86_64")]
+    rules.extend([
+        refuse(SYS_chmod, EPERM, [[bits(1, SET_ID)]]),
+        refuse(SYS_mknod, EPERM, [[bits(1, SET_ID)]]),
+        refuse(SYS_creat, EPERM, [[bits(1, SET_ID)]]),
+        refuse(SYS_open, EPERM, [[bits(1, CREATES), bits(2, SET_ID)]]),
+    ]);
+    rules.shrink_to_fit();
+    rules
+}
+
+/// No namespaces inside: a nested user namespace would hand back every capability the jar took.
+fn namespace_rules() -> Vec<Rule> {
+    vec![
+        refuse(SYS_clone, EPERM, [[bits(0, NAMESPACES)]]),
+        refuse(SYS_unshare, EPERM, [[bits(0, NAMESPACES | NEWTIME)]]),
+    ]
+}
+
+/// Only the families a program of today needs: unix, IPv4, IPv6, and of netlink the routing protocol.
+fn socket_rules() -> Vec<Rule> {
+    let families =
+        [AF_UNIX, AF_INET, AF_INET6, AF_NETLINK].map(|family| is_not(0, family.cast_unsigned()));
+    let netlink = [
+        is(0, AF_NETLINK.cast_unsigned()),
+        is_not(2, NETLINK_ROUTE.cast_unsigned()),
+    ];
+    let mut socket = refuse(SYS_socket, EAFNOSUPPORT, [families]);
+    socket
+        .checks
+        .extend(refuse(SYS_socket, EPROTONOSUPPORT, [netlink]).checks);
+    vec![
+        socket,
+        refuse(
+            SYS_socketpair,
+            EAFNOSUPPORT,
+            [[is_not(0, AF_UNIX.cast_unsigned())]],
+        ),
+    ]
+}
+
+fn always(call: c_long, errno: i32) -> Rule {
+    refuse(call, errno, [[]])
+}
+
+fn watch_if(call: c_long, tests: Vec<Test>) -> Rule {
+    Rule {
+        call: number(call),
+        checks: vec![Check {
+            tests,
+            verdict: Verdict::Watch,
+        }],
+    }
+}
+
+fn refuse<C, T>(call: c_long, errno: i32, cases: C) -> Rule
+where
+    C: IntoIterator<Item = T>,
+    T: IntoIterator<Item = Test>,
+{
+    let verdict = Verdict::Fail(errno);
+    let checks = cases
+        .into_iter()
+        .map(|tests| Check {
+            tests: tests.into_iter().collect(),
+            verdict,
+        })
+        .collect();
+    Rule {
+        call: number(call),
+        checks,
+    }
+}
+
+fn bits(arg: u8, mask: u32) -> Test {
+    Test::Bits { arg, mask }
+}
+
+fn is(arg: u8, value: u32) -> Test {
+    Test::Is { arg, value }
+}
+
+fn is_not(arg: u8, value: u32) -> Test {
+    Test::IsNot { arg, value }
+}
+
+/// The low half of an ioctl request.
+const fn low(request: Ioctl) -> u32 {
+    (request & 0xffff_ffff) as u32
+}
+
+/// A call number; one that cannot be is past every known call and so refused as unknown anyway.
+fn number(call: c_long) -> u32 {
+    u32::try_from(call).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_call_has_one_row_and_is_known() {
+        let rules = rules(true);
+        assert!(
+            rules.windows(2).all(|pair| pair[0].call < pair[1].call),
+            "sorted, no call twice"
+        );
+        assert!(rules.iter().all(|rule| rule.call <= LAST_KNOWN));
+    }
+}

@@ -1,0 +1,241 @@
+//! The stage: Belljar executed again with an empty environment, single-threaded, to make the namespaces. It forks the
+//! jar's pid 1 as its own sibling, writes the identity maps from outside (which root's map needs), and is gone.
+
+use crate::facts::IdRange;
+use crate::init;
+use crate::perform::Executor;
+use crate::plan::{Identity, Plan};
+use crate::sys;
+use crate::wire::{Channel, Fault, FaultKind, Up};
+use model::Layer;
+use nix::errno::Errno;
+use nix::sys::signal::SigSet;
+use nix::sys::stat::fstat;
+use nix::unistd::{Pid, pipe2, read, write};
+use std::os::fd::{OwnedFd, RawFd};
+
+/// How the stage recognises itself.
+pub(crate) const STAGE_NAME: &std::ffi::CStr = c"belljar-stage";
+/// Where it finds the socket to Belljar.
+pub(crate) const CONTROL_FD: RawFd = 3;
+/// Where it finds the plan.
+pub(crate) const PLAN_FD: RawFd = 4;
+/// The first descriptor that nobody meant it to have.
+const FIRST_STRAY: u32 = 5;
+/// A plan holds the environment and the arguments, which the kernel bounds at a quarter of an 8 MiB stack by default,
+/// six bytes for each at worst.
+const PLAN_BYTES_MAX: usize = 64 << 20;
+
+/// Must be the first line of `main`. Returns at once in an ordinary process and never in a stage.
+pub fn stage_entry() {
+    let mut arguments = std::env::args_os();
+    if arguments
+        .next()
+        .is_some_and(|name| name.as_encoded_bytes() == STAGE_NAME.to_bytes())
+    {
+        sys::leave(run());
+    }
+}
+
+fn run() -> i32 {
+    if let Err(errno) = close_strays() {
+        eprintln!(
+            "belljar-stage: {}: this name is for Belljar's own use",
+            errno.desc()
+        );
+        return 125;
+    }
+    let channel = Channel::from_socket(sys::adopt(CONTROL_FD));
+    let built = read_plan().and_then(|plan| build(&channel, &plan));
+    match built {
+        Ok(()) => 0,
+        Err(fault) => {
+            // If Belljar is gone, nobody wants to know.
+            let _ = channel.send(&Up::Failed { fault }, None);
+            125
+        }
+    }
+}
+
+/// Nothing but the standard descriptors, the socket and the plan is inherited, and those two go no further.
+fn close_strays() -> Result<(), Errno> {
+    sys::close_from(FIRST_STRAY)?;
+    sys::cloexec_from(CONTROL_FD.cast_unsigned())?;
+    crate::facts::is_open(CONTROL_FD)?;
+    crate::facts::is_open(PLAN_FD)
+}
+
+fn read_plan() -> Result<Plan, Fault> {
+    let fault = |errno| Fault::new(FaultKind::Other, "read the plan", errno);
+    let fd = sys::adopt(PLAN_FD);
+    let size = usize::try_from(fstat(&fd).map_err(fault)?.st_size).unwrap_or(usize::MAX);
+    if size > PLAN_BYTES_MAX {
+        return Err(fault(Errno::E2BIG));
+    }
+    let mut bytes = vec![0u8; size];
+    let length = nix::sys::uio::pread(&fd, &mut bytes, 0).map_err(fault)?;
+    bytes.truncate(length);
+    serde_json::from_slice(&bytes).map_err(|_| fault(Errno::EPROTO))
+}
+
+/// Makes the namespaces. In the stage it returns when pid 1 is on its way; in pid 1 it does not return.
+fn build(channel: &Channel, plan: &Plan) -> Result<(), Fault> {
+    let plain = |errno| Fault::new(FaultKind::Other, "make a pipe", errno);
+    let (mapped, map) = pipe2(nix::fcntl::OFlag::O_CLOEXEC).map_err(plain)?;
+    let (child, missing) = make_namespaces(plan)?;
+    match child {
+        Some(pid) => {
+            drop(mapped);
+            introduce(channel, &plan.identity, pid, &map)
+        }
+        None => {
+            drop(map);
+            sys::leave(first_process(channel, plan, &mapped, &missing))
+        }
+    }
+}
+
+/// A namespace that could not be made, and why.
+type Missing = Vec<(Layer, Errno)>;
+
+/// All at once; if that is refused and some may be missing, without those.
+fn make_namespaces(plan: &Plan) -> Result<(Option<Pid>, Missing), Fault> {
+    let fault = |errno| Fault::new(FaultKind::Namespaces, "make namespaces", errno);
+    let flags = |layers: &mut dyn Iterator<Item = &Layer>| {
+        layers.fold(0, |flags, layer| flags | clone_flag(*layer))
+    };
+    let whole = flags(&mut plan.namespaces.iter());
+    // A sibling, not a child: Belljar itself waits for pid 1, and the stage can go.
+    let errno = match sys::clone_process(whole | libc::CLONE_PARENT | libc::SIGCHLD) {
+        Ok(child) => return Ok((child, Vec::new())),
+        Err(errno) => errno,
+    };
+    let accepted: Vec<Layer> = plan
+        .namespaces
+        .iter()
+        .copied()
+        .filter(|layer| may_lack(plan, *layer))
+        .collect();
+    if accepted.is_empty() {
+        return Err(fault(errno));
+    }
+    let rest = flags(
+        &mut plan
+            .namespaces
+            .iter()
+            .filter(|layer| !accepted.contains(layer)),
+    );
+    let child = sys::clone_process(rest | libc::CLONE_PARENT | libc::SIGCHLD).map_err(fault)?;
+    Ok((
+        child,
+        accepted.into_iter().map(|layer| (layer, errno)).collect(),
+    ))
+}
+
+/// Without user, mount and pid namespaces nothing of the view can be built.
+fn may_lack(plan: &Plan, layer: Layer) -> bool {
+    let needed = matches!(
+        layer,
+        Layer::UserNamespace | Layer::MountNamespace | Layer::PidNamespace
+    );
+    !needed && plan.accept_weak.contains(&layer)
+}
+
+fn clone_flag(layer: Layer) -> i32 {
+    match layer {
+        Layer::UserNamespace => libc::CLONE_NEWUSER,
+        Layer::MountNamespace => libc::CLONE_NEWNS,
+        Layer::PidNamespace => libc::CLONE_NEWPID,
+        Layer::IpcNamespace => libc::CLONE_NEWIPC,
+        Layer::UtsNamespace => libc::CLONE_NEWUTS,
+        Layer::NetNamespace => libc::CLONE_NEWNET,
+        Layer::CgroupNamespace => libc::CLONE_NEWCGROUP,
+        _ => 0,
+    }
+}
+
+/// Tells Belljar of pid 1, gives it its ids, lets it go on.
+fn introduce(channel: &Channel, identity: &Identity, pid: Pid, map: &OwnedFd) -> Result<(), Fault> {
+    let other = |errno| Fault::new(FaultKind::Other, "introduce pid 1", errno);
+    channel
+        .send(&Up::Born { pid: pid.as_raw() }, None)
+        .map_err(other)?;
+    write_identity(identity, pid)
+        .map_err(|errno| Fault::new(FaultKind::IdentityMap, "map ids", errno))?;
+    write(map, &[1]).map_err(other).map(drop)
+}
+
+fn write_identity(identity: &Identity, pid: Pid) -> Result<(), Errno> {
+    let file = |name: &str, text: &str| {
+        let written = std::fs::write(format!("/proc/{pid}/{name}"), text);
+        written.map_err(|error| error.raw_os_error().map_or(Errno::EIO, Errno::from_raw))
+    };
+    if identity.deny_setgroups {
+        file("setgroups", "deny")?;
+    }
+    file("uid_map", &map_text(&identity.uids))?;
+    file("gid_map", &map_text(&identity.gids))
+}
+
+fn map_text(ranges: &[IdRange]) -> String {
+    ranges
+        .iter()
+        .map(|range| format!("{} {} {}\n", range.first, range.first, range.count))
+        .collect()
+}
+
+/// Pid 1 of the jar, from its first breath to its exit code.
+fn first_process(channel: &Channel, plan: &Plan, mapped: &OwnedFd, missing: &Missing) -> i32 {
+    let mut executor = Executor::new(channel, &plan.accept_weak);
+    let ready = wait_for_identity(mapped).and_then(|()| furnish(&mut executor, plan, missing));
+    match ready {
+        Ok((mask, sigchld)) => init::run(channel, plan, executor, &mask, &sigchld),
+        Err(fault) => {
+            // If Belljar is gone, nobody wants to know.
+            let _ = channel.send(&Up::Failed { fault }, None);
+            125
+        }
+    }
+}
+
+/// An end without a byte means that the stage failed and has said why; Belljar has closed or will close the socket.
+fn wait_for_identity(mapped: &OwnedFd) -> Result<(), Fault> {
+    let fault = |errno| Fault::new(FaultKind::IdentityMap, "wait for ids", errno);
+    match read(mapped, &mut [0u8; 1]) {
+        Ok(1) => Ok(()),
+        Ok(_) => Err(fault(Errno::EPERM)),
+        Err(errno) => Err(fault(errno)),
+    }
+}
+
+/// Builds the jar around this process. Returns the signal mask the command gets and the one pid 1 listens with.
+fn furnish(
+    executor: &mut Executor<'_>,
+    plan: &Plan,
+    missing: &Missing,
+) -> Result<(SigSet, SigSet), Fault> {
+    for layer in plan
+        .namespaces
+        .iter()
+        .filter(|layer| **layer != Layer::MountNamespace)
+    {
+        match missing.iter().find(|(lost, _)| lost == layer) {
+            Some((_, errno)) => executor.lacks(*layer, "make namespaces", *errno)?,
+            None => executor.stands(*layer, detail(*layer, &plan.identity)),
+        }
+    }
+    executor.stands(Layer::CleanDescriptors, "");
+    let umask = nix::sys::stat::umask(nix::sys::stat::Mode::empty());
+    executor.perform(&plan.steps)?;
+    nix::sys::stat::umask(umask);
+    init::listen().map_err(|errno| Fault::new(FaultKind::Other, "prepare pid 1", errno))
+}
+
+fn detail(layer: Layer, identity: &Identity) -> &'static str {
+    match layer {
+        Layer::UserNamespace if identity.deny_setgroups => "own id only",
+        Layer::UserNamespace => "all ids, as outside",
+        Layer::NetNamespace => "loopback only",
+        _ => "",
+    }
+}

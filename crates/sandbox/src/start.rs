@@ -1,0 +1,184 @@
+//! Starting a jar: hands the plan to a stage and answers it until every layer stands.
+
+use crate::error::SandboxError;
+use crate::facts::RunFacts;
+use crate::init::exit_of;
+use crate::plan::{Plan, plan};
+use crate::request::Request;
+use crate::running::Running;
+use crate::signals::Forwarding;
+use crate::stage::{CONTROL_FD, PLAN_FD, STAGE_NAME};
+use crate::sys;
+use crate::terminal::Foreground;
+use crate::wire::{Channel, Down, Up};
+use model::{Containment, Exit, FilePath};
+use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, fcntl};
+use nix::spawn::{PosixSpawnAttr, PosixSpawnFileActions, posix_spawn};
+use nix::sys::memfd::{MFdFlags, memfd_create};
+use nix::unistd::Pid;
+use std::ffi::CStr;
+use std::io::{self, Write as _};
+use std::os::fd::{AsRawFd, OwnedFd};
+
+/// Descriptors of ours that are to be moved to fixed numbers must not already have one of those.
+const ABOVE_FIXED: i32 = 10;
+
+/// Builds the jar and starts the command in it.
+///
+/// `serve` is called once for each writable root, with its index and the descriptor of its mounted FUSE connection,
+/// outer roots before inner ones; when it returns, requests on that root must be answered (by threads of its own).
+/// Returns when the jar is complete and the command is about to be executed or was.
+///
+/// # Errors
+/// Any layer that cannot be had, unless the request accepts its loss; each error says what to do.
+pub fn start(
+    request: &Request,
+    serve: &mut dyn FnMut(usize, OwnedFd) -> io::Result<()>,
+) -> Result<Running, SandboxError> {
+    let plan = plan(request, &RunFacts::gather()?)?;
+    let foreground = Foreground::remember();
+    let forwarding = Forwarding::install().map_err(|errno| SandboxError::Spawn(errno.into()))?;
+    let roots: Vec<FilePath> = request.confinement.roots.iter().map(|root| root.path.clone()).collect();
+    let Launched { channel, jar, containment, watch } = launch(&plan, &roots, serve)?;
+    Ok(Running { channel, jar, containment, watch, forwarding, foreground })
+}
+
+/// A jar that stands.
+pub(crate) struct Launched {
+    pub(crate) channel: Channel,
+    pub(crate) jar: Jar,
+    pub(crate) containment: Containment,
+    pub(crate) watch: Option<OwnedFd>,
+}
+
+/// Starts a stage for `plan` and answers it until every layer stands.
+pub(crate) fn launch(
+    plan: &Plan,
+    roots: &[FilePath],
+    serve: &mut dyn FnMut(usize, OwnedFd) -> io::Result<()>,
+) -> Result<Launched, SandboxError> {
+    let (channel, theirs) = Channel::pair().map_err(|errno| SandboxError::Spawn(errno.into()))?;
+    let stage = spawn(plan, theirs).map_err(SandboxError::Spawn)?;
+    let mut jar = Jar { stage: Some(stage), init: None };
+    let (containment, watch) = answer(&channel, &mut jar, roots, serve)?;
+    jar.reap_stage();
+    Ok(Launched { channel, jar, containment, watch })
+}
+
+/// The processes of a jar that Belljar has to wait for. Dropping it ends them.
+pub(crate) struct Jar {
+    stage: Option<Pid>,
+    init: Option<Pid>,
+}
+
+impl Jar {
+    fn reap_stage(&mut self) -> Option<Exit> {
+        self.stage.take().and_then(reap)
+    }
+
+    /// Waits until the kernel has ended every process of the jar.
+    pub(crate) fn reap_init(&mut self) -> Option<Exit> {
+        self.init.take().and_then(reap)
+    }
+
+    /// Why nobody answers any more.
+    pub(crate) fn death(&mut self) -> SandboxError {
+        let stage = self.reap_stage().filter(|exit| *exit != Exit::Code(0));
+        let (who, exit) = match stage {
+            Some(exit) => ("stage", Some(exit)),
+            None => ("first process", self.reap_init()),
+        };
+        let how = match exit {
+            Some(Exit::Signal(signal)) => format!("killed by signal {signal}"),
+            Some(Exit::Code(code)) => format!("ended with code {code}"),
+            None => "gone".to_owned(),
+        };
+        SandboxError::Died { who, how }
+    }
+}
+
+impl Drop for Jar {
+    fn drop(&mut self) {
+        if let Some(init) = self.init {
+            // Fails only if it is dead already.
+            let _ = sys::kill(init.as_raw(), libc::SIGKILL);
+        }
+        self.reap_stage();
+        self.reap_init();
+    }
+}
+
+/// `None` when somebody else has taken the status, as with SIGCHLD ignored.
+fn reap(pid: Pid) -> Option<Exit> {
+    loop {
+        match sys::wait(pid.as_raw(), 0) {
+            Err(Errno::EINTR) => {}
+            Ok(Some((_, status))) => return exit_of(status),
+            _ => return None,
+        }
+    }
+}
+
+/// Executes this program again, with nothing in its environment and two descriptors.
+fn spawn(plan: &Plan, control: OwnedFd) -> io::Result<Pid> {
+    let plan = plan_file(plan)?;
+    let (control, plan) = (above_fixed(&control)?, above_fixed(&plan)?);
+    let mut actions = PosixSpawnFileActions::init()?;
+    actions.add_dup2(control.as_raw_fd(), CONTROL_FD)?;
+    actions.add_dup2(plan.as_raw_fd(), PLAN_FD)?;
+    let nothing: [&CStr; 0] = [];
+    let attributes = PosixSpawnAttr::init()?;
+    Ok(posix_spawn(
+        c"/proc/self/exe",
+        &actions,
+        &attributes,
+        &[STAGE_NAME],
+        &nothing,
+    )?)
+}
+
+fn plan_file(plan: &Plan) -> io::Result<OwnedFd> {
+    let mut file = std::fs::File::from(memfd_create(c"belljar-plan", MFdFlags::MFD_CLOEXEC)?);
+    file.write_all(&serde_json::to_vec(plan)?)?;
+    Ok(file.into())
+}
+
+fn above_fixed(fd: &OwnedFd) -> io::Result<OwnedFd> {
+    Ok(sys::adopt(fcntl(
+        fd,
+        FcntlArg::F_DUPFD_CLOEXEC(ABOVE_FIXED),
+    )?))
+}
+
+/// What is known when the jar stands.
+type Ready = (Containment, Option<OwnedFd>);
+
+fn answer(
+    channel: &Channel,
+    jar: &mut Jar,
+    roots: &[FilePath],
+    serve: &mut dyn FnMut(usize, OwnedFd) -> io::Result<()>,
+) -> Result<Ready, SandboxError> {
+    let wire = |errno: Errno| SandboxError::Wire(errno.into());
+    loop {
+        let Some((message, fd)) = channel.receive::<Up>().map_err(wire)? else {
+            return Err(jar.death());
+        };
+        match message {
+            Up::Born { pid } => jar.init = Some(Pid::from_raw(pid)),
+            Up::Root { index } => {
+                let root = roots.get(index).ok_or_else(|| wire(Errno::EPROTO))?;
+                let fd = fd.ok_or_else(|| wire(Errno::EBADF))?;
+                serve(index, fd).map_err(|source| SandboxError::Serve {
+                    root: root.clone(),
+                    source,
+                })?;
+                channel.send(&Down::Served, None).map_err(wire)?;
+            }
+            Up::Ready { containment } => return Ok((containment, fd)),
+            Up::Failed { fault } => return Err(SandboxError::from_fault(fault)),
+            _ => return Err(wire(Errno::EPROTO)),
+        }
+    }
+}

@@ -1,0 +1,376 @@
+//! The system calls no safe wrapper exists for: one call, one small function, one argument why it is sound.
+#![allow(unsafe_code)]
+
+use nix::errno::Errno;
+use nix::unistd::Pid;
+use std::ffi::{CStr, c_int, c_long, c_ulong};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::sync::atomic::{AtomicI32, Ordering};
+
+/// `struct mount_attr` of mount_setattr(2).
+#[repr(C)]
+#[derive(Clone, Copy, Default)]
+pub(crate) struct MountAttr {
+    pub(crate) set: u64,
+    pub(crate) clear: u64,
+    pub(crate) propagation: u64,
+    pub(crate) userns_fd: u64,
+}
+
+pub(crate) const MOUNT_ATTR_RDONLY: u64 = 0x1;
+pub(crate) const MOUNT_ATTR_NOSUID: u64 = 0x2;
+pub(crate) const MOUNT_ATTR_NODEV: u64 = 0x4;
+const AT_RECURSIVE: c_int = 0x8000;
+
+fn check(code: c_long) -> Result<c_long, Errno> {
+    if code == -1 {
+        Err(Errno::last())
+    } else {
+        Ok(code)
+    }
+}
+
+/// Takes over a descriptor number that a system call has just returned.
+fn owned(code: c_long) -> Result<OwnedFd, Errno> {
+    let fd = RawFd::try_from(check(code)?).map_err(|_| Errno::EBADF)?;
+    Ok(adopt(fd))
+}
+
+/// Takes over a descriptor this process has received and nobody else owns: from a system call's return value, from
+/// SCM_RIGHTS, or one the stage inherits by convention.
+pub(crate) fn adopt(fd: RawFd) -> OwnedFd {
+    // SAFETY: every caller passes a number the kernel has just handed to this process, so it is open and unowned.
+    unsafe { OwnedFd::from_raw_fd(fd) }
+}
+
+/// clone(2) in the manner of fork(2). `None` in the child. The caller must be single-threaded.
+pub(crate) fn clone_process(flags: c_int) -> Result<Option<Pid>, Errno> {
+    let flags = c_ulong::from(flags.cast_unsigned());
+    // SAFETY: no CLONE_VM and a null stack, so the child runs on its own copy of this memory, as after fork(2); the
+    // stage is single-threaded, so no lock can be held by a thread that does not exist in the child.
+    let code = unsafe { libc::syscall(libc::SYS_clone, flags, 0usize, 0usize, 0usize, 0usize) };
+    let pid = check(code)?;
+    Ok((pid != 0).then(|| Pid::from_raw(i32::try_from(pid).unwrap_or(i32::MAX))))
+}
+
+/// mount_setattr(2) on `path` and, if `recursive`, on every mount below it.
+pub(crate) fn mount_setattr(path: &CStr, attr: MountAttr, recursive: bool) -> Result<(), Errno> {
+    let flags = if recursive { AT_RECURSIVE } else { 0 };
+    // SAFETY: the path is NUL-terminated and the struct has exactly the size that is passed; both outlive the call.
+    let code = unsafe {
+        libc::syscall(
+            libc::SYS_mount_setattr,
+            libc::AT_FDCWD,
+            path.as_ptr(),
+            flags,
+            std::ptr::from_ref(&attr),
+            size_of::<MountAttr>(),
+        )
+    };
+    check(code).map(drop)
+}
+
+/// Whether the kernel knows mount_setattr(2): an empty, invalid call is refused for its size, not as unknown.
+pub(crate) fn has_mount_setattr() -> bool {
+    // SAFETY: a null attribute of size 0 is refused before any memory is read.
+    let code = unsafe {
+        libc::syscall(
+            libc::SYS_mount_setattr,
+            -1,
+            c"".as_ptr(),
+            0,
+            std::ptr::null::<MountAttr>(),
+            0usize,
+        )
+    };
+    check(code) != Err(Errno::ENOSYS)
+}
+
+/// close_range(2) from `first` to the end.
+pub(crate) fn close_from(first: u32) -> Result<(), Errno> {
+    // SAFETY: the stage calls this before it owns any descriptor in the range.
+    let code = unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, 0u32) };
+    check(code).map(drop)
+}
+
+/// close_range(2) with CLOSE_RANGE_CLOEXEC: nothing from `first` on survives the next exec.
+pub(crate) fn cloexec_from(first: u32) -> Result<(), Errno> {
+    // SAFETY: only flags change; every descriptor stays open and owned by whom it was.
+    let code = unsafe {
+        libc::syscall(
+            libc::SYS_close_range,
+            first,
+            u32::MAX,
+            libc::CLOSE_RANGE_CLOEXEC,
+        )
+    };
+    check(code).map(drop)
+}
+
+fn prctl(option: c_int, arg: c_ulong) -> Result<c_int, Errno> {
+    const NONE: c_ulong = 0;
+    // SAFETY: only options whose arguments are integers are passed; the kernel reads no memory of ours.
+    let code = unsafe { libc::prctl(option, arg, NONE, NONE, NONE) };
+    check(c_long::from(code))?;
+    Ok(code)
+}
+
+/// Locks the securebits: uid 0 means nothing on exec, capabilities cannot be kept, raised or fixed up.
+pub(crate) fn lock_securebits() -> Result<(), Errno> {
+    // Bits of linux/securebits.h: NOROOT, NO_SETUID_FIXUP, KEEP_CAPS (locked off), NO_CAP_AMBIENT_RAISE, each with
+    // the lock bit above it.
+    const NOROOT: c_ulong = 0b11;
+    const NO_SETUID_FIXUP: c_ulong = 0b11 << 2;
+    const KEEP_CAPS_LOCKED: c_ulong = 1 << 5;
+    const NO_CAP_AMBIENT_RAISE: c_ulong = 0b11 << 6;
+    let bits = NOROOT | NO_SETUID_FIXUP | KEEP_CAPS_LOCKED | NO_CAP_AMBIENT_RAISE;
+    prctl(libc::PR_SET_SECUREBITS, bits).map(drop)
+}
+
+/// Drops every capability this kernel knows from the bounding set; returns how many there were.
+pub(crate) fn clear_bounding_set() -> Result<u32, Errno> {
+    // capabilities(7): the kernel's last capability is the one before the first EINVAL. 64 bits is all a set can hold.
+    const CAPABILITIES_MAX: u32 = 64;
+    for capability in 0..CAPABILITIES_MAX {
+        match prctl(libc::PR_CAPBSET_DROP, c_ulong::from(capability)) {
+            Ok(_) => {}
+            Err(Errno::EINVAL) => return Ok(capability),
+            Err(errno) => return Err(errno),
+        }
+    }
+    Ok(CAPABILITIES_MAX)
+}
+
+/// capset(2): empties the effective, permitted and inheritable sets; the ambient set follows them.
+pub(crate) fn clear_capabilities() -> Result<(), Errno> {
+    const LINUX_CAPABILITY_VERSION_3: u32 = 0x2008_0522;
+    let header: [u32; 2] = [LINUX_CAPABILITY_VERSION_3, 0];
+    let sets = [0u32; 6];
+    // SAFETY: the header names version 3, whose data is two structs of three u32, as passed; both outlive the call.
+    let code = unsafe { libc::syscall(libc::SYS_capset, header.as_ptr(), sets.as_ptr()) };
+    check(code).map(drop)
+}
+
+/// landlock_create_ruleset(2) with LANDLOCK_CREATE_RULESET_VERSION: the ABI, or why there is none.
+pub(crate) fn landlock_abi() -> Result<u32, Errno> {
+    const VERSION: u32 = 1;
+    // SAFETY: with the version flag the attribute must be null and nothing is read.
+    let code = unsafe {
+        libc::syscall(
+            libc::SYS_landlock_create_ruleset,
+            std::ptr::null::<u8>(),
+            0usize,
+            VERSION,
+        )
+    };
+    check(code).map(|abi| u32::try_from(abi).unwrap_or(0))
+}
+
+fn seccomp(operation: u32, flags: c_ulong, argument: *const libc::c_void) -> Result<c_long, Errno> {
+    // SAFETY: callers pass either null or a pointer to a live struct of the type the operation asks for.
+    check(unsafe { libc::syscall(libc::SYS_seccomp, operation, flags, argument) })
+}
+
+fn install(program: &[libc::sock_filter], flags: c_ulong) -> Result<c_long, Errno> {
+    let length = u16::try_from(program.len()).map_err(|_| Errno::EINVAL)?;
+    let fprog = libc::sock_fprog {
+        len: length,
+        filter: program.as_ptr().cast_mut(),
+    };
+    seccomp(
+        libc::SECCOMP_SET_MODE_FILTER,
+        flags,
+        std::ptr::from_ref(&fprog).cast(),
+    )
+}
+
+/// seccomp(2): puts this thread and all it starts under `program`.
+pub(crate) fn install_filter(program: &[libc::sock_filter]) -> Result<(), Errno> {
+    install(program, 0).map(drop)
+}
+
+/// seccomp(2) with a listener for SECCOMP_RET_USER_NOTIF. A caught call cannot be interrupted by signals that are not
+/// fatal (kernel 5.19), so that programs with many signals do not restart it for ever; older kernels do without.
+pub(crate) fn install_filter_with_listener(
+    program: &[libc::sock_filter],
+) -> Result<OwnedFd, Errno> {
+    let listener = libc::SECCOMP_FILTER_FLAG_NEW_LISTENER;
+    match install(
+        program,
+        listener | libc::SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV,
+    ) {
+        Err(Errno::EINVAL) => owned(install(program, listener)?),
+        code => owned(code?),
+    }
+}
+
+/// Whether seccomp(2) knows an action of `SECCOMP_RET_*`.
+pub(crate) fn seccomp_knows(action: u32) -> Result<(), Errno> {
+    seccomp(
+        libc::SECCOMP_GET_ACTION_AVAIL,
+        0,
+        std::ptr::from_ref(&action).cast(),
+    )
+    .map(drop)
+}
+
+/// SECCOMP_IOCTL_NOTIF_RECV: the next caught call. ENOENT when its thread has died meanwhile.
+pub(crate) fn notification(listener: BorrowedFd<'_>) -> Result<libc::seccomp_notif, Errno> {
+    // SAFETY: seccomp_notif is plain integers, for which zero is a value; the kernel demands it zeroed.
+    let mut event: libc::seccomp_notif = unsafe { std::mem::zeroed() };
+    // SAFETY: the request reads and writes one seccomp_notif, which lives on this stack.
+    let code = unsafe {
+        libc::ioctl(
+            listener.as_raw_fd(),
+            libc::SECCOMP_IOCTL_NOTIF_RECV,
+            std::ptr::from_mut(&mut event),
+        )
+    };
+    check(c_long::from(code)).map(|_| event)
+}
+
+/// SECCOMP_IOCTL_NOTIF_ID_VALID: whether the caught thread still waits, so that what was read from it was its own.
+pub(crate) fn notification_stands(listener: BorrowedFd<'_>, id: u64) -> bool {
+    // SAFETY: the request reads one u64, which lives on this stack.
+    let code = unsafe {
+        libc::ioctl(
+            listener.as_raw_fd(),
+            libc::SECCOMP_IOCTL_NOTIF_ID_VALID,
+            std::ptr::from_ref(&id),
+        )
+    };
+    code == 0
+}
+
+/// SECCOMP_IOCTL_NOTIF_SEND with SECCOMP_USER_NOTIF_FLAG_CONTINUE: the kernel goes on as if nobody had looked.
+pub(crate) fn continue_notification(listener: BorrowedFd<'_>, id: u64) -> Result<(), Errno> {
+    const CONTINUE: u32 = 1;
+    let answer = libc::seccomp_notif_resp {
+        id,
+        val: 0,
+        error: 0,
+        flags: CONTINUE,
+    };
+    // SAFETY: the request reads one seccomp_notif_resp, which lives on this stack.
+    let code = unsafe {
+        libc::ioctl(
+            listener.as_raw_fd(),
+            libc::SECCOMP_IOCTL_NOTIF_SEND,
+            std::ptr::from_ref(&answer),
+        )
+    };
+    check(c_long::from(code)).map(drop)
+}
+
+/// netdevice(7) SIOCSIFFLAGS: brings the loopback interface of this network namespace up.
+pub(crate) fn loopback_up(socket: BorrowedFd<'_>) -> Result<(), Errno> {
+    // SAFETY: ifreq is plain data for which zero is a value.
+    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
+    for (to, from) in request.ifr_name.iter_mut().zip(b"lo") {
+        *to = from.cast_signed();
+    }
+    request.ifr_ifru.ifru_flags =
+        libc::c_short::try_from(libc::IFF_UP | libc::IFF_RUNNING).unwrap_or(libc::c_short::MAX);
+    // SAFETY: the request reads one ifreq, which lives on this stack and whose name is NUL-terminated.
+    let code = unsafe {
+        libc::ioctl(
+            socket.as_raw_fd(),
+            libc::SIOCSIFFLAGS,
+            std::ptr::from_ref(&request),
+        )
+    };
+    check(c_long::from(code)).map(drop)
+}
+
+/// The write end of the pipe the signal handler writes to; -1 while no jar of this process forwards signals.
+static SIGNAL_PIPE: AtomicI32 = AtomicI32::new(-1);
+
+/// Claims the one place signals are written to. False when another jar of this process has it.
+pub(crate) fn claim_signal_pipe(fd: RawFd) -> bool {
+    SIGNAL_PIPE
+        .compare_exchange(-1, fd, Ordering::SeqCst, Ordering::SeqCst)
+        .is_ok()
+}
+
+/// Gives the place back.
+pub(crate) fn release_signal_pipe() {
+    SIGNAL_PIPE.store(-1, Ordering::SeqCst);
+}
+
+/// Writes the number of a signal that a process sent (not the terminal: the jar's group got that one itself), and of
+/// every SIGCONT, to the pipe. Async-signal-safe: an atomic load and write(2), with errno kept.
+extern "C" fn on_signal(signal: c_int, info: *mut libc::siginfo_t, _context: *mut libc::c_void) {
+    // SAFETY: with SA_SIGINFO the kernel passes a valid siginfo_t.
+    let code = unsafe { (*info).si_code };
+    let fd = SIGNAL_PIPE.load(Ordering::SeqCst);
+    if fd < 0 || (code > 0 && signal != libc::SIGCONT) {
+        return;
+    }
+    let byte = u8::try_from(signal).unwrap_or(0);
+    // SAFETY: the location of this thread's errno is always valid.
+    let errno = unsafe { libc::__errno_location() };
+    // SAFETY: as above.
+    let saved = unsafe { *errno };
+    // SAFETY: one byte on this stack is written to a non-blocking pipe; a full pipe loses nothing but a repetition.
+    let _ = unsafe { libc::write(fd, std::ptr::from_ref(&byte).cast(), 1) };
+    // SAFETY: as above.
+    unsafe { *errno = saved };
+}
+
+/// Installs the forwarding handler for `signal` and returns what was there; a signal the caller ignores stays ignored.
+pub(crate) fn catch_signal(signal: c_int) -> Result<Option<libc::sigaction>, Errno> {
+    // SAFETY: sigaction is plain data for which zero is a value.
+    let mut old: libc::sigaction = unsafe { std::mem::zeroed() };
+    // SAFETY: reads the current action into a struct on this stack.
+    check(c_long::from(unsafe {
+        libc::sigaction(signal, std::ptr::null(), &raw mut old)
+    }))?;
+    if old.sa_sigaction == libc::SIG_IGN {
+        return Ok(None);
+    }
+    // SAFETY: as above.
+    let mut new: libc::sigaction = unsafe { std::mem::zeroed() };
+    new.sa_sigaction = on_signal as *const () as usize;
+    new.sa_flags = libc::SA_SIGINFO | libc::SA_RESTART;
+    // SAFETY: the handler is async-signal-safe and has the three-argument form that SA_SIGINFO asks for.
+    check(c_long::from(unsafe {
+        libc::sigaction(signal, &raw const new, std::ptr::null_mut())
+    }))?;
+    Ok(Some(old))
+}
+
+/// Puts back what [`catch_signal`] returned.
+pub(crate) fn restore_signal(signal: c_int, old: &libc::sigaction) {
+    // SAFETY: `old` is an action the kernel itself returned for this signal.
+    let _ = unsafe { libc::sigaction(signal, std::ptr::from_ref(old), std::ptr::null_mut()) };
+}
+
+/// Leaves at once, without the exit handlers of a program the stage is not.
+pub(crate) fn leave(code: c_int) -> ! {
+    // SAFETY: _exit(2) takes an integer and does not return.
+    unsafe { libc::_exit(code) }
+}
+
+/// Borrows standard input, output or error.
+pub(crate) fn standard_descriptor(number: RawFd) -> Option<BorrowedFd<'static>> {
+    // SAFETY: 0, 1 and 2 are never closed or replaced by this crate; a closed one makes calls fail with EBADF, and
+    // the number is not -1.
+    (0..=2)
+        .contains(&number)
+        .then(|| unsafe { BorrowedFd::borrow_raw(number) })
+}
+
+/// waitpid(2) with the raw status, because a real-time signal has no name in `nix`. `None` when nothing has happened.
+pub(crate) fn wait(pid: i32, flags: c_int) -> Result<Option<(i32, c_int)>, Errno> {
+    let mut status: c_int = 0;
+    // SAFETY: the status lives on this stack.
+    let code = unsafe { libc::waitpid(pid, &raw mut status, flags) };
+    check(c_long::from(code))?;
+    Ok((code != 0).then_some((code, status)))
+}
+
+/// kill(2) with a raw number, for the same reason.
+pub(crate) fn kill(pid: i32, signal: c_int) -> Result<(), Errno> {
+    // SAFETY: kill(2) takes integers only.
+    check(c_long::from(unsafe { libc::kill(pid, signal) })).map(drop)
+}

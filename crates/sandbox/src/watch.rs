@@ -1,0 +1,207 @@
+//! The network watch: sees whom the command tries to reach. It only looks. The answer is always "go on", and what
+//! refuses is the empty network namespace, so a peer that changes after it was read changes a record, never a right.
+
+use crate::sys;
+use model::{Action, Attempt, Endpoint, Target};
+use nix::errno::Errno;
+use nix::sys::uio::{RemoteIoVec, process_vm_readv};
+use nix::unistd::Pid;
+use std::collections::BTreeMap;
+use std::io::IoSliceMut;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+/// A record is for people: a scan of a whole network is one line more.
+const PEERS_MAX: usize = 256;
+/// `struct sockaddr_in6`, the longest address of interest.
+const ADDRESS_BYTES_MAX: usize = 28;
+/// The rule an attempt is refused by.
+const RULE: &str = "network/none";
+
+/// The supervisor's end of the filter.
+pub(crate) struct Watch {
+    listener: Option<OwnedFd>,
+    seen: BTreeMap<Target, u64>,
+}
+
+impl Watch {
+    pub(crate) fn new(listener: OwnedFd) -> Watch {
+        Watch {
+            listener: Some(listener),
+            seen: BTreeMap::new(),
+        }
+    }
+
+    /// What to poll, as long as somebody can call.
+    pub(crate) fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        self.listener.as_ref().map(AsFd::as_fd)
+    }
+
+    /// Nobody is left to watch; what was seen stays.
+    pub(crate) fn close(mut self) -> Watch {
+        self.listener = None;
+        self
+    }
+
+    /// Handles one call. False when the last process under the filter is gone.
+    pub(crate) fn look(&mut self) -> bool {
+        let Some(listener) = &self.listener else {
+            return false;
+        };
+        let event = match sys::notification(listener.as_fd()) {
+            Ok(event) => event,
+            // The caller was killed between poll and here, or poll saw the end: ask poll again, which knows.
+            Err(Errno::ENOENT | Errno::EINTR) => return self.alive(),
+            Err(_) => return false,
+        };
+        let target = peer(&event);
+        let stands = sys::notification_stands(listener.as_fd(), event.id);
+        // Fails when the caller was killed meanwhile, which answers it too.
+        let _ = sys::continue_notification(listener.as_fd(), event.id);
+        if stands && let Some(target) = target {
+            self.note(target);
+        }
+        true
+    }
+
+    fn alive(&self) -> bool {
+        use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+        let Some(fd) = self.descriptor() else {
+            return false;
+        };
+        let mut fds = [PollFd::new(fd, PollFlags::POLLIN)];
+        let polled = poll(&mut fds, PollTimeout::ZERO);
+        let [fd] = fds;
+        polled.is_ok()
+            && !fd
+                .revents()
+                .is_some_and(|events| events.contains(PollFlags::POLLHUP))
+    }
+
+    fn note(&mut self, target: Target) {
+        let full = self.seen.len() >= PEERS_MAX && !self.seen.contains_key(&target);
+        let target = if full {
+            unknown("more peers than are listed")
+        } else {
+            target
+        };
+        *self.seen.entry(target).or_insert(0) += 1;
+    }
+
+    /// Everything seen, each peer once.
+    pub(crate) fn into_attempts(self) -> Vec<Attempt> {
+        let attempt = |(target, times)| Attempt {
+            action: Action::Connect,
+            target,
+            rule: RULE.to_owned(),
+            times,
+        };
+        self.seen.into_iter().map(attempt).collect()
+    }
+}
+
+fn unknown(text: &str) -> Target {
+    Target::Unknown {
+        text: text.to_owned(),
+    }
+}
+
+/// Whom a caught connect(2) or sendto(2) names; `None` for the jar itself.
+fn peer(event: &libc::seccomp_notif) -> Option<Target> {
+    let [
+        _,
+        connect_address,
+        connect_length,
+        _,
+        send_address,
+        send_length,
+    ] = event.data.args;
+    let (address, length) = match i64::from(event.data.nr) {
+        libc::SYS_connect => (connect_address, connect_length),
+        _ => (send_address, send_length),
+    };
+    let length = usize::try_from(length)
+        .unwrap_or(usize::MAX)
+        .min(ADDRESS_BYTES_MAX);
+    match read(event.pid, address, length) {
+        Ok(bytes) => outside(&bytes).map(Target::Peer),
+        Err(_) => Some(unknown("a network address that could not be read")),
+    }
+}
+
+fn read(pid: u32, address: u64, length: usize) -> Result<Vec<u8>, Errno> {
+    let pid = Pid::from_raw(i32::try_from(pid).map_err(|_| Errno::ESRCH)?);
+    let base = usize::try_from(address).map_err(|_| Errno::EFAULT)?;
+    let mut bytes = vec![0u8; length];
+    let mut local = [IoSliceMut::new(&mut bytes)];
+    let got = process_vm_readv(pid, &mut local, &[RemoteIoVec { base, len: length }])?;
+    bytes.truncate(got);
+    Ok(bytes)
+}
+
+/// A peer outside of the jar, from a `struct sockaddr` of ip(7) or ipv6(7).
+fn outside(address: &[u8]) -> Option<Endpoint> {
+    let (family, rest) = address.split_first_chunk::<2>()?;
+    let (port, rest) = rest.split_first_chunk::<2>()?;
+    let ip: IpAddr = match i32::from(u16::from_ne_bytes(*family)) {
+        libc::AF_INET => Ipv4Addr::from(*rest.first_chunk::<4>()?).into(),
+        libc::AF_INET6 => Ipv6Addr::from(*rest.get(4..)?.first_chunk::<16>()?).into(),
+        _ => return None,
+    };
+    let ip = ip.to_canonical();
+    let inside = ip.is_loopback() || ip.is_unspecified();
+    (!inside).then(|| Endpoint {
+        host: ip.to_string(),
+        port: Some(u16::from_be_bytes(*port)),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn address(family: u16, port: u16, rest: &[u8]) -> Vec<u8> {
+        [&family.to_ne_bytes()[..], &port.to_be_bytes(), rest].concat()
+    }
+
+    #[test]
+    fn addresses_outside_are_named_and_those_inside_are_not() {
+        let v4 = |ip: [u8; 4]| outside(&address(2, 443, &ip)).map(|peer| (peer.host, peer.port));
+        let v6 = |ip: &str| {
+            let ip: Ipv6Addr = ip.parse().unwrap();
+            let rest = [&[0u8; 4][..], &ip.octets()].concat();
+            outside(&address(10, 53, &rest)).map(|peer| peer.host)
+        };
+        assert_eq!(v4([192, 0, 2, 7]), Some(("192.0.2.7".into(), Some(443))));
+        assert_eq!(v4([127, 1, 2, 3]), None);
+        assert_eq!(v4([0, 0, 0, 0]), None);
+        assert_eq!(v6("2001:db8::1").as_deref(), Some("2001:db8::1"));
+        assert_eq!(v6("::ffff:192.0.2.7").as_deref(), Some("192.0.2.7"));
+        assert_eq!(v6("::1"), None);
+        assert_eq!(v6("::ffff:127.0.0.1"), None);
+        assert_eq!(outside(&address(1, 0, b"/run/x")), None);
+        for length in 0..8 {
+            assert_eq!(outside(&address(2, 443, &[192, 0, 2, 7])[..length]), None);
+        }
+    }
+
+    #[test]
+    fn the_record_is_bounded() {
+        let mut watch = Watch {
+            listener: None,
+            seen: BTreeMap::new(),
+        };
+        for number in 0..1000u16 {
+            watch.note(Target::Peer(Endpoint {
+                host: "192.0.2.1".into(),
+                port: Some(number),
+            }));
+        }
+        let attempts = watch.into_attempts();
+        assert_eq!(attempts.len(), PEERS_MAX + 1);
+        assert_eq!(
+            attempts.iter().map(|attempt| attempt.times).sum::<u64>(),
+            1000
+        );
+    }
+}

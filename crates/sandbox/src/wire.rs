@@ -1,0 +1,165 @@
+//! The words between Belljar and its stage: small JSON messages, some with a descriptor, over a socket pair that keeps
+//! message boundaries.
+
+use crate::sys;
+use model::{Containment, Exit, Layer};
+use nix::errno::Errno;
+use nix::sys::socket::{
+    AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType, recvmsg,
+    sendmsg, socketpair,
+};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use std::io::{IoSlice, IoSliceMut};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+
+/// The longest message: a containment with every layer missing and a reason for each fits many times.
+const MESSAGE_BYTES_MAX: usize = 32 << 10;
+
+/// What the stage tells.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum Up {
+    /// Pid 1 of the jar exists; the number is the one of Belljar's own pid namespace.
+    Born { pid: i32 },
+    /// The FUSE connection of a writable root is mounted; its descriptor comes along.
+    Root { index: usize },
+    /// Every layer stands. The descriptor of the network watch comes along where there is one.
+    Ready { containment: Containment },
+    /// The command could not be executed, by the errno of execve(2).
+    NotExecuted { errno: i32 },
+    /// The command was stopped by this signal.
+    Stopped { signal: i32 },
+    /// It runs again.
+    Continued,
+    /// The command ended and nothing is left in the jar.
+    Ended { exit: Exit },
+    /// A step failed; the jar does not exist.
+    Failed { fault: Fault },
+}
+
+/// What Belljar tells its stage.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum Down {
+    /// The next of the roots answers requests.
+    Served,
+    /// Pass this signal to the command.
+    Signal { signal: i32 },
+}
+
+/// Which part of the jar could not be built: chooses the error and its hint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum FaultKind {
+    Namespaces,
+    IdentityMap,
+    View,
+    Proc,
+    FuseDevice,
+    FuseMount,
+    Root,
+    Cwd,
+    /// A layer that may be missing where its loss is accepted.
+    Weak(Layer),
+    Other,
+}
+
+/// A step that failed in the stage.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Fault {
+    pub(crate) kind: FaultKind,
+    /// The step as a person reads it.
+    pub(crate) step: String,
+    pub(crate) errno: i32,
+}
+
+impl Fault {
+    pub(crate) fn new(kind: FaultKind, step: impl Into<String>, errno: Errno) -> Fault {
+        Fault {
+            kind,
+            step: step.into(),
+            errno: errno as i32,
+        }
+    }
+}
+
+/// One end of the socket pair.
+pub(crate) struct Channel {
+    socket: OwnedFd,
+}
+
+impl Channel {
+    /// Two ends, both closed on exec.
+    pub(crate) fn pair() -> Result<(Channel, OwnedFd), Errno> {
+        let (ours, theirs) = socketpair(
+            AddressFamily::Unix,
+            SockType::SeqPacket,
+            None,
+            SockFlag::SOCK_CLOEXEC,
+        )?;
+        Ok((Channel { socket: ours }, theirs))
+    }
+
+    pub(crate) fn from_socket(socket: OwnedFd) -> Channel {
+        Channel { socket }
+    }
+
+    pub(crate) fn send<M: Serialize>(
+        &self,
+        message: &M,
+        fd: Option<BorrowedFd<'_>>,
+    ) -> Result<(), Errno> {
+        let bytes = serde_json::to_vec(message).map_err(|_| Errno::EPROTO)?;
+        let raw = fd.map(|fd| [fd.as_raw_fd()]);
+        let rights: Vec<ControlMessage<'_>> = raw
+            .iter()
+            .map(|fds| ControlMessage::ScmRights(fds))
+            .collect();
+        let iov = [IoSlice::new(&bytes)];
+        sendmsg::<()>(
+            self.socket.as_raw_fd(),
+            &iov,
+            &rights,
+            MsgFlags::MSG_NOSIGNAL,
+            None,
+        )
+        .map(drop)
+    }
+
+    /// The next message; `None` when the other end is gone.
+    pub(crate) fn receive<M: DeserializeOwned>(
+        &self,
+    ) -> Result<Option<(M, Option<OwnedFd>)>, Errno> {
+        let mut bytes = vec![0u8; MESSAGE_BYTES_MAX];
+        let (length, fd) = match self.receive_bytes(&mut bytes) {
+            Err(Errno::ECONNRESET) | Ok((0, _)) => return Ok(None),
+            other => other?,
+        };
+        let text = bytes.get(..length).ok_or(Errno::EPROTO)?;
+        let message = serde_json::from_slice(text).map_err(|_| Errno::EPROTO)?;
+        Ok(Some((message, fd)))
+    }
+
+    fn receive_bytes(&self, bytes: &mut [u8]) -> Result<(usize, Option<OwnedFd>), Errno> {
+        let mut space = nix::cmsg_space!([std::os::fd::RawFd; 1]);
+        let mut iov = [IoSliceMut::new(bytes)];
+        let flags = MsgFlags::MSG_CMSG_CLOEXEC;
+        let message = loop {
+            match recvmsg::<()>(self.socket.as_raw_fd(), &mut iov, Some(&mut space), flags) {
+                Err(Errno::EINTR) => {}
+                other => break other?,
+            }
+        };
+        let mut received = None;
+        for control in message.cmsgs()? {
+            if let ControlMessageOwned::ScmRights(fds) = control {
+                received = fds.into_iter().map(sys::adopt).next();
+            }
+        }
+        Ok((message.bytes, received))
+    }
+}
+
+impl AsFd for Channel {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
