@@ -167,14 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_hold_puts_everything_back() {
-        if !nix::unistd::Uid::effective().is_root() {
-            assert!(
-                std::env::var_os("BELLJAR_TESTS_WITHOUT_ROOT").is_some(),
-                "run as root, or by tests/run.sh"
-            );
-            return;
-        }
+    fn as_root_the_last_hold_puts_everything_back() {
         let first = Account::hold();
         let second = Account::hold();
         assert_eq!((first.uid, &first.name), (second.uid, &second.name));

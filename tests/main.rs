@@ -1,0 +1,6 @@
+//! The one integration binary: gates over the sources, and the real program driven from outside.
+
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(clippy::indexing_slicing, clippy::string_slice)]
+
+mod gates;
