@@ -22,6 +22,7 @@ mod wait;
 mod world;
 
 pub use account::Account;
+pub use nix::sys::signal::Signal;
 pub use leftovers::Leftovers;
 pub use output::Output;
 pub use pty::Pty;

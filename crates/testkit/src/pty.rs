@@ -46,7 +46,7 @@ impl Pty {
             .expect("start setsid");
         Pty {
             master: File::from(master),
-            child: Child::new(child),
+            child: Child::new(child, None),
             screen: Vec::new(),
             seen: 0,
         }
@@ -83,6 +83,11 @@ impl Pty {
                 self.screen()
             );
         }
+    }
+
+    /// Sends the command `signal`, as kill(1) does.
+    pub fn signal(&self, signal: nix::sys::signal::Signal) {
+        self.child.signal(signal);
     }
 
     /// Everything that appeared so far.

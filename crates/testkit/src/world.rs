@@ -273,6 +273,7 @@ impl World {
             cwd: self.workspace(),
             stdin: None,
             group: false,
+            root: false,
         }
     }
 
@@ -406,6 +407,7 @@ pub struct Run<'w> {
     cwd: PathBuf,
     stdin: Option<Vec<u8>>,
     group: bool,
+    root: bool,
 }
 
 impl Run<'_> {
@@ -461,6 +463,13 @@ impl Run<'_> {
         self
     }
 
+    /// Starts it as root in a user's world, for a wrapper that sets something up and then drops to the user itself.
+    #[must_use]
+    pub fn as_root(mut self) -> Self {
+        self.root = true;
+        self
+    }
+
     /// Runs it to its end. Output goes through files, so that a left-over process that keeps it open hangs no test.
     #[track_caller]
     #[must_use]
@@ -476,7 +485,7 @@ impl Run<'_> {
         }
     }
 
-    /// Starts it and returns at once; its output goes nowhere.
+    /// Starts it and returns at once; [`Child::expect`] waits for its output.
     #[track_caller]
     #[must_use]
     pub fn spawn(&self) -> Child {
@@ -504,18 +513,17 @@ impl Run<'_> {
             .stdin(self.input())
             .stdout(same(stdout))
             .stderr(same(stderr));
-        Child::new(
-            command
-                .spawn()
-                .unwrap_or_else(|e| panic!("start {}: {e}", self.line())),
-        )
+        let child = command
+            .spawn()
+            .unwrap_or_else(|e| panic!("start {}: {e}", self.line()));
+        Child::new(child, Some(same_file(stdout)))
     }
 
     fn command(&self, argv: &[&OsStr]) -> Command {
         let mut command = Command::new(argv[0]);
         command.args(&argv[1..]).env_clear().current_dir(&self.cwd);
         command.envs(self.env.iter().map(|(name, value)| (name, value)));
-        if nix::unistd::Uid::effective().is_root() && !self.world.is_root() {
+        if nix::unistd::Uid::effective().is_root() && !self.world.is_root() && !self.root {
             // The standard library drops the supplementary groups with these.
             command.gid(self.world.owner.1).uid(self.world.owner.0);
         }
@@ -548,7 +556,11 @@ impl Run<'_> {
 }
 
 fn same(file: &File) -> Stdio {
-    Stdio::from(file.try_clone().expect("duplicate a scratch file"))
+    Stdio::from(same_file(file))
+}
+
+fn same_file(file: &File) -> File {
+    file.try_clone().expect("duplicate a scratch file")
 }
 
 fn all_of(file: &mut File) -> String {
