@@ -15,7 +15,18 @@ const ROUNDS: usize = 100;
 const WARM_UP: usize = 5;
 
 const BWRAP: [&str; 12] = [
-    "--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc", "--tmpfs", "/tmp", "--unshare-all", "--die-with-parent", "true",
+    "--ro-bind",
+    "/",
+    "/",
+    "--dev",
+    "/dev",
+    "--proc",
+    "/proc",
+    "--tmpfs",
+    "/tmp",
+    "--unshare-all",
+    "--die-with-parent",
+    "true",
 ];
 
 struct Contender {
@@ -49,7 +60,8 @@ fn main() {
 
 fn contenders() -> Vec<Contender> {
     let belljar = env!("CARGO_BIN_EXE_belljar");
-    let new = |name, program, args: &[&'static str]| Contender { name, program, args: args.to_vec(), times: Vec::new() };
+    let new =
+        |name, program, args: &[&'static str]| Contender { name, program, args: args.to_vec(), times: Vec::new() };
     let mut all = vec![new("bare", "true", &[])];
     if Command::new("bwrap").arg("--version").stdout(Stdio::null()).status().is_ok() {
         all.push(new("bwrap", "bwrap", &BWRAP));
@@ -64,7 +76,10 @@ fn once(contender: &Contender, dir: &Path) -> Duration {
     let home = dir.join("home");
     let mut command = Command::new(contender.program);
     command.args(&contender.args).current_dir(home.join("project"));
-    command.env("HOME", &home).env("XDG_STATE_HOME", home.join(".local/state")).env("XDG_CONFIG_HOME", home.join(".config"));
+    command
+        .env("HOME", &home)
+        .env("XDG_STATE_HOME", home.join(".local/state"))
+        .env("XDG_CONFIG_HOME", home.join(".config"));
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     let start = Instant::now();
     let status = command.status().unwrap_or_else(|e| panic!("start {}: {e}", contender.name));

@@ -98,11 +98,17 @@ fn as_root_a_read_only_workspace_can_be_worked_on_and_not_applied_to() {
     let world = World::root(EXE);
     world.file("a", "old\n");
     let workspace = world.workspace().display().to_string();
-    let read_only = format!("mount --bind {workspace} {workspace} && mount -o remount,bind,ro {workspace} && cd {workspace}");
+    let read_only =
+        format!("mount --bind {workspace} {workspace} && mount -o remount,bind,ro {workspace} && cd {workspace}");
     // Reading and writing under glass works; only making it real cannot.
-    sh(&world, "discard", "cat a && echo new > a && cat a").under(after(&read_only)).run().success().stdout_is("old\nnew\n");
+    sh(&world, "discard", "cat a && echo new > a && cat a")
+        .under(after(&read_only))
+        .run()
+        .success()
+        .stdout_is("old\nnew\n");
     assert_nothing_left(&world);
-    let run = world.belljar(["run", "--apply", "never", "--", "sh", "-c", "echo new > a"]).under(after(&read_only)).run();
+    let run =
+        world.belljar(["run", "--apply", "never", "--", "sh", "-c", "echo new > a"]).under(after(&read_only)).run();
     run.success();
     let apply = world.belljar(["apply", "--yes"]).under(after(&read_only)).run();
     assert_ne!(apply.status.code(), Some(0), "{}", apply.report());
@@ -148,8 +154,10 @@ fn as_root_without_dev_fuse_it_says_so() {
 fn as_root_a_closed_dev_fuse_is_named_to_an_ordinary_user() {
     let world = World::user(EXE);
     let (uid, gid) = world.owner();
-    let drop = format!("mknod -m 600 /run/belljar-fuse c 10 229; mount --bind /run/belljar-fuse /dev/fuse; rm /run/belljar-fuse
-        exec setpriv --reuid {uid} --regid {gid} --clear-groups \"$@\"");
+    let drop = format!(
+        "mknod -m 600 /run/belljar-fuse c 10 229; mount --bind /run/belljar-fuse /dev/fuse; rm /run/belljar-fuse
+        exec setpriv --reuid {uid} --regid {gid} --clear-groups \"$@\""
+    );
     let mut closed = after("mount -t tmpfs none /run");
     closed.extend(["sh", "-ec", &drop, "sh"].map(str::to_owned));
     let run = sh(&world, "discard", "true").as_root().under(closed).run();
@@ -174,7 +182,13 @@ fn as_root_a_full_disk_loses_nothing() {
     world.file("a", "old\n");
     let before = world.snapshot();
     let state = world.state().display().to_string();
-    let small = |pages: u32| format!("mkdir -p {state} && mount -t tmpfs -o size={}k none {state} && cd {}", pages * 4, world.workspace().display());
+    let small = |pages: u32| {
+        format!(
+            "mkdir -p {state} && mount -t tmpfs -o size={}k none {state} && cd {}",
+            pages * 4,
+            world.workspace().display()
+        )
+    };
     // From "not even the audit record fits" to "only the command's own writes do not".
     for pages in [1, 2, 3, 4, 6, 8, 12, 16, 32, 64, 256] {
         let run = sh(&world, "discard", "head -c 8M /dev/zero > a && echo it fitted").under(after(&small(pages))).run();

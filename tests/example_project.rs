@@ -1,7 +1,7 @@
 //! The example project: its install script does its work and much besides; all of it is held, told, and undone.
 
 use crate::gates::checkout;
-use crate::support::{assert_nothing_left, both, only_trial, report};
+use crate::support::{assert_nothing_left, both, only_trial};
 use serde_json::Value;
 use testkit::World;
 
@@ -43,14 +43,14 @@ both! {
         plant(world);
         let before = world.snapshot();
         let run = install(world, "never").run();
-        run.success().stdout_has("wordcount is installed");
+        run.success().stderr_has("wordcount is installed");
         for harm in ["bytes of secrets", "sent them", "wrote /etc", SECRET] {
             assert!(!run.stdout.contains(harm) && !run.stderr.contains(harm), "{harm}{}", run.report());
         }
         world.assert_untouched(&before);
         assert!(world.leftovers().is_empty(), "the process it left is gone: {:#?}", world.leftovers());
 
-        let report = report(&run);
+        let report = run.json();
         let home = world.home();
         for (path, kind, rule) in [
             (home.join(".bashrc"), "modified", "protected/"),

@@ -53,6 +53,10 @@ both! {
         for args in [
             &["run", "--no-such-option"][..],
             &["run", "--apply", "perhaps", "--", "true"],
+            &["run", "--apply", "ask", "--", "true"],
+            &["run", "--env", "=x", "--", "true"],
+            &["run", "--", ""],
+            &["check"],
             &["no-such-command"],
             &["show", "a", "--no-such-option"],
         ] {

@@ -1,7 +1,7 @@
 //! Words the scenarios share.
 
 use serde_json::Value;
-use testkit::{Output, World};
+use testkit::World;
 
 /// The built program.
 pub const EXE: &str = env!("CARGO_BIN_EXE_belljar");
@@ -43,19 +43,18 @@ pub fn only_trial(world: &World) -> String {
     trials[0]["id"].as_str().expect("a trial has an id").to_owned()
 }
 
-/// Asserts that no trial, process or mount is left.
+/// Asserts that no trial waits and no process, mount or directory is left. What an applied trial keeps is what `undo`
+/// will need: its record says so.
 #[track_caller]
 pub fn assert_nothing_left(world: &World) {
     assert_eq!(world.trials(), Vec::<Value>::new());
+    let all = world.belljar(["trials", "--all", "--json"]).run().json();
+    let known: Vec<&str> = all["trials"].as_array().unwrap().iter().filter_map(|trial| trial["id"].as_str()).collect();
     let store = world.state().join("belljar/trials");
-    let names: Vec<_> = std::fs::read_dir(&store).map(|dir| dir.flatten().map(|item| item.path()).collect()).unwrap_or_default();
-    assert_eq!(names, Vec::<std::path::PathBuf>::new());
+    let names = std::fs::read_dir(&store).map(|dir| dir.flatten().map(|item| item.file_name()).collect::<Vec<_>>());
+    for name in names.unwrap_or_default() {
+        assert!(known.iter().any(|id| name == *id), "{name:?} is no trial");
+    }
     let left = world.leftovers();
     assert!(left.is_empty(), "{left:#?}");
-}
-
-/// The report of `run --json`.
-#[track_caller]
-pub fn report(output: &Output) -> Value {
-    output.last_json()
 }

@@ -86,14 +86,89 @@ both! {
         assert_nothing_left(world);
     }
 
-    fn ctrl_c_at_the_question_leaves_the_changes_to_wait(world) {
+    fn applied_by_one_key(world) {
         let mut pty = ask(world, "echo hi > new.txt");
-        pty.expect("new.txt").expect("apply");
-        pty.send(CTRL_C);
+        pty.expect("new.txt").expect("Make it real?").send("a");
+        pty.expect("applied:");
+        assert!(pty.wait().success(), "{}", pty.screen());
+        assert_eq!(world.read("new.txt").unwrap(), "hi\n");
+        assert_nothing_left(world);
+    }
+
+    fn looked_at_and_discarded(world) {
+        let mut pty = ask(world, "echo hi > new.txt; exit 3");
+        pty.expect("Make it real?").send("l");
+        pty.expect("+hi").expect("Make it real?").send("d");
+        pty.expect("discarded:");
+        assert_eq!(pty.wait().code(), Some(3), "{}", pty.screen());
+        assert!(!world.has("new.txt"));
+        assert_nothing_left(world);
+    }
+
+    fn chosen_by_number_the_rest_waits(world) {
+        let mut pty = ask(world, "echo 1 > a; echo 2 > b; echo 3 > c; echo 4 > d");
+        pty.expect("Make it real?").send("c");
+        pty.expect("Apply which?").send("9\n");
+        pty.expect("9 is no number").expect("Make it real?").send("c");
+        pty.expect("Apply which?").send("1 3-4\n");
+        pty.expect("applied:");
+        assert!(pty.wait().success(), "{}", pty.screen());
+        assert_eq!(["a", "b", "c", "d"].map(|name| world.has(name)), [true, false, true, true]);
+        let trial = only_trial(world);
+        world.belljar(["apply", &trial, "--yes"]).run().success();
+        assert!(world.has("b"));
+        assert_nothing_left(world);
+    }
+
+    /// What is HIGH takes a second key; type-ahead is no answer.
+    fn red_changes_take_a_second_yes(world) {
+        world.git_init();
+        let hook = "mkdir -p .git/hooks && echo x > .git/hooks/pre-commit && echo ok > plain";
+        let mut pty = ask(world, hook);
+        pty.expect("HIGH").expect("pre-commit").expect("Make it real?").send("a");
+        pty.expect("Apply them too?").send("n");
+        pty.expect("Make it real?").send("s");
+        pty.expect("applied:");
         pty.wait();
+        assert!(world.has("plain") && !world.has(".git/hooks/pre-commit"));
+        let trial = only_trial(world);
+        let mut pty = world.belljar(["apply", &trial]).on_terminal();
+        pty.expect("Apply them all the same?").send("y");
+        assert!(pty.wait().success(), "{}", pty.screen());
+        assert!(world.has(".git/hooks/pre-commit"));
+        assert_nothing_left(world);
+
+        let mut pty = ask(world, "echo later > late; sleep 1");
+        pty.send("aaaa");
+        pty.expect("Make it real?").send("d");
+        pty.expect("discarded:");
+        pty.wait();
+        assert!(!world.has("late"));
+        assert_nothing_left(world);
+    }
+
+    /// Ctrl-C, end of input and Enter decide nothing.
+    fn no_answer_leaves_the_changes_to_wait(world) {
+        for key in [CTRL_C, CTRL_D, "\r"] {
+            let mut pty = ask(world, "echo hi > new.txt");
+            pty.expect("new.txt").expect("Make it real?").send(key);
+            assert!(pty.wait().success(), "{}", pty.screen());
+            assert!(!world.has("new.txt"));
+            let trial = only_trial(world);
+            world.belljar(["discard", &trial]).run().success();
+            assert_nothing_left(world);
+        }
+    }
+
+    /// The terminal itself goes away.
+    fn hanging_up_at_the_question_leaves_the_changes_to_wait(world) {
+        let mut pty = ask(world, "echo hi > new.txt");
+        pty.expect("Make it real?");
+        let _ = pty.hang_up();
+        assert!(world.leftovers().is_empty(), "{:#?}", world.leftovers());
         assert!(!world.has("new.txt"));
         let trial = only_trial(world);
-        world.belljar(["discard", &trial, "--yes"]).run().success();
+        world.belljar(["discard", &trial]).run().success();
         assert_nothing_left(world);
     }
 }

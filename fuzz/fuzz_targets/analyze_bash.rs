@@ -22,11 +22,8 @@ fn place(contained: bool) -> Place {
 }
 
 fuzz_target!(|text: &[u8]| {
-    let shell = ShellContext {
-        cwd: FilePath::from("/home/u/p"),
-        home: FilePath::from("/home/u"),
-        ..ShellContext::default()
-    };
+    let shell =
+        ShellContext { cwd: FilePath::from("/home/u/p"), home: FilePath::from("/home/u"), ..ShellContext::default() };
     let analysis = analyze_bytes(text, &shell);
     assert_eq!(analysis, analyze_bytes(text, &shell), "the same text, the same answer");
 

@@ -27,28 +27,18 @@ const EXCUSED: [(&str, &[&str]); 3] = [
 /// `allow` and `expect` attributes over a held lint outside tests, as `file: lint`.
 fn switched_off(tree: &Path, below: &str) -> Vec<String> {
     let all = sources(tree, below);
-    let shipped = all.iter().filter(|source| {
-        source
-            .path
-            .components()
-            .any(|part| part.as_os_str() == "src" || part.as_os_str() == "cli")
-    });
+    let shipped = all
+        .iter()
+        .filter(|source| source.path.components().any(|part| part.as_os_str() == "src" || part.as_os_str() == "cli"));
     shipped.flat_map(holes).collect()
 }
 
 fn holes(source: &Source) -> Vec<String> {
-    let excused = EXCUSED
-        .iter()
-        .find(|(path, _)| source.path == Path::new(path))
-        .map_or(&[][..], |(_, lints)| lints);
+    let excused = EXCUSED.iter().find(|(path, _)| source.path == Path::new(path)).map_or(&[][..], |(_, lints)| lints);
     let mut allowed = Allowed::default();
     allowed.visit_file(&source.file);
-    let held = allowed
-        .0
-        .into_iter()
-        .filter(|lint| HELD.contains(&lint.as_str()) && !excused.contains(&lint.as_str()));
-    held.map(|lint| format!("{}: {lint}", source.path.display()))
-        .collect()
+    let held = allowed.0.into_iter().filter(|lint| HELD.contains(&lint.as_str()) && !excused.contains(&lint.as_str()));
+    held.map(|lint| format!("{}: {lint}", source.path.display())).collect()
 }
 
 #[derive(Default)]
@@ -68,11 +58,7 @@ impl<'ast> Visit<'ast> for Allowed {
         // A lint list may end in `reason = ".."`; the paths before it are what counts.
         if let syn::Meta::List(list) = &attribute.meta {
             let text = list.tokens.to_string().replace(' ', "");
-            self.0.extend(
-                text.split(',')
-                    .filter(|word| !word.contains('='))
-                    .map(str::to_owned),
-            );
+            self.0.extend(text.split(',').filter(|word| !word.contains('=')).map(str::to_owned));
         }
     }
 }
@@ -87,11 +73,7 @@ fn every_crate_takes_the_lints_of_the_workspace() {
     for item in std::fs::read_dir(checkout().join("crates")).unwrap() {
         let manifest = item.unwrap().path().join("Cargo.toml");
         if let Ok(text) = std::fs::read_to_string(&manifest) {
-            assert!(
-                text.contains("[lints]\nworkspace = true"),
-                "{}",
-                manifest.display()
-            );
+            assert!(text.contains("[lints]\nworkspace = true"), "{}", manifest.display());
         }
     }
 }
@@ -100,22 +82,12 @@ fn every_crate_takes_the_lints_of_the_workspace() {
 fn a_seeded_allow_is_caught() {
     for (seed, expected) in [
         ("#![allow(clippy::unwrap_used)]", "clippy::unwrap_used"),
-        (
-            "#[allow(dead_code, clippy::panic, reason = \"why not\")] fn f() {}",
-            "clippy::panic",
-        ),
-        (
-            "fn f() { #[expect(clippy::indexing_slicing)] let x = y[0]; }",
-            "clippy::indexing_slicing",
-        ),
+        ("#[allow(dead_code, clippy::panic, reason = \"why not\")] fn f() {}", "clippy::panic"),
+        ("fn f() { #[expect(clippy::indexing_slicing)] let x = y[0]; }", "clippy::indexing_slicing"),
         ("mod m { #![allow(unsafe_code)] }", "unsafe_code"),
     ] {
         let tree = seeded("crates/engine/src/seed.rs", seed);
-        assert_eq!(
-            switched_off(tree.path(), "crates"),
-            [format!("crates/engine/src/seed.rs: {expected}")],
-            "{seed}"
-        );
+        assert_eq!(switched_off(tree.path(), "crates"), [format!("crates/engine/src/seed.rs: {expected}")], "{seed}");
     }
     let fine = seeded(
         "crates/engine/src/ok.rs",

@@ -35,12 +35,8 @@ fn walk(tree: &Path, dir: &Path, found: &mut Vec<Source>) {
             walk(tree, &path, found);
         } else if path.extension().is_some_and(|ext| ext == "rs") {
             let text = std::fs::read_to_string(&path).unwrap();
-            let file =
-                syn::parse_file(&text).unwrap_or_else(|e| panic!("parse {}: {e}", path.display()));
-            found.push(Source {
-                path: path.strip_prefix(tree).unwrap().to_owned(),
-                file,
-            });
+            let file = syn::parse_file(&text).unwrap_or_else(|e| panic!("parse {}: {e}", path.display()));
+            found.push(Source { path: path.strip_prefix(tree).unwrap().to_owned(), file });
         }
     }
 }
@@ -49,10 +45,7 @@ fn walk(tree: &Path, dir: &Path, found: &mut Vec<Source>) {
 pub fn used(source: &Source) -> Vec<Used> {
     let mut names = Names::default();
     names.visit_file(&source.file);
-    let mut uses = Uses {
-        names: names.0,
-        found: Vec::new(),
-    };
+    let mut uses = Uses { names: names.0, found: Vec::new() };
     uses.visit_file(&source.file);
     uses.found
 }
@@ -61,10 +54,7 @@ pub fn used(source: &Source) -> Vec<Used> {
 pub fn is_test(attrs: &[syn::Attribute]) -> bool {
     attrs.iter().any(|attr| {
         attr.path().is_ident("test")
-            || (attr.path().is_ident("cfg")
-                && attr
-                    .parse_args::<syn::Ident>()
-                    .is_ok_and(|word| word == "test"))
+            || (attr.path().is_ident("cfg") && attr.parse_args::<syn::Ident>().is_ok_and(|word| word == "test"))
     })
 }
 
@@ -107,11 +97,7 @@ impl<'ast> Visit<'ast> for Names {
 /// Calls `seen` with the full path and the local name of everything a `use` brings in; a glob's name is `*`.
 fn each_import(tree: &syn::UseTree, before: String, seen: &mut impl FnMut(&str, &str)) {
     let join = |name: &str| {
-        if before.is_empty() {
-            name.to_owned()
-        } else {
-            format!("{before}::{name}")
-        }
+        if before.is_empty() { name.to_owned() } else { format!("{before}::{name}") }
     };
     match tree {
         syn::UseTree::Path(path) => each_import(&path.tree, join(&path.ident.to_string()), seen),
@@ -120,17 +106,10 @@ fn each_import(tree: &syn::UseTree, before: String, seen: &mut impl FnMut(&str, 
             seen(&before, &last);
         }
         syn::UseTree::Name(name) => seen(&join(&name.ident.to_string()), &name.ident.to_string()),
-        syn::UseTree::Rename(rename) if rename.ident == "self" => {
-            seen(&before, &rename.rename.to_string())
-        }
-        syn::UseTree::Rename(rename) => {
-            seen(&join(&rename.ident.to_string()), &rename.rename.to_string())
-        }
+        syn::UseTree::Rename(rename) if rename.ident == "self" => seen(&before, &rename.rename.to_string()),
+        syn::UseTree::Rename(rename) => seen(&join(&rename.ident.to_string()), &rename.rename.to_string()),
         syn::UseTree::Glob(_) => seen(&join("*"), "*"),
-        syn::UseTree::Group(group) => group
-            .items
-            .iter()
-            .for_each(|item| each_import(item, before.clone(), seen)),
+        syn::UseTree::Group(group) => group.items.iter().for_each(|item| each_import(item, before.clone(), seen)),
     }
 }
 
@@ -145,15 +124,8 @@ impl Uses {
         let Some(first) = segments.first() else {
             return;
         };
-        let head = self
-            .names
-            .get(first)
-            .cloned()
-            .unwrap_or_else(|| first.clone());
-        let full = std::iter::once(head)
-            .chain(segments.iter().skip(1).cloned())
-            .collect::<Vec<_>>()
-            .join("::");
+        let head = self.names.get(first).cloned().unwrap_or_else(|| first.clone());
+        let full = std::iter::once(head).chain(segments.iter().skip(1).cloned()).collect::<Vec<_>>().join("::");
         self.found.push(Used::Path(full, line));
     }
 
@@ -196,39 +168,24 @@ impl<'ast> Visit<'ast> for Uses {
 
     fn visit_item_use(&mut self, item: &'ast syn::ItemUse) {
         let line = item.use_token.span.start().line;
-        each_import(&item.tree, String::new(), &mut |full, _| {
-            self.found.push(Used::Path(full.to_owned(), line))
-        });
+        each_import(&item.tree, String::new(), &mut |full, _| self.found.push(Used::Path(full.to_owned(), line)));
     }
 
     fn visit_path(&mut self, path: &'ast syn::Path) {
-        let line = path
-            .segments
-            .first()
-            .map_or(0, |first| first.ident.span().start().line);
-        let segments: Vec<String> = path
-            .segments
-            .iter()
-            .map(|segment| segment.ident.to_string())
-            .collect();
+        let line = path.segments.first().map_or(0, |first| first.ident.span().start().line);
+        let segments: Vec<String> = path.segments.iter().map(|segment| segment.ident.to_string()).collect();
         self.path(&segments, line);
         visit::visit_path(self, path);
     }
 
     fn visit_expr_method_call(&mut self, call: &'ast syn::ExprMethodCall) {
-        self.found.push(Used::Method(
-            call.method.to_string(),
-            call.method.span().start().line,
-        ));
+        self.found.push(Used::Method(call.method.to_string(), call.method.span().start().line));
         visit::visit_expr_method_call(self, call);
     }
 
     fn visit_macro(&mut self, mac: &'ast syn::Macro) {
         if let Some(name) = mac.path.segments.last() {
-            self.found.push(Used::Macro(
-                name.ident.to_string(),
-                name.ident.span().start().line,
-            ));
+            self.found.push(Used::Macro(name.ident.to_string(), name.ident.span().start().line));
         }
         self.tokens(mac.tokens.clone());
     }

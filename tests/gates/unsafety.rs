@@ -12,13 +12,8 @@ const ALLOWED: [&str; 2] = ["crates/sandbox/src/sys.rs", "crates/overlay/src/sys
 fn unsafe_outside(tree: &Path, below: &str) -> Vec<String> {
     let all = sources(tree, below);
     let shipped = all.iter().filter(|source| {
-        source
-            .path
-            .components()
-            .any(|part| part.as_os_str() == "src" || part.as_os_str() == "cli")
-            && !ALLOWED
-                .iter()
-                .any(|allowed| source.path == Path::new(allowed))
+        source.path.components().any(|part| part.as_os_str() == "src" || part.as_os_str() == "cli")
+            && !ALLOWED.iter().any(|allowed| source.path == Path::new(allowed))
     });
     shipped.flat_map(places).collect()
 }
@@ -26,10 +21,7 @@ fn unsafe_outside(tree: &Path, below: &str) -> Vec<String> {
 fn places(source: &Source) -> Vec<String> {
     let mut seen = Seen::default();
     seen.visit_file(&source.file);
-    seen.0
-        .iter()
-        .map(|line| format!("{}:{line}", source.path.display()))
-        .collect()
+    seen.0.iter().map(|line| format!("{}:{line}", source.path.display())).collect()
 }
 
 #[derive(Default)]
@@ -37,8 +29,7 @@ struct Seen(Vec<usize>);
 
 impl Seen {
     fn mark(&mut self, token: Option<&syn::Token![unsafe]>) {
-        self.0
-            .extend(token.map(|unsafe_token| unsafe_token.span.start().line));
+        self.0.extend(token.map(|unsafe_token| unsafe_token.span.start().line));
     }
 
     fn tokens(&mut self, stream: TokenStream) {
@@ -82,13 +73,7 @@ impl<'ast> Visit<'ast> for Seen {
 
     fn visit_attribute(&mut self, attribute: &'ast syn::Attribute) {
         if let syn::Meta::List(list) = &attribute.meta {
-            self.tokens(
-                list.path
-                    .segments
-                    .iter()
-                    .map(|segment| TokenTree::Ident(segment.ident.clone()))
-                    .collect(),
-            );
+            self.tokens(list.path.segments.iter().map(|segment| TokenTree::Ident(segment.ident.clone())).collect());
             self.tokens(list.tokens.clone());
         }
     }
@@ -117,21 +102,10 @@ fn a_seeded_unsafe_is_caught() {
         "#[cfg(test)] mod tests { fn f() { unsafe { g() } } }",
     ] {
         let tree = seeded("crates/engine/src/sys.rs", seed);
-        assert_ne!(
-            unsafe_outside(tree.path(), "crates"),
-            Vec::<String>::new(),
-            "{seed}"
-        );
+        assert_ne!(unsafe_outside(tree.path(), "crates"), Vec::<String>::new(), "{seed}");
         let tree = seeded("crates/overlay/src/sys.rs", seed);
-        assert_eq!(
-            unsafe_outside(tree.path(), "crates"),
-            Vec::<String>::new(),
-            "{seed}"
-        );
+        assert_eq!(unsafe_outside(tree.path(), "crates"), Vec::<String>::new(), "{seed}");
     }
-    let quiet = seeded(
-        "crates/engine/src/lib.rs",
-        "//! unsafe\n#![forbid(unsafe_code)]\nconst S: &str = \"unsafe\";",
-    );
+    let quiet = seeded("crates/engine/src/lib.rs", "//! unsafe\n#![forbid(unsafe_code)]\nconst S: &str = \"unsafe\";");
     assert_eq!(unsafe_outside(quiet.path(), "crates"), Vec::<String>::new());
 }

@@ -46,13 +46,7 @@ impl Account {
         holders.lock_shared().expect("hold the account");
         let user = existing(dir).unwrap_or_else(|| set_up(dir));
         let name = user.name;
-        Account {
-            name,
-            uid: user.uid.as_raw(),
-            gid: user.gid.as_raw(),
-            holders: Some(holders),
-            dir: dir.to_owned(),
-        }
+        Account { name, uid: user.uid.as_raw(), gid: user.gid.as_raw(), holders: Some(holders), dir: dir.to_owned() }
     }
 }
 
@@ -77,12 +71,7 @@ impl Drop for Account {
 }
 
 fn lock_file(dir: &Path, name: &str) -> File {
-    File::options()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(dir.join(name))
-        .expect("open a lock file")
+    File::options().create(true).truncate(false).write(true).open(dir.join(name)).expect("open a lock file")
 }
 
 /// The account an earlier hold made, if it is still there.
@@ -95,42 +84,26 @@ fn existing(dir: &Path) -> Option<User> {
 fn set_up(dir: &Path) -> User {
     let name = unused_name();
     fs::write(dir.join("name"), &name).expect("note the account");
-    let mode = fs::metadata(FUSE)
-        .expect("stat /dev/fuse")
-        .permissions()
-        .mode()
-        & 0o7777;
+    let mode = fs::metadata(FUSE).expect("stat /dev/fuse").permissions().mode() & 0o7777;
     if !dir.join("fuse-mode").exists() {
         fs::write(dir.join("fuse-mode"), format!("{mode:o}")).expect("note the mode of /dev/fuse");
     }
     fs::set_permissions(FUSE, Permissions::from_mode(FUSE_MODE)).expect("open /dev/fuse for users");
     let made = Command::new("useradd")
-        .args([
-            "--no-create-home",
-            "--home-dir",
-            "/nonexistent",
-            "--shell",
-            "/bin/bash",
-            &name,
-        ])
+        .args(["--no-create-home", "--home-dir", "/nonexistent", "--shell", "/bin/bash", &name])
         .output()
         .expect("run useradd");
     if !made.status.success() {
         tear_down(dir, &name);
         panic!("useradd {name}: {}", String::from_utf8_lossy(&made.stderr));
     }
-    User::from_name(&name)
-        .expect("look up the account")
-        .expect("useradd made the account")
+    User::from_name(&name).expect("look up the account").expect("useradd made the account")
 }
 
 /// Names of earlier, interrupted runs may still be there; theirs are not ours to remove.
 fn unused_name() -> String {
     let free = |name: &String| matches!(User::from_name(name), Ok(None));
-    (0..1000)
-        .map(|n| format!("bjtest{:05}{n:03}", std::process::id() % 100_000))
-        .find(free)
-        .expect("a free user name")
+    (0..1000).map(|n| format!("bjtest{:05}{n:03}", std::process::id() % 100_000)).find(free).expect("a free user name")
 }
 
 fn tear_down(dir: &Path, name: &str) {
@@ -139,10 +112,7 @@ fn tear_down(dir: &Path, name: &str) {
     }
     match Command::new("userdel").arg(name).output() {
         Ok(done) if done.status.success() => {}
-        Ok(done) => eprintln!(
-            "testkit: userdel {name}: {}",
-            String::from_utf8_lossy(&done.stderr)
-        ),
+        Ok(done) => eprintln!("testkit: userdel {name}: {}", String::from_utf8_lossy(&done.stderr)),
         Err(e) => eprintln!("testkit: userdel {name}: {e}"),
     }
     // The lock files stay: removing one that another process has just opened would split the lock in two.

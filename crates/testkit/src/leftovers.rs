@@ -21,22 +21,15 @@ impl Leftovers {
     }
 
     pub(crate) fn of(base: &Path) -> Leftovers {
-        Leftovers {
-            mounts: mounts(base),
-            processes: processes(base),
-        }
+        Leftovers { mounts: mounts(base), processes: processes(base) }
     }
 }
 
 fn mounts(base: &Path) -> Vec<String> {
     let table = fs::read("/proc/self/mountinfo").expect("read mountinfo");
     let needle = base.as_os_str().as_bytes();
-    let lines = table
-        .split(|b| *b == b'\n')
-        .filter(|line| holds(line, needle));
-    lines
-        .map(|line| String::from_utf8_lossy(line).into_owned())
-        .collect()
+    let lines = table.split(|b| *b == b'\n').filter(|line| holds(line, needle));
+    lines.map(|line| String::from_utf8_lossy(line).into_owned()).collect()
 }
 
 /// Every process of this machine that was started in the world, works in it, or has mounts of it: a process inside a
@@ -45,9 +38,7 @@ fn processes(base: &Path) -> Vec<(i32, String)> {
     let me = i32::try_from(std::process::id()).expect("a pid fits an i32");
     let all = fs::read_dir("/proc").expect("list /proc").flatten();
     let pids = all.filter_map(|item| item.file_name().to_str()?.parse::<i32>().ok());
-    pids.filter(|pid| *pid != me && !is_dead(*pid) && knows(*pid, base))
-        .map(|pid| (pid, command_line(pid)))
-        .collect()
+    pids.filter(|pid| *pid != me && !is_dead(*pid) && knows(*pid, base)).map(|pid| (pid, command_line(pid))).collect()
 }
 
 fn knows(pid: i32, base: &Path) -> bool {
@@ -86,24 +77,12 @@ mod tests {
     fn a_process_that_works_in_the_world_is_found_and_its_corpse_is_not() {
         let dir = tempfile::tempdir().unwrap();
         assert!(Leftovers::of(dir.path()).is_empty());
-        let mut child = Command::new("sleep")
-            .arg("60")
-            .current_dir(dir.path())
-            .spawn()
-            .unwrap();
+        let mut child = Command::new("sleep").arg("60").current_dir(dir.path()).spawn().unwrap();
         let pid = i32::try_from(child.id()).unwrap();
-        let found = || {
-            Leftovers::of(dir.path())
-                .processes
-                .iter()
-                .any(|(p, _)| *p == pid)
-        };
+        let found = || Leftovers::of(dir.path()).processes.iter().any(|(p, _)| *p == pid);
         assert!(crate::until(Duration::from_secs(5), found));
         child.kill().unwrap();
-        assert!(
-            crate::until(Duration::from_secs(5), || !found()),
-            "dead, though not reaped"
-        );
+        assert!(crate::until(Duration::from_secs(5), || !found()), "dead, though not reaped");
         child.wait().unwrap();
     }
 }

@@ -4,13 +4,7 @@
 //! set up must stop its test, so this crate panics where the product would return an error.
 
 #![forbid(unsafe_code)]
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::string_slice
-)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::string_slice)]
 
 mod account;
 mod leftovers;
@@ -22,8 +16,8 @@ mod wait;
 mod world;
 
 pub use account::Account;
-pub use nix::sys::signal::Signal;
 pub use leftovers::Leftovers;
+pub use nix::sys::signal::Signal;
 pub use output::Output;
 pub use pty::Pty;
 pub use tree::{Entry, Snapshot};

@@ -21,21 +21,13 @@ impl Output {
     /// Both streams and the status, for the message of a failed assertion.
     #[must_use]
     pub fn report(&self) -> String {
-        format!(
-            "\n$ {}\n--- {}\n--- stdout\n{}\n--- stderr\n{}\n",
-            self.command, self.status, self.stdout, self.stderr
-        )
+        format!("\n$ {}\n--- {}\n--- stdout\n{}\n--- stderr\n{}\n", self.command, self.status, self.stdout, self.stderr)
     }
 
     /// Asserts the exit code.
     #[track_caller]
     pub fn code(&self, expected: i32) -> &Output {
-        assert_eq!(
-            self.status.code(),
-            Some(expected),
-            "exit code{}",
-            self.report()
-        );
+        assert_eq!(self.status.code(), Some(expected), "exit code{}", self.report());
         self
     }
 
@@ -48,12 +40,7 @@ impl Output {
     /// Asserts that it was killed by `signal`.
     #[track_caller]
     pub fn killed_by(&self, signal: i32) -> &Output {
-        assert_eq!(
-            self.status.signal(),
-            Some(signal),
-            "signal{}",
-            self.report()
-        );
+        assert_eq!(self.status.signal(), Some(signal), "signal{}", self.report());
         self
     }
 
@@ -67,33 +54,21 @@ impl Output {
     /// Asserts that standard output holds `part`.
     #[track_caller]
     pub fn stdout_has(&self, part: &str) -> &Output {
-        assert!(
-            self.stdout.contains(part),
-            "no {part:?} in stdout{}",
-            self.report()
-        );
+        assert!(self.stdout.contains(part), "no {part:?} in stdout{}", self.report());
         self
     }
 
     /// Asserts that standard error holds `part`.
     #[track_caller]
     pub fn stderr_has(&self, part: &str) -> &Output {
-        assert!(
-            self.stderr.contains(part),
-            "no {part:?} in stderr{}",
-            self.report()
-        );
+        assert!(self.stderr.contains(part), "no {part:?} in stderr{}", self.report());
         self
     }
 
     /// Asserts that standard error does not hold `part`.
     #[track_caller]
     pub fn stderr_lacks(&self, part: &str) -> &Output {
-        assert!(
-            !self.stderr.contains(part),
-            "{part:?} in stderr{}",
-            self.report()
-        );
+        assert!(!self.stderr.contains(part), "{part:?} in stderr{}", self.report());
         self
     }
 
@@ -101,17 +76,6 @@ impl Output {
     #[track_caller]
     #[must_use]
     pub fn json(&self) -> Value {
-        serde_json::from_str(&self.stdout)
-            .unwrap_or_else(|e| panic!("stdout is not JSON: {e}{}", self.report()))
-    }
-
-    /// The last line of standard output that is a JSON object: `run --json` prints it after the child's own output.
-    #[track_caller]
-    #[must_use]
-    pub fn last_json(&self) -> Value {
-        let start = self.stdout.rfind("\n{").map_or(0, |at| at + 1);
-        serde_json::from_str(&self.stdout[start..]).unwrap_or_else(|e| {
-            panic!("stdout does not end in a JSON object: {e}{}", self.report())
-        })
+        serde_json::from_str(&self.stdout).unwrap_or_else(|e| panic!("stdout is not JSON: {e}{}", self.report()))
     }
 }

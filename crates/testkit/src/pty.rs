@@ -13,12 +13,7 @@ use std::time::{Duration, Instant};
 const SCREEN_SECONDS_MAX: u64 = 60;
 /// One look at the screen.
 const LOOK_MS: u8 = 50;
-const WINDOW: Winsize = Winsize {
-    ws_row: 40,
-    ws_col: 160,
-    ws_xpixel: 0,
-    ws_ypixel: 0,
-};
+const WINDOW: Winsize = Winsize { ws_row: 40, ws_col: 160, ws_xpixel: 0, ws_ypixel: 0 };
 
 /// A command in a session of its own on a terminal of its own.
 #[derive(Debug)]
@@ -35,21 +30,10 @@ impl Pty {
     /// Starts `program` with `args`. setsid(1) makes the terminal its controlling one, which a safe `Command` cannot.
     pub(crate) fn start(command: &mut Command, owner: (u32, u32)) -> Pty {
         let OpenptyResult { master, slave } = openpty(&WINDOW, None).expect("open a terminal");
-        std::os::unix::fs::fchown(&slave, Some(owner.0), Some(owner.1))
-            .expect("hand the terminal over");
+        std::os::unix::fs::fchown(&slave, Some(owner.0), Some(owner.1)).expect("hand the terminal over");
         let end = || Stdio::from(slave.try_clone().expect("duplicate the terminal"));
-        let child = command
-            .stdin(end())
-            .stdout(end())
-            .stderr(end())
-            .spawn()
-            .expect("start setsid");
-        Pty {
-            master: File::from(master),
-            child: Child::new(child, None),
-            screen: Vec::new(),
-            seen: 0,
-        }
+        let child = command.stdin(end()).stdout(end()).stderr(end()).spawn().expect("start setsid");
+        Pty { master: File::from(master), child: Child::new(child, None), screen: Vec::new(), seen: 0 }
     }
 
     /// The process id of the command.
@@ -60,9 +44,7 @@ impl Pty {
 
     /// Types `keys`.
     pub fn send(&mut self, keys: &str) {
-        self.master
-            .write_all(keys.as_bytes())
-            .expect("type on the terminal");
+        self.master.write_all(keys.as_bytes()).expect("type on the terminal");
     }
 
     /// Waits until `text` appears after what earlier waits have used up; panics with the screen when it does not.
@@ -77,11 +59,7 @@ impl Pty {
                 return self;
             }
             let late = start.elapsed() > Duration::from_secs(SCREEN_SECONDS_MAX);
-            assert!(
-                !late && self.look(),
-                "no {text:?} on the screen:\n{}",
-                self.screen()
-            );
+            assert!(!late && self.look(), "no {text:?} on the screen:\n{}", self.screen());
         }
     }
 
@@ -101,16 +79,20 @@ impl Pty {
         let start = Instant::now();
         while self.look() {
             let late = start.elapsed() > Duration::from_secs(SCREEN_SECONDS_MAX);
-            assert!(
-                !late,
-                "the command did not end; its screen:\n{}",
-                self.screen()
-            );
+            assert!(!late, "the command did not end; its screen:\n{}", self.screen());
             if !self.child.is_running() && !self.is_readable() {
                 break;
             }
         }
         self.child.wait()
+    }
+
+    /// Closes the terminal, as closing its window does, and returns how the command ended.
+    #[must_use]
+    pub fn hang_up(self) -> ExitStatus {
+        let Pty { master, mut child, .. } = self;
+        drop(master);
+        child.wait()
     }
 
     /// Takes what is on the screen now, waiting a moment for it. `false` when the other side is closed for good.
@@ -140,20 +122,13 @@ mod tests {
     use std::process::Command;
 
     fn shell(script: &str) -> Pty {
-        let me = (
-            nix::unistd::getuid().as_raw(),
-            nix::unistd::getgid().as_raw(),
-        );
-        Pty::start(
-            Command::new("setsid").args(["--ctty", "sh", "-c", script]),
-            me,
-        )
+        let me = (nix::unistd::getuid().as_raw(), nix::unistd::getgid().as_raw());
+        Pty::start(Command::new("setsid").args(["--ctty", "sh", "-c", script]), me)
     }
 
     #[test]
     fn keys_go_in_and_the_screen_comes_out() {
-        let mut pty =
-            shell("test -t 0 && echo name? && read name </dev/tty && echo hello $name; exit 3");
+        let mut pty = shell("test -t 0 && echo name? && read name </dev/tty && echo hello $name; exit 3");
         pty.expect("name?").send("bell\n");
         pty.expect("hello bell");
         assert_eq!(pty.wait().code(), Some(3));

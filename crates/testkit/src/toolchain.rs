@@ -14,33 +14,17 @@ pub(crate) fn install(home: &Path) -> PathBuf {
     std::fs::create_dir_all(&to).expect("make the toolchain directory");
     for part in PARTS.iter().filter(|part| from.join(part).exists()) {
         let linked = copy("-al", &from.join(part), &to);
-        assert!(
-            linked || copy("-a", &from.join(part), &to),
-            "copy {part} of the toolchain at {}",
-            from.display()
-        );
+        assert!(linked || copy("-a", &from.join(part), &to), "copy {part} of the toolchain at {}", from.display());
     }
     to.join("bin")
 }
 
 fn sysroot() -> PathBuf {
-    let asked = Command::new("rustc")
-        .args(["--print", "sysroot"])
-        .output()
-        .expect("run rustc");
-    PathBuf::from(
-        String::from_utf8(asked.stdout)
-            .expect("a sysroot in UTF-8")
-            .trim(),
-    )
+    let asked = Command::new("rustc").args(["--print", "sysroot"]).output().expect("run rustc");
+    PathBuf::from(String::from_utf8(asked.stdout).expect("a sysroot in UTF-8").trim())
 }
 
 fn copy(flags: &str, from: &Path, to: &Path) -> bool {
-    let done = Command::new("cp")
-        .arg(flags)
-        .arg(from)
-        .arg(to)
-        .output()
-        .expect("run cp");
+    let done = Command::new("cp").arg(flags).arg(from).arg(to).output().expect("run cp");
     done.status.success()
 }

@@ -39,14 +39,8 @@ impl Snapshot {
     /// Lines that differ, `- ` for what was and `+ ` for what is; empty when nothing does.
     #[must_use]
     pub fn difference(&self, after: &Snapshot) -> Vec<String> {
-        let gone = self
-            .0
-            .iter()
-            .filter(|(path, entry)| after.0.get(*path) != Some(entry));
-        let new = after
-            .0
-            .iter()
-            .filter(|(path, entry)| self.0.get(*path) != Some(entry));
+        let gone = self.0.iter().filter(|(path, entry)| after.0.get(*path) != Some(entry));
+        let new = after.0.iter().filter(|(path, entry)| self.0.get(*path) != Some(entry));
         gone.map(|(path, entry)| format!("- {}", line(path, entry)))
             .chain(new.map(|(path, entry)| format!("+ {}", line(path, entry))))
             .collect()
@@ -55,19 +49,13 @@ impl Snapshot {
     /// The tree as text, one name a line: `a.txt = content`, `dir/`, `name -> target`.
     #[must_use]
     pub fn render(&self) -> String {
-        self.0
-            .iter()
-            .map(|(path, entry)| short(path, entry))
-            .collect::<Vec<_>>()
-            .join("\n")
+        self.0.iter().map(|(path, entry)| short(path, entry)).collect::<Vec<_>>().join("\n")
     }
 }
 
 fn walk(root: &Path, below: &Path, except: &[&str], out: &mut Snapshot, depth: usize) {
     assert!(depth > 0, "{} is deeper than {DEPTH_MAX}", below.display());
-    for item in fs::read_dir(root.join(below))
-        .unwrap_or_else(|e| panic!("list {}: {e}", root.join(below).display()))
-    {
+    for item in fs::read_dir(root.join(below)).unwrap_or_else(|e| panic!("list {}: {e}", root.join(below).display())) {
         let path = below.join(item.expect("read a directory").file_name());
         if except.iter().any(|skip| path == Path::new(skip)) {
             continue;
@@ -82,29 +70,16 @@ fn walk(root: &Path, below: &Path, except: &[&str], out: &mut Snapshot, depth: u
 }
 
 fn read(path: &Path) -> Entry {
-    let meta =
-        fs::symlink_metadata(path).unwrap_or_else(|e| panic!("stat {}: {e}", path.display()));
+    let meta = fs::symlink_metadata(path).unwrap_or_else(|e| panic!("stat {}: {e}", path.display()));
     let kind = kind(&meta);
     let content = match kind {
         "file" => fs::read(path).unwrap_or_else(|e| panic!("read {}: {e}", path.display())),
-        "link" => fs::read_link(path)
-            .expect("read a link")
-            .into_os_string()
-            .into_encoded_bytes(),
+        "link" => fs::read_link(path).expect("read a link").into_os_string().into_encoded_bytes(),
         _ => Vec::new(),
     };
-    let mtime_ns = if kind == "dir" {
-        0
-    } else {
-        i128::from(meta.mtime()) * 1_000_000_000 + i128::from(meta.mtime_nsec())
-    };
-    Entry {
-        kind,
-        mode: meta.permissions().mode() & 0o7777,
-        owner: (meta.uid(), meta.gid()),
-        content,
-        mtime_ns,
-    }
+    let mtime_ns =
+        if kind == "dir" { 0 } else { i128::from(meta.mtime()) * 1_000_000_000 + i128::from(meta.mtime_nsec()) };
+    Entry { kind, mode: meta.permissions().mode() & 0o7777, owner: (meta.uid(), meta.gid()), content, mtime_ns }
 }
 
 fn kind(meta: &fs::Metadata) -> &'static str {
@@ -120,18 +95,9 @@ fn kind(meta: &fs::Metadata) -> &'static str {
 }
 
 fn line(path: &Path, entry: &Entry) -> String {
-    let Entry {
-        kind,
-        mode,
-        owner: (uid, gid),
-        content,
-        mtime_ns,
-    } = entry;
+    let Entry { kind, mode, owner: (uid, gid), content, mtime_ns } = entry;
     let bytes = content.len();
-    format!(
-        "{} ({kind} {mode:04o} {uid}:{gid} {bytes} bytes, mtime {mtime_ns})",
-        path.display()
-    )
+    format!("{} ({kind} {mode:04o} {uid}:{gid} {bytes} bytes, mtime {mtime_ns})", path.display())
 }
 
 fn short(path: &Path, entry: &Entry) -> String {
@@ -158,10 +124,7 @@ mod tests {
         std::os::unix::fs::symlink("a", path.join("l")).unwrap();
         let before = Snapshot::take(path, &[]);
         assert_eq!(before.render(), "a = one\nd/\nl -> a");
-        assert_eq!(
-            before.difference(&Snapshot::take(path, &[])),
-            Vec::<String>::new()
-        );
+        assert_eq!(before.difference(&Snapshot::take(path, &[])), Vec::<String>::new());
 
         fs::write(path.join("d/new"), "x").unwrap();
         fs::remove_file(path.join("l")).unwrap();
@@ -170,11 +133,6 @@ mod tests {
         fs::set_permissions(path.join("a"), mode).unwrap();
         let changed = before.difference(&Snapshot::take(path, &[]));
         assert_eq!(changed.len(), 4, "{changed:#?}");
-        assert_eq!(
-            before
-                .difference(&Snapshot::take(path, &["d/new", "l"]))
-                .len(),
-            3
-        );
+        assert_eq!(before.difference(&Snapshot::take(path, &["d/new", "l"])).len(), 3);
     }
 }

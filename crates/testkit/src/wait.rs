@@ -69,8 +69,7 @@ impl Child {
 
     /// Sends `signal`.
     pub fn signal(&self, signal: nix::sys::signal::Signal) {
-        nix::sys::signal::kill(nix::unistd::Pid::from_raw(self.pid()), signal)
-            .expect("signal the child");
+        nix::sys::signal::kill(nix::unistd::Pid::from_raw(self.pid()), signal).expect("signal the child");
     }
 
     /// Whether it still runs.

@@ -40,10 +40,7 @@ impl World {
     /// A world of root. Panics when the tests do not run as root.
     #[must_use]
     pub fn root(exe: &str) -> World {
-        assert!(
-            nix::unistd::Uid::effective().is_root(),
-            "this test needs root; tests/run.sh says what else it needs"
-        );
+        assert!(nix::unistd::Uid::effective().is_root(), "this test needs root; tests/run.sh says what else it needs");
         World::new(exe, (0, 0), "root".to_owned(), None)
     }
 
@@ -52,36 +49,19 @@ impl World {
     pub fn user(exe: &str) -> World {
         if nix::unistd::Uid::effective().is_root() {
             let account = Account::hold();
-            return World::new(
-                exe,
-                (account.uid, account.gid),
-                account.name.clone(),
-                Some(account),
-            );
+            return World::new(exe, (account.uid, account.gid), account.name.clone(), Some(account));
         }
-        let me = nix::unistd::User::from_uid(nix::unistd::Uid::effective())
-            .expect("look me up")
-            .expect("I exist");
+        let me = nix::unistd::User::from_uid(nix::unistd::Uid::effective()).expect("look me up").expect("I exist");
         World::new(exe, (me.uid.as_raw(), me.gid.as_raw()), me.name, None)
     }
 
     fn new(exe: &str, owner: (u32, u32), name: String, account: Option<Account>) -> World {
         let place = std::env::var_os("BELLJAR_TEST_DIR").unwrap_or_else(|| BASE.into());
-        let made = tempfile::Builder::new()
-            .prefix("belljar-test-")
-            .tempdir_in(place)
-            .expect("make the world");
+        let made = tempfile::Builder::new().prefix("belljar-test-").tempdir_in(place).expect("make the world");
         let base = fs::canonicalize(made.keep()).expect("resolve the world");
         fs::set_permissions(&base, Permissions::from_mode(0o755)).expect("open the world");
         let exe = hand_over(Path::new(exe), &base);
-        let world = World {
-            base,
-            exe,
-            path: PATH_OF_A_USER.into(),
-            owner,
-            name,
-            _account: account,
-        };
+        let world = World { base, exe, path: PATH_OF_A_USER.into(), owner, name, _account: account };
         for dir in [world.base.clone(), world.home(), world.workspace()] {
             world.make_dir(&dir);
         }
@@ -147,8 +127,7 @@ impl World {
 
     /// Sets permission bits. Relative paths start in the workspace.
     pub fn mode(&self, path: impl AsRef<Path>, mode: u32) -> &World {
-        fs::set_permissions(self.workspace().join(path), Permissions::from_mode(mode))
-            .expect("set permissions");
+        fs::set_permissions(self.workspace().join(path), Permissions::from_mode(mode)).expect("set permissions");
         self
     }
 
@@ -165,22 +144,13 @@ impl World {
         let mut inner = from.as_os_str().to_owned();
         inner.push("/.");
         self.must(Command::new("cp").arg("-r").arg(inner).arg(&to));
-        self.must(
-            Command::new("chown")
-                .arg("-R")
-                .arg(format!("{}:{}", self.owner.0, self.owner.1))
-                .arg(&to),
-        );
+        self.must(Command::new("chown").arg("-R").arg(format!("{}:{}", self.owner.0, self.owner.1)).arg(&to));
         self
     }
 
     /// Makes the workspace a git repository with everything in it committed.
     pub fn git_init(&self) -> &World {
-        for args in [
-            &["init", "-q"][..],
-            &["add", "-A"],
-            &["commit", "-q", "--allow-empty", "-m", "start"],
-        ] {
+        for args in [&["init", "-q"][..], &["add", "-A"], &["commit", "-q", "--allow-empty", "-m", "start"]] {
             self.command("git").args(args).run().success();
         }
         self
@@ -189,10 +159,7 @@ impl World {
     /// Puts a Rust toolchain into the home and on the path, as rustup does.
     pub fn with_rust(&mut self) -> &mut World {
         let bin = toolchain::install(&self.home());
-        self.path = [bin.as_os_str(), OsStr::new(":"), &self.path]
-            .iter()
-            .copied()
-            .collect();
+        self.path = [bin.as_os_str(), OsStr::new(":"), &self.path].iter().copied().collect();
         self
     }
 
@@ -220,30 +187,15 @@ impl World {
     pub fn assert_untouched(&self, before: &Snapshot) {
         // Belljar makes the directories above its state; a `.local` of its own is no trace of the command.
         let own = |line: &String| line.starts_with("+ .local (dir");
-        let changed: Vec<_> = before
-            .difference(&self.snapshot())
-            .into_iter()
-            .filter(|line| !own(line))
-            .collect();
-        assert!(
-            changed.is_empty(),
-            "the host changed:\n{}",
-            changed.join("\n")
-        );
+        let changed: Vec<_> = before.difference(&self.snapshot()).into_iter().filter(|line| !own(line)).collect();
+        assert!(changed.is_empty(), "the host changed:\n{}", changed.join("\n"));
     }
 
     /// Asserts the whole tree of the workspace, `.git` left out, in the words of [`Snapshot::render`].
     #[track_caller]
     pub fn assert_tree(&self, expected: &str) {
-        let expected: Vec<&str> = expected
-            .lines()
-            .map(str::trim)
-            .filter(|line| !line.is_empty())
-            .collect();
-        assert_eq!(
-            Snapshot::take(&self.workspace(), &[".git"]).render(),
-            expected.join("\n")
-        );
+        let expected: Vec<&str> = expected.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+        assert_eq!(Snapshot::take(&self.workspace(), &[".git"]).render(), expected.join("\n"));
     }
 
     /// The program with `args`.
@@ -266,28 +218,16 @@ impl World {
             ("XDG_CONFIG_HOME".into(), self.home().join(".config").into()),
         ]);
         let argv = vec![program.as_ref().to_owned()];
-        Run {
-            world: self,
-            argv,
-            env,
-            cwd: self.workspace(),
-            stdin: None,
-            group: false,
-            root: false,
-        }
+        Run { world: self, argv, env, cwd: self.workspace(), stdin: None, group: false, root: false }
     }
 
-    /// The trials of this world as `belljar trials --json` lists them.
+    /// The trials of this world that wait, as `belljar trials --json` lists them.
     #[track_caller]
     #[must_use]
     pub fn trials(&self) -> Vec<serde_json::Value> {
         let listed = self.belljar(["trials", "--json"]).run();
         listed.success();
-        listed
-            .json()
-            .as_array()
-            .unwrap_or_else(|| panic!("not a list{}", listed.report()))
-            .clone()
+        listed.json()["trials"].as_array().unwrap_or_else(|| panic!("no list{}", listed.report())).clone()
     }
 
     /// What hangs on this world and is still there after a moment for it to go.
@@ -305,11 +245,7 @@ impl World {
     #[must_use]
     pub fn normalise(&self, text: &str) -> String {
         let text = text.replace(&self.base.display().to_string(), "<world>");
-        if self.is_root() {
-            text
-        } else {
-            text.replace(&self.name, "<user>")
-        }
+        if self.is_root() { text } else { text.replace(&self.name, "<user>") }
     }
 
     fn make_dir(&self, path: &Path) {
@@ -318,10 +254,7 @@ impl World {
                 fs::create_dir(dir).unwrap_or_else(|e| panic!("make {}: {e}", dir.display()));
             }
         }
-        for dir in path
-            .ancestors()
-            .take_while(|dir| dir.starts_with(&self.base))
-        {
+        for dir in path.ancestors().take_while(|dir| dir.starts_with(&self.base)) {
             self.own(dir);
         }
     }
@@ -332,17 +265,12 @@ impl World {
     }
 
     fn own(&self, path: &Path) {
-        lchown(path, Some(self.owner.0), Some(self.owner.1))
-            .unwrap_or_else(|e| panic!("own {}: {e}", path.display()));
+        lchown(path, Some(self.owner.0), Some(self.owner.1)).unwrap_or_else(|e| panic!("own {}: {e}", path.display()));
     }
 
     fn must(&self, command: &mut Command) {
         let done = command.output().expect("start a set-up command");
-        assert!(
-            done.status.success(),
-            "{command:?}: {}",
-            String::from_utf8_lossy(&done.stderr)
-        );
+        assert!(done.status.success(), "{command:?}: {}", String::from_utf8_lossy(&done.stderr));
     }
 }
 
@@ -352,19 +280,12 @@ impl Drop for World {
         sweep(&left);
         // Directories a test made unreadable stop only an ordinary user.
         if fs::remove_dir_all(&self.base).is_err() {
-            let _ = Command::new("chmod")
-                .args(["-R", "u+rwX"])
-                .arg(&self.base)
-                .output();
+            let _ = Command::new("chmod").args(["-R", "u+rwX"]).arg(&self.base).output();
             let _ = fs::remove_dir_all(&self.base);
         }
         if !std::thread::panicking() {
             assert!(left.is_empty(), "left behind: {left:#?}");
-            assert!(
-                !self.base.exists(),
-                "{} cannot be removed",
-                self.base.display()
-            );
+            assert!(!self.base.exists(), "{} cannot be removed", self.base.display());
         }
     }
 }
@@ -372,10 +293,7 @@ impl Drop for World {
 /// Ends what a failed test left: only what hangs on its world, each by its own id.
 fn sweep(left: &Leftovers) {
     for (pid, _) in &left.processes {
-        let _ = nix::sys::signal::kill(
-            nix::unistd::Pid::from_raw(*pid),
-            nix::sys::signal::Signal::SIGKILL,
-        );
+        let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(*pid), nix::sys::signal::Signal::SIGKILL);
     }
     for line in left.mounts.iter().rev() {
         if let Some(point) = line.split(' ').nth(4) {
@@ -395,8 +313,7 @@ fn hand_over(exe: &Path, base: &Path) -> PathBuf {
     to
 }
 
-const GIT_CONFIG: &str =
-    "[user]\n\tname = Test\n\temail = test@example.com\n[init]\n\tdefaultBranch = main\n";
+const GIT_CONFIG: &str = "[user]\n\tname = Test\n\temail = test@example.com\n[init]\n\tdefaultBranch = main\n";
 
 /// A command about to run.
 #[derive(Clone, Debug)]
@@ -414,16 +331,14 @@ impl Run<'_> {
     /// Adds arguments.
     #[must_use]
     pub fn args<I: IntoIterator<Item: AsRef<OsStr>>>(mut self, args: I) -> Self {
-        self.argv
-            .extend(args.into_iter().map(|arg| arg.as_ref().to_owned()));
+        self.argv.extend(args.into_iter().map(|arg| arg.as_ref().to_owned()));
         self
     }
 
     /// Puts another program in front, which is to end by executing the rest (`unshare -m sh -c '...; exec "$@"' sh`).
     #[must_use]
     pub fn under<I: IntoIterator<Item: AsRef<OsStr>>>(mut self, wrapper: I) -> Self {
-        self.argv
-            .splice(0..0, wrapper.into_iter().map(|arg| arg.as_ref().to_owned()));
+        self.argv.splice(0..0, wrapper.into_iter().map(|arg| arg.as_ref().to_owned()));
         self
     }
 
@@ -477,12 +392,7 @@ impl Run<'_> {
         let (mut stdout, mut stderr) = (self.scratch(), self.scratch());
         let mut child = self.start(&stdout, &stderr);
         let status = child.wait();
-        Output {
-            command: self.line(),
-            status,
-            stdout: all_of(&mut stdout),
-            stderr: all_of(&mut stderr),
-        }
+        Output { command: self.line(), status, stdout: all_of(&mut stdout), stderr: all_of(&mut stderr) }
     }
 
     /// Starts it and returns at once; [`Child::expect`] waits for its output.
@@ -497,9 +407,7 @@ impl Run<'_> {
     #[must_use]
     pub fn on_terminal(&self) -> Pty {
         let argv = [OsStr::new("setsid"), OsStr::new("--ctty")].into_iter();
-        let argv: Vec<&OsStr> = argv
-            .chain(self.argv.iter().map(OsString::as_os_str))
-            .collect();
+        let argv: Vec<&OsStr> = argv.chain(self.argv.iter().map(OsString::as_os_str)).collect();
         Pty::start(&mut self.command(&argv), self.world.owner)
     }
 
@@ -509,13 +417,8 @@ impl Run<'_> {
         if self.group {
             command.process_group(0);
         }
-        command
-            .stdin(self.input())
-            .stdout(same(stdout))
-            .stderr(same(stderr));
-        let child = command
-            .spawn()
-            .unwrap_or_else(|e| panic!("start {}: {e}", self.line()));
+        command.stdin(self.input()).stdout(same(stdout)).stderr(same(stderr));
+        let child = command.spawn().unwrap_or_else(|e| panic!("start {}: {e}", self.line()));
         Child::new(child, Some(same_file(stdout)))
     }
 
@@ -535,9 +438,7 @@ impl Run<'_> {
             return Stdio::null();
         };
         let mut file = self.scratch();
-        file.write_all(text)
-            .and_then(|()| file.rewind())
-            .expect("write standard input");
+        file.write_all(text).and_then(|()| file.rewind()).expect("write standard input");
         Stdio::from(file)
     }
 
@@ -547,11 +448,7 @@ impl Run<'_> {
     }
 
     fn line(&self) -> String {
-        self.argv
-            .iter()
-            .map(|arg| arg.to_string_lossy())
-            .collect::<Vec<_>>()
-            .join(" ")
+        self.argv.iter().map(|arg| arg.to_string_lossy()).collect::<Vec<_>>().join(" ")
     }
 }
 
@@ -565,9 +462,7 @@ fn same_file(file: &File) -> File {
 
 fn all_of(file: &mut File) -> String {
     let mut bytes = Vec::new();
-    file.rewind()
-        .and_then(|()| file.read_to_end(&mut bytes))
-        .expect("read the output");
+    file.rewind().and_then(|()| file.read_to_end(&mut bytes)).expect("read the output");
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
@@ -579,39 +474,19 @@ mod tests {
 
     fn worlds() -> Vec<World> {
         let user = World::user("/bin/true");
-        if nix::unistd::Uid::effective().is_root() {
-            vec![World::root("/bin/true"), user]
-        } else {
-            vec![user]
-        }
+        if nix::unistd::Uid::effective().is_root() { vec![World::root("/bin/true"), user] } else { vec![user] }
     }
 
     #[test]
     fn commands_run_as_their_user_with_nothing_of_ours() {
         for world in worlds() {
             let uid = world.owner().0.to_string();
-            world
-                .command("sh")
-                .args(["-c", "id -u; id -G | wc -w; pwd"])
-                .run()
-                .success();
-            let seen = world
-                .command("sh")
-                .args(["-c", "id -u; id -G | wc -w; pwd"])
-                .run()
-                .stdout;
+            world.command("sh").args(["-c", "id -u; id -G | wc -w; pwd"]).run().success();
+            let seen = world.command("sh").args(["-c", "id -u; id -G | wc -w; pwd"]).run().stdout;
             assert_eq!(seen, format!("{uid}\n1\n{}\n", world.workspace().display()));
-            world
-                .command("printenv")
-                .args(["CARGO_MANIFEST_DIR"])
-                .run()
-                .code(1);
+            world.command("printenv").args(["CARGO_MANIFEST_DIR"]).run().code(1);
             world.command("cat").stdin("in").run().stdout_is("in");
-            world
-                .command("sh")
-                .args(["-c", "kill -9 $$"])
-                .run()
-                .killed_by(9);
+            world.command("sh").args(["-c", "kill -9 $$"]).run().killed_by(9);
         }
     }
 
@@ -621,11 +496,7 @@ mod tests {
             world.file("a.txt", "old");
             let before = world.snapshot();
             world.assert_untouched(&before);
-            world
-                .command("sh")
-                .args(["-c", "echo new > a.txt"])
-                .run()
-                .success();
+            world.command("sh").args(["-c", "echo new > a.txt"]).run().success();
             assert_eq!(before.difference(&world.snapshot()).len(), 2);
             world.assert_tree("a.txt = new");
         }
@@ -635,22 +506,10 @@ mod tests {
     fn a_process_left_behind_fails_the_test_and_is_ended() {
         let world = World::user("/bin/true");
         let base = world.base().to_owned();
-        world
-            .command("sh")
-            .args(["-c", "sleep 300 >/dev/null 2>&1 &"])
-            .run()
-            .success();
+        world.command("sh").args(["-c", "sleep 300 >/dev/null 2>&1 &"]).run().success();
         let caught = std::panic::catch_unwind(std::panic::AssertUnwindSafe(move || drop(world)));
-        assert!(
-            caught
-                .unwrap_err()
-                .downcast_ref::<String>()
-                .unwrap()
-                .contains("sleep 300")
-        );
-        assert!(until(Duration::from_secs(5), || {
-            crate::leftovers::Leftovers::of(&base).is_empty()
-        }));
+        assert!(caught.unwrap_err().downcast_ref::<String>().unwrap().contains("sleep 300"));
+        assert!(until(Duration::from_secs(5), || { crate::leftovers::Leftovers::of(&base).is_empty() }));
         assert!(!base.exists());
     }
 }
