@@ -58,13 +58,15 @@ both! {
         assert_nothing_left(world);
     }
 
-    /// Answering nothing is not yes: without a terminal and without `--yes` nothing becomes real.
-    fn apply_without_yes_and_without_a_terminal_does_nothing(world) {
-        sh(world, "never", "echo x > x").run().success();
-        let run = world.belljar(["apply"]).run();
-        assert_ne!(run.status.code(), Some(0), "{}", run.report());
-        assert!(!world.has("x"));
-        world.belljar(["discard", "--yes"]).run().success();
+    /// Answering nothing is not yes: what is HIGH does not become real without a terminal and without `--yes`.
+    fn apply_without_yes_and_without_a_terminal_makes_nothing_dangerous_real(world) {
+        sh(world, "never", "echo x > x; echo x >> ~/.bashrc").run().success();
+        world.belljar(["apply"]).run().code(126).stderr_has("--yes");
+        assert!(!world.has("x") && !world.has(world.home().join(".bashrc")));
+        world.belljar(["apply", "x"]).run().success();
+        assert!(world.has("x") && !world.has(world.home().join(".bashrc")));
+        world.belljar(["discard"]).run().success();
+        assert_nothing_left(world);
     }
 
     /// What the host changed meanwhile is not overwritten.

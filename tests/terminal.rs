@@ -34,7 +34,7 @@ both! {
     }
 
     fn a_command_that_catches_ctrl_c_goes_on(world) {
-        let mut pty = ask(world, "trap 'echo caught' INT; echo ready; sleep 300; echo on; exit 5");
+        let mut pty = ask(world, "trap 'echo caught' INT; (echo ready; exec sleep 300); echo on; exit 5");
         pty.expect("ready").send(CTRL_C);
         pty.expect("caught").expect("on");
         assert_eq!(pty.wait().code(), Some(5), "{}", pty.screen());
