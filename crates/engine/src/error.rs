@@ -51,9 +51,9 @@ impl RunError {
     pub fn hint(&self) -> Option<String> {
         match self {
             RunError::Host(error) => error.hint(),
-            RunError::Policy(error) => error.hint().map(Into::into),
+            RunError::Policy(error) => Some(error.hint().into()),
             RunError::PolicyFile { .. } => Some("make it readable, or remove it".into()),
-            RunError::Confine(error) => error.hint().map(Into::into),
+            RunError::Confine(error) => Some(error.hint().into()),
             RunError::Refused(error) => error.hint(),
             RunError::Store(error) => error.hint(),
             RunError::Overlay(error) => error.hint().map(Into::into),

@@ -98,7 +98,8 @@ impl SettleError {
 }
 
 fn conflicts(conflicts: &[Conflict]) -> String {
-    let first: Vec<String> = conflicts.iter().take(5).map(|conflict| conflict.to_string()).collect();
+    let line = |conflict: &Conflict| format!("{} ({})", conflict.path, conflict.kind.describe());
+    let first: Vec<String> = conflicts.iter().take(5).map(line).collect();
     let more = conflicts.len().saturating_sub(first.len());
     let rest = if more > 0 { format!(" and {more} more") } else { String::new() };
     format!("{}{rest}", first.join(", "))
