@@ -11,10 +11,9 @@ pub(crate) fn doctor(checkup: &Checkup, able: bool) -> io::Result<()> {
     let mut out = io::stdout().lock();
     for item in &checkup.host.items {
         let mark = if item.available { style.green("ok     ") } else { style.red("missing") };
-        let why = item.why.as_deref().map(|why| format!(": {why}")).unwrap_or_default();
-        writeln!(out, "{mark} {:<24} {}{why}", item.name, item.detail)?;
-        if let Some(remedy) = item.remedy.as_deref().filter(|_| !item.available) {
-            writeln!(out, "        {} {remedy}", style.dim("->"))?;
+        writeln!(out, "{mark} {:<40} {}{}", item.name, item.detail, item.why)?;
+        if !item.available && !item.remedy.is_empty() {
+            writeln!(out, "        {} {}", style.dim("->"), item.remedy)?;
         }
     }
     for leftover in &checkup.leftovers {
