@@ -4,7 +4,8 @@
 //! is printed with `--plan` before, and a summary goes to standard error after when `JAR_REPORT` is set.
 
 use belljar_sandbox::{Request, RunFacts, plan, stage_entry, start};
-use model::{Confinement, EnvVar, Exit, FilePath, Network};
+use model::{Confinement, EnvVar, FilePath, Network};
+use std::convert::Infallible;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
@@ -33,7 +34,7 @@ fn main() -> ExitCode {
         accept_weak: vec![],
     };
     match run(&request, print) {
-        Ok(code) => code,
+        Ok(never) => match never {},
         Err(error) => {
             let cause = std::error::Error::source(&error)
                 .map(|cause| format!(": {cause}"))
@@ -47,7 +48,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(request: &Request, print: bool) -> Result<ExitCode, belljar_sandbox::SandboxError> {
+fn run(request: &Request, print: bool) -> Result<Infallible, belljar_sandbox::SandboxError> {
     if print {
         eprint!("{}", plan(request, &RunFacts::gather()?)?);
     }
@@ -55,8 +56,5 @@ fn run(request: &Request, print: bool) -> Result<ExitCode, belljar_sandbox::Sand
     if std::env::var_os("JAR_REPORT").is_some() {
         eprintln!("{ended:#?}");
     }
-    Ok(match ended.exit {
-        Exit::Code(code) => ExitCode::from(u8::try_from(code).unwrap_or(255)),
-        Exit::Signal(signal) => ExitCode::from(u8::try_from(128 + signal).unwrap_or(255)),
-    })
+    belljar_sandbox::end_as(ended.exit)
 }

@@ -3,12 +3,14 @@
 use crate::error::SandboxError;
 use crate::signals::Forwarding;
 use crate::start::Jar;
+use crate::sys;
 use crate::terminal::Foreground;
 use crate::watch::Watch;
 use crate::wire::{Channel, Down, Up};
 use model::{Attempt, Containment, Exit};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::resource::{Resource, setrlimit};
 use std::os::fd::{AsFd, OwnedFd};
 
 /// How a command ended and what held it.
@@ -90,10 +92,12 @@ impl Running {
                 .and_then(Watch::descriptor)
                 .map(|fd| PollFd::new(fd, PollFlags::POLLIN)),
         );
-        match poll(&mut fds, PollTimeout::NONE) {
-            Err(Errno::EINTR) => return Ok((true, false, false)),
-            other => other?,
-        };
+        // A signal and the message of what it did must be seen together: after EINTR both are looked for again.
+        while let Err(errno) = poll(&mut fds, PollTimeout::NONE) {
+            if errno != Errno::EINTR {
+                return Err(errno);
+            }
+        }
         let mut ready = fds.iter().map(|fd| fd.any().unwrap_or(true));
         let (message, signal) = (ready.next().unwrap_or(true), ready.next().unwrap_or(false));
         Ok((signal, message, ready.next().unwrap_or(false)))
@@ -166,9 +170,21 @@ fn stop_like(signal: i32) {
         _ => libc::SIGSTOP,
     };
     // Raising a valid signal in this very process cannot fail.
-    let _ = sys_raise(signal);
+    let _ = sys::kill(nix::unistd::getpid().as_raw(), signal);
 }
 
-fn sys_raise(signal: i32) -> Result<(), Errno> {
-    crate::sys::kill(nix::unistd::getpid().as_raw(), signal)
+#[allow(clippy::exit, reason = "it is what this function is for")]
+/// Ends this process as the command ended: with its code, or of its signal, so that whoever waits sees the same.
+/// Leaves no core file, which would be this program's and not the command's.
+pub fn end_as(exit: Exit) -> ! {
+    match exit {
+        Exit::Code(code) => std::process::exit(code),
+        Exit::Signal(signal) => {
+            // Each of these can fail only for numbers that no command can have died of; then the code says it.
+            let _ = setrlimit(Resource::RLIMIT_CORE, 0, 0);
+            let _ = sys::default_signal(signal);
+            let _ = sys::kill(nix::unistd::getpid().as_raw(), signal);
+            std::process::exit(128 + signal)
+        }
+    }
 }

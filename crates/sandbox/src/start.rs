@@ -39,9 +39,26 @@ pub fn start(
     let plan = plan(request, &RunFacts::gather()?)?;
     let foreground = Foreground::remember();
     let forwarding = Forwarding::install().map_err(|errno| SandboxError::Spawn(errno.into()))?;
-    let roots: Vec<FilePath> = request.confinement.roots.iter().map(|root| root.path.clone()).collect();
-    let Launched { channel, jar, containment, watch } = launch(&plan, &roots, serve)?;
-    Ok(Running { channel, jar, containment, watch, forwarding, foreground })
+    let roots: Vec<FilePath> = request
+        .confinement
+        .roots
+        .iter()
+        .map(|root| root.path.clone())
+        .collect();
+    let Launched {
+        channel,
+        jar,
+        containment,
+        watch,
+    } = launch(&plan, &roots, serve)?;
+    Ok(Running {
+        channel,
+        jar,
+        containment,
+        watch,
+        forwarding,
+        foreground,
+    })
 }
 
 /// A jar that stands.
@@ -60,10 +77,18 @@ pub(crate) fn launch(
 ) -> Result<Launched, SandboxError> {
     let (channel, theirs) = Channel::pair().map_err(|errno| SandboxError::Spawn(errno.into()))?;
     let stage = spawn(plan, theirs).map_err(SandboxError::Spawn)?;
-    let mut jar = Jar { stage: Some(stage), init: None };
+    let mut jar = Jar {
+        stage: Some(stage),
+        init: None,
+    };
     let (containment, watch) = answer(&channel, &mut jar, roots, serve)?;
     jar.reap_stage();
-    Ok(Launched { channel, jar, containment, watch })
+    Ok(Launched {
+        channel,
+        jar,
+        containment,
+        watch,
+    })
 }
 
 /// The processes of a jar that Belljar has to wait for. Dropping it ends them.

@@ -345,6 +345,29 @@ pub(crate) fn restore_signal(signal: c_int, old: &libc::sigaction) {
     let _ = unsafe { libc::sigaction(signal, std::ptr::from_ref(old), std::ptr::null_mut()) };
 }
 
+/// Gives `signal` its default action and lets it through to this thread.
+pub(crate) fn default_signal(signal: c_int) -> Result<(), Errno> {
+    // SAFETY: sigaction is plain data for which zero, SIG_DFL with an empty mask, is a value.
+    let action: libc::sigaction = unsafe { std::mem::zeroed() };
+    // SAFETY: the action lives on this stack and names no handler.
+    check(c_long::from(unsafe {
+        libc::sigaction(signal, &raw const action, std::ptr::null_mut())
+    }))?;
+    let mut set = action.sa_mask;
+    // SAFETY: the set lives on this stack and is initialised.
+    check(c_long::from(unsafe {
+        libc::sigaddset(&raw mut set, signal)
+    }))?;
+    // SAFETY: as above; the old mask is not asked for.
+    let code =
+        unsafe { libc::pthread_sigmask(libc::SIG_UNBLOCK, &raw const set, std::ptr::null_mut()) };
+    if code == 0 {
+        Ok(())
+    } else {
+        Err(Errno::from_raw(code))
+    }
+}
+
 /// Leaves at once, without the exit handlers of a program the stage is not.
 pub(crate) fn leave(code: c_int) -> ! {
     // SAFETY: _exit(2) takes an integer and does not return.
