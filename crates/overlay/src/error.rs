@@ -122,10 +122,6 @@ pub enum ConflictKind {
     Gone,
     /// It would be deleted with its directory, but the jar never saw it.
     Unseen,
-    /// A directory on the way was replaced by something else, such as a symbolic link.
-    Path,
-    /// It lies on another file system than the directory it was renamed from.
-    OtherFileSystem,
 }
 
 impl ConflictKind {
@@ -139,8 +135,6 @@ impl ConflictKind {
             ConflictKind::Unseen => {
                 "it would be deleted with its directory, but the jar did not see it"
             }
-            ConflictKind::Path => "a directory on the way was replaced",
-            ConflictKind::OtherFileSystem => "it would have to move to another file system",
         }
     }
 }

@@ -415,10 +415,12 @@ impl Layers {
         found: &Found,
     ) -> Result<Attr, Errno> {
         let shown = *found.shown().ok_or(Errno::ENOENT)?;
-        if found.upper.is_none() && shown.st_nlink > 1 && at::kind_of(&shown) == libc::S_IFREG {
-            if let Some(attr) = self.adopt_link(table, parent, name, found)? {
-                return Ok(attr);
-            }
+        if found.upper.is_none()
+            && shown.st_nlink > 1
+            && at::kind_of(&shown) == libc::S_IFREG
+            && let Some(attr) = self.adopt_link(table, parent, name, found)?
+        {
+            return Ok(attr);
         }
         let number = match self.known(table, &shown, found) {
             Some(number) => number,

@@ -210,9 +210,4 @@ impl Table {
             .iter()
             .find(|link| self.nodes.contains_key(&link.parent))
     }
-
-    #[cfg(test)]
-    pub(crate) fn len(&self) -> usize {
-        self.nodes.len()
-    }
 }

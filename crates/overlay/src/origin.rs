@@ -134,10 +134,19 @@ impl Origins {
         Ok(())
     }
 
-    /// Whether nothing was ever covered.
-    #[cfg(test)]
-    pub(crate) fn is_empty(&self) -> bool {
-        self.lock().is_empty()
+    /// Gives every record of the object `was` the state `now`: renaming a file, by one of its names or there and
+    /// back, moves its change time although nobody changed it.
+    pub(crate) fn renew(&self, was: &Identity, now: &Stat) -> Result<(), Errno> {
+        let now = Identity::of(now);
+        let mut known = self.lock();
+        for (path, identity) in known.iter_mut().filter(|(_, identity)| *identity == was) {
+            self.append(&Record {
+                path: FilePath::from(path.as_path()),
+                was: Some(now),
+            })?;
+            *identity = now;
+        }
+        Ok(())
     }
 
     fn append(&self, record: &Record) -> Result<(), Errno> {

@@ -148,11 +148,11 @@ impl Layers {
         target: &Found,
         number: Option<u64>,
     ) -> Result<Option<String>, Errno> {
-        let Some(number) = number else {
+        let Some(number) = number.filter(|_| !target.shown().is_some_and(at::is_dir)) else {
             return Ok(None);
         };
         let node = table.get(number)?;
-        if node.is_dir() || target.upper.is_none() || node.lookups == 0 || node.links.len() > 1 {
+        if target.upper.is_none() || node.lookups == 0 || node.links.len() > 1 {
             return Ok(None);
         }
         let tomb = self.store.fresh_name();

@@ -108,22 +108,35 @@ pub(crate) fn set(
     value: &[u8],
     flags: i32,
 ) -> Result<(), Errno> {
-    sys::lsetxattr(&*path_of(dir, entry)?, &*cstring(name)?, value, flags)
+    sys::lsetxattr(&path_of(dir, entry)?, &cstring(name)?, value, flags)
 }
 
 /// Removes `name` from `dir/entry`.
 pub(crate) fn remove(dir: impl AsFd, entry: &OsStr, name: &OsStr) -> Result<(), Errno> {
-    sys::lremovexattr(&*path_of(dir, entry)?, &*cstring(name)?)
+    sys::lremovexattr(&path_of(dir, entry)?, &cstring(name)?)
 }
 
-/// Every attribute of `dir/entry` that is not the overlay's own, sorted by name.
+/// Whether `name` says something about the file that a user gave it: labels and measurements of the system differ
+/// between any two files.
+fn is_foreign(name: &OsStr) -> bool {
+    let system = [
+        b"security.selinux".as_slice(),
+        b"security.ima",
+        b"security.evm",
+        b"security.SMACK64",
+        b"trusted.",
+    ];
+    !is_reserved(name) && !system.iter().any(|own| name.as_bytes().starts_with(own))
+}
+
+/// Every attribute of `dir/entry` that is not the overlay's or the system's own, sorted by name.
 pub(crate) fn all_foreign(
     dir: impl AsFd,
     entry: &OsStr,
 ) -> Result<Vec<(OsString, Vec<u8>)>, Errno> {
     let mut found = Vec::new();
     for name in list(&dir, entry)? {
-        if is_reserved(&name) {
+        if !is_foreign(&name) {
             continue;
         }
         if let Some(value) = get(&dir, entry, &name)? {

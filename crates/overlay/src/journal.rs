@@ -1,0 +1,193 @@
+//! The journal of one apply: the whole plan, synced before the first step, and what became of it since.
+//!
+//! A step is recognised by the inode numbers in it, so running the plan again after a crash does what is left and
+//! nothing twice.
+
+use crate::at;
+use crate::origin::Identity;
+use crate::store::{Store, errno_of, write_durably};
+use model::FilePath;
+use nix::errno::Errno;
+use nix::fcntl::OFlag;
+use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::{Read as _, Write as _};
+
+/// The plan, in the store directory.
+const PLAN: &str = "journal.json";
+/// What became of it, one JSON object per line.
+const PROGRESS: &str = "progress";
+
+/// One kind of change to the host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Action {
+    /// A host directory that will be renamed leaves its old place.
+    Stash,
+    /// It arrives at its new one; `stash` is the step that took it away.
+    Place {
+        /// Number of that step.
+        stash: u32,
+    },
+    /// An upper object takes its place on the host, whole.
+    Put,
+    /// A directory is made whose content follows in other steps.
+    Make,
+    /// A directory gets owner, mode and attributes of its upper half.
+    Attributes,
+    /// A host object leaves.
+    Remove,
+}
+
+/// One reversible step.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Step {
+    pub(crate) number: u32,
+    pub(crate) action: Action,
+    /// Path below the root, of the host and of the upper layer alike; for a stash the old place.
+    pub(crate) path: FilePath,
+    /// Where the host object is before anything is renamed.
+    pub(crate) lower: FilePath,
+    /// Store and target share a file system: no copy is needed.
+    pub(crate) near: bool,
+    /// What the host has there now.
+    pub(crate) host: Option<Identity>,
+    /// Inode number of the upper object.
+    pub(crate) own: Option<u64>,
+    /// The host's attributes before [`Action::Attributes`].
+    pub(crate) xattrs: Vec<(FilePath, Vec<u8>)>,
+}
+
+/// A plan as it stands in the store.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Journal {
+    /// Directory under `pre` for the pre-images.
+    pub(crate) serial: u32,
+    /// How many changes it makes real.
+    pub(crate) changes: u64,
+    /// Set-id bits may become real.
+    pub(crate) allow_setid: bool,
+    pub(crate) steps: Vec<Step>,
+}
+
+/// One line of progress.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Line {
+    /// The copy for this step is whole and has this inode number.
+    Staged(u32, u64),
+    /// All steps are done; what follows only tidies up.
+    Committed,
+}
+
+/// A journal with its progress.
+pub(crate) struct Running {
+    pub(crate) journal: Journal,
+    pub(crate) staged: HashMap<u32, u64>,
+    pub(crate) committed: bool,
+    progress: File,
+}
+
+impl Running {
+    /// Writes the plan so that it survives a crash, before anything of the host is touched.
+    pub(crate) fn begin(store: &Store, journal: Journal) -> Result<Running, Errno> {
+        at::unlink_opt(&store.dir, OsStr::new(PROGRESS))?;
+        let bytes = serde_json::to_vec(&journal).map_err(|_| Errno::EIO)?;
+        let progress = open_progress(store)?;
+        write_durably(&store.dir, PLAN, &bytes)?;
+        Ok(Running {
+            journal,
+            staged: HashMap::new(),
+            committed: false,
+            progress,
+        })
+    }
+
+    /// The apply that was begun and not finished, if there is one.
+    pub(crate) fn load(store: &Store) -> Result<Option<Running>, Errno> {
+        let mut bytes = Vec::new();
+        match at::open_file(&store.dir, OsStr::new(PLAN), OFlag::O_RDONLY, 0) {
+            Ok(file) => File::from(file)
+                .read_to_end(&mut bytes)
+                .map_err(|e| errno_of(&e))?,
+            Err(Errno::ENOENT) => return Ok(None),
+            Err(errno) => return Err(errno),
+        };
+        let journal: Journal = serde_json::from_slice(&bytes).map_err(|_| Errno::EUCLEAN)?;
+        let mut running = Running {
+            journal,
+            staged: HashMap::new(),
+            committed: false,
+            progress: open_progress(store)?,
+        };
+        running.replay()?;
+        Ok(Some(running))
+    }
+
+    /// Whether one is begun; cheap.
+    pub(crate) fn exists(store: &Store) -> Result<bool, Errno> {
+        Ok(at::stat_opt(&store.dir, OsStr::new(PLAN))?.is_some())
+    }
+
+    fn replay(&mut self) -> Result<(), Errno> {
+        let mut bytes = Vec::new();
+        self.progress
+            .read_to_end(&mut bytes)
+            .map_err(|e| errno_of(&e))?;
+        let whole = bytes
+            .iter()
+            .rposition(|b| *b == b'\n')
+            .map_or(0, |at| at + 1);
+        self.progress
+            .set_len(u64::try_from(whole).unwrap_or(0))
+            .map_err(|e| errno_of(&e))?;
+        for line in bytes
+            .get(..whole)
+            .unwrap_or_default()
+            .split(|b| *b == b'\n')
+            .filter(|line| !line.is_empty())
+        {
+            match serde_json::from_slice(line).map_err(|_| Errno::EUCLEAN)? {
+                Line::Staged(step, ino) => drop(self.staged.insert(step, ino)),
+                Line::Committed => self.committed = true,
+            }
+        }
+        Ok(())
+    }
+
+    /// Remembers that the copy for `step` is whole.
+    pub(crate) fn staged(&mut self, step: u32, ino: u64) -> Result<(), Errno> {
+        self.append(Line::Staged(step, ino))?;
+        self.staged.insert(step, ino);
+        Ok(())
+    }
+
+    /// From here on the apply counts as done.
+    pub(crate) fn commit(&mut self) -> Result<(), Errno> {
+        self.append(Line::Committed)?;
+        self.committed = true;
+        Ok(())
+    }
+
+    fn append(&mut self, line: Line) -> Result<(), Errno> {
+        let mut bytes = serde_json::to_vec(&line).map_err(|_| Errno::EIO)?;
+        bytes.push(b'\n');
+        self.progress
+            .write_all(&bytes)
+            .and_then(|()| self.progress.sync_data())
+            .map_err(|e| errno_of(&e))
+    }
+
+    /// Nothing is left to do.
+    pub(crate) fn end(store: &Store) -> Result<(), Errno> {
+        at::unlink_opt(&store.dir, OsStr::new(PLAN))?;
+        at::unlink_opt(&store.dir, OsStr::new(PROGRESS))
+    }
+}
+
+fn open_progress(store: &Store) -> Result<File, Errno> {
+    let flags = OFlag::O_RDWR | OFlag::O_CREAT | OFlag::O_APPEND;
+    at::open_file(&store.dir, OsStr::new(PROGRESS), flags, 0o600).map(File::from)
+}

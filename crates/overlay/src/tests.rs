@@ -1,0 +1,7 @@
+//! Laws of the layers, the diff and apply, and a crash at every step.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
+
+mod apply;
+mod crash;
+mod laws;
+mod view;

@@ -1,0 +1,226 @@
+//! Laws: the view behaves like a native directory; apply makes the host the view; discard changes nothing.
+
+use crate::plan::Selection;
+use crate::testing::{Bench, native_tree};
+use nix::errno::Errno;
+use nix::fcntl::RenameFlags;
+use proptest::prelude::*;
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+
+/// One operation on paths of a small name space, so that they meet.
+#[derive(Clone, Debug)]
+enum Op {
+    Write(String, u8),
+    Mkdir(String),
+    Symlink(String),
+    Link(String, String),
+    Unlink(String),
+    Rmdir(String),
+    Rename(String, String, u8),
+    Chmod(String, u32),
+    Truncate(String, u8),
+    /// The daemon ends and another one serves the same layer.
+    Reopen,
+}
+
+fn path() -> impl Strategy<Value = String> {
+    proptest::collection::vec(prop_oneof!["a", "b", "c"], 1..=3).prop_map(|parts| parts.join("/"))
+}
+
+fn op() -> impl Strategy<Value = Op> {
+    prop_oneof![
+        3 => (path(), any::<u8>()).prop_map(|(p, n)| Op::Write(p, n)),
+        3 => path().prop_map(Op::Mkdir),
+        1 => path().prop_map(Op::Symlink),
+        2 => (path(), path()).prop_map(|(a, b)| Op::Link(a, b)),
+        2 => path().prop_map(Op::Unlink),
+        2 => path().prop_map(Op::Rmdir),
+        5 => (path(), path(), 0..4u8).prop_map(|(a, b, f)| Op::Rename(a, b, f)),
+        1 => (path(), prop_oneof![Just(0o700), Just(0o755), Just(0o640)]).prop_map(|(p, m)| Op::Chmod(p, m)),
+        1 => (path(), any::<u8>()).prop_map(|(p, n)| Op::Truncate(p, n)),
+        1 => Just(Op::Reopen),
+    ]
+}
+
+fn flags(n: u8) -> RenameFlags {
+    match n {
+        0 | 1 => RenameFlags::empty(),
+        2 => RenameFlags::RENAME_NOREPLACE,
+        _ => RenameFlags::RENAME_EXCHANGE,
+    }
+}
+
+fn errno(error: std::io::Error) -> Errno {
+    Errno::from_raw(error.raw_os_error().unwrap())
+}
+
+/// The operation on a native directory.
+fn native(root: &Path, op: &Op) -> Result<(), Errno> {
+    let at = |path: &str| root.join(path);
+    match op {
+        Op::Write(p, n) => {
+            match fs::symlink_metadata(at(p)) {
+                Ok(meta) if meta.is_symlink() => return Ok(()),
+                _ => {}
+            }
+            fs::write(at(p), [*n]).map_err(errno)
+        }
+        Op::Mkdir(p) => fs::create_dir(at(p)).map_err(errno),
+        Op::Symlink(p) => std::os::unix::fs::symlink("to", at(p)).map_err(errno),
+        Op::Link(a, b) => nix::unistd::linkat(
+            nix::fcntl::AT_FDCWD,
+            &at(a),
+            nix::fcntl::AT_FDCWD,
+            &at(b),
+            nix::fcntl::AtFlags::empty(),
+        ),
+        Op::Unlink(p) => nix::unistd::unlink(&at(p)),
+        Op::Rmdir(p) => fs::remove_dir(at(p)).map_err(errno),
+        Op::Rename(a, b, f) => nix::fcntl::renameat2(
+            nix::fcntl::AT_FDCWD,
+            &at(a),
+            nix::fcntl::AT_FDCWD,
+            &at(b),
+            flags(*f),
+        ),
+        Op::Chmod(p, m) => match fs::symlink_metadata(at(p)) {
+            Ok(meta) if meta.is_symlink() => Ok(()),
+            Ok(_) => fs::set_permissions(at(p), fs::Permissions::from_mode(*m)).map_err(errno),
+            Err(e) => Err(errno(e)),
+        },
+        Op::Truncate(p, n) => match fs::symlink_metadata(at(p)) {
+            Ok(meta) if meta.is_file() => nix::unistd::truncate(&at(p), (*n).into()),
+            Ok(_) => Ok(()),
+            Err(e) => Err(errno(e)),
+        },
+        Op::Reopen => Ok(()),
+    }
+}
+
+/// The same in the view.
+fn overlaid(view: &crate::testing::View, op: &Op) -> Result<(), Errno> {
+    let kind = |p: &str| view.stat(p).map(|attr| crate::at::kind_of(&attr.stat));
+    match op {
+        Op::Write(p, n) => match kind(p) {
+            Ok(libc::S_IFLNK) => Ok(()),
+            _ => view.write(p, &[*n]),
+        },
+        Op::Mkdir(p) => view.mkdir(p),
+        Op::Symlink(p) => view.symlink("to", p),
+        Op::Link(a, b) => view.link(a, b),
+        Op::Unlink(p) => view.unlink(p),
+        Op::Rmdir(p) => view.rmdir(p),
+        Op::Rename(a, b, f) => view.rename(a, b, flags(*f)),
+        Op::Chmod(p, m) => match kind(p)? {
+            libc::S_IFLNK => Ok(()),
+            _ => view.chmod(p, *m),
+        },
+        Op::Truncate(p, n) => match kind(p)? {
+            libc::S_IFREG => {
+                let changes = crate::setattr::Changes {
+                    size: Some((*n).into()),
+                    ..Default::default()
+                };
+                view.layers.setattr(view.hold(p)?, changes).map(drop)
+            }
+            _ => Ok(()),
+        },
+        Op::Reopen => Ok(()),
+    }
+}
+
+/// The same success or the same error. Where several errors apply the kernel's path walk picks one before a file
+/// system is asked, and the bench walks in another order.
+fn alike(native: Result<(), Errno>, view: Result<(), Errno>) -> bool {
+    native == view
+}
+
+/// Fills a host directory and a native twin of it with the same things.
+fn furnish(roots: &[&Path], ops: &[Op]) {
+    for op in ops {
+        for root in roots {
+            let _ = native(root, op);
+        }
+    }
+}
+
+/// Runs `ops` on the twin and in the view; both must agree at every step.
+fn run_both(bench: &Bench, twin: &Path, ops: &[Op]) -> Result<(), TestCaseError> {
+    let mut view = bench.view();
+    for op in ops {
+        if matches!(op, Op::Reopen) {
+            drop(view);
+            view = bench.view();
+            continue;
+        }
+        let (expected, got) = (native(twin, op), overlaid(&view, op));
+        prop_assert!(
+            alike(expected, got),
+            "{op:?}: native {expected:?}, view {got:?}"
+        );
+    }
+    Ok(())
+}
+
+/// Directory trees without link counts: a fresh server does not know names it never looked up.
+fn without_counts(tree: std::collections::BTreeMap<String, String>) -> Vec<(String, String)> {
+    let strip = |body: String| {
+        let mut parts = body.splitn(3, ' ');
+        format!("{} {}", parts.next().unwrap(), parts.nth(1).unwrap())
+    };
+    tree.into_iter()
+        .map(|(path, body)| (path, strip(body)))
+        .collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 192, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_view_is_like_a_native_directory(before in proptest::collection::vec(op(), 0..24), ops in proptest::collection::vec(op(), 1..24)) {
+        let bench = Bench::new();
+        let twin = bench.dir.join("twin");
+        fs::create_dir(&twin).unwrap();
+        furnish(&[&bench.host(), &twin], &before);
+        let host = native_tree(&bench.host());
+        run_both(&bench, &twin, &ops)?;
+        prop_assert_eq!(without_counts(bench.view().tree()), without_counts(native_tree(&twin)));
+        prop_assert_eq!(native_tree(&bench.host()), host, "the host is untouched");
+    }
+
+    #[test]
+    fn apply_makes_the_host_the_view(before in proptest::collection::vec(op(), 0..24), ops in proptest::collection::vec(op(), 1..24)) {
+        let bench = Bench::new();
+        let twin = bench.dir.join("twin");
+        fs::create_dir(&twin).unwrap();
+        furnish(&[&bench.host(), &twin], &before);
+        run_both(&bench, &twin, &ops)?;
+        let overlay = bench.overlay();
+        let plan = match overlay.plan_apply(&Selection::All) {
+            Ok(plan) => plan,
+            Err(e) => return Err(TestCaseError::fail(format!("{e:?} {:?}", bench.changes()))),
+        };
+        let changes = bench.changes();
+        let applied = overlay.apply(plan).map_err(|e| TestCaseError::fail(format!("{e:?} {changes:?}")))?;
+        prop_assert_eq!(applied.left, 0);
+        prop_assert_eq!(without_counts(native_tree(&bench.host())), without_counts(native_tree(&twin)));
+        prop_assert_eq!(bench.changes(), Vec::<String>::new());
+    }
+
+    #[test]
+    fn discard_is_the_identity(before in proptest::collection::vec(op(), 0..16), ops in proptest::collection::vec(op(), 1..24)) {
+        let bench = Bench::new();
+        furnish(&[&bench.host()], &before);
+        let host = native_tree(&bench.host());
+        let view = bench.view();
+        for op in &ops {
+            let _ = overlaid(&view, op);
+        }
+        drop(view);
+        bench.overlay().discard().unwrap();
+        prop_assert_eq!(native_tree(&bench.host()), host);
+        prop_assert!(!bench.store.exists());
+    }
+}
