@@ -1,0 +1,21 @@
+//! Facts about the shell the text would run in. They come in as data; nothing is looked up.
+
+use model::FilePath;
+
+/// The shell as far as the caller knows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ShellContext {
+    /// Working directory, absolute.
+    pub cwd: FilePath,
+    /// The user's home, absolute.
+    pub home: FilePath,
+    /// Environment variables whose values are known; all others count as unknown.
+    pub vars: Vec<(String, String)>,
+}
+
+impl Default for ShellContext {
+    /// A shell in `/` of a user whose home is `/home/user`.
+    fn default() -> ShellContext {
+        ShellContext { cwd: FilePath::from("/"), home: FilePath::from("/home/user"), vars: Vec::new() }
+    }
+}

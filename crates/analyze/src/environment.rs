@@ -1,0 +1,159 @@
+//! Environment variables that decide which program or which code runs (BJ012).
+
+use crate::eval::value::Value;
+use model::Risk;
+
+/// Variables whose value names a program, a library or code; a `*` at the end stands for any rest.
+static HIJACKS: &[(&str, &str)] = &[
+    ("LD_*", "makes the loader run other code in every program"),
+    ("DYLD_*", "makes the loader run other code in every program"),
+    ("BASH_ENV", "names a script that every bash runs first"),
+    ("ENV", "names a script that every sh runs first"),
+    ("PROMPT_COMMAND", "is run before every prompt"),
+    ("PS0", "is expanded, and commands in it run"),
+    ("PS4", "is expanded, and commands in it run"),
+    ("SHELLOPTS", "changes how every shell reads its text"),
+    ("BASHOPTS", "changes how every shell reads its text"),
+    ("BASH_FUNC_*", "hands a function to every shell"),
+    ("GIT_SSH", "names a program that git runs"),
+    ("GIT_SSH_COMMAND", "names a program that git runs"),
+    ("GIT_EXTERNAL_DIFF", "names a program that git runs"),
+    ("GIT_PAGER", "names a program that git runs"),
+    ("GIT_EDITOR", "names a program that git runs"),
+    ("GIT_SEQUENCE_EDITOR", "names a program that git runs"),
+    ("GIT_ASKPASS", "names a program that git runs"),
+    ("GIT_PROXY_COMMAND", "names a program that git runs"),
+    ("GIT_EXEC_PATH", "says where git finds its programs"),
+    ("GIT_TEMPLATE_DIR", "says where git takes hooks from"),
+    ("GIT_CONFIG*", "changes the configuration of git"),
+    ("GIT_DIR", "points git at another repository"),
+    ("GIT_WORK_TREE", "points git at another work tree"),
+    ("SSH_ASKPASS", "names a program that is run"),
+    ("SUDO_ASKPASS", "names a program that is run"),
+    ("PAGER", "names a program that is run"),
+    ("MANPAGER", "names a program that is run"),
+    ("EDITOR", "names a program that is run"),
+    ("VISUAL", "names a program that is run"),
+    ("BROWSER", "names a program that is run"),
+    ("LESSOPEN", "names a program that is run"),
+    ("LESSCLOSE", "names a program that is run"),
+    ("NODE_OPTIONS", "makes every node run other code"),
+    ("NODE_PATH", "says where node finds code"),
+    ("NPM_CONFIG_*", "changes the configuration of npm"),
+    ("npm_config_*", "changes the configuration of npm"),
+    ("PYTHONPATH", "says where python finds code"),
+    ("PYTHONSTARTUP", "names a script that python runs first"),
+    ("PYTHONHOME", "says where python finds code"),
+    ("PYTHONINSPECT", "changes what python does"),
+    ("PERL5LIB", "says where perl finds code"),
+    ("PERL5OPT", "makes every perl run other code"),
+    ("PERL5DB", "makes every perl run other code"),
+    ("RUBYOPT", "makes every ruby run other code"),
+    ("RUBYLIB", "says where ruby finds code"),
+    ("RUSTC_WRAPPER", "names a program that cargo runs"),
+    ("RUSTC_WORKSPACE_WRAPPER", "names a program that cargo runs"),
+    ("RUSTC", "names a program that cargo runs"),
+    ("CARGO_TARGET_*_RUNNER", "names a program that cargo runs"),
+    ("CARGO_BUILD_RUSTC*", "names a program that cargo runs"),
+    ("JAVA_TOOL_OPTIONS", "makes every java run other code"),
+    ("_JAVA_OPTIONS", "makes every java run other code"),
+    ("CLASSPATH", "says where java finds code"),
+    ("MAKEFLAGS", "changes what make does"),
+    ("PIP_INDEX_URL", "says where pip takes packages from"),
+    ("PIP_EXTRA_INDEX_URL", "says where pip takes packages from"),
+    ("PIP_CONFIG_FILE", "changes the configuration of pip"),
+    ("HOME", "moves where programs find their settings"),
+    ("XDG_CONFIG_HOME", "moves where programs find their settings"),
+    ("DOCKER_HOST", "sends docker commands to another machine"),
+    ("DOCKER_CONTEXT", "sends docker commands to another machine"),
+    ("KUBECONFIG", "sends kubectl commands elsewhere"),
+    ("HTTP_PROXY", "sends traffic through another machine"),
+    ("HTTPS_PROXY", "sends traffic through another machine"),
+    ("ALL_PROXY", "sends traffic through another machine"),
+    ("http_proxy", "sends traffic through another machine"),
+    ("https_proxy", "sends traffic through another machine"),
+    ("SSL_CERT_FILE", "changes whom TLS trusts"),
+    ("NODE_TLS_REJECT_UNAUTHORIZED", "switches off the check of certificates"),
+    ("TAR_OPTIONS", "adds options to every tar"),
+    ("GREP_OPTIONS", "adds options to every grep"),
+    ("RIPGREP_CONFIG_PATH", "adds options to every rg"),
+    ("BELLJAR*", "changes how Belljar itself works"),
+];
+
+/// Programs that only show or do nothing, as values of PAGER, EDITOR and the like.
+const TAME: &[&str] =
+    &["", "cat", "less", "more", "less -R", "less -F", "less -FRX", "true", ":", "vim", "vi", "nano", "ed", "head"];
+
+/// Variables that hold an ordinary path a developer sets often; a known absolute value of one is no more than MEDIUM.
+const PATHS: &[&str] = &["PATH", "PYTHONPATH", "NODE_PATH", "XDG_CONFIG_HOME", "HOME", "KUBECONFIG", "CLASSPATH"];
+
+/// How dangerous it is to set `name` to `value`, and why.
+pub(crate) fn hijack(name: &str, value: &Value, for_command: bool) -> Option<(Risk, &'static str)> {
+    if name == "PATH" {
+        return path_hijack(value);
+    }
+    let (_, why) = HIJACKS.iter().find(|(pattern, _)| matches(pattern, name))?;
+    let tame = value.known().is_some_and(|text| TAME.contains(&text));
+    if tame {
+        return None;
+    }
+    let ordinary = PATHS.contains(&name) && value.known().is_some_and(|text| !text.contains("/tmp"));
+    let severity = if ordinary && !(for_command && name == "HOME") { Risk::Medium } else { Risk::High };
+    Some((severity, why))
+}
+
+fn matches(pattern: &str, name: &str) -> bool {
+    if pattern.contains('*') { crate::glob::overlaps(pattern, name) } else { pattern == name }
+}
+
+/// PATH is often extended; a place that anyone or the project can write is a hijack.
+fn path_hijack(value: &Value) -> Option<(Risk, &'static str)> {
+    let head = value.prefix();
+    let unsafe_part = |part: &str| {
+        part.is_empty()
+            || !part.starts_with('/')
+            || ["/tmp", "/var/tmp", "/dev/shm"].iter().any(|dir| part.starts_with(dir))
+    };
+    let known = value.known().is_some();
+    let mut parts: Vec<&str> = head.split(':').collect();
+    if !known {
+        // The last part runs into what is not known (usually the old PATH).
+        parts.pop();
+    }
+    if parts.iter().any(|part| unsafe_part(part)) {
+        Some((Risk::High, "puts a directory that others can fill before the system's programs"))
+    } else {
+        Some((Risk::Medium, "says where programs are found"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hijacks_and_ordinary_variables() {
+        let known = |text: &str| Value::Known(text.into());
+        for (name, value) in [
+            ("LD_PRELOAD", "./x.so"),
+            ("PATH", ".:/bin"),
+            ("PAGER", "sh -c id"),
+            ("GIT_CONFIG_COUNT", "1"),
+            ("BASH_ENV", "e"),
+        ] {
+            assert_eq!(hijack(name, &known(value), true).unwrap().0, Risk::High, "{name}");
+        }
+        for (name, value) in [
+            ("LC_ALL", "C"),
+            ("TZ", "UTC"),
+            ("NO_COLOR", "1"),
+            ("RUST_LOG", "debug"),
+            ("FOO", "1"),
+            ("PAGER", "cat"),
+            ("GIT_PAGER", ""),
+        ] {
+            assert_eq!(hijack(name, &known(value), true), None, "{name}");
+        }
+        assert_eq!(hijack("PATH", &Value::Prefix("/home/u/.cargo/bin:".into()), true).unwrap().0, Risk::Medium);
+    }
+}

@@ -1,0 +1,105 @@
+//! Arithmetic and tests: places where bash evaluates data again (BJ010).
+
+use super::Eval;
+use super::value::{Field, Value};
+use crate::syntax::ast::{Part, Word};
+use model::Span;
+
+/// Operators of `[[` and `test` that evaluate their operands as arithmetic.
+const NUMERIC: &[&str] = &["-eq", "-ne", "-lt", "-le", "-gt", "-ge"];
+
+impl Eval<'_> {
+    /// Expands arithmetic for what runs inside it.
+    pub(super) fn arithmetic(&mut self, parts: &[Part]) {
+        let value = self.text_of_parts(parts);
+        let span = Span::new(0, 0);
+        match value.choices() {
+            Some(all) => {
+                for text in all.to_vec() {
+                    self.evaluated_again(&text, self.place(parts).unwrap_or(span));
+                    self.variables_in(&text, self.place(parts).unwrap_or(span));
+                }
+            }
+            None => {}
+        }
+    }
+
+    fn place(&self, parts: &[Part]) -> Option<Span> {
+        parts.iter().find_map(|part| match part {
+            Part::Param(param) => Some(param.span),
+            Part::Substitution { span, .. } | Part::Process { span, .. } => Some(*span),
+            _ => None,
+        })
+    }
+
+    /// Names in an arithmetic expression stand for their values, which are evaluated in turn.
+    fn variables_in(&mut self, text: &str, span: Span) {
+        for name in text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).filter(|name| !name.is_empty()) {
+            if let Some(value) = self.state.scalar(name) {
+                for text in value.choices().unwrap_or(&[]).to_vec() {
+                    self.evaluated_again(&text, span);
+                }
+            }
+        }
+    }
+
+    /// Notes data that would be run when bash evaluates it once more.
+    pub(super) fn evaluated_again(&mut self, text: &str, span: Span) {
+        if text.contains("$(") || text.contains('`') {
+            self.out.find(10, span, "data is evaluated again, and a command in it runs");
+            self.out.unexplained(span);
+        }
+    }
+
+    /// `[[ ... ]]`
+    pub(super) fn test_command(&mut self, words: &[Word]) {
+        let fields: Vec<Field> = words.iter().map(|word| self.single(word)).collect();
+        self.test_operands(&fields);
+    }
+
+    /// The operands of `[[`, `[` or `test` that are evaluated as arithmetic or subscripts.
+    pub(super) fn test_operands(&mut self, fields: &[Field]) {
+        for (at, field) in fields.iter().enumerate() {
+            let Some(operator) = field.known() else { continue };
+            let near: &[Option<&Field>] = if NUMERIC.contains(&operator) {
+                &[at.checked_sub(1).and_then(|left| fields.get(left)), fields.get(at + 1)]
+            } else if matches!(operator, "-v" | "-R") {
+                &[fields.get(at + 1)]
+            } else {
+                continue;
+            };
+            for operand in near.iter().flatten() {
+                self.subscript_data(operand);
+            }
+        }
+    }
+
+    /// A word that names a variable, perhaps with a subscript that bash evaluates.
+    pub(super) fn subscript_data(&mut self, field: &Field) {
+        match field.value.choices() {
+            Some(all) => {
+                for text in all.to_vec() {
+                    self.evaluated_again(&text, field.span);
+                    self.variables_in(&text, field.span);
+                }
+            }
+            None if field.value.prefix().contains('[') => {
+                self.out.find(10, field.span, "a subscript that is not known is evaluated");
+            }
+            None => {}
+        }
+    }
+
+    /// A word as one value, whatever splitting would make of it.
+    pub(super) fn single(&mut self, word: &Word) -> Field {
+        let value = self.text_of(word);
+        Field { value, glob: false, many: false, quoted: true, fetched: false, span: word.span }
+    }
+
+    /// The value of a subscript.
+    pub(super) fn subscript(&mut self, parts: &[Part], span: Span) {
+        let value: Value = self.text_of_parts(parts);
+        let field = Field { value, glob: false, many: false, quoted: true, fetched: false, span };
+        self.subscript_data(&field);
+    }
+}

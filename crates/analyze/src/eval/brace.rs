@@ -1,0 +1,150 @@
+//! Brace expansion: `{a,b}` and `{1..3}` in the unquoted text of a word.
+
+use crate::limits::FIELDS_MAX;
+use crate::syntax::ast::Part;
+
+/// A word taken apart for brace expansion.
+#[derive(Clone, Debug)]
+enum Atom {
+    /// A character of unquoted text.
+    Live(char),
+    /// Anything else; stands for itself.
+    Fixed(Part),
+}
+
+/// The words that `parts` expand to, or `None` when there are more than [`FIELDS_MAX`].
+pub(super) fn expand(parts: &[Part]) -> Option<Vec<Vec<Part>>> {
+    let live = |part: &Part| matches!(part, Part::Literal(text) if text.contains('{'));
+    if !parts.iter().any(live) {
+        return Some(vec![parts.to_vec()]);
+    }
+    let atoms: Vec<Atom> = parts
+        .iter()
+        .flat_map(|part| match part {
+            Part::Literal(text) => text.chars().map(Atom::Live).collect::<Vec<_>>(),
+            other => vec![Atom::Fixed(other.clone())],
+        })
+        .collect();
+    let mut words = Vec::new();
+    expand_atoms(&atoms, &mut words, 0).then(|| words.into_iter().map(join).collect())
+}
+
+fn join(atoms: Vec<Atom>) -> Vec<Part> {
+    let mut parts: Vec<Part> = Vec::new();
+    for atom in atoms {
+        match (atom, parts.last_mut()) {
+            (Atom::Live(c), Some(Part::Literal(text))) => text.push(c),
+            (Atom::Live(c), _) => parts.push(Part::Literal(c.into())),
+            (Atom::Fixed(part), _) => parts.push(part),
+        }
+    }
+    parts
+}
+
+/// Expands the first brace that is one, then what follows. False when there are too many words.
+fn expand_atoms(atoms: &[Atom], words: &mut Vec<Vec<Atom>>, depth: usize) -> bool {
+    if words.len() >= FIELDS_MAX || depth >= FIELDS_MAX {
+        return false;
+    }
+    for (open, atom) in atoms.iter().enumerate() {
+        if !matches!(atom, Atom::Live('{')) {
+            continue;
+        }
+        let Some((close, choices)) = alternatives(atoms.get(open + 1..).unwrap_or(&[])) else { continue };
+        let head = atoms.get(..open).unwrap_or(&[]);
+        let tail = atoms.get(open + 2 + close..).unwrap_or(&[]);
+        return choices.iter().all(|choice| {
+            let word: Vec<Atom> = head.iter().chain(choice).chain(tail).cloned().collect();
+            expand_atoms(&word, words, depth + 1)
+        });
+    }
+    words.push(atoms.to_vec());
+    true
+}
+
+/// The alternatives of a brace behind its `{`, with the offset of its `}`.
+fn alternatives(atoms: &[Atom]) -> Option<(usize, Vec<Vec<Atom>>)> {
+    let mut depth = 0usize;
+    let mut choices: Vec<Vec<Atom>> = vec![Vec::new()];
+    for (at, atom) in atoms.iter().enumerate() {
+        match atom {
+            Atom::Live('}') if depth == 0 => {
+                if choices.len() == 1 {
+                    choices = range(choices.first()?)?;
+                }
+                return Some((at, choices));
+            }
+            Atom::Live(',') if depth == 0 => {
+                choices.push(Vec::new());
+                continue;
+            }
+            Atom::Live('{') => depth += 1,
+            Atom::Live('}') => depth -= 1,
+            _ => {}
+        }
+        choices.last_mut()?.push(atom.clone());
+    }
+    None
+}
+
+/// `1..5` or `a..e`, perhaps with a step.
+fn range(atoms: &[Atom]) -> Option<Vec<Vec<Atom>>> {
+    let text: String = atoms
+        .iter()
+        .map(|atom| match atom {
+            Atom::Live(c) => Some(*c),
+            Atom::Fixed(_) => None,
+        })
+        .collect::<Option<_>>()?;
+    let mut ends = text.split("..");
+    let (from, to, step) = (ends.next()?, ends.next()?, ends.next());
+    let step = step.map_or(Some(1), |text| text.parse::<i64>().ok())?.unsigned_abs().max(1);
+    let letters = |text: &str| text.chars().next().filter(|c| text.len() == 1 && c.is_ascii_alphabetic());
+    let (low, high, letter) = match (from.parse::<i64>(), to.parse::<i64>(), letters(from), letters(to)) {
+        (Ok(a), Ok(b), _, _) => (a, b, false),
+        (_, _, Some(a), Some(b)) => (i64::from(u32::from(a)), i64::from(u32::from(b)), true),
+        _ => return None,
+    };
+    let count = usize::try_from(low.abs_diff(high) / step).ok().filter(|count| *count < FIELDS_MAX)?;
+    let width = if from.starts_with('0') || to.starts_with('0') { from.len().max(to.len()) } else { 0 };
+    let item = |index: usize| {
+        let away = i64::try_from(index as u64 * step).unwrap_or(0);
+        let value = if low <= high { low + away } else { low - away };
+        let text = match u32::try_from(value).ok().and_then(char::from_u32).filter(|_| letter) {
+            Some(c) => c.to_string(),
+            None => format!("{value:0width$}"),
+        };
+        text.chars().map(Atom::Live).collect()
+    };
+    Some((0..=count).map(item).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Part, expand};
+
+    fn words(text: &str) -> Vec<String> {
+        expand(&[Part::Literal(text.into())])
+            .unwrap()
+            .into_iter()
+            .map(|parts| match parts.as_slice() {
+                [] => String::new(),
+                [Part::Literal(text)] => text.clone(),
+                _ => unreachable!(),
+            })
+            .collect()
+    }
+
+    #[test]
+    fn braces_as_bash_expands_them() {
+        assert_eq!(words("a{b,c}d"), ["abd", "acd"]);
+        assert_eq!(words("{rm,-rf,/x}"), ["rm", "-rf", "/x"]);
+        assert_eq!(words("{1..3}"), ["1", "2", "3"]);
+        assert_eq!(words("{08..10}"), ["08", "09", "10"]);
+        assert_eq!(words("x{a,{b,c}}"), ["xa", "xb", "xc"]);
+        assert_eq!(words("{}"), ["{}"]);
+        assert_eq!(words("{a}"), ["{a}"]);
+        assert_eq!(words("a{,x}"), ["a", "ax"]);
+        assert!(expand(&[Part::Literal("{1..600}{1..600}".into())]).is_none_or(|words| words.len() == 1));
+    }
+}

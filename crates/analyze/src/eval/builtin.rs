@@ -1,0 +1,366 @@
+//! Builtins that change the shell itself or evaluate text.
+
+use super::apply::joined;
+use super::run::Start;
+use super::state::Var;
+use super::value::{Field, Value};
+use super::{Eval, Output, Stdin};
+use model::{Action, PathScope, Reversibility, Risk, Target};
+
+impl Eval<'_> {
+    /// Runs `program` if it is a builtin read in code.
+    pub(super) fn builtin(&mut self, program: &str, args: &[Field], start: &Start) -> Option<Output> {
+        match program {
+            "cd" | "pushd" => self.cd(args),
+            "popd" => self.state.cwd.places.clear(),
+            "set" => self.set(args),
+            "shift" => self.shift(args),
+            "export" | "declare" | "typeset" | "local" | "readonly" => self.declare(program, args),
+            "unset" => self.unset(args),
+            "read" => self.read(args, &start.stdin),
+            "mapfile" | "readarray" => self.mapfile(args, start),
+            "let" => args.iter().for_each(|field| self.subscript_data(field)),
+            "eval" => return Some(self.eval(args, start)),
+            "." | "source" => self.source_file(args, start),
+            "trap" => self.trap(args, start),
+            "alias" => self.alias(args),
+            "enable" | "hash" => self.shadow(program, args, start),
+            "exit" | "return" => {}
+            "echo" => return Some(echo(args)),
+            "printf" => return Some(self.printf(args)),
+            "test" | "[" => self.test_operands(args),
+            _ => return None,
+        }
+        Some(Output { value: Value::Unknown, fetched: false })
+    }
+
+    fn cd(&mut self, args: &[Field]) {
+        let operand =
+            args.iter().find(|field| !field.known().is_some_and(|text| matches!(text, "-P" | "-L" | "-e" | "--")));
+        let places = match operand {
+            None => self
+                .state
+                .scalar("HOME")
+                .and_then(|home| home.known().map(str::to_owned))
+                .map(|home| self.resolve(&home)),
+            Some(field) => {
+                field.known().filter(|text| *text != "-" && !text.starts_with('+')).map(|text| self.resolve(text))
+            }
+        };
+        match places {
+            Some(places) if !self.state.cwd.places.is_empty() || places.iter().all(|(path, _)| path.is_absolute()) => {
+                self.state.cwd.change(places.into_iter().map(|(path, _)| path).collect());
+            }
+            _ => {
+                self.state.cwd.places.clear();
+                self.state.cwd.if_failed.clear();
+            }
+        }
+    }
+
+    fn set(&mut self, args: &[Field]) {
+        let mut rest = args;
+        while let Some((first, tail)) = rest.split_first() {
+            match first.known() {
+                Some("--") => {
+                    self.set_positional(tail);
+                    return;
+                }
+                Some("-o" | "+o") => {
+                    self.state.exits_on_error |=
+                        first.known() == Some("-o") && tail.first().and_then(Field::known) == Some("errexit");
+                    rest = tail.get(1..).unwrap_or(&[]);
+                }
+                Some(text) if text.starts_with('-') && text.len() > 1 => {
+                    self.state.exits_on_error |= text.contains('e');
+                    // `-euo pipefail`: the o takes the next word.
+                    rest = if text.ends_with('o') { tail.get(1..).unwrap_or(&[]) } else { tail };
+                }
+                Some(text) if text.starts_with('+') => {
+                    self.state.exits_on_error &= !text.contains('e');
+                    rest = tail;
+                }
+                _ => {
+                    self.set_positional(rest);
+                    return;
+                }
+            }
+        }
+    }
+
+    fn set_positional(&mut self, fields: &[Field]) {
+        let known = !fields.iter().any(|field| field.many || field.glob);
+        self.state.positional = known.then(|| fields.iter().map(|field| field.value.clone()).collect());
+    }
+
+    fn shift(&mut self, args: &[Field]) {
+        let count = match args.first() {
+            None => Some(1),
+            Some(field) => field.known().and_then(|text| text.parse::<usize>().ok()),
+        };
+        self.state.positional = match (self.state.positional.take(), count) {
+            (Some(all), Some(count)) => Some(all.into_iter().skip(count).collect()),
+            _ => None,
+        };
+    }
+
+    fn declare(&mut self, program: &str, args: &[Field]) {
+        let exports = program == "export"
+            || args.iter().any(|field| field.known().is_some_and(|text| text.starts_with('-') && text.contains('x')));
+        for field in args {
+            if field.many || field.value.prefix().is_empty() {
+                self.out.find(10, field.span, "a declaration whose name is not known");
+                continue;
+            }
+            let text = field.value.prefix().to_owned();
+            if text.starts_with(['-', '+']) {
+                if text.contains('f') && program == "export" {
+                    self.out.find(7, field.span, "a function is handed to other shells");
+                }
+                continue;
+            }
+            let (name, value) = match text.split_once('=') {
+                Some((name, value)) if field.known().is_some() => {
+                    (name.to_owned(), Some(Value::Known(value.to_owned())))
+                }
+                Some((name, value)) => (name.to_owned(), Some(Value::starting(value))),
+                None => (text.clone(), None),
+            };
+            self.evaluated_again(&name, field.span);
+            if let Some(value) = value {
+                self.check_environment(name.trim_end_matches('+'), &value, field.span, exports);
+                self.state.set(name.trim_end_matches('+'), if name.ends_with('+') { Value::Unknown } else { value });
+            }
+        }
+    }
+
+    fn unset(&mut self, args: &[Field]) {
+        for field in args {
+            self.subscript_data(field);
+            if let Some(name) = field.known() {
+                self.state.vars.insert(name.to_owned(), Var::Scalar(Value::Unknown));
+                self.state.functions.remove(name);
+            }
+        }
+    }
+
+    /// `read`: from a here-string of a constant the values are known, else they are not.
+    fn read(&mut self, args: &[Field], stdin: &Stdin) {
+        let mut names: Vec<&Field> = Vec::new();
+        let mut rest = args.iter();
+        while let Some(field) = rest.next() {
+            match field.known() {
+                Some(text) if text.starts_with('-') => {
+                    let takes = text.ends_with(['d', 'n', 'N', 'p', 't', 'u', 'i']);
+                    let array = text.ends_with('a');
+                    if takes {
+                        rest.next();
+                    } else if array && let Some(name) = rest.next().and_then(Field::known) {
+                        self.state.set(name, Value::Unknown);
+                    }
+                }
+                _ => names.push(field),
+            }
+        }
+        let line = match stdin {
+            Stdin::Text(Value::Known(text)) => text.lines().next().map(str::to_owned),
+            _ => None,
+        };
+        let words: Option<Vec<String>> = line.map(|line| line.split_whitespace().map(str::to_owned).collect());
+        for (at, field) in names.iter().enumerate() {
+            self.subscript_data(field);
+            let Some(name) = field.known() else { continue };
+            let value = match &words {
+                Some(words) if at + 1 == names.len() => Value::Known(words.get(at..).unwrap_or(&[]).join(" ")),
+                Some(words) => Value::Known(words.get(at).cloned().unwrap_or_default()),
+                None => Value::Unknown,
+            };
+            self.state.set(name.split('[').next().unwrap_or(name), value);
+        }
+    }
+
+    fn mapfile(&mut self, args: &[Field], start: &Start) {
+        let mut rest = args.iter();
+        while let Some(field) = rest.next() {
+            if field.known() == Some("-C")
+                && let Some(code) = rest.next()
+            {
+                self.out.find(9, field.span, "mapfile runs a command for the lines it reads");
+                self.shell_text(&code.clone(), start);
+            } else if let Some(name) = field.known().filter(|name| !name.starts_with('-')) {
+                self.state.set(name, Value::Unknown);
+            }
+        }
+    }
+
+    fn eval(&mut self, args: &[Field], start: &Start) -> Output {
+        let args = args.strip_prefix_dashes();
+        if args.is_empty() {
+            return Output { value: Value::Unknown, fetched: false };
+        }
+        let text = joined(args);
+        if text.value.choices().is_some() && !text.many {
+            self.out.find_as(9, Risk::Medium, start.span, "text is evaluated as a command");
+        }
+        self.text_here(&text, start, false)
+    }
+
+    fn source_file(&mut self, args: &[Field], start: &Start) {
+        let Some(file) = args.strip_prefix_dashes().first() else { return };
+        if let Stdin::Pipe(out) = &start.stdin
+            && file.known() == Some("/dev/stdin")
+        {
+            let text = Field { value: out.value.clone(), fetched: out.fetched, ..Field::constant("", file.span) };
+            self.text_here(&text, start, false);
+            return;
+        }
+        self.on_path(Action::Read, file, PathScope::Exact, "source");
+        let severity = if file.known().is_some() && !file.fetched { Risk::Medium } else { Risk::High };
+        self.out.find_as(9, severity, file.span, "a file is read as commands");
+        self.run_file(&file.clone(), "source", start);
+    }
+
+    fn trap(&mut self, args: &[Field], start: &Start) {
+        let args = args.strip_prefix_dashes();
+        let (Some(code), true) = (args.first(), args.len() > 1) else { return };
+        if matches!(code.known(), Some("-" | "")) {
+            return;
+        }
+        self.out.find_as(9, Risk::Medium, start.span, "a command is kept for later");
+        self.may += 1;
+        self.text_here(&code.clone(), start, false);
+        self.may -= 1;
+    }
+
+    fn alias(&mut self, args: &[Field]) {
+        for field in args {
+            let text = field.value.prefix().to_owned();
+            let Some((name, body)) = text.split_once('=') else { continue };
+            let shadows = crate::commands::is_known(name) && !body.trim_start().starts_with(name);
+            let severity = if shadows || field.known().is_none() { Risk::High } else { Risk::Medium };
+            self.out.find_as(7, severity, field.span, &format!("an alias gives {name} another meaning"));
+        }
+    }
+
+    fn shadow(&mut self, program: &str, args: &[Field], start: &Start) {
+        let loads = args.iter().any(|field| matches!(field.known(), Some("-f" | "-p" | "-n")));
+        if loads {
+            self.out.find(7, start.span, &format!("{program} changes what a name runs"));
+        }
+    }
+
+    fn printf(&mut self, args: &[Field]) -> Output {
+        let mut args = args;
+        let mut into = None;
+        if args.first().and_then(Field::known) == Some("-v") {
+            into = args.get(1).cloned();
+            args = args.get(2..).unwrap_or(&[]);
+        }
+        let args = args.strip_prefix_dashes();
+        let value = printed(args);
+        if let Some(name) = into {
+            self.subscript_data(&name);
+            if let Some(name) = name.known() {
+                self.state.set(name.split('[').next().unwrap_or(name), value);
+            }
+            return Output { value: Value::Known(String::new()), fetched: false };
+        }
+        Output { value, fetched: args.iter().any(|field| field.fetched) }
+    }
+
+    /// Shell text that a new shell runs (`sh -c`, `watch`, `ssh`).
+    pub(super) fn shell_text(&mut self, text: &Field, start: &Start) {
+        self.text_here(text, start, true);
+    }
+
+    /// Shell text that runs here and now, if it is known.
+    pub(super) fn text_here(&mut self, text: &Field, start: &Start, fresh: bool) -> Output {
+        let choices = text.value.choices().map(<[String]>::to_vec).filter(|_| !text.many);
+        let Some(choices) = choices else {
+            let check = if text.fetched { 15 } else { 9 };
+            let why = if text.fetched {
+                "text from the network is run as a command"
+            } else {
+                "text that is not known is run as a command"
+            };
+            self.out.find(check, text.span, why);
+            self.out.unexplained(text.span);
+            self.effect(
+                Action::Execute,
+                Target::Unknown { text: self.source(text.span) },
+                Reversibility::Harmless,
+                start.span,
+                "shell",
+            );
+            return Output { value: Value::Unknown, fetched: false };
+        };
+        let several = choices.len() > 1;
+        self.may += usize::from(several);
+        let mut out = Output { value: Value::Unknown, fetched: false };
+        for choice in &choices {
+            out = self.nested_text(choice, text.span, fresh);
+        }
+        self.may -= usize::from(several);
+        out
+    }
+}
+
+/// Arguments behind a leading `--`.
+trait Dashes {
+    fn strip_prefix_dashes(&self) -> &[Field];
+}
+
+impl Dashes for [Field] {
+    fn strip_prefix_dashes(&self) -> &[Field] {
+        match self.split_first() {
+            Some((first, rest)) if first.known() == Some("--") => rest,
+            _ => self,
+        }
+    }
+}
+
+/// What `echo` prints.
+fn echo(args: &[Field]) -> Output {
+    let flags =
+        args.iter().take_while(|field| matches!(field.known(), Some("-n" | "-e" | "-E" | "-ne" | "-en"))).count();
+    let escapes = args.iter().take(flags).any(|field| field.known().is_some_and(|text| text.contains('e')));
+    let newline = !args.iter().take(flags).any(|field| field.known().is_some_and(|text| text.contains('n')));
+    let rest = args.get(flags..).unwrap_or(&[]);
+    let text = joined(rest);
+    let fetched = text.fetched;
+    if text.many || rest.iter().any(|field| field.glob) {
+        return Output { value: Value::Unknown, fetched };
+    }
+    let value = match text.value {
+        Value::Known(text) if escapes && text.contains('\\') => Value::Known(crate::syntax::decode_ansi(&text)),
+        other => other,
+    };
+    Output { value: if newline { value.concat(&Value::Known("\n".into())) } else { value }, fetched }
+}
+
+/// What `printf` prints for constant arguments and the conversions `%s`, `%b`, `%d` and `%%`; else not known.
+fn printed(args: &[Field]) -> Value {
+    let known: Option<Vec<&str>> = args.iter().map(|field| field.known().filter(|_| !field.glob)).collect();
+    let Some((format, rest)) = known.as_deref().and_then(|all| all.split_first()) else { return Value::Unknown };
+    let format = crate::syntax::decode_ansi(format);
+    let mut out = String::new();
+    let mut rest = rest.iter();
+    loop {
+        let left = rest.len();
+        let mut chars = format.chars();
+        while let Some(c) = chars.next() {
+            match (c, c == '%') {
+                (_, false) => out.push(c),
+                _ => match chars.next() {
+                    Some('%') => out.push('%'),
+                    Some('s' | 'd') => out.push_str(rest.next().unwrap_or(&"")),
+                    Some('b') => out.push_str(&crate::syntax::decode_ansi(rest.next().unwrap_or(&""))),
+                    _ => return Value::Unknown,
+                },
+            }
+        }
+        if rest.len() == 0 || rest.len() == left || out.len() > crate::limits::VALUE_BYTES_MAX {
+            return if rest.len() == 0 { Value::Known(out) } else { Value::Unknown };
+        }
+    }
+}

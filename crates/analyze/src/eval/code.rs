@@ -1,0 +1,336 @@
+//! Interpreters: shells, and other languages with inline code, code on standard input, or a file (BJ013).
+
+use super::run::Start;
+use super::value::{Field, Value};
+use super::{Eval, Output, Stdin};
+use crate::pure;
+use model::{Action, Reversibility, Target};
+
+/// How an interpreter is called.
+struct Interpreter {
+    name: &'static str,
+    /// Options whose value is code.
+    code: &'static [&'static str],
+    /// Options that take a value that is no code.
+    takes: &'static [&'static str],
+    /// Options that only print something about the interpreter.
+    noop: &'static [&'static str],
+    /// Options whose value is a file or module that is run first.
+    loads: &'static [&'static str],
+}
+
+const SHELLS: &[&str] = &["bash", "sh", "dash", "zsh", "ksh", "ash", "rbash", "fish"];
+
+static INTERPRETERS: &[Interpreter] = &[
+    Interpreter {
+        name: "python",
+        code: &["-c"],
+        takes: &["-W", "-X"],
+        noop: &["--version", "-V", "-VV", "--help", "-h"],
+        loads: &[],
+    },
+    Interpreter {
+        name: "perl",
+        code: &["-e", "-E"],
+        takes: &["-I"],
+        noop: &["-v", "--version", "-V"],
+        loads: &["-M", "-m"],
+    },
+    Interpreter {
+        name: "ruby",
+        code: &["-e"],
+        takes: &["-I", "-C"],
+        noop: &["-v", "--version", "--help"],
+        loads: &["-r"],
+    },
+    Interpreter {
+        name: "php",
+        code: &["-r", "-B", "-R", "-E"],
+        takes: &["-d", "-c", "-S"],
+        noop: &["-v", "--version", "-m", "-i"],
+        loads: &["-f"],
+    },
+    Interpreter {
+        name: "node",
+        code: &["-e", "-p", "--eval", "--print", "-pe"],
+        takes: &[],
+        noop: &["-v", "--version", "-h", "--help"],
+        loads: &["-r", "--require", "--import"],
+    },
+    Interpreter { name: "lua", code: &["-e"], takes: &[], noop: &["-v"], loads: &["-l"] },
+    Interpreter { name: "Rscript", code: &["-e"], takes: &[], noop: &["--version"], loads: &[] },
+    Interpreter { name: "tclsh", code: &[], takes: &[], noop: &[], loads: &[] },
+    Interpreter { name: "osascript", code: &["-e"], takes: &["-l"], noop: &[], loads: &[] },
+    Interpreter { name: "pwsh", code: &["-c", "-Command", "-EncodedCommand"], takes: &[], noop: &["-v"], loads: &[] },
+];
+
+impl Eval<'_> {
+    /// Runs `program` if it is an interpreter.
+    pub(super) fn interpreter(&mut self, program: &str, args: &[Field], start: &Start) -> Option<Output> {
+        if SHELLS.contains(&program) {
+            return Some(self.shell(program, args, start));
+        }
+        if matches!(program, "awk" | "gawk" | "mawk" | "nawk") {
+            return Some(self.awk(args, start));
+        }
+        let stem = program.trim_end_matches(|c: char| c.is_ascii_digit() || c == '.');
+        let found =
+            INTERPRETERS.iter().find(|known| known.name == program || (known.name == stem && stem != program))?;
+        Some(self.language(found, program, args, start))
+    }
+
+    /// A shell: `-c TEXT`, a script, or text on standard input.
+    fn shell(&mut self, program: &str, args: &[Field], start: &Start) -> Output {
+        let mut rest = args.iter();
+        let mut code = false;
+        let mut interactive = false;
+        let mut reads_stdin = false;
+        let mut operand = None;
+        while let Some(field) = rest.next() {
+            match field.known() {
+                Some("--version" | "--help") => return Output { value: Value::Unknown, fetched: false },
+                Some("--rcfile" | "--init-file") => {
+                    if let Some(file) = rest.next() {
+                        self.run_file(&file.clone(), program, start);
+                    }
+                }
+                Some("-o" | "+o" | "-O" | "+O") => {
+                    rest.next();
+                }
+                Some("--") => {
+                    operand = rest.next();
+                    break;
+                }
+                Some("-") => reads_stdin = true,
+                Some(text) if text.starts_with("--") => {}
+                Some(text) if text.starts_with(['-', '+']) => {
+                    code |= text.contains('c');
+                    interactive |= text.contains('i') || text.contains('l');
+                    reads_stdin |= text.contains('s');
+                    if text.ends_with('o') {
+                        rest.next();
+                    }
+                }
+                _ => {
+                    operand = Some(field);
+                    break;
+                }
+            }
+        }
+        if interactive {
+            self.opaque_program(program, &[], start);
+        }
+        match operand {
+            Some(text) if code => {
+                let mut arguments = rest.clone();
+                arguments.next();
+                let outer = self.state.positional.take();
+                let out = self.text_here(&text.clone(), start, true);
+                self.state.positional = outer;
+                out
+            }
+            Some(file) if !reads_stdin => {
+                self.on_path(Action::Read, file, model::PathScope::Exact, program);
+                if file.known() == Some("/dev/stdin") {
+                    self.shell_stdin(program, start)
+                } else {
+                    self.shell_file(file, program, start)
+                }
+            }
+            _ => self.shell_stdin(program, start),
+        }
+    }
+
+    fn shell_file(&mut self, file: &Field, program: &str, start: &Start) -> Output {
+        self.run_file(&file.clone(), program, start);
+        Output { value: Value::Unknown, fetched: false }
+    }
+
+    fn shell_stdin(&mut self, program: &str, start: &Start) -> Output {
+        let text = match &start.stdin {
+            Stdin::Text(value) => Field { value: value.clone(), ..Field::constant("", start.span) },
+            Stdin::Pipe(out) => {
+                Field { value: out.value.clone(), fetched: out.fetched, ..Field::constant("", start.span) }
+            }
+            Stdin::Inherited | Stdin::File => {
+                return self.opaque_program(program, &[], start);
+            }
+        };
+        if text.value.choices().is_none() && !text.fetched {
+            self.out.find(13, start.span, &format!("{program} runs what another command prints"));
+        }
+        self.text_here(&text, start, true)
+    }
+
+    fn language(&mut self, language: &Interpreter, program: &str, args: &[Field], start: &Start) -> Output {
+        let mut rest = args.iter();
+        let mut file = None;
+        while let Some(field) = rest.next() {
+            let Some(text) = field.known() else {
+                file = Some(field);
+                break;
+            };
+            if language.noop.contains(&text) && args.len() == 1 {
+                return Output { value: Value::Unknown, fetched: false };
+            }
+            if program.starts_with("python") && text == "-m" {
+                return self.python_module(program, rest.as_slice(), start);
+            }
+            if let Some(code) = inline(language, text, &mut rest, field) {
+                return self.inline_code(language, program, &code, start);
+            }
+            if language.loads.iter().any(|option| text == *option) {
+                if let Some(module) = rest.next() {
+                    self.out.find(14, module.span, &format!("an option of {program} runs other code first"));
+                }
+            } else if language.takes.contains(&text) {
+                rest.next();
+            } else if text == "-" || !text.starts_with('-') {
+                file = (text != "-").then_some(field);
+                break;
+            } else if text == "-i" {
+                self.out.find(13, field.span, &format!("{program} takes code from a person or a pipe"));
+            }
+        }
+        match file {
+            Some(file) => {
+                self.on_path(Action::Read, file, model::PathScope::Exact, program);
+                self.run_file(&file.clone(), program, start);
+            }
+            None => self.code_on_stdin(program, start),
+        }
+        Output { value: Value::Unknown, fetched: false }
+    }
+
+    fn code_on_stdin(&mut self, program: &str, start: &Start) {
+        match &start.stdin {
+            Stdin::Pipe(out) if out.fetched => {
+                self.out.find(15, start.span, "code from the network is run");
+                self.opaque_code(start.span, program, start);
+            }
+            Stdin::Text(Value::Known(code)) if program.starts_with("python") && pure::python(code) => {}
+            Stdin::Inherited => {
+                self.opaque_program(program, &[], start);
+            }
+            _ => self.opaque_code(start.span, program, start),
+        }
+    }
+
+    fn inline_code(&mut self, language: &Interpreter, program: &str, code: &Field, start: &Start) -> Output {
+        let is_pure = match (language.name, code.known()) {
+            ("python", Some(text)) => pure::python(text),
+            ("node", Some(text)) => pure::javascript(text),
+            _ => false,
+        };
+        if !is_pure {
+            if code.fetched {
+                self.out.find(15, code.span, "code from the network is run");
+            }
+            self.opaque_code(code.span, program, start);
+        }
+        Output { value: Value::Unknown, fetched: false }
+    }
+
+    /// `python -m MODULE`
+    fn python_module(&mut self, program: &str, args: &[Field], start: &Start) -> Output {
+        let Some((module, rest)) = args.split_first() else { return Output { value: Value::Unknown, fetched: false } };
+        let row = match module.known() {
+            Some("pip") => crate::commands::find("pip"),
+            Some("pytest") => crate::commands::find("pytest"),
+            Some("black") => crate::commands::find("black"),
+            Some("mypy") => crate::commands::find("mypy"),
+            Some("json.tool") => {
+                for file in rest.iter().filter(|field| !field.value.prefix().starts_with('-')) {
+                    self.on_path(Action::Write, file, model::PathScope::Exact, program);
+                }
+                return Output { value: Value::Unknown, fetched: false };
+            }
+            Some("http.server") => {
+                self.thing(Action::Listen, "a network port", Reversibility::Never, start.span, program);
+                None
+            }
+            _ => None,
+        };
+        match row {
+            Some((family, row)) => self.apply(family, row, rest, start).1,
+            None => self.opaque_program(program, rest, start),
+        }
+    }
+
+    /// `awk`: the program is read for what can leave awk.
+    fn awk(&mut self, args: &[Field], start: &Start) -> Output {
+        let mut rest = args.iter();
+        let mut program = None;
+        while let Some(field) = rest.next() {
+            match field.known() {
+                Some("--version" | "-W" | "--help") => return Output { value: Value::Unknown, fetched: false },
+                Some("-F" | "-v" | "--assign" | "--field-separator") => {
+                    rest.next();
+                }
+                Some("-f" | "--file") => {
+                    if let Some(file) = rest.next() {
+                        self.out.find(13, file.span, "awk runs code from a file");
+                        self.run_file(&file.clone(), "awk", start);
+                        program = Some(None);
+                    }
+                }
+                Some("-i" | "--include" | "-l" | "--load" | "-E" | "-D") => {
+                    self.out.find(13, field.span, "an option of awk loads other code");
+                    rest.next();
+                }
+                Some(text)
+                    if text.starts_with('-')
+                        && text.len() > 1
+                        && (text.starts_with("-F") || text.starts_with("-v")) => {}
+                Some(text) if text.starts_with('-') && text.len() > 1 => self.out.unexplained(field.span),
+                _ if program.is_none() => program = Some(Some(field)),
+                Some(text) if text.contains('=') && !text.contains('/') => {}
+                _ => self.on_path(Action::Read, field, model::PathScope::Exact, "awk"),
+            }
+        }
+        if let Some(Some(code)) = program {
+            match code.known() {
+                Some(text) if pure::awk(text) => {}
+                _ => self.opaque_code(code.span, "awk", start),
+            }
+        }
+        Output { value: Value::Unknown, fetched: false }
+    }
+
+    /// The effect of running an unknown program by a known one.
+    pub(super) fn executes(&mut self, name: &str, start: &Start) {
+        self.effect(
+            Action::Execute,
+            Target::Program { name: name.to_owned() },
+            Reversibility::Harmless,
+            start.span,
+            name,
+        );
+        self.out.unexplained(start.span);
+    }
+}
+
+/// The code of `-c CODE`, `-cCODE`, `--eval=CODE` or a cluster that ends in the code option (`-ne CODE`).
+fn inline(language: &Interpreter, text: &str, rest: &mut std::slice::Iter<'_, Field>, field: &Field) -> Option<Field> {
+    for option in language.code {
+        if text == *option {
+            return rest.next().cloned();
+        }
+        if let Some(value) = text.strip_prefix(option) {
+            if option.starts_with("--") {
+                if let Some(value) = value.strip_prefix('=') {
+                    return Some(Field::constant(value, field.span));
+                }
+            } else if !value.is_empty() {
+                return Some(Field::constant(value, field.span));
+            }
+        }
+        let letter = option.strip_prefix('-').filter(|letter| letter.len() == 1);
+        let cluster =
+            text.starts_with('-') && !text.starts_with("--") && letter.is_some_and(|letter| text.ends_with(letter));
+        if cluster && text.len() < 6 && text.chars().skip(1).all(char::is_alphanumeric) {
+            return rest.next().cloned();
+        }
+    }
+    None
+}

@@ -1,0 +1,421 @@
+//! Word expansion: from the parts of a word to the arguments it becomes.
+
+use super::Eval;
+use super::brace;
+use super::state::Var;
+use super::value::{Field, Value};
+use crate::syntax::ast::{Param, Part, Word};
+use model::Span;
+
+/// Fields under construction.
+struct Fields {
+    done: Vec<Field>,
+    open: Option<Field>,
+    span: Span,
+}
+
+impl Fields {
+    fn current(&mut self) -> &mut Field {
+        let span = self.span;
+        self.open.get_or_insert_with(|| Field {
+            value: Value::Known(String::new()),
+            glob: false,
+            many: false,
+            quoted: false,
+            fetched: false,
+            span,
+        })
+    }
+
+    fn append(&mut self, value: &Value) {
+        let field = self.current();
+        field.value = field.value.concat(value);
+    }
+
+    fn split(&mut self) {
+        self.done.extend(self.open.take());
+    }
+
+    /// Appends a constant as an unquoted expansion gives it: split at `separators`, globs live.
+    fn append_split(&mut self, text: &str, separators: &str) {
+        let mut pieces = text.split(|c| separators.contains(c));
+        if let Some(first) = pieces.next().filter(|first| !first.is_empty()) {
+            self.append_live(first);
+        } else if text.is_empty() {
+            return;
+        }
+        for piece in pieces {
+            self.split();
+            if !piece.is_empty() {
+                self.append_live(piece);
+            }
+        }
+    }
+
+    fn append_live(&mut self, text: &str) {
+        self.current().glob |= text.contains(['*', '?', '[']);
+        self.append(&Value::Known(text.to_owned()));
+    }
+}
+
+impl Eval<'_> {
+    /// The arguments a word becomes.
+    pub(super) fn expand(&mut self, word: &Word) -> Vec<Field> {
+        let Some(words) = brace::expand(&word.parts) else {
+            self.out.find(90, word.span, "a brace expansion makes too many words");
+            return vec![Field { many: true, value: Value::Unknown, ..Field::constant("", word.span) }];
+        };
+        words.iter().flat_map(|parts| self.expand_parts(parts, word.span)).collect()
+    }
+
+    fn expand_parts(&mut self, parts: &[Part], span: Span) -> Vec<Field> {
+        let mut fields = Fields { done: Vec::new(), open: None, span };
+        for (at, part) in parts.iter().enumerate() {
+            match part {
+                Part::Literal(text) => {
+                    let rest = if at == 0 { self.tilde(text, &mut fields) } else { text.as_str() };
+                    if !rest.is_empty() {
+                        fields.append_live(rest);
+                    }
+                }
+                Part::Quoted(text, _) => {
+                    fields.append(&Value::Known(text.clone()));
+                    fields.current().quoted = true;
+                }
+                Part::Double(inner) => self.double(inner, &mut fields),
+                _ => self.unquoted(part, &mut fields),
+            }
+        }
+        fields.split();
+        fields.done
+    }
+
+    /// Replaces a leading `~`; gives what is left of the text.
+    fn tilde<'t>(&mut self, text: &'t str, fields: &mut Fields) -> &'t str {
+        let Some(rest) = text.strip_prefix('~') else { return text };
+        let user = rest.split('/').next().unwrap_or("");
+        let value = match user {
+            "" => self.state.scalar("HOME").unwrap_or(Value::Unknown),
+            "+" => self.cwd_value(),
+            "root" => Value::Known("/root".into()),
+            "-" => Value::Unknown,
+            name => Value::Known(format!("/home/{name}")),
+        };
+        fields.append(&value);
+        rest.get(user.len()..).unwrap_or("")
+    }
+
+    pub(super) fn cwd_value(&self) -> Value {
+        match self.state.cwd.places.as_slice() {
+            [one] => Value::Known(one.encode()),
+            _ => Value::Prefix("/".into()),
+        }
+    }
+
+    fn double(&mut self, inner: &[Part], fields: &mut Fields) {
+        if let [Part::Param(param)] = inner
+            && param.op.is_empty()
+            && !param.length
+            && (param.name == "@" || is_all(param))
+        {
+            self.all_elements(param, fields);
+            return;
+        }
+        let (value, fetched) = self.quoted_parts(inner);
+        fields.append(&value);
+        let field = fields.current();
+        field.quoted = true;
+        field.fetched |= fetched;
+    }
+
+    /// `"$@"` and `"${a[@]}"`: as many words as there are.
+    fn all_elements(&mut self, param: &Param, fields: &mut Fields) {
+        match self.elements(param) {
+            Some(values) => {
+                for (at, value) in values.iter().enumerate() {
+                    if at > 0 {
+                        fields.split();
+                    }
+                    fields.append(value);
+                    fields.current().quoted = true;
+                }
+            }
+            None => {
+                fields.append(&Value::Unknown);
+                fields.current().many = true;
+            }
+        }
+    }
+
+    fn elements(&self, param: &Param) -> Option<Vec<Value>> {
+        if param.name == "@" || param.name == "*" {
+            return self.state.positional.clone();
+        }
+        match self.state.vars.get(&param.name)? {
+            Var::Array(values) => Some(values.clone()),
+            Var::Scalar(_) => None,
+        }
+    }
+
+    /// An expansion outside quotes: its value is split and its globs are live.
+    fn unquoted(&mut self, part: &Part, fields: &mut Fields) {
+        if let Part::Process { list, reads, span } = part {
+            self.process(list, *reads, *span, fields);
+            return;
+        }
+        if let Part::Param(param) = part
+            && param.op.is_empty()
+            && !param.length
+            && (matches!(param.name.as_str(), "@" | "*") || is_all(param))
+            && let Some(values) = self.elements(param)
+        {
+            for (at, value) in values.iter().enumerate() {
+                if at > 0 {
+                    fields.split();
+                }
+                self.append_unquoted(value, false, fields);
+            }
+            return;
+        }
+        let (value, fetched) = self.part_value(part);
+        self.append_unquoted(&value, numeric(part), fields);
+        if fetched {
+            fields.current().fetched = true;
+        }
+    }
+
+    fn append_unquoted(&mut self, value: &Value, numeric: bool, fields: &mut Fields) {
+        let separators = match self.state.scalar("IFS") {
+            Some(Value::Known(text)) => Some(text),
+            _ => None,
+        };
+        match (value, separators) {
+            (Value::Known(text), Some(separators)) => fields.append_split(text, &separators),
+            (Value::OneOf(all), Some(separators))
+                if !all
+                    .iter()
+                    .any(|text| text.is_empty() || text.contains(|c| separators.contains(c) || "*?[".contains(c))) =>
+            {
+                fields.append(value);
+            }
+            _ => {
+                fields.append(value);
+                fields.current().many |= !numeric;
+            }
+        }
+    }
+
+    /// `<(...)` is a file that holds the output; `>(...)` is one that feeds a command.
+    fn process(&mut self, list: &crate::syntax::ast::List, reads: bool, span: Span, fields: &mut Fields) {
+        let out = self.in_subshell(|eval| eval.list(list));
+        self.note_embedded(span);
+        fields.append(&Value::Known(format!("/dev/fd/{}", if reads { 63 } else { 62 })));
+        let field = fields.current();
+        field.quoted = true;
+        field.fetched |= out.fetched && reads;
+    }
+
+    /// The value of parts that stand inside double quotes, and whether it was fetched.
+    fn quoted_parts(&mut self, parts: &[Part]) -> (Value, bool) {
+        let mut value = Value::Known(String::new());
+        let mut fetched = false;
+        for part in parts {
+            let (next, net) = self.part_value(part);
+            value = value.concat(&next);
+            fetched |= net;
+        }
+        (value, fetched)
+    }
+
+    /// The value of a word without splitting, as in assignments and here-documents.
+    pub(super) fn text_of(&mut self, word: &Word) -> Value {
+        if let Some(Part::Literal(text)) = word.parts.first()
+            && text.starts_with('~')
+        {
+            let mut fields = Fields { done: Vec::new(), open: None, span: word.span };
+            let rest = self.tilde(text, &mut fields).to_owned();
+            fields.append(&Value::Known(rest));
+            let head = fields.open.map_or(Value::Unknown, |field| field.value);
+            let tail = self.text_of_parts(word.parts.get(1..).unwrap_or(&[]));
+            return head.concat(&tail);
+        }
+        self.text_of_parts(&word.parts)
+    }
+
+    pub(super) fn text_of_parts(&mut self, parts: &[Part]) -> Value {
+        self.quoted_parts(parts).0
+    }
+
+    fn part_value(&mut self, part: &Part) -> (Value, bool) {
+        match part {
+            Part::Literal(text) | Part::Quoted(text, _) => (Value::Known(text.clone()), false),
+            Part::Double(inner) => self.quoted_parts(inner),
+            Part::Param(param) => (self.param(param), false),
+            Part::Substitution { list, span } => {
+                let out = self.in_subshell(|eval| eval.list(list));
+                self.note_embedded(*span);
+                (trimmed(out.value), out.fetched)
+            }
+            Part::Process { list, reads, span } => {
+                let mut fields = Fields { done: Vec::new(), open: None, span: *span };
+                self.process(list, *reads, *span, &mut fields);
+                (Value::Known("/dev/fd/63".into()), fields.open.is_some_and(|field| field.fetched))
+            }
+            Part::Arith(parts) => {
+                self.arithmetic(parts);
+                (Value::Unknown, false)
+            }
+        }
+    }
+
+    /// The value of a parameter expansion.
+    fn param(&mut self, param: &Param) -> Value {
+        if let Some(subscript) = &param.subscript
+            && !is_all(param)
+        {
+            self.subscript(subscript, param.span);
+        }
+        let argument =
+            if param.argument.is_empty() { Value::Known(String::new()) } else { self.text_of_parts(&param.argument) };
+        if param.op == ":" {
+            for text in argument.choices().unwrap_or(&[]).to_vec() {
+                self.evaluated_again(&text, param.span);
+            }
+        }
+        let current = if param.indirect { Value::Unknown } else { self.variable(param) };
+        if param.op == "@" && argument.known() == Some("P") {
+            self.prompt_string(&current, param.span);
+        }
+        if param.length {
+            return Value::Unknown;
+        }
+        self.modified(param, current, argument)
+    }
+
+    /// `${x@P}` expands the value like a prompt: commands in it run.
+    fn prompt_string(&mut self, value: &Value, span: Span) {
+        self.out.find(10, span, "a value is expanded as a prompt, and commands in it run");
+        if value.choices().is_none() {
+            self.out.unexplained(span);
+        }
+    }
+
+    fn variable(&self, param: &Param) -> Value {
+        let name = param.name.as_str();
+        if let Ok(index) = name.parse::<usize>() {
+            return self
+                .state
+                .positional
+                .as_ref()
+                .and_then(|all| all.get(index.checked_sub(1)?))
+                .cloned()
+                .unwrap_or(Value::Unknown);
+        }
+        match name {
+            "PWD" => self.cwd_value(),
+            "SHELL" | "BASH" if self.state.scalar(name).is_none() => Value::Known("/bin/bash".into()),
+            _ if param.subscript.is_some() => match (self.state.vars.get(name), param.subscript.as_deref()) {
+                (Some(Var::Array(values)), Some([Part::Quoted(index, _)])) => {
+                    index.parse::<usize>().ok().and_then(|index| values.get(index)).cloned().unwrap_or(Value::Unknown)
+                }
+                _ => Value::Unknown,
+            },
+            _ => self.state.scalar(name).unwrap_or(Value::Unknown),
+        }
+    }
+
+    /// Applies the operator of `${name OP argument}` where that is simple; else nothing is known.
+    fn modified(&mut self, param: &Param, current: Value, argument: Value) -> Value {
+        let set = self.state.vars.contains_key(&param.name);
+        match param.op {
+            "" => current,
+            ":-" | "-" if set => match current.choices() {
+                Some(all) if param.op == "-" || all.iter().all(|text| !text.is_empty()) => current,
+                _ => current.join(&argument),
+            },
+            ":=" | "=" => {
+                let value = if set { current.join(&argument) } else { Value::Unknown };
+                self.state.set(&param.name, value.clone());
+                value
+            }
+            ":?" | "?" => current,
+            ":" => slice(&current, &argument),
+            "#" | "##" | "%" | "%%" => match (current.known(), argument.known()) {
+                (Some(text), Some(pattern)) if !pattern.contains(['*', '?', '[']) => {
+                    let rest =
+                        if param.op.starts_with('#') { text.strip_prefix(pattern) } else { text.strip_suffix(pattern) };
+                    Value::Known(rest.unwrap_or(text).to_owned())
+                }
+                _ => Value::Unknown,
+            },
+            "/" | "//" => match (current.known(), argument.known().and_then(|text| text.split_once('/'))) {
+                (Some(text), Some((from, to))) if !from.is_empty() && !from.contains(['*', '?', '[']) => {
+                    Value::Known(if param.op == "//" { text.replace(from, to) } else { text.replacen(from, to, 1) })
+                }
+                _ => Value::Unknown,
+            },
+            ",," if argument.known() == Some("") => {
+                current.known().map_or(Value::Unknown, |text| Value::Known(text.to_lowercase()))
+            }
+            "^^" if argument.known() == Some("") => {
+                current.known().map_or(Value::Unknown, |text| Value::Known(text.to_uppercase()))
+            }
+            _ => Value::Unknown,
+        }
+    }
+
+    /// BJ008 in its plain form: a substitution is no fault, but it is worth knowing when something in it is.
+    fn note_embedded(&mut self, span: Span) {
+        let inside = |finding: &model::Finding| {
+            finding.severity == model::Risk::High
+                && finding.span.start >= span.start
+                && finding.span.end <= span.end
+                && finding.check.0 != 8
+        };
+        let changes = self.out.effects.iter().any(|effect| {
+            effect.action != model::Action::Read
+                && effect.span.is_some_and(|at| at.start >= span.start && at.end <= span.end)
+        });
+        if self.out.findings.iter().any(inside) {
+            self.out.find(8, span, "a substitution runs something dangerous");
+        } else if changes {
+            self.out.find_as(8, model::Risk::Medium, span, "a substitution does more than read");
+        }
+    }
+}
+
+fn is_all(param: &Param) -> bool {
+    matches!(param.subscript.as_deref(), Some([Part::Quoted(text, _)]) if text == "@" || text == "*")
+}
+
+/// Whether an expansion can only be one word of digits.
+fn numeric(part: &Part) -> bool {
+    match part {
+        Part::Arith(_) => true,
+        Part::Param(param) => param.length || matches!(param.name.as_str(), "?" | "#" | "$" | "!"),
+        _ => false,
+    }
+}
+
+/// Command substitution drops newlines at the end.
+fn trimmed(value: Value) -> Value {
+    match value {
+        Value::Known(text) => Value::Known(text.trim_end_matches('\n').to_owned()),
+        Value::OneOf(all) => Value::any_of(all.iter().map(|text| text.trim_end_matches('\n').to_owned()).collect()),
+        other => other,
+    }
+}
+
+fn slice(current: &Value, argument: &Value) -> Value {
+    let (Some(text), Some(argument)) = (current.known(), argument.known()) else { return Value::Unknown };
+    let (offset, length) = argument.split_once(':').unwrap_or((argument, ""));
+    let Ok(offset) = offset.trim().parse::<usize>() else { return Value::Unknown };
+    let length = match length.trim() {
+        "" => usize::MAX,
+        digits => match digits.parse::<usize>() {
+            Ok(length) => length,
+            Err(_) => return Value::Unknown,
+        },
+    };
+    Value::Known(text.chars().skip(offset).take(length).collect())
+}

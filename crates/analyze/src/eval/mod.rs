@@ -1,0 +1,430 @@
+//! Evaluation: walks the structure with the shell's state and says what each command would do.
+
+mod apply;
+mod arithmetic;
+mod brace;
+mod builtin;
+mod code;
+mod expand;
+mod redirect;
+mod report;
+mod run;
+mod scan;
+mod special;
+pub(crate) mod state;
+pub(crate) mod value;
+
+use crate::context::ShellContext;
+use crate::limits::{CALL_DEPTH_MAX, NESTED_TEXT_DEPTH_MAX, STEPS_MAX};
+use crate::syntax::ast::{Arm, Command, Entry, Joint, Kind, List, Pipeline, Word};
+use crate::syntax::{self, Base};
+use model::{FilePath, Span};
+pub(crate) use report::Report;
+use state::{Cwd, State, Var};
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+use value::Value;
+
+/// Nesting of evaluated structure over all nested texts and calls; bounds the recursion.
+const EVAL_DEPTH_MAX: usize = 120;
+
+/// What a command reads on descriptor 0.
+#[derive(Clone, Debug)]
+pub(crate) enum Stdin {
+    /// Whatever the shell has.
+    Inherited,
+    /// What the command before it in the pipe printed.
+    Pipe(Output),
+    /// A here-document or here-string.
+    Text(Value),
+    /// A file.
+    File,
+}
+
+/// What a command prints, as far as known.
+#[derive(Clone, Debug)]
+pub(crate) struct Output {
+    pub(crate) value: Value,
+    /// It came over the network.
+    pub(crate) fetched: bool,
+}
+
+impl Output {
+    fn unknown() -> Output {
+        Output { value: Value::Unknown, fetched: false }
+    }
+
+    fn nothing() -> Output {
+        Output { value: Value::Known(String::new()), fetched: false }
+    }
+}
+
+/// The evaluator of one text.
+pub(crate) struct Eval<'a> {
+    text: &'a str,
+    home: String,
+    context: &'a ShellContext,
+    state: State,
+    out: Report,
+    /// Above zero where a command runs only on some paths.
+    may: usize,
+    depth: usize,
+    nesting: usize,
+    calls: usize,
+    steps: usize,
+    /// A `cd` that may have failed was not checked before this command.
+    unchecked_cd: bool,
+    called: BTreeSet<String>,
+    exhausted: Option<Span>,
+}
+
+impl<'a> Eval<'a> {
+    pub(crate) fn new(text: &'a str, context: &'a ShellContext) -> Eval<'a> {
+        let vars: BTreeMap<String, Var> =
+            context.vars.iter().map(|(name, value)| (name.clone(), Var::Scalar(Value::Known(value.clone())))).collect();
+        let mut state = State {
+            cwd: Cwd { places: vec![context.cwd.normalise()], if_failed: Vec::new() },
+            vars,
+            functions: BTreeMap::new(),
+            positional: None,
+            downloaded: BTreeSet::new(),
+            exits_on_error: false,
+        };
+        let home = context.home.normalise().encode();
+        state.vars.entry("HOME".into()).or_insert_with(|| Var::Scalar(Value::Known(home.clone())));
+        state.set("IFS", Value::Known(" \t\n".into()));
+        Eval {
+            text,
+            home,
+            context,
+            state,
+            out: Report::default(),
+            may: 0,
+            depth: 0,
+            nesting: 0,
+            calls: 0,
+            steps: 0,
+            unchecked_cd: false,
+            called: BTreeSet::new(),
+            exhausted: None,
+        }
+    }
+
+    /// Evaluates a whole script and gives what came up. `Err` holds the place where a bound was hit.
+    pub(crate) fn finish(mut self, list: &List) -> (Report, Option<Span>) {
+        self.list(list);
+        self.uncalled_functions();
+        (self.out, self.exhausted)
+    }
+
+    /// Functions nobody called here may be called later (an export, an interactive shell): looked at as called once.
+    fn uncalled_functions(&mut self) {
+        let waiting: Vec<(String, Rc<Command>)> = self
+            .state
+            .functions
+            .iter()
+            .filter(|(name, _)| !self.called.contains(*name))
+            .map(|(name, body)| (name.clone(), Rc::clone(body)))
+            .collect();
+        for (name, body) in waiting {
+            self.call(&name, &body, None);
+        }
+    }
+
+    /// The source text of a span, escaped.
+    fn source(&self, span: Span) -> String {
+        model::escape::text(self.text.get(span.start..span.end).unwrap_or(""))
+    }
+
+    fn give_up(&mut self, span: Span) {
+        self.exhausted.get_or_insert(span);
+    }
+
+    fn list(&mut self, list: &List) -> Output {
+        let mut out = Output::nothing();
+        let mut before = Joint::Next;
+        let mut chain: Option<State> = None;
+        let conditions = self.may;
+        for entry in &list.entries {
+            let joined = before == Joint::And || before == Joint::Or;
+            if before == Joint::And {
+                self.state.cwd.succeeded();
+            }
+            if joined {
+                chain.get_or_insert_with(|| self.state.clone());
+                self.may = conditions + 1;
+            }
+            let gives_up = before == Joint::Or && leaves(entry);
+            let printed = self.entry(entry);
+            out = Output { value: out.value.concat(&printed.value), fetched: out.fetched || printed.fetched };
+            if gives_up {
+                self.state.cwd.succeeded();
+                chain = None;
+            }
+            if matches!(entry.joint, Joint::Next | Joint::Background) {
+                if let Some(other) = chain.take() {
+                    self.state.join(other);
+                }
+                self.end_of_chain();
+                self.may = conditions;
+            }
+            before = entry.joint;
+        }
+        self.may = conditions;
+        out
+    }
+
+    fn end_of_chain(&mut self) {
+        if self.state.exits_on_error {
+            self.state.cwd.succeeded();
+        } else {
+            self.state.cwd.unchecked();
+        }
+    }
+
+    fn entry(&mut self, entry: &Entry) -> Output {
+        if entry.joint == Joint::Background {
+            let saved = self.state.clone();
+            let out = self.pipeline(&entry.pipeline);
+            self.state = saved;
+            return out;
+        }
+        self.pipeline(&entry.pipeline)
+    }
+
+    fn pipeline(&mut self, pipeline: &Pipeline) -> Output {
+        if let [only] = pipeline.commands.as_slice() {
+            return self.command(only, Stdin::Inherited);
+        }
+        let mut stdin = Stdin::Inherited;
+        let mut out = Output::nothing();
+        for command in &pipeline.commands {
+            let saved = self.state.clone();
+            out = self.command(command, stdin);
+            self.state = State { downloaded: self.state.downloaded.clone(), ..saved };
+            stdin = Stdin::Pipe(out.clone());
+        }
+        out
+    }
+
+    fn command(&mut self, command: &Command, stdin: Stdin) -> Output {
+        self.steps += 1;
+        if self.steps > STEPS_MAX || self.depth > EVAL_DEPTH_MAX {
+            self.give_up(command.span);
+            return Output::unknown();
+        }
+        self.depth += 1;
+        let out = match &command.kind {
+            Kind::Simple(simple) => self.simple(simple, command, stdin),
+            other => {
+                let (stdin, _) = self.redirects(&command.redirects, stdin, "");
+                self.compound(other, stdin)
+            }
+        };
+        self.depth -= 1;
+        out
+    }
+
+    fn compound(&mut self, kind: &Kind, stdin: Stdin) -> Output {
+        match kind {
+            Kind::Simple(_) => Output::nothing(),
+            Kind::Group(list) => self.list_with(list, stdin),
+            Kind::Subshell(list) => self.in_subshell(|eval| eval.list_with(list, stdin)),
+            Kind::If { branches, otherwise } => self.branches(branches, otherwise.as_ref()),
+            Kind::Loop { condition, body } => {
+                self.forget_assigned(&[condition, body]);
+                self.list(condition);
+                self.perhaps(|eval| eval.list(body))
+            }
+            Kind::For { name, words, body } => self.for_loop(name, words.as_deref(), body),
+            Kind::ForArith { header, body } => {
+                self.arithmetic(header);
+                self.forget_assigned(&[body]);
+                self.perhaps(|eval| eval.list(body))
+            }
+            Kind::Case { subject, arms } => self.case(subject, arms),
+            Kind::Function { name, body } => {
+                self.define(name, body);
+                Output::nothing()
+            }
+            Kind::Arith(parts) => {
+                self.arithmetic(parts);
+                Output::nothing()
+            }
+            Kind::Test(words) => {
+                self.test_command(words);
+                Output::nothing()
+            }
+            Kind::Coproc(inner) => self.in_subshell(|eval| eval.command(inner, stdin)),
+        }
+    }
+
+    /// A list whose first command inherits `stdin`.
+    fn list_with(&mut self, list: &List, stdin: Stdin) -> Output {
+        match (&stdin, list.entries.as_slice()) {
+            (Stdin::Inherited, _) | (_, []) => self.list(list),
+            (_, [only]) if only.pipeline.commands.len() == 1 => match only.pipeline.commands.first() {
+                Some(command) => self.command(command, stdin),
+                None => Output::nothing(),
+            },
+            // Which command of several reads it is not followed: each interpreter among them then reads unknown text.
+            _ => self.list(list),
+        }
+    }
+
+    fn in_subshell<T>(&mut self, run: impl FnOnce(&mut Self) -> T) -> T {
+        let saved = self.state.clone();
+        let value = run(self);
+        self.state = State { downloaded: self.state.downloaded.clone(), ..saved };
+        value
+    }
+
+    /// Runs what happens only on some paths; afterwards both states are possible.
+    fn perhaps(&mut self, run: impl FnOnce(&mut Self) -> Output) -> Output {
+        let before = self.state.clone();
+        self.may += 1;
+        let out = run(self);
+        self.may -= 1;
+        self.state.join(before);
+        Output { value: Value::Unknown, fetched: out.fetched }
+    }
+
+    fn branches(&mut self, branches: &[(List, List)], otherwise: Option<&List>) -> Output {
+        let mut ends: Vec<State> = Vec::new();
+        let mut fetched = false;
+        let conditions = self.may;
+        for (condition, body) in branches {
+            self.list(condition);
+            self.may = conditions + 1;
+            let after = self.state.clone();
+            fetched |= self.list(body).fetched;
+            ends.push(std::mem::replace(&mut self.state, after));
+        }
+        if let Some(list) = otherwise {
+            fetched |= self.list(list).fetched;
+        }
+        self.may = conditions;
+        ends.into_iter().for_each(|end| self.state.join(end));
+        Output { value: Value::Unknown, fetched }
+    }
+
+    fn for_loop(&mut self, name: &str, words: Option<&[Word]>, body: &List) -> Output {
+        let values: Vec<value::Field> = words.unwrap_or(&[]).iter().flat_map(|word| self.expand(word)).collect();
+        self.forget_assigned(&[body]);
+        let known = words.is_some() && !values.iter().any(|field| field.many);
+        let all: Option<Vec<String>> =
+            values.iter().map(|field| field.value.choices()).collect::<Option<Vec<_>>>().map(|sets| sets.concat());
+        let value = all.filter(|_| known).map_or(Value::Unknown, Value::any_of);
+        self.perhaps(|eval| {
+            eval.state.set(name, value);
+            eval.list(body)
+        })
+    }
+
+    /// What a loop assigns is not known at its start: an earlier round may have assigned it.
+    fn forget_assigned(&mut self, lists: &[&List]) {
+        let mut found = scan::Assigned::default();
+        lists.iter().for_each(|list| found.list(list));
+        for name in found.names {
+            self.state.vars.insert(name, Var::Scalar(Value::Unknown));
+        }
+        if found.moves {
+            self.state.cwd = Cwd { places: Vec::new(), if_failed: Vec::new() };
+        }
+    }
+
+    fn case(&mut self, subject: &Word, arms: &[Arm]) -> Output {
+        self.expand(subject);
+        let before = self.state.clone();
+        let mut ends: Vec<State> = Vec::new();
+        let mut fetched = false;
+        self.may += 1;
+        for arm in arms {
+            for pattern in &arm.patterns {
+                self.expand(pattern);
+            }
+            fetched |= self.list(&arm.body).fetched;
+            ends.push(std::mem::replace(&mut self.state, before.clone()));
+        }
+        self.may -= 1;
+        ends.into_iter().for_each(|end| self.state.join(end));
+        Output { value: Value::Unknown, fetched }
+    }
+
+    fn define(&mut self, name: &Word, body: &Command) {
+        let fields = self.expand(name);
+        let Some(name) = fields.first().and_then(|field| field.known()).map(str::to_owned) else { return };
+        if crate::commands::is_known(&name) {
+            self.out.find(7, body.span, &format!("a function takes the name of {name}"));
+        }
+        if scan::calls_itself(&name, body) {
+            self.out.find(7, body.span, "a function starts itself again and again");
+        }
+        self.state.functions.insert(name, Rc::new(body.clone()));
+    }
+
+    /// Evaluates a function's body with these arguments; `None` when they are not known.
+    fn call(&mut self, name: &str, body: &Rc<Command>, arguments: Option<Vec<Value>>) -> Output {
+        if self.calls >= CALL_DEPTH_MAX {
+            self.out.find(90, body.span, "functions call each other too deeply to follow");
+            return Output::unknown();
+        }
+        self.called.insert(name.to_owned());
+        self.calls += 1;
+        let outer = std::mem::replace(&mut self.state.positional, arguments);
+        let out = self.command(body, Stdin::Inherited);
+        self.state.positional = outer;
+        self.calls -= 1;
+        out
+    }
+
+    /// Analyses shell text that stands inside this text. `fixed` is the word it came from.
+    fn nested_text(&mut self, text: &str, fixed: Span, fresh: bool) -> Output {
+        if self.nesting >= NESTED_TEXT_DEPTH_MAX {
+            self.out.find(90, fixed, "shell text inside shell text is nested too deeply");
+            return Output::unknown();
+        }
+        crate::text::disguises_in(text, fixed, &mut self.out);
+        let (list, notes) = syntax::read(text, Base::Fixed(fixed));
+        for problem in &notes.problems {
+            self.out.find(1, problem.span, problem.what);
+            self.out.unexplained(problem.span);
+        }
+        if !matches!(crate::tree::read(text), crate::tree::Outcome::Clean(seen) if crate::agree::difference(&crate::syntax::read(text, Base::At(0)).0, &seen).is_none())
+        {
+            self.out.find(2, fixed, "two parsers read the inner shell text differently");
+        }
+        if notes.exhausted {
+            self.give_up(fixed);
+        }
+        self.nesting += 1;
+        let out = if fresh { self.in_subshell(|eval| eval.fresh_shell(&list)) } else { self.list(&list) };
+        self.nesting -= 1;
+        out
+    }
+
+    /// A new shell process: functions and unexported variables are gone; treating all as kept is the wider view.
+    fn fresh_shell(&mut self, list: &List) -> Output {
+        self.state.positional = None;
+        self.list(list)
+    }
+
+    /// The path of `HOME` as the shell sees it.
+    fn home_path(&self) -> FilePath {
+        self.context.home.normalise()
+    }
+}
+
+/// Whether an entry ends the script or function: `|| exit`.
+fn leaves(entry: &Entry) -> bool {
+    let [command] = entry.pipeline.commands.as_slice() else { return false };
+    match &command.kind {
+        Kind::Simple(simple) => simple
+            .words
+            .first()
+            .and_then(Word::plain)
+            .is_some_and(|name| matches!(name, "exit" | "return" | "break" | "continue")),
+        Kind::Group(list) => list.entries.last().is_some_and(leaves),
+        _ => false,
+    }
+}

@@ -1,0 +1,106 @@
+//! Redirections: which files are opened, and what standard input becomes.
+
+use super::value::{Field, Value};
+use super::{Eval, Stdin};
+use crate::syntax::ast::{Redirect, RedirectOp};
+use model::{Action, PathScope};
+
+/// What the redirections of one command mean for it.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Redirected {
+    /// As written in the canonical form.
+    pub(super) canonical: Vec<String>,
+    /// The files written from the start, `>`.
+    pub(super) truncated: Vec<Field>,
+}
+
+impl Eval<'_> {
+    /// Applies the redirections in order.
+    pub(super) fn redirects(&mut self, redirects: &[Redirect], stdin: Stdin, by: &str) -> (Stdin, Redirected) {
+        let mut stdin = stdin;
+        let mut seen = Redirected::default();
+        for redirect in redirects {
+            if let Some(new) = self.redirect(redirect, by, &mut seen) {
+                stdin = new;
+            }
+        }
+        (stdin, seen)
+    }
+
+    fn redirect(&mut self, redirect: &Redirect, by: &str, seen: &mut Redirected) -> Option<Stdin> {
+        if let Some(cell) = &redirect.body {
+            let value = cell.get().map_or(Value::Unknown, |body| self.text_of(body));
+            seen.canonical.push("0<< here-document".into());
+            return Some(Stdin::Text(value));
+        }
+        let fields = self.expand(&redirect.target);
+        let field = match fields.as_slice() {
+            [one] => one.clone(),
+            _ => Field { many: true, value: Value::Unknown, ..Field::constant("", redirect.target.span) },
+        };
+        let fd = redirect.fd.clone();
+        let (operator, default_fd) = operator(redirect.op);
+        let shown = super::report::canonical(&field, &self.source(field.span));
+        seen.canonical.push(format!("{}{operator} {shown}", fd.clone().unwrap_or_else(|| default_fd.into())));
+        self.open(redirect.op, &field, by, seen);
+        let standard = fd.is_none() || fd.as_deref() == Some("0");
+        match redirect.op {
+            RedirectOp::In | RedirectOp::InOut if standard => {
+                let fetched = field.value.prefix().starts_with("/dev/tcp/");
+                Some(if fetched {
+                    Stdin::Pipe(super::Output { value: Value::Unknown, fetched: true })
+                } else {
+                    Stdin::File
+                })
+            }
+            RedirectOp::HereString => Some(Stdin::Text(field.value.concat(&Value::Known("\n".into())))),
+            _ => None,
+        }
+    }
+
+    fn open(&mut self, op: RedirectOp, field: &Field, by: &str, seen: &mut Redirected) {
+        match op {
+            RedirectOp::In => self.on_path(Action::Read, field, PathScope::Exact, by),
+            RedirectOp::InOut | RedirectOp::Append | RedirectOp::BothAppend => {
+                self.on_path(Action::Write, field, PathScope::Exact, by);
+            }
+            RedirectOp::Out | RedirectOp::Both => {
+                self.on_path(Action::Write, field, PathScope::Exact, by);
+                seen.truncated.push(field.clone());
+            }
+            RedirectOp::DupOut => {
+                if !field.known().is_some_and(is_descriptor) {
+                    self.on_path(Action::Write, field, PathScope::Exact, by);
+                    seen.truncated.push(field.clone());
+                }
+            }
+            RedirectOp::DupIn => {
+                if !field.known().is_some_and(is_descriptor) {
+                    self.out.find(18, field.span, "a descriptor that is not known is opened");
+                }
+            }
+            RedirectOp::HereDoc | RedirectOp::HereString => {}
+        }
+    }
+}
+
+/// `3`, `3-` or `-`.
+fn is_descriptor(text: &str) -> bool {
+    let digits = text.strip_suffix('-').unwrap_or(text);
+    !text.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+fn operator(op: RedirectOp) -> (&'static str, &'static str) {
+    match op {
+        RedirectOp::In => ("<", "0"),
+        RedirectOp::Out => (">", "1"),
+        RedirectOp::Append => (">>", "1"),
+        RedirectOp::InOut => ("<>", "0"),
+        RedirectOp::Both => (">", "&"),
+        RedirectOp::BothAppend => (">>", "&"),
+        RedirectOp::DupIn => ("<&", "0"),
+        RedirectOp::DupOut => (">&", "1"),
+        RedirectOp::HereDoc => ("<<", "0"),
+        RedirectOp::HereString => ("<<<", "0"),
+    }
+}

@@ -1,0 +1,371 @@
+//! Simple commands: assignments, redirections, then the program by name, through wrappers, to a row.
+
+use super::redirect::Redirected;
+use super::report::canonical;
+use super::state::Var;
+use super::value::{Field, Value};
+use super::{Eval, Output, Stdin};
+use crate::commands::{self, wrapper};
+use crate::environment;
+use crate::limits::{VALUES_MAX, WRAPPER_DEPTH_MAX};
+use crate::syntax::ast::{Assign, AssignValue, Command, Simple};
+use model::{Action, Certificate, Invocation, Reversibility, Risk, Span, Target};
+use std::rc::Rc;
+
+/// Directories whose programs are the system's own.
+const SYSTEM_BIN: &[&str] = &["/bin", "/usr/bin", "/usr/local/bin", "/sbin", "/usr/sbin", "/usr/local/sbin"];
+
+/// One program start on its way through wrappers.
+#[derive(Clone, Debug)]
+pub(super) struct Start {
+    pub(super) stdin: Stdin,
+    pub(super) span: Span,
+    /// Wrappers taken off so far.
+    pub(super) unwrapped: usize,
+    /// A wrapper looks the program up past functions and builtins.
+    pub(super) past_functions: bool,
+}
+
+/// Marks before a command, to see what it added.
+struct Mark {
+    effects: usize,
+    findings: usize,
+    unexplained: usize,
+}
+
+impl Eval<'_> {
+    pub(super) fn simple(&mut self, simple: &Simple, command: &Command, stdin: Stdin) -> Output {
+        let argv: Vec<Field> = simple.words.iter().flat_map(|word| self.expand(word)).collect();
+        let by = argv.first().and_then(Field::known).unwrap_or("").to_owned();
+        let (stdin, redirected) = self.redirects(&command.redirects, stdin, &by);
+        let env: Vec<(String, Value, Span)> =
+            simple.assigns.iter().map(|assign| self.assignment(assign, argv.is_empty())).collect();
+        for (name, value, span) in &env {
+            self.check_environment(name, value, *span, !argv.is_empty());
+        }
+        self.note_emptied(&argv, &redirected, command.span);
+        if argv.is_empty() {
+            return Output::nothing();
+        }
+        self.out.canonical.push(Invocation {
+            argv: argv.iter().map(|field| canonical(field, &self.source(field.span))).collect(),
+            redirects: redirected.canonical.clone(),
+            env: env
+                .iter()
+                .map(|(name, value, span)| {
+                    format!(
+                        "{name}={}",
+                        value.known().map_or_else(|| format!("‹{}›", self.source(*span)), str::to_owned)
+                    )
+                })
+                .collect(),
+            span: command.span,
+        });
+        self.run(&argv, Start { stdin, span: command.span, unwrapped: 0, past_functions: false })
+    }
+
+    /// Evaluates an assignment; where no command follows the variable keeps the value.
+    fn assignment(&mut self, assign: &Assign, keep: bool) -> (String, Value, Span) {
+        if let Some(subscript) = &assign.subscript {
+            self.subscript(subscript, assign.span);
+        }
+        let value = match &assign.value {
+            AssignValue::Scalar(word) => {
+                let value = self.text_of(word);
+                if assign.append {
+                    self.state.scalar(&assign.name).unwrap_or(Value::Unknown).concat(&value)
+                } else {
+                    value
+                }
+            }
+            AssignValue::Array(words) => {
+                let fields: Vec<Field> = words.iter().flat_map(|word| self.expand(word)).collect();
+                if keep && !assign.append && !fields.iter().any(|field| field.many || field.glob) {
+                    let values = fields.into_iter().map(|field| field.value).collect();
+                    self.state.vars.insert(assign.name.clone(), Var::Array(values));
+                } else if keep {
+                    self.state.set(&assign.name, Value::Unknown);
+                }
+                return (assign.name.clone(), Value::Unknown, assign.span);
+            }
+        };
+        if keep {
+            let value = if assign.subscript.is_some() { Value::Unknown } else { value.clone() };
+            self.state.set(&assign.name, value);
+        }
+        (assign.name.clone(), value, assign.span)
+    }
+
+    /// BJ012: variables that decide which program or which code runs.
+    pub(super) fn check_environment(&mut self, name: &str, value: &Value, span: Span, exported: bool) {
+        if let Some((severity, why)) = environment::hijack(name, value, exported) {
+            self.out.find_as(12, severity, span, &format!("{name} {why}"));
+        }
+    }
+
+    /// `> file` with no command to fill it empties the file.
+    fn note_emptied(&mut self, argv: &[Field], redirected: &Redirected, span: Span) {
+        let fills = argv.first().is_some_and(|name| !matches!(name.known(), Some(":" | "true")));
+        let dev_null = argv.get(1).and_then(Field::known) == Some("/dev/null")
+            && argv.first().and_then(Field::known) == Some("cat");
+        if fills && !dev_null {
+            return;
+        }
+        for target in &redirected.truncated {
+            if !target.known().is_some_and(crate::names::is_sink) {
+                self.out.find(19, span, "a file is emptied");
+            }
+        }
+    }
+
+    /// Runs one argument vector.
+    pub(super) fn run(&mut self, argv: &[Field], start: Start) -> Output {
+        let Some((name, args)) = argv.split_first() else { return Output::nothing() };
+        if start.unwrapped > WRAPPER_DEPTH_MAX {
+            self.out.find(90, start.span, "too many wrappers around a command");
+            return Output::unknown();
+        }
+        let choices = match name.value.choices() {
+            Some(all) if !name.many && !name.glob && all.len() <= VALUES_MAX => all.to_vec(),
+            _ => return self.unknown_program(name, args, &start),
+        };
+        let alternatives = choices.len() > 1;
+        self.may += usize::from(alternatives);
+        let mut out = Output::nothing();
+        for choice in &choices {
+            out = self.program(choice, name, args, start.clone());
+        }
+        self.may -= usize::from(alternatives);
+        if alternatives { Output::unknown() } else { out }
+    }
+
+    fn unknown_program(&mut self, name: &Field, args: &[Field], start: &Start) -> Output {
+        self.out.find(11, name.span, "which program runs depends on a value that is not known");
+        self.out.unexplained(name.span);
+        let text = self.source(name.span);
+        self.effect(Action::Execute, Target::Unknown { text }, Reversibility::Harmless, start.span, "");
+        if name.fetched {
+            self.out.find(15, name.span, "the program to run comes from the network");
+        }
+        let _ = args;
+        Output::unknown()
+    }
+
+    fn program(&mut self, called: &str, name: &Field, args: &[Field], start: Start) -> Output {
+        if called.is_empty() {
+            return Output::nothing();
+        }
+        if !start.past_functions
+            && let Some(body) = self.state.functions.get(called).map(Rc::clone)
+        {
+            let known = !args.iter().any(|field| field.many);
+            return self.call(called, &body, known.then(|| args.iter().map(|field| field.value.clone()).collect()));
+        }
+        let Some(program) = system_name(called) else { return self.local_program(called, name, args, &start) };
+        self.note_disguise(&program, name);
+        let mark = self.mark();
+        let known = self.known_program(&program, args, &start);
+        match known {
+            Some((row, out)) => {
+                self.certify(&row, &mark, start.span);
+                out
+            }
+            None => self.opaque_program(&program, args, &start),
+        }
+    }
+
+    /// BJ006: a program name put together from quotes reads differently from what it is.
+    fn note_disguise(&mut self, program: &str, name: &Field) {
+        let source = self.text.get(name.span.start..name.span.end).unwrap_or("");
+        let plain = source.chars().filter(|c| !matches!(c, '"' | '\'' | '\\' | '$')).collect::<String>();
+        let quoted_whole = source.len() >= 2
+            && (source
+                .strip_prefix('"')
+                .is_some_and(|rest| rest.strip_suffix('"').is_some_and(|body| !body.contains('"')))
+                || source
+                    .strip_prefix('\'')
+                    .is_some_and(|rest| rest.strip_suffix('\'').is_some_and(|body| !body.contains('\''))));
+        let escaped_first = source.strip_prefix('\\').is_some_and(|rest| rest == program);
+        let hides = source.contains(['"', '\'', '\\']) && !quoted_whole && !escaped_first;
+        if hides && (plain.ends_with(program) || source.starts_with("$'")) {
+            self.out.find(6, name.span, &format!("quotes inside a program's name hide that it is {program}"));
+        }
+    }
+
+    /// A program with a row or code of its own; `None` when nobody knows it.
+    fn known_program(&mut self, program: &str, args: &[Field], start: &Start) -> Option<(String, Output)> {
+        if let Some(out) = self.builtin(program, args, start) {
+            return Some((format!("builtin/{program}"), out));
+        }
+        if let Some(out) = self.interpreter(program, args, start) {
+            return Some((format!("code/{program}"), out));
+        }
+        if let Some(out) = self.special(program, args, start) {
+            return Some((format!("special/{program}"), out));
+        }
+        if let Some(wrapper) = wrapper::find(program) {
+            let out = self.unwrap(wrapper, args, start);
+            return Some((format!("wrapper/{program}"), out));
+        }
+        let (family, row) = commands::find(program)?;
+        let out = self.apply(family, row, args, start);
+        Some(out)
+    }
+
+    /// A program named by a path of its own: code of the project or of a stranger.
+    fn local_program(&mut self, path: &str, name: &Field, args: &[Field], start: &Start) -> Output {
+        for (resolved, _) in self.resolve(path) {
+            if self.state.downloaded.contains(&resolved) {
+                self.out.find(15, name.span, "runs a file that was downloaded just before");
+            }
+        }
+        if path.starts_with("/tmp/") || path.starts_with("/var/tmp/") || path.starts_with("/dev/") {
+            self.out.find(15, name.span, "runs a program from a directory anyone can write");
+        }
+        if let Some((_, row)) = commands::find(path) {
+            return self.apply("local", row, args, start).1;
+        }
+        self.opaque_program(path, args, start)
+    }
+
+    /// A program nobody here knows.
+    pub(super) fn opaque_program(&mut self, program: &str, args: &[Field], start: &Start) -> Output {
+        self.effect(
+            Action::Execute,
+            Target::Program { name: program.to_owned() },
+            Reversibility::Harmless,
+            start.span,
+            program,
+        );
+        self.out.unexplained(start.span);
+        if matches!(args, [only] if matches!(only.known(), Some("--version" | "--help"))) {
+            self.out.find_as(
+                13,
+                Risk::Medium,
+                start.span,
+                "a program that no table knows is asked for its version or help",
+            );
+        }
+        Output::unknown()
+    }
+
+    /// Takes a wrapper off and runs what it runs.
+    fn unwrap(&mut self, wrapper: &'static wrapper::Wrapper, args: &[Field], start: &Start) -> Output {
+        let name = wrapper.row.name;
+        let parsed = commands::options::parse(&wrapper.row, args);
+        let saved = self.state.cwd.clone();
+        let noop = self.options(&wrapper.row, &parsed, start);
+        self.facts(wrapper.row.does, &[], start.span, name);
+        let mut inner = parsed.operands.as_slice();
+        if name == "env" {
+            inner = self.env_assignments(inner);
+        }
+        for skipped in inner.get(..wrapper.skips.min(inner.len())).unwrap_or(&[]) {
+            if skipped.many {
+                self.out.find(11, skipped.span, "which program runs depends on a value that is not known");
+            }
+        }
+        inner = inner.get(wrapper.skips.min(inner.len())..).unwrap_or(&[]);
+        let mut argv = inner.to_vec();
+        if wrapper.appends {
+            argv = self.fed(argv, &parsed, start);
+        }
+        let out = if noop || argv.is_empty() {
+            self.bare_wrapper(name, start)
+        } else {
+            let past = !matches!(name, "time" | "builtin");
+            let stdin = if wrapper.appends { Stdin::File } else { start.stdin.clone() };
+            self.run(&argv, Start { stdin, span: start.span, unwrapped: start.unwrapped + 1, past_functions: past })
+        };
+        self.state.cwd = saved;
+        out
+    }
+
+    /// A wrapper without an inner command: `env` prints the environment, `sudo -i` gives a root shell.
+    fn bare_wrapper(&mut self, name: &str, start: &Start) -> Output {
+        if matches!(name, "sudo" | "doas" | "unshare" | "nsenter" | "chroot" | "runuser" | "setpriv" | "pkexec") {
+            self.effect(
+                Action::Execute,
+                Target::Program { name: "a shell".into() },
+                Reversibility::Harmless,
+                start.span,
+                name,
+            );
+            self.out.unexplained(start.span);
+        }
+        Output::unknown()
+    }
+
+    /// `env NAME=value ...`: assignments in front of the inner command.
+    fn env_assignments<'f>(&mut self, mut args: &'f [Field]) -> &'f [Field] {
+        while let Some((first, rest)) = args.split_first() {
+            let text = first.value.prefix().to_owned();
+            let Some((name, value)) = text.split_once('=') else { break };
+            let value = if first.known().is_some() { Value::Known(value.to_owned()) } else { Value::Unknown };
+            if name.starts_with("BASH_FUNC_") {
+                self.out.find(7, first.span, "a function is handed to a shell through the environment");
+            }
+            self.check_environment(name, &value, first.span, true);
+            args = rest;
+        }
+        args
+    }
+
+    /// What `xargs` runs: the words it was given and words that are read.
+    fn fed(&mut self, mut argv: Vec<Field>, parsed: &commands::options::Parsed, start: &Start) -> Vec<Field> {
+        if argv.is_empty() {
+            argv.push(Field::constant("echo", start.span));
+        }
+        let replaces = parsed.hits.iter().find(|hit| hit.is("-I") || hit.is("-i"));
+        if let Some(hit) = replaces {
+            let mark = hit.value.as_ref().and_then(Field::known).unwrap_or("{}").to_owned();
+            for field in &mut argv {
+                if field.known().is_some_and(|text| text.contains(&mark)) {
+                    let prefix =
+                        field.known().and_then(|text| text.split_once(&mark)).map_or("", |(head, _)| head).to_owned();
+                    field.value = Value::starting(&prefix);
+                }
+            }
+        } else {
+            argv.push(Field {
+                value: Value::Unknown,
+                glob: false,
+                many: true,
+                quoted: false,
+                fetched: false,
+                span: start.span,
+            });
+        }
+        argv
+    }
+
+    fn mark(&self) -> Mark {
+        Mark {
+            effects: self.out.effects.len(),
+            findings: self.out.findings.len(),
+            unexplained: self.out.unexplained.len(),
+        }
+    }
+
+    /// Gives a certificate when the command added nothing but reads.
+    fn certify(&mut self, row: &str, mark: &Mark, span: Span) {
+        let only_reads = self
+            .out
+            .effects
+            .get(mark.effects..)
+            .is_some_and(|new| new.iter().all(|effect| effect.action == Action::Read));
+        let clean = self.out.findings.len() == mark.findings && self.out.unexplained.len() == mark.unexplained;
+        if only_reads && clean && self.out.certificates.len() < crate::limits::REPORT_MAX {
+            self.out.certificates.push(Certificate { span, row: row.to_owned() });
+        }
+    }
+}
+
+/// The bare name of a program that is looked up in the system's directories; `None` for any other path.
+fn system_name(called: &str) -> Option<String> {
+    match called.rsplit_once('/') {
+        None => Some(called.to_owned()),
+        Some((dir, name)) if SYSTEM_BIN.contains(&dir) && !name.is_empty() => Some(name.to_owned()),
+        Some(_) => None,
+    }
+}

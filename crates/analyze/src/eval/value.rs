@@ -1,0 +1,132 @@
+//! What is known of a value before the command runs: one constant, one of a few, only how it starts, or nothing.
+
+use crate::limits::{VALUE_BYTES_MAX, VALUES_MAX};
+use model::Span;
+
+/// The lattice of values, from most to least known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Value {
+    /// Exactly this.
+    Known(String),
+    /// One of these; two to [`VALUES_MAX`].
+    OneOf(Vec<String>),
+    /// Something that starts like this; never empty.
+    Prefix(String),
+    /// Anything.
+    Unknown,
+}
+
+impl Value {
+    /// The constant, if it is one.
+    pub(crate) fn known(&self) -> Option<&str> {
+        match self {
+            Value::Known(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// All it can be, if that is known.
+    pub(crate) fn choices(&self) -> Option<&[String]> {
+        match self {
+            Value::Known(text) => Some(std::slice::from_ref(text)),
+            Value::OneOf(all) => Some(all),
+            Value::Prefix(_) | Value::Unknown => None,
+        }
+    }
+
+    /// What every possible value starts with.
+    pub(crate) fn prefix(&self) -> &str {
+        match self {
+            Value::Known(text) | Value::Prefix(text) => text,
+            Value::OneOf(_) | Value::Unknown => "",
+        }
+    }
+
+    /// A value for any of `texts`.
+    pub(crate) fn any_of(texts: Vec<String>) -> Value {
+        let mut all: Vec<String> = Vec::new();
+        for text in texts {
+            if !all.contains(&text) {
+                all.push(text);
+            }
+        }
+        if all.len() > VALUES_MAX || all.iter().any(|text| text.len() > VALUE_BYTES_MAX) {
+            return Value::Unknown;
+        }
+        match all.len() {
+            0 => Value::Unknown,
+            1 => all.pop().map_or(Value::Unknown, Value::Known),
+            _ => Value::OneOf(all),
+        }
+    }
+
+    /// Only how it starts.
+    pub(crate) fn starting(prefix: &str) -> Value {
+        if prefix.is_empty() { Value::Unknown } else { Value::Prefix(prefix.to_owned()) }
+    }
+
+    /// `self` followed by `next`.
+    pub(crate) fn concat(&self, next: &Value) -> Value {
+        match (self.choices(), next.choices()) {
+            (Some(heads), Some(tails)) if heads.len() * tails.len() <= VALUES_MAX => Value::any_of(
+                heads.iter().flat_map(|head| tails.iter().map(move |tail| format!("{head}{tail}"))).collect(),
+            ),
+            (Some([head]), None) => Value::starting(&format!("{head}{}", next.prefix())),
+            _ => Value::starting(self.prefix()),
+        }
+    }
+
+    /// Either of the two.
+    pub(crate) fn join(&self, other: &Value) -> Value {
+        match (self.choices(), other.choices()) {
+            (Some(a), Some(b)) => Value::any_of(a.iter().chain(b).cloned().collect()),
+            _ => Value::Unknown,
+        }
+    }
+}
+
+/// A word after expansion: one argument, or where `many` is set any number of them.
+#[derive(Clone, Debug)]
+pub(crate) struct Field {
+    pub(crate) value: Value,
+    /// Holds live glob characters: stands for the names that match.
+    pub(crate) glob: bool,
+    /// Stands for no, one or many words.
+    pub(crate) many: bool,
+    /// Something in it was quoted, so an empty value still is a word.
+    pub(crate) quoted: bool,
+    /// Made from what a network fetch printed.
+    pub(crate) fetched: bool,
+    pub(crate) span: Span,
+}
+
+impl Field {
+    /// A field of a constant.
+    pub(crate) fn constant(text: &str, span: Span) -> Field {
+        Field { value: Value::Known(text.to_owned()), glob: false, many: false, quoted: true, fetched: false, span }
+    }
+
+    /// The one argument this is, if it is a constant and no pattern.
+    pub(crate) fn known(&self) -> Option<&str> {
+        if self.many { None } else { self.value.known() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Value;
+
+    fn known(text: &str) -> Value {
+        Value::Known(text.into())
+    }
+
+    #[test]
+    fn joining_and_concatenating() {
+        let two = known("a").join(&known("b"));
+        assert_eq!(two, Value::OneOf(vec!["a".into(), "b".into()]));
+        assert_eq!(two.concat(&known("c")), Value::OneOf(vec!["ac".into(), "bc".into()]));
+        assert_eq!(known("x").concat(&Value::Unknown), Value::Prefix("x".into()));
+        assert_eq!(two.concat(&Value::Unknown), Value::Unknown);
+        assert_eq!(known("a").join(&known("a")), known("a"));
+    }
+}

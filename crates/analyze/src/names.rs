@@ -1,0 +1,421 @@
+//! Names that matter wherever they stand: secrets, protected files, directories a build can make again.
+
+use crate::glob::overlaps;
+
+/// How a pattern of a name table is anchored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Anchor {
+    /// From the root.
+    Root,
+    /// Below the user's home, or any directory that looks like one.
+    Home,
+    /// At any depth.
+    Anywhere,
+}
+
+/// A named class of paths: slash-separated components with `*` and `?`; a last `**` takes in all below.
+#[derive(Debug)]
+struct Name {
+    rule: &'static str,
+    anchor: Anchor,
+    pattern: &'static str,
+}
+
+const fn root(rule: &'static str, pattern: &'static str) -> Name {
+    Name { rule, anchor: Anchor::Root, pattern }
+}
+
+const fn home(rule: &'static str, pattern: &'static str) -> Name {
+    Name { rule, anchor: Anchor::Home, pattern }
+}
+
+const fn any(rule: &'static str, pattern: &'static str) -> Name {
+    Name { rule, anchor: Anchor::Anywhere, pattern }
+}
+
+/// Files that hold keys, tokens, passwords or private history.
+static SECRETS: &[Name] = &[
+    any("ssh-key", ".ssh/**"),
+    any("ssh-key", "id_rsa"),
+    any("ssh-key", "id_dsa"),
+    any("ssh-key", "id_ecdsa"),
+    any("ssh-key", "id_ed25519"),
+    any("private-key", "*.pem"),
+    any("private-key", "*.p12"),
+    any("private-key", "*.pfx"),
+    any("private-key", "*.key"),
+    any("keystore", "*.jks"),
+    any("keystore", "*.keystore"),
+    any("keystore", "*.kdbx"),
+    any("aws", ".aws/**"),
+    any("gnupg", ".gnupg/**"),
+    any("kubernetes", ".kube/**"),
+    any("docker", ".docker/config.json"),
+    any("azure", ".azure/**"),
+    any("netrc", ".netrc"),
+    any("netrc", "_netrc"),
+    any("npm", ".npmrc"),
+    any("pypi", ".pypirc"),
+    any("git-credentials", ".git-credentials"),
+    any("git-credentials", ".config/git/credentials"),
+    any("gcloud", ".config/gcloud/**"),
+    any("github-cli", ".config/gh/**"),
+    any("cargo", ".cargo/credentials*"),
+    any("gem", ".gem/credentials"),
+    any("terraform", ".terraform.d/credentials*"),
+    any("terraform", "*.tfvars"),
+    any("vault", ".vault-token"),
+    any("postgres", ".pgpass"),
+    any("mysql", ".my.cnf"),
+    any("password-store", ".password-store/**"),
+    any("keyring", ".local/share/keyrings/**"),
+    any("browser", ".mozilla/**"),
+    any("browser", ".config/google-chrome/**"),
+    any("browser", ".config/chromium/**"),
+    any("1password", ".config/op/**"),
+    any("agent-credentials", ".claude/.credentials.json"),
+    any("agent-credentials", ".codex/auth.json"),
+    any("agent-credentials", ".gemini/oauth_creds.json"),
+    any("shell-history", ".*_history"),
+    any("env-file", ".env"),
+    any("env-file", ".env.*"),
+    any("env-file", ".envrc"),
+    any("secrets-file", "secrets.*"),
+    any("secrets-file", "secrets"),
+    any("secrets-file", "credentials.json"),
+    any("secrets-file", "service-account*.json"),
+    any("htpasswd", ".htpasswd"),
+    root("shadow", "/etc/shadow*"),
+    root("shadow", "/etc/gshadow*"),
+    root("sudoers", "/etc/sudoers*/**"),
+    root("host-key", "/etc/ssh/ssh_host_*"),
+    root("tls-key", "/etc/ssl/private/**"),
+    root("process-environment", "/proc/*/environ"),
+    root("process-memory", "/proc/*/mem"),
+    root("process-memory", "/proc/*/maps"),
+    root("process-memory", "/proc/kcore"),
+    root("process-memory", "/dev/mem"),
+    root("process-descriptors", "/proc/*/fd/**"),
+    root("run-secrets", "/run/secrets/**"),
+    root("run-secrets", "/var/run/secrets/**"),
+];
+
+/// Names inside a secret class that are public by design.
+static PUBLIC: &[&str] = &[
+    "*.pub",
+    "known_hosts",
+    "known_hosts.old",
+    ".env.example",
+    ".env.sample",
+    ".env.template",
+    ".env.dist",
+    ".env.test",
+    "cacert.pem",
+    "ca-certificates.crt",
+    "fullchain.pem",
+    "cert.pem",
+];
+
+/// Files that decide what runs later, or that the system depends on.
+static PROTECTED: &[Name] = &[
+    any("git-hooks", ".git/hooks/**"),
+    any("git-config", ".git/config"),
+    any("git-config", ".git/info/attributes"),
+    any("git-modules", ".git/modules/**"),
+    any("git-directory", ".git"),
+    any("git-config", ".gitconfig"),
+    any("git-config", ".config/git/**"),
+    any("git-modules", ".gitmodules"),
+    any("husky", ".husky/**"),
+    any("shell-startup", ".bashrc"),
+    any("shell-startup", ".bash_profile"),
+    any("shell-startup", ".bash_login"),
+    any("shell-startup", ".bash_logout"),
+    any("shell-startup", ".bash_aliases"),
+    any("shell-startup", ".bashrc.d/**"),
+    any("shell-startup", ".profile"),
+    any("shell-startup", ".zshrc"),
+    any("shell-startup", ".zshenv"),
+    any("shell-startup", ".zprofile"),
+    any("shell-startup", ".zlogin"),
+    any("shell-startup", ".inputrc"),
+    any("shell-startup", ".config/fish/**"),
+    any("shell-startup", ".pam_environment"),
+    any("desktop-startup", ".xinitrc"),
+    any("desktop-startup", ".xprofile"),
+    any("desktop-startup", ".config/autostart/**"),
+    any("desktop-startup", ".config/systemd/**"),
+    any("direnv", ".envrc"),
+    any("ssh", ".ssh/**"),
+    any("editor", ".vscode/**"),
+    any("editor", ".idea/**"),
+    any("editor", ".vimrc"),
+    any("editor", ".config/nvim/**"),
+    any("editor", ".vim/**"),
+    any("editor", ".emacs*/**"),
+    any("devcontainer", ".devcontainer/**"),
+    any("ci", ".github/workflows/**"),
+    any("ci", ".gitlab-ci.yml"),
+    any("ci", ".circleci/**"),
+    any("agent", ".mcp.json"),
+    any("agent", ".claude/**"),
+    any("agent", ".claude.json"),
+    any("agent", "claude.md"),
+    any("agent", "agents.md"),
+    any("agent", "gemini.md"),
+    any("agent", ".codex/**"),
+    any("agent", ".cursor/**"),
+    any("agent", ".cursorrules"),
+    any("agent", ".gemini/**"),
+    any("agent", ".aider*"),
+    any("belljar", ".belljar/**"),
+    any("belljar", ".config/belljar/**"),
+    any("belljar", ".local/state/belljar/**"),
+    any("package-config", ".npmrc"),
+    any("package-config", ".yarnrc*"),
+    any("package-config", ".pnpmfile.cjs"),
+    any("package-config", ".pypirc"),
+    any("package-config", ".config/pip/**"),
+    any("package-config", "pip.conf"),
+    any("cargo-config", ".cargo/config*"),
+    any("python-startup", "sitecustomize.py"),
+    any("python-startup", "usercustomize.py"),
+    any("crontab", "crontab"),
+    home("program-path", ".local/bin/**"),
+    home("program-path", "bin/**"),
+    home("program-path", ".cargo/bin/**"),
+    root("system", "/etc/**"),
+    root("system", "/usr/**"),
+    root("system", "/bin/**"),
+    root("system", "/sbin/**"),
+    root("system", "/lib*/**"),
+    root("system", "/boot/**"),
+    root("system", "/opt/**"),
+    root("system", "/var/spool/**"),
+    root("system", "/var/lib/**"),
+    root("system", "/var/log/**"),
+    root("system", "/var/run/**"),
+    root("system", "/run/**"),
+    root("system", "/root/**"),
+    root("system", "/"),
+    root("device", "/dev/**"),
+    root("kernel", "/proc/**"),
+    root("kernel", "/sys/**"),
+];
+
+/// Devices that take anything and keep nothing.
+static SINKS: &[&str] = &[
+    "/dev/null",
+    "/dev/zero",
+    "/dev/full",
+    "/dev/stdout",
+    "/dev/stderr",
+    "/dev/stdin",
+    "/dev/tty",
+    "/dev/random",
+    "/dev/urandom",
+];
+
+/// Directories that a build or an install makes again.
+static REGENERABLE: &[&str] = &[
+    "node_modules",
+    "target",
+    "build",
+    "dist",
+    "out",
+    "coverage",
+    "__pycache__",
+    ".pytest_cache",
+    ".mypy_cache",
+    ".ruff_cache",
+    ".tox",
+    ".nox",
+    ".venv",
+    "venv",
+    ".next",
+    ".nuxt",
+    ".turbo",
+    ".parcel-cache",
+    ".cache",
+    ".gradle",
+    ".eggs",
+    "*.egg-info",
+    "cmake-build-*",
+    ".nyc_output",
+    "htmlcov",
+    "tmp",
+    "temp",
+    ".terraform",
+    ".angular",
+    ".svelte-kit",
+    "bazel-*",
+    "obj",
+    "*.dSYM",
+    ".output",
+    "_build",
+    ".dart_tool",
+    "logs",
+];
+
+/// Directories whose children are nobody's only copy.
+static SCRATCH: &[&str] = &["/tmp", "/var/tmp", "/dev/shm"];
+
+/// The class of secret that `path` (absolute or not, perhaps with globs) is or may match.
+pub(crate) fn secret(path: &str, home_dir: &str) -> Option<&'static str> {
+    let last = path.rsplit('/').next().unwrap_or(path);
+    if !last.contains(['*', '?', '[']) && PUBLIC.iter().any(|public| overlaps(public, last)) {
+        return None;
+    }
+    find(SECRETS, path, home_dir)
+}
+
+/// The class of secret that lies somewhere below `path`: what a recursive read of it would meet.
+pub(crate) fn secret_below(path: &str, home_dir: &str) -> Option<&'static str> {
+    if let Some(rule) = secret(&format!("{}/x", path.trim_end_matches('/')), home_dir) {
+        return Some(rule);
+    }
+    let holds_homes = matches!(path, "/" | "/home" | "/root" | "/etc" | "/proc") || path == home_dir;
+    holds_homes.then_some("all that is below")
+}
+
+/// The class of protected name that `path` is or may match. Letter case is ignored: some file systems do.
+pub(crate) fn protected(path: &str, home_dir: &str) -> Option<&'static str> {
+    if is_sink(path) {
+        return None;
+    }
+    if let Some(rest) = path.strip_prefix(home_dir).filter(|rest| rest.starts_with('/')) {
+        return find(PROTECTED, &format!("/home/user{rest}"), "/home/user");
+    }
+    find(PROTECTED, path, home_dir)
+}
+
+/// Whether writing to `path` is without effect.
+pub(crate) fn is_sink(path: &str) -> bool {
+    SINKS.contains(&path) || path.starts_with("/dev/fd/") || path.starts_with("/dev/pts/")
+}
+
+/// Whether losing the directory `path` loses nothing that cannot be made again.
+pub(crate) fn is_regenerable(path: &str) -> bool {
+    let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
+    let in_scratch = SCRATCH.iter().any(|scratch| path.strip_prefix(scratch).is_some_and(|rest| rest.len() > 1));
+    in_scratch || parts.iter().skip(1).any(|part| REGENERABLE.iter().any(|name| literal_match(name, part)))
+}
+
+fn literal_match(pattern: &str, part: &str) -> bool {
+    !part.contains(['*', '?', '[']) && overlaps(pattern, part)
+}
+
+fn find(table: &'static [Name], path: &str, home_dir: &str) -> Option<&'static str> {
+    let lower = path.to_lowercase();
+    let parts: Vec<&str> = lower.split('/').filter(|part| !part.is_empty()).collect();
+    let home_lower = home_dir.to_lowercase();
+    table.iter().find(|name| matches(name, &parts, path.starts_with('/'), &home_lower)).map(|name| name.rule)
+}
+
+fn matches(name: &Name, parts: &[&str], absolute: bool, home_dir: &str) -> bool {
+    let pattern: Vec<&str> = name.pattern.split('/').filter(|part| !part.is_empty()).collect();
+    match name.anchor {
+        Anchor::Root => absolute && starts(&pattern, parts),
+        Anchor::Home => {
+            let depth = home_dir.split('/').filter(|part| !part.is_empty()).count();
+            let inside = home_dir.split('/').filter(|part| !part.is_empty()).zip(parts).all(|(a, b)| overlaps(a, b));
+            absolute && inside && parts.get(depth..).is_some_and(|rest| starts(&pattern, rest))
+        }
+        Anchor::Anywhere => (0..parts.len()).any(|at| parts.get(at..).is_some_and(|rest| starts(&pattern, rest))),
+    }
+}
+
+/// Whether `parts` is what `pattern` names: whole, or anything below where it ends in `**`.
+fn starts(pattern: &[&str], parts: &[&str]) -> bool {
+    match pattern.split_last() {
+        Some((&"**", head)) => parts.len() >= head.len() && zip_all(head, parts),
+        _ => parts.len() == pattern.len() && zip_all(pattern, parts),
+    }
+}
+
+/// A path part that is all stars matches every name, which says nothing about this one.
+fn zip_all(pattern: &[&str], parts: &[&str]) -> bool {
+    pattern.iter().zip(parts).all(|(a, b)| overlaps(a, b) && !is_wild(b) && !hides_dot(a, b) && !only_wildly(a, b))
+}
+
+/// Two patterns that both hold wildcards overlap nearly always (`secrets.*` and `*.toml`); it says something only when
+/// one starts or ends as the other does.
+fn only_wildly(pattern: &str, part: &str) -> bool {
+    const WILD: [char; 3] = ['*', '?', '['];
+    if !pattern.contains(WILD) || !part.contains(WILD) {
+        return false;
+    }
+    let head = |text: &str| text.split(WILD).next().unwrap_or("").to_owned();
+    let tail = |text: &str| text.rsplit(WILD).next().unwrap_or("").to_owned();
+    let (a, b) = (head(pattern), head(part));
+    let heads = !a.is_empty() && !b.is_empty();
+    let (a, b) = (tail(pattern), tail(part));
+    let tails = !a.is_empty() && !b.is_empty();
+    !heads && !tails
+}
+
+/// A glob at the start of a name does not match a leading dot (bash without dotglob).
+fn hides_dot(pattern: &str, part: &str) -> bool {
+    pattern.starts_with('.') && part.starts_with(['*', '?', '['])
+}
+
+fn is_wild(part: &str) -> bool {
+    part.chars().filter(|c| !matches!(c, '*' | '?' | '[' | ']')).count() < 2
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_and_their_look_alikes() {
+        let home = "/home/user";
+        for path in [
+            "/home/user/.ssh/id_rsa",
+            "/home/user/.ss?/id_*",
+            "/w/.env",
+            "/proc/self/environ",
+            "/etc/shadow",
+            "/w/.env.production",
+        ] {
+            assert!(secret(path, home).is_some(), "{path}");
+        }
+        for path in [
+            "/w/.env.example",
+            "/home/user/.ssh/id_rsa.pub",
+            "/w/src/main.rs",
+            "/etc/passwd",
+            "/w/*.toml",
+            "/w/*.rs",
+            "/home/user/.ssh/known_hosts",
+            "/w/*",
+        ] {
+            assert_eq!(secret(path, home), None, "{path}");
+        }
+        assert!(secret_below("/home/user", home).is_some());
+        assert!(secret_below("/home/user/.aws", home).is_some());
+        assert_eq!(secret_below("/w/src", home), None);
+    }
+
+    #[test]
+    fn protected_names() {
+        let home = "/root";
+        for path in
+            ["/root/.bashrc", "/w/.git/hooks/pre-commit", "/etc/x", "/dev/sda", "/w/CLAUDE.md", "/", "/root/bin/x"]
+        {
+            assert!(protected(path, home).is_some(), "{path}");
+        }
+        for path in ["/dev/null", "/w/src/a.rs", "/root/w/a", "/w/.gitignore", "/tmp/x", "/dev/stderr", "/w/bin/x"] {
+            assert_eq!(protected(path, home), None, "{path}");
+        }
+    }
+
+    #[test]
+    fn regenerable_directories() {
+        assert!(is_regenerable("/w/node_modules"));
+        assert!(is_regenerable("/tmp/x"));
+        assert!(!is_regenerable("/tmp"));
+        assert!(!is_regenerable("/w/src"));
+        assert!(!is_regenerable("/build"));
+    }
+}

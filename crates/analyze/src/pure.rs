@@ -1,0 +1,228 @@
+//! Small allow-lists for code in other languages: what is provably only computing and printing.
+//!
+//! Anything outside them is opaque. They are narrow on purpose: a wrong "pure" is a hole, a wrong "opaque" a question.
+
+/// Longest program that is looked at.
+const CODE_BYTES_MAX: usize = 4096;
+
+/// Python: `print(...)` of literals and arithmetic, imports of a few pure modules and nothing of them but attributes.
+pub(crate) fn python(code: &str) -> bool {
+    const MODULES: &[&str] = &["sys", "math", "json", "platform", "string", "datetime", "re"];
+    const NAMES: &[&str] = &[
+        "print",
+        "len",
+        "sum",
+        "range",
+        "sorted",
+        "min",
+        "max",
+        "abs",
+        "str",
+        "int",
+        "float",
+        "repr",
+        "round",
+        "list",
+        "tuple",
+        "set",
+        "dict",
+        "bool",
+        "ord",
+        "chr",
+        "hex",
+        "bin",
+        "True",
+        "False",
+        "None",
+        "version",
+        "version_info",
+        "platform",
+        "prefix",
+        "executable",
+        "path",
+        "maxsize",
+        "math",
+        "pi",
+        "e",
+        "sqrt",
+        "floor",
+        "ceil",
+        "sys",
+        "import",
+        "for",
+        "in",
+        "if",
+        "else",
+        "not",
+        "and",
+        "or",
+        "x",
+        "i",
+        "n",
+        "join",
+        "upper",
+        "lower",
+        "strip",
+        "split",
+        "python_version",
+        "system",
+        "machine",
+    ];
+    if code.len() > CODE_BYTES_MAX {
+        return false;
+    }
+    let Some(words) = words(code, &['#'], false) else { return false };
+    code.split(['\n', ';']).map(str::trim).filter(|line| !line.is_empty()).all(|line| match line.strip_prefix("import ") {
+        Some(modules) => modules.split(',').all(|module| MODULES.contains(&module.trim())),
+        None => !line.contains("import"),
+    }) && words.iter().all(|word| NAMES.contains(&word.as_str()))
+        // platform.system() only asks for a name; os.system is not reachable without `os`, but a bare `system` is refused.
+        && (!words.iter().any(|word| word == "system") || code.contains("platform.system()"))
+}
+
+/// JavaScript: `console.log` of literals, arithmetic and facts of the process.
+pub(crate) fn javascript(code: &str) -> bool {
+    const NAMES: &[&str] = &[
+        "console",
+        "log",
+        "process",
+        "version",
+        "versions",
+        "platform",
+        "arch",
+        "Math",
+        "PI",
+        "sqrt",
+        "max",
+        "min",
+        "JSON",
+        "stringify",
+        "true",
+        "false",
+        "null",
+        "node",
+        "v8",
+    ];
+    code.len() <= CODE_BYTES_MAX
+        && !code.contains(['`', '['])
+        && words(code, &[], false).is_some_and(|words| words.iter().all(|word| NAMES.contains(&word.as_str())))
+}
+
+/// awk: no `system`, no pipes, no redirections, no `getline`, no indirect calls, no includes.
+pub(crate) fn awk(code: &str) -> bool {
+    const REFUSED: &[&str] = &["system", "getline", "close", "fflush", "ENVIRON", "PROCINFO"];
+    if code.len() > CODE_BYTES_MAX || code.contains('@') {
+        return false;
+    }
+    let Some((bare, _)) = without_strings(code) else { return false };
+    let words = identifiers(&bare);
+    if words.iter().any(|word| REFUSED.contains(&word.as_str())) {
+        return false;
+    }
+    let one_bar = bare.replace("||", "").contains('|');
+    let prints = words.iter().any(|word| word == "print" || word == "printf");
+    // `print > file` writes; a comparison in a pattern does not, so `>` only counts behind a print in the same statement.
+    let writes = prints
+        && bare.split(['{', '}', ';', '\n']).any(|statement| {
+            statement.find("print").is_some_and(|at| statement.get(at..).is_some_and(|rest| rest.contains('>')))
+        });
+    !one_bar && !writes
+}
+
+/// The identifiers of code outside its strings; `None` when a string does not end or an escape hides a name.
+fn words(code: &str, comments: &[char], _keep: bool) -> Option<Vec<String>> {
+    let (bare, formatted) = without_strings(code)?;
+    if formatted || bare.contains(comments) || bare.contains('\\') || bare.contains("__") {
+        return None;
+    }
+    Some(identifiers(&bare))
+}
+
+/// Code with its string literals taken out, and whether one was a formatted string that holds code.
+fn without_strings(code: &str) -> Option<(String, bool)> {
+    let mut out = String::new();
+    let mut formatted = false;
+    let mut chars = code.chars();
+    while let Some(c) = chars.next() {
+        if c != '"' && c != '\'' {
+            out.push(c);
+            continue;
+        }
+        formatted |= out.ends_with(['f', 'F', 'r', 'b'])
+            && !out.trim_end_matches(['f', 'F', 'r', 'b']).ends_with(char::is_alphanumeric);
+        loop {
+            match chars.next()? {
+                '\\' => {
+                    chars.next()?;
+                }
+                end if end == c => break,
+                _ => {}
+            }
+        }
+        out.push(' ');
+    }
+    Some((out, formatted))
+}
+
+fn identifiers(code: &str) -> Vec<String> {
+    code.split(|c: char| !(c.is_alphanumeric() || c == '_'))
+        .filter(|word| word.starts_with(|c: char| c.is_alphabetic() || c == '_'))
+        .map(str::to_owned)
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pure_programs() {
+        assert!(python("print(1)"));
+        assert!(python("import sys; print(sys.version)"));
+        assert!(javascript("console.log(process.version)"));
+        assert!(awk("{print $1}"));
+        assert!(awk("$3 > 10 {print $1, \"a > b\"}"));
+        assert!(awk("BEGIN{FS=\",\"} NR==1||NR==2{print $2}"));
+    }
+
+    #[test]
+    fn impure_programs() {
+        for code in [
+            "import os; os.remove('x')",
+            "open('x','w')",
+            "exec('1')",
+            "print(__import__('os'))",
+            "import sys; sys.exit()",
+            "eval('1')",
+            "print(f'{x}')",
+            "getattr(sys,'x')",
+            "from os import system",
+            "import sys,os",
+            "print(open('x'))",
+            "system('id')",
+        ] {
+            assert!(!python(code), "{code}");
+        }
+        for code in [
+            "require('fs')",
+            "process.exit(1)",
+            "console.log(`x`)",
+            "process['mainModule']",
+            "eval('1')",
+            "import('fs')",
+        ] {
+            assert!(!javascript(code), "{code}");
+        }
+        for code in [
+            "BEGIN{system(\"id\")}",
+            "{print > \"f\"}",
+            "{print | \"sh\"}",
+            "{\"id\" | getline}",
+            "@include \"x\"",
+            "{printf \"x\" >> \"y\"}",
+            "\"unclosed",
+        ] {
+            assert!(!awk(code), "{code}");
+        }
+    }
+}

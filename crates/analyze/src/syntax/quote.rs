@@ -1,0 +1,149 @@
+//! Quoting: single quotes, `$'...'` and backslashes.
+
+use super::ast::{Part, QuoteStyle};
+use super::cursor::{ProblemKind, Reader};
+
+impl Reader<'_> {
+    /// `'...'` behind its opening quote.
+    pub(super) fn single_quoted(&mut self) -> Part {
+        let start = self.pos;
+        let rest = self.rest();
+        let text = rest.split('\'').next().unwrap_or("");
+        self.pos += text.len();
+        self.last = self.pos;
+        if self.raw() == Some(b'\'') {
+            self.bump_raw();
+        } else {
+            self.problem(ProblemKind::Incomplete, start.saturating_sub(1), "a single quote is not closed");
+        }
+        Part::Quoted(text.to_owned(), QuoteStyle::Single)
+    }
+
+    /// `$'...'` behind its opening quote, decoded as the bash manual's section 3.1.2.4 says.
+    pub(super) fn ansi_quoted(&mut self) -> Part {
+        let start = self.pos;
+        let mut raw = String::new();
+        loop {
+            match self.bump_raw() {
+                None => {
+                    self.problem(ProblemKind::Incomplete, start.saturating_sub(2), "a $' quote is not closed");
+                    break;
+                }
+                Some('\'') => break,
+                Some('\\') => {
+                    raw.push('\\');
+                    raw.extend(self.bump_raw());
+                }
+                Some(c) => raw.push(c),
+            }
+        }
+        Part::Quoted(decode_ansi(&raw), QuoteStyle::Ansi)
+    }
+}
+
+/// Decodes the escapes of `$'...'`. A NUL ends the string, as in bash.
+pub(crate) fn decode_ansi(raw: &str) -> String {
+    let mut out: Vec<u8> = Vec::with_capacity(raw.len());
+    let mut rest = raw;
+    while let Some(c) = rest.chars().next() {
+        rest = rest.get(c.len_utf8()..).unwrap_or("");
+        if c != '\\' {
+            push_char(&mut out, c);
+            continue;
+        }
+        let Some(escape) = rest.chars().next() else {
+            out.push(b'\\');
+            break;
+        };
+        rest = rest.get(escape.len_utf8()..).unwrap_or("");
+        rest = decode_escape(&mut out, escape, rest);
+    }
+    let text = out.split(|byte| *byte == 0).next().unwrap_or(&[]);
+    String::from_utf8_lossy(text).into_owned()
+}
+
+fn push_char(out: &mut Vec<u8>, c: char) {
+    out.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
+}
+
+/// Decodes one escape whose letter is `escape`; `rest` follows it. Gives what is left.
+fn decode_escape<'a>(out: &mut Vec<u8>, escape: char, rest: &'a str) -> &'a str {
+    let simple = match escape {
+        'a' => Some(7),
+        'b' => Some(8),
+        'e' | 'E' => Some(27),
+        'f' => Some(12),
+        'n' => Some(10),
+        'r' => Some(13),
+        't' => Some(9),
+        'v' => Some(11),
+        '\\' | '\'' | '"' | '?' => u8::try_from(escape).ok(),
+        _ => None,
+    };
+    if let Some(byte) = simple {
+        out.push(byte);
+        return rest;
+    }
+    match escape {
+        'x' => numeric(out, rest, 16, 2, escape),
+        'u' => numeric(out, rest, 16, 4, escape),
+        'U' => numeric(out, rest, 16, 8, escape),
+        'c' => {
+            let mut chars = rest.chars();
+            if let Some(c) = chars.next() {
+                out.push(u8::try_from(c).map_or(b'?', |byte| byte.to_ascii_uppercase() & 0x1f));
+            }
+            chars.as_str()
+        }
+        '0'..='7' => octal(out, escape, rest),
+        other => {
+            out.push(b'\\');
+            push_char(out, other);
+            rest
+        }
+    }
+}
+
+fn octal<'a>(out: &mut Vec<u8>, first: char, rest: &'a str) -> &'a str {
+    let mut value = first.to_digit(8).unwrap_or(0);
+    let more = rest.chars().take(2).take_while(|c| c.is_digit(8)).count();
+    for c in rest.chars().take(more) {
+        value = value * 8 + c.to_digit(8).unwrap_or(0);
+    }
+    out.push((value & 0xff) as u8);
+    rest.get(more..).unwrap_or("")
+}
+
+fn numeric<'a>(out: &mut Vec<u8>, rest: &'a str, radix: u32, digits_max: usize, escape: char) -> &'a str {
+    let count = rest.chars().take(digits_max).take_while(|c| c.is_digit(radix)).count();
+    let Some(value) = rest.get(..count).and_then(|digits| u32::from_str_radix(digits, radix).ok()) else {
+        out.push(b'\\');
+        push_char(out, escape);
+        return rest;
+    };
+    if escape == 'x' {
+        out.push((value & 0xff) as u8);
+    } else {
+        push_char(out, char::from_u32(value).unwrap_or('\u{fffd}'));
+    }
+    rest.get(count..).unwrap_or("")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::decode_ansi;
+
+    #[test]
+    fn escapes_of_the_manual() {
+        for (raw, expected) in [
+            (r"\x72\x6d", "rm"),
+            (r"a\tb\n", "a\tb\n"),
+            (r"\162\155", "rm"),
+            (r"\u00e9\e", "é\u{1b}"),
+            (r"\cA\q", "\u{1}\\q"),
+            (r"ab\0cd", "ab"),
+        ] {
+            assert_eq!(decode_ansi(raw), expected, "{raw}");
+        }
+    }
+}
