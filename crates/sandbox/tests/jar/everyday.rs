@@ -1,5 +1,5 @@
 //! Everyday things: what a command sees, says and returns in the jar is what it is bare.
-#![allow(unsafe_code)]
+#![allow(unsafe_code, clippy::multiple_unsafe_ops_per_block)]
 
 use crate::world::{User, World};
 use crate::{Scene, scene};

@@ -10,7 +10,8 @@
     clippy::expect_used,
     clippy::panic,
     clippy::exit,
-    clippy::indexing_slicing
+    clippy::indexing_slicing,
+    clippy::string_slice
 )]
 
 mod attacks;
