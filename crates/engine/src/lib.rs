@@ -1,1 +1,27 @@
-//! The engine room.
+//! Floor 3, the engine: the only room that joins the others. It owns the journey of a command, the one door to
+//! execution ([`Approval`]), the trials on disk, and the audit log.
+//!
+//! Read [`journey`] first: the whole story of a command is [`Engine::run`].
+
+#![forbid(unsafe_code)]
+
+pub mod approve;
+pub mod audit;
+pub mod doctor;
+pub mod error;
+pub mod host;
+pub mod journey;
+mod layers;
+pub mod settle;
+pub mod store;
+pub mod trial;
+
+pub use approve::{Answer, Approval, Person, Question, Refusal};
+pub use audit::{AuditError, AuditLog, Verification};
+pub use doctor::{Checkup, Leftover};
+pub use error::RunError;
+pub use host::{HostError, place};
+pub use journey::{Apply, Engine, Judged, Outcome, Request, Weight};
+pub use settle::{Choice, Chooser, SettleError, Settlement};
+pub use store::{Broken, Listed, Store, StoreError, TrialRecord, state};
+pub use trial::{Frozen, Prepared, Ran, Trial};

@@ -1,1 +1,36 @@
-//! The overlay room.
+//! Copy-on-write overlay: a host directory below, a private upper layer above, served as one view over FUSE; then
+//! compared, applied or discarded.
+//!
+//! The upper layer is a plain directory tree in the format of kernel overlayfs with `userxattr`: a whiteout is a
+//! character device 0:0, an opaque directory carries `user.overlay.opaque`, a renamed one `user.overlay.redirect`
+//! (<https://docs.kernel.org/filesystems/overlayfs.html>). No database has to be whole for it to be read.
+//!
+//! The process that serves runs outside the jar with its user's rights. It therefore names everything by a directory
+//! descriptor and one component, and follows no symbolic link anywhere.
+
+mod at;
+mod cache;
+mod copy_up;
+mod create;
+mod data;
+mod error;
+mod fuse;
+mod hidden;
+mod layers;
+mod node;
+mod origin;
+mod overlay;
+mod readdir;
+mod remove;
+mod rename;
+mod serve;
+mod setattr;
+mod store;
+mod sys;
+mod unlink;
+mod xattr;
+
+pub use error::{ApplyError, Conflict, ConflictKind, OverlayError};
+pub use overlay::Overlay;
+pub use serve::{FINISH_WAIT, Observed, Served};
+pub use store::Spec;

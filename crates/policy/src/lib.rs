@@ -1,1 +1,37 @@
-//! The policy room.
+//! Floor 1, the policy room: how dangerous a command is, whether it may run, what its jar looks like, and what to make
+//! of the changes it left. Pure: no files, clock, environment or network; every fact comes in as an argument.
+//!
+//! The rules are Cedar ([`DEFAULT`], checked against [`SCHEMA`]); the facts they speak of come from tables in this
+//! crate (secrets, protected names, derived names, risk rows).
+
+#![forbid(unsafe_code)]
+
+mod builtin;
+mod change;
+mod confine;
+mod decide;
+mod derived;
+mod engine;
+mod environment;
+mod error;
+mod explain;
+mod facts;
+mod layer;
+mod pattern;
+mod policy;
+mod protected;
+mod review;
+mod risk;
+#[cfg(test)]
+mod schema;
+mod secrets;
+mod surprise;
+mod term;
+#[cfg(test)]
+mod testing;
+mod words;
+
+pub use confine::{ConfineRequest, ROOTS_MAX, confine};
+pub use error::{ConfineError, PolicyError};
+pub use layer::{DEFAULT, LAYER_BYTES_MAX, Layer, Origin, SCHEMA};
+pub use policy::Policy;

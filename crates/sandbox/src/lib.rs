@@ -12,6 +12,7 @@
 
 #![deny(unsafe_code)]
 
+mod die;
 mod error;
 mod facts;
 mod init;
@@ -31,6 +32,7 @@ mod view;
 mod watch;
 mod wire;
 
+pub use die::die_of;
 pub use error::SandboxError;
 pub use facts::{IdRange, RunFacts};
 pub use plan::{Identity, Plan, Step, plan};

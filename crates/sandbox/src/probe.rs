@@ -40,7 +40,16 @@ impl HostFacts {
     pub fn get(&self, name: &str) -> Option<&HostFact> {
         self.items.iter().find(|item| item.name == name)
     }
+
+    /// Whether everything a full jar needs is there. What only makes it faster may be missing.
+    #[must_use]
+    pub fn able(&self) -> bool {
+        self.items.iter().all(|item| item.available || OPTIONAL.contains(&item.name))
+    }
 }
+
+/// What a jar does without: it only makes one faster, or comes with limits that are not built yet.
+const OPTIONAL: &[&str] = &["fuse passthrough", "cgroup v2"];
 
 /// Tries everything: makes and ends a few jars of a few milliseconds. The program must call
 /// [`stage_entry`](crate::stage_entry) first.

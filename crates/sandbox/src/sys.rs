@@ -397,3 +397,22 @@ pub(crate) fn kill(pid: i32, signal: c_int) -> Result<(), Errno> {
     // SAFETY: kill(2) takes integers only.
     check(c_long::from(unsafe { libc::kill(pid, signal) })).map(drop)
 }
+
+/// Gives `signal` its default disposition and takes it out of this thread's mask.
+pub(crate) fn default_signal(signal: c_int) -> Result<(), Errno> {
+    // SAFETY: an all-zero sigaction is the default action with an empty mask and no flags.
+    let new: libc::sigaction = unsafe { std::mem::zeroed() };
+    // SAFETY: the action lives on this stack and names no handler.
+    check(c_long::from(unsafe { libc::sigaction(signal, &raw const new, std::ptr::null_mut()) }))?;
+    // SAFETY: all-zero bytes are a valid, if unspecified, signal set; the next call gives it its meaning.
+    let mut set: libc::sigset_t = unsafe { std::mem::zeroed() };
+    // SAFETY: the set lives on this stack.
+    check(c_long::from(unsafe { libc::sigemptyset(&raw mut set) }))?;
+    // SAFETY: as above; an invalid number is refused with EINVAL.
+    check(c_long::from(unsafe { libc::sigaddset(&raw mut set, signal) }))?;
+    // SAFETY: the set was initialised above, and the old mask is not asked for.
+    match unsafe { libc::pthread_sigmask(libc::SIG_UNBLOCK, &raw const set, std::ptr::null_mut()) } {
+        0 => Ok(()),
+        code => Err(Errno::from_raw(code)),
+    }
+}

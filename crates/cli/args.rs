@@ -1,0 +1,235 @@
+//! What was typed. Parsing touches nothing; each subcommand turns it into a plan.
+
+use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Runs a command under glass: contained by the kernel, writing only to a copy-on-write overlay. Its changes are
+/// listed and explained, then applied or discarded.
+#[derive(Debug, Parser)]
+#[command(name = "belljar", version, disable_help_subcommand = true)]
+pub(crate) struct Args {
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// One file of `cmd/` each.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run a command (default: your shell) contained and speculative
+    Run(Run),
+    /// Say what a command would do: effects, findings, risk, decision
+    Check(Check),
+    /// List the trials that wait for a decision
+    Trials(Trials),
+    /// Show what a trial did and what it tried
+    Show(Selected),
+    /// Show the differences a trial made
+    Diff(Diff),
+    /// Make the changes of a trial real
+    Apply(Apply),
+    /// Throw the changes of a trial away
+    Discard(Discard),
+    /// Look at what this machine offers, and what earlier runs left behind
+    Doctor(Json),
+    /// Read and verify the audit log
+    Audit(Audit),
+}
+
+/// Only `--json`.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Json {
+    /// Print one JSON document instead of text
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `belljar run`.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Run {
+    /// What becomes of the changes [default: ask on a terminal, never elsewhere]
+    #[arg(long, value_name = "HOW")]
+    pub(crate) apply: Option<ApplyMode>,
+    /// A further directory whose changes go to an overlay
+    #[arg(long, value_name = "DIR")]
+    pub(crate) write: Vec<PathBuf>,
+    /// Do not hide this path although it is a secret by default
+    #[arg(long, value_name = "PATH")]
+    pub(crate) read: Vec<PathBuf>,
+    /// Hide this path too
+    #[arg(long, value_name = "PATH")]
+    pub(crate) hide: Vec<PathBuf>,
+    /// Hand on a variable that is withheld by default, or set one
+    #[arg(long, value_name = "NAME[=VALUE]")]
+    pub(crate) env: Vec<OsString>,
+    /// Print a JSON report on standard output (the command's own goes to standard error), or write it to FILE
+    #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true)]
+    pub(crate) json: Option<Option<PathBuf>>,
+    /// The command and its arguments
+    #[arg(value_name = "CMD", trailing_var_arg = true)]
+    pub(crate) command: Vec<OsString>,
+}
+
+/// Values of `--apply`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ApplyMode {
+    /// Ask on the terminal
+    Ask,
+    /// Apply what the policy calls harmless, hold the rest
+    Auto,
+    /// Apply everything but what needs a person
+    Always,
+    /// Keep the changes for later
+    Never,
+    /// Throw the changes away
+    Discard,
+}
+
+/// `belljar check`.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Check {
+    /// Check these shell scripts
+    #[arg(long, value_name = "FILE", num_args = 1.., conflicts_with_all = ["stdin", "command"])]
+    pub(crate) file: Vec<PathBuf>,
+    /// Check the text on standard input
+    #[arg(long, conflicts_with = "command")]
+    pub(crate) stdin: bool,
+    /// Decide as for `belljar run` rather than for the bare machine
+    #[arg(long)]
+    pub(crate) contained: bool,
+    /// List all checks
+    #[arg(long, conflicts_with_all = ["file", "stdin", "command", "explain"])]
+    pub(crate) list: bool,
+    /// Explain one check
+    #[arg(long, value_name = "BJ000", conflicts_with_all = ["file", "stdin", "command"])]
+    pub(crate) explain: Option<String>,
+    /// Print one JSON document instead of text
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// One word: a shell text. Several: a program and its arguments
+    #[arg(value_name = "CMD", trailing_var_arg = true)]
+    pub(crate) command: Vec<OsString>,
+}
+
+/// `belljar trials`.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Trials {
+    /// Also those that were applied
+    #[arg(long)]
+    pub(crate) all: bool,
+    /// Print one JSON document instead of text
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// A trial.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Selected {
+    /// An id or a prefix that fits only one [default: the last one here]
+    pub(crate) trial: Option<String>,
+    /// Print one JSON document instead of text
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `belljar diff`.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Diff {
+    /// A trial (default: the last one here), and paths to show only
+    #[arg(value_name = "[TRIAL] PATH")]
+    pub(crate) what: Vec<OsString>,
+    /// Print one JSON document instead of text
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `belljar apply`.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Apply {
+    /// A trial (default: the last one here), and paths to apply only
+    #[arg(value_name = "[TRIAL] PATH")]
+    pub(crate) what: Vec<OsString>,
+    /// Agree beforehand, also to what is HIGH
+    #[arg(long, short)]
+    pub(crate) yes: bool,
+    /// Print one JSON document instead of text
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `belljar discard`.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Discard {
+    /// Ids or prefixes [default: the last one here]
+    pub(crate) trials: Vec<String>,
+    /// All that wait, wherever they ran
+    #[arg(long, conflicts_with = "trials")]
+    pub(crate) all: bool,
+    /// Agree beforehand
+    #[arg(long, short)]
+    pub(crate) yes: bool,
+    /// Print one JSON document instead of text
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `belljar audit`.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Audit {
+    /// What to do with it.
+    #[command(subcommand)]
+    pub(crate) command: AuditCommand,
+}
+
+/// Subcommands of `belljar audit`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum AuditCommand {
+    /// Print the records, oldest first
+    Log(Json),
+    /// Recompute the hash chain
+    Verify {
+        /// The head of an earlier `verify`, kept elsewhere: finds a log that was cut or rewritten as a whole
+        #[arg(long, value_name = "HASH")]
+        expected_head: Option<String>,
+        /// Print one JSON document instead of text
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+impl Args {
+    /// Whether failures too are told as JSON on standard output.
+    pub(crate) fn json(&self) -> bool {
+        match &self.command {
+            Command::Run(run) => matches!(run.json, Some(None)),
+            Command::Check(check) => check.json,
+            Command::Trials(trials) => trials.json,
+            Command::Show(show) => show.json,
+            Command::Diff(diff) => diff.json,
+            Command::Apply(apply) => apply.json,
+            Command::Discard(discard) => discard.json,
+            Command::Doctor(doctor) => doctor.json,
+            Command::Audit(audit) => match &audit.command {
+                AuditCommand::Log(log) => log.json,
+                AuditCommand::Verify { json, .. } => *json,
+            },
+        }
+    }
+}
+
+/// Reads the arguments.
+pub(crate) fn parse(args: impl Iterator<Item = OsString>) -> Result<Args, clap::Error> {
+    Args::try_parse_from(args)
+}
+
+/// Prints help, the version or a usage error.
+pub(crate) fn report(error: &clap::Error) -> ExitCode {
+    // Where even this cannot be written there is nobody to tell.
+    let _ = error.print();
+    match error.use_stderr() {
+        true => crate::exit::Exit::Usage.into(),
+        false => ExitCode::SUCCESS,
+    }
+}

@@ -1,0 +1,46 @@
+//! `belljar apply`: makes changes real.
+
+use crate::args;
+use crate::cmd::select;
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::json;
+use crate::ui::{self, Terminal};
+use engine::{Choice, Chooser, Frozen, Trial};
+use model::{FilePath, Risk};
+
+/// Applies all changes of a trial, or the chosen ones. What is HIGH needs a person, or `--yes`.
+pub(crate) fn apply(args: &args::Apply) -> Result<Exit, Failure> {
+    let (engine, place) = select::open()?;
+    let (id, paths) = select::trial_and_paths(&engine, &place, &args.what)?;
+    let frozen = engine.reopen(&id)?;
+    if !args.yes {
+        agree(&frozen, &paths)?;
+    }
+    let choice = if paths.is_empty() { Choice::ApplyAll } else { Choice::Apply(paths) };
+    let outcome = engine.settle(frozen, &choice, Chooser::Person)?;
+    if args.json {
+        ui::print_json(&json::settled(&id, &outcome.settlement))?;
+    } else {
+        ui::settled(&id, &outcome.settlement)?;
+    }
+    Ok(Exit::Ok)
+}
+
+/// Asks before anything red becomes real.
+fn agree(frozen: &Trial<Frozen>, paths: &[FilePath]) -> Result<(), Failure> {
+    let chosen = |path: &FilePath| paths.is_empty() || paths.iter().any(|chosen| path.starts_with(chosen));
+    let judged = frozen.changes().changes.iter().zip(&frozen.review().risks);
+    let red = judged.filter(|(change, risk)| **risk == Risk::High && chosen(&change.path)).count();
+    if red == 0 {
+        return Ok(());
+    }
+    let message = format!("{red} of these changes are HIGH and need a person");
+    let hint = format!("look at them with `belljar show {0}`, then `belljar apply {0} --yes`", frozen.id());
+    let refused = || Failure::NeedsPerson { message: message.clone(), hint: hint.clone() };
+    let mut terminal = Terminal::open().ok_or_else(refused)?;
+    match terminal.agree_to_apply(frozen, red)? {
+        true => Ok(()),
+        false => Err(Failure::NeedsPerson { message: "not applied".into(), hint }),
+    }
+}

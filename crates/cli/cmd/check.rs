@@ -1,0 +1,97 @@
+//! `belljar check`: what a command would do.
+
+use crate::args;
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::{json, ui};
+use analyze::CHECKS;
+use engine::{Engine, Judged, host};
+use model::{CheckId, FilePath, Verdict};
+use std::ffi::OsString;
+use std::io::{self, Read};
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
+
+/// Judges texts without running them; the strictest decision is the exit.
+pub(crate) fn check(args: &args::Check) -> Result<Exit, Failure> {
+    if args.list {
+        return list(args.json);
+    }
+    if let Some(id) = &args.explain {
+        return explain(id, args.json);
+    }
+    let place = host::place(args.contained)?;
+    let engine = Engine::open(&place)?;
+    let mut judged = Vec::new();
+    for (name, text) in texts(args)? {
+        judged.push((name, engine.judge(&text, &place)));
+    }
+    if args.json {
+        ui::print_json(&json::check(&judged))?;
+    } else {
+        ui::check(&judged)?;
+    }
+    Ok(strictest(&judged).into())
+}
+
+fn strictest(judged: &[(Option<FilePath>, Judged)]) -> Verdict {
+    judged.iter().map(|(_, judged)| judged.decision.verdict).max().unwrap_or(Verdict::Allow)
+}
+
+type Texts = Vec<(Option<FilePath>, Vec<u8>)>;
+
+fn texts(args: &args::Check) -> Result<Texts, Failure> {
+    match (args.file.as_slice(), args.stdin, args.command.as_slice()) {
+        ([], true, _) => Ok(vec![(None, standard_input()?)]),
+        ([], false, []) => Err(Failure::Usage {
+            message: "nothing to check".into(),
+            hint: "belljar check 'TEXT' · belljar check --file FILE... · belljar check --stdin".into(),
+        }),
+        ([], false, [text]) => Ok(vec![(None, text.as_bytes().to_vec())]),
+        ([], false, argv) => Ok(vec![(None, quoted(argv))]),
+        (files, _, _) => files.iter().map(file).collect(),
+    }
+}
+
+fn quoted(argv: &[OsString]) -> Vec<u8> {
+    analyze::quote(argv)
+}
+
+fn standard_input() -> Result<Vec<u8>, Failure> {
+    let mut text = Vec::new();
+    let failed = |source| Failure::Input { path: "standard input".into(), source };
+    io::stdin().lock().take(INPUT_BYTES_MAX).read_to_end(&mut text).map_err(failed)?;
+    Ok(text)
+}
+
+fn file(path: &PathBuf) -> Result<(Option<FilePath>, Vec<u8>), Failure> {
+    let failed = |source| Failure::Input { path: path.as_path().into(), source };
+    let mut text = Vec::new();
+    let opened = std::fs::File::open(path).map_err(failed)?;
+    opened.take(INPUT_BYTES_MAX).read_to_end(&mut text).map_err(failed)?;
+    Ok((Some(path.as_path().into()), text))
+}
+
+/// Far above what the analyser accepts (which then says HIGH), and a bound on what an endless input can cost.
+const INPUT_BYTES_MAX: u64 = 64 << 20;
+
+fn list(json: bool) -> Result<Exit, Failure> {
+    if json {
+        ui::print_json(&json::checks(CHECKS))?;
+    } else {
+        ui::checks(CHECKS)?;
+    }
+    Ok(Exit::Ok)
+}
+
+fn explain(id: &str, json: bool) -> Result<Exit, Failure> {
+    let unknown = |message: String| Failure::Usage { message, hint: "`belljar check --list` names them all".into() };
+    let id: CheckId = id.parse().map_err(|why: &str| unknown(why.to_owned()))?;
+    let check = CHECKS.iter().find(|check| check.id == id).ok_or_else(|| unknown(format!("there is no check {id}")))?;
+    if json {
+        ui::print_json(&json::one_check(check))?;
+    } else {
+        ui::explain(check)?;
+    }
+    Ok(Exit::Ok)
+}

@@ -1,0 +1,31 @@
+//! One file per subcommand: arguments -> engine -> words.
+
+mod apply;
+mod audit;
+mod check;
+mod diff;
+mod discard;
+mod doctor;
+mod run;
+mod select;
+mod show;
+mod trials;
+
+use crate::args::{Args, Command};
+use crate::exit::Exit;
+use crate::failure::Failure;
+
+/// Carries out what was asked.
+pub(crate) fn run(args: &Args) -> Result<Exit, Failure> {
+    match &args.command {
+        Command::Run(args) => run::run(args),
+        Command::Check(args) => check::check(args),
+        Command::Trials(args) => trials::trials(args),
+        Command::Show(args) => show::show(args),
+        Command::Diff(args) => diff::diff(args),
+        Command::Apply(args) => apply::apply(args),
+        Command::Discard(args) => discard::discard(args),
+        Command::Doctor(args) => doctor::doctor(args),
+        Command::Audit(args) => audit::audit(args),
+    }
+}

@@ -1,0 +1,42 @@
+//! Which trial is meant: an id, a prefix of one, or the last one here; and which paths of it.
+
+use crate::failure::Failure;
+use engine::{Engine, StoreError, host};
+use model::{FilePath, Place, TrialId};
+use std::ffi::OsString;
+
+/// The engine at this place.
+pub(crate) fn open() -> Result<(Engine, Place), Failure> {
+    let place = host::place(true)?;
+    Ok((Engine::open(&place)?, place))
+}
+
+/// The trial called so, or the last one here.
+pub(crate) fn trial(engine: &Engine, place: &Place, query: Option<&str>) -> Result<TrialId, Failure> {
+    Ok(match query {
+        Some(query) => engine.store().find(query)?,
+        None => engine.store().latest(&place.workspace)?,
+    })
+}
+
+/// `[TRIAL] PATH...`: the first word is a trial if one is called so, else a path like the others.
+pub(crate) fn trial_and_paths(
+    engine: &Engine,
+    place: &Place,
+    words: &[OsString],
+) -> Result<(TrialId, Vec<FilePath>), Failure> {
+    let absolute = |words: &[OsString]| words.iter().map(|word| place.cwd.join(word).normalise()).collect();
+    let Some((first, rest)) = words.split_first() else {
+        return Ok((trial(engine, place, None)?, Vec::new()));
+    };
+    let looks_like_a_path = first.to_str().is_none_or(|word| word.contains(['/', '.', '~']));
+    match first.to_str().map(|query| engine.store().find(query)) {
+        Some(Ok(id)) if !looks_like_a_path => Ok((id, absolute(rest))),
+        Some(Err(error @ StoreError::Ambiguous(..))) if !looks_like_a_path => Err(error.into()),
+        _ => match trial(engine, place, None) {
+            // One word that is neither a trial nor, for want of one, a path of it: the word is what was wrong.
+            Err(_) if !looks_like_a_path => Err(StoreError::Unknown(first.to_string_lossy().into_owned()).into()),
+            latest => Ok((latest?, absolute(words))),
+        },
+    }
+}

@@ -1,0 +1,118 @@
+//! Everything a subcommand can fail of, with its exit and the next step.
+
+use crate::exit::Exit;
+use engine::RunError;
+use std::error::Error;
+use std::io;
+
+/// Why a subcommand ended early.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Failure {
+    /// The engine said so.
+    #[error(transparent)]
+    Run(#[from] RunError),
+    /// The arguments fit the grammar but not each other or the machine.
+    #[error("{message}")]
+    Usage {
+        /// What is wrong.
+        message: String,
+        /// What to do.
+        hint: String,
+    },
+    /// A file named on the command line cannot be read.
+    #[error("read {path}")]
+    Input {
+        /// Which.
+        path: model::FilePath,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// A person would have to agree first.
+    #[error("{message}")]
+    NeedsPerson {
+        /// To what.
+        message: String,
+        /// How to answer beforehand.
+        hint: String,
+    },
+    /// Our own output could not be written.
+    #[error("write output")]
+    Output(#[source] io::Error),
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Failure {
+        Failure::Output(error)
+    }
+}
+
+macro_rules! through_run_error {
+    ($($error:ty),*) => {
+        $(impl From<$error> for Failure {
+            fn from(error: $error) -> Failure {
+                Failure::Run(error.into())
+            }
+        })*
+    };
+}
+through_run_error!(engine::HostError, engine::StoreError, engine::AuditError, engine::SettleError);
+
+impl Failure {
+    /// The exit that belongs to it.
+    pub(crate) fn exit(&self) -> Exit {
+        match self {
+            Failure::Usage { .. } => Exit::Usage,
+            Failure::NeedsPerson { .. } | Failure::Run(RunError::Refused(_)) => Exit::Denied,
+            Failure::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => Exit::Ok,
+            _ => Exit::Failed,
+        }
+    }
+
+    /// A word for programs.
+    pub(crate) fn kind(&self) -> &'static str {
+        match self {
+            Failure::Usage { .. } => "usage",
+            Failure::Input { .. } => "input",
+            Failure::NeedsPerson { .. } => "needs-person",
+            Failure::Output(_) => "output",
+            Failure::Run(error) => match error {
+                RunError::Refused(_) => "refused",
+                RunError::Host(_) => "host",
+                RunError::Policy(_) | RunError::PolicyFile { .. } => "policy",
+                RunError::Confine(_) => "confine",
+                RunError::Store(_) => "store",
+                RunError::Overlay(_) => "overlay",
+                RunError::Sandbox(_) => "sandbox",
+                RunError::Audit(_) => "audit",
+                RunError::Settle(_) => "settle",
+                _ => "other",
+            },
+        }
+    }
+
+    /// What to do next.
+    pub(crate) fn hint(&self) -> Option<String> {
+        match self {
+            Failure::Run(error) => error.hint(),
+            Failure::Usage { hint, .. } | Failure::NeedsPerson { hint, .. } => Some(hint.clone()),
+            Failure::Input { .. } | Failure::Output(_) => None,
+        }
+    }
+
+    /// The whole chain of causes in one line.
+    pub(crate) fn message(&self) -> String {
+        let mut message = self.to_string();
+        let mut cause = self.source();
+        while let Some(error) = cause {
+            let text = error.to_string();
+            // Some errors already carry their cause's words.
+            if !message.ends_with(&text) {
+                message.push_str(": ");
+                message.push_str(&text);
+            }
+            cause = error.source();
+        }
+        message
+    }
+}

@@ -1,0 +1,186 @@
+//! What a program sees: one document per command, each with its `schema` and version. Fields are only ever added
+//! within a version. Paths are strings in which `\` is doubled and bytes that are not UTF-8 stand as `\xHH`.
+
+use crate::failure::Failure;
+use analyze::Check;
+use engine::{Broken, Checkup, Judged, Listed, Outcome, Settlement, TrialRecord, Verification, Weight};
+use model::{AuditRecord, Change, ChangeSet, FilePath, Review, TrialId};
+use overlay::Preview;
+use serde_json::{Value, json};
+
+/// `belljar run --json`, schema `belljar.run/1`.
+pub(crate) fn outcome(outcome: &Outcome, code: u8) -> Value {
+    let mut document = trial(&outcome.record, &outcome.changes, &outcome.review);
+    if let Some(fields) = document.as_object_mut() {
+        fields.insert("schema".into(), "belljar.run/1".into());
+        fields.insert("exit_code".into(), code.into());
+        fields.insert("exec_errno".into(), outcome.exec_error.into());
+        fields.insert("settled".into(), settlement(&outcome.settlement));
+    }
+    document
+}
+
+/// `belljar show --json`, schema `belljar.trial/1`.
+pub(crate) fn trial(record: &TrialRecord, changes: &ChangeSet, review: &Review) -> Value {
+    json!({
+        "schema": "belljar.trial/1",
+        "trial": record.id,
+        "state": record.state,
+        "command": record.argv,
+        "workspace": record.place.workspace,
+        "created_ms": record.created_ms,
+        "wall_ms": record.wall_ms,
+        "exit": record.exit,
+        "risk": record.assessment.tiers,
+        "explanation": record.assessment.explanation,
+        "decision": record.decision,
+        "containment": record.containment,
+        "attempts": record.attempts,
+        "env_withheld": record.env_withheld,
+        "applied": record.applied,
+        "changes": judged_changes(changes, review),
+        "review": review,
+    })
+}
+
+fn judged_changes(changes: &ChangeSet, review: &Review) -> Vec<Value> {
+    let risks = review.risks.iter().map(Some).chain(std::iter::repeat(None));
+    let with_risk = |(change, risk): (&Change, Option<&model::Risk>)| {
+        let mut value = json!(change);
+        if let Some(fields) = value.as_object_mut() {
+            fields.insert("risk".into(), json!(risk));
+        }
+        value
+    };
+    changes.changes.iter().zip(risks).map(with_risk).collect()
+}
+
+fn settlement(settlement: &Settlement) -> Value {
+    match settlement {
+        Settlement::Unchanged => json!({"outcome": "unchanged", "applied": 0, "left": 0}),
+        Settlement::Applied { applied, left } => json!({"outcome": "applied", "applied": applied, "left": left}),
+        Settlement::Discarded => json!({"outcome": "discarded", "applied": 0, "left": 0}),
+        Settlement::Left => json!({"outcome": "left"}),
+    }
+}
+
+/// `belljar apply --json`, schema `belljar.settled/1`.
+pub(crate) fn settled(id: &TrialId, settled: &Settlement) -> Value {
+    json!({"schema": "belljar.settled/1", "trial": id, "settled": settlement(settled)})
+}
+
+/// A document that holds one list.
+pub(crate) fn list(schema: &str, name: &str, rows: Vec<Value>) -> Value {
+    let mut document = json!({ "schema": schema });
+    if let Some(fields) = document.as_object_mut() {
+        fields.insert(name.into(), rows.into());
+    }
+    document
+}
+
+/// `belljar trials --json`, schema `belljar.trials/1`.
+pub(crate) fn trials(rows: &[(&Listed, Weight)], broken: &[Broken]) -> Value {
+    let row = |(listed, weight): &(&Listed, Weight)| {
+        let record = &listed.record;
+        json!({
+            "id": record.id,
+            "state": engine::state(listed),
+            "command": record.argv,
+            "workspace": record.place.workspace,
+            "created_ms": record.created_ms,
+            "exit": record.exit,
+            "changes": weight.changes,
+            "bytes": weight.bytes,
+            "files": weight.files,
+        })
+    };
+    let damaged = |broken: &Broken| json!({"id": broken.id, "path": broken.path, "error": broken.error});
+    json!({
+        "schema": "belljar.trials/1",
+        "trials": rows.iter().map(row).collect::<Vec<_>>(),
+        "damaged": broken.iter().map(damaged).collect::<Vec<_>>(),
+    })
+}
+
+/// `belljar diff --json`, schema `belljar.diff/1`.
+pub(crate) fn diff(id: &TrialId, previews: &[(&Change, Preview)]) -> Value {
+    let row = |(change, preview): &(&Change, Preview)| {
+        json!({"path": change.path, "kind": change.kind, "before": change.before, "after": change.after,
+               "differs": change.differs, "preview": preview_value(preview)})
+    };
+    json!({"schema": "belljar.diff/1", "trial": id, "changes": previews.iter().map(row).collect::<Vec<_>>()})
+}
+
+fn preview_value(preview: &Preview) -> Value {
+    match preview {
+        Preview::Text(text) => json!({"type": "text", "unified": text}),
+        Preview::Binary(summary) => json!({"type": "binary", "summary": summary}),
+    }
+}
+
+/// `belljar check --json`, schema `belljar.check/1`.
+pub(crate) fn check(judged: &[(Option<FilePath>, Judged)]) -> Value {
+    let row = |(name, judged): &(Option<FilePath>, Judged)| {
+        json!({
+            "file": name,
+            "risk": judged.assessment.tiers,
+            "decision": judged.decision.verdict,
+            "because": judged.decision.because,
+            "reasons": judged.assessment.reasons,
+            "explanation": judged.assessment.explanation,
+            "findings": judged.analysis.findings,
+            "effects": judged.analysis.effects,
+            "coverage": judged.analysis.coverage,
+            "canonical": judged.analysis.canonical,
+            "certificates": judged.analysis.certificates,
+        })
+    };
+    list("belljar.check/1", "checked", judged.iter().map(row).collect())
+}
+
+/// `belljar check --list --json`, schema `belljar.checks/1`.
+pub(crate) fn checks(checks: &[Check]) -> Value {
+    list("belljar.checks/1", "checks", checks.iter().map(one_check).collect())
+}
+
+/// `belljar check --explain ID --json`.
+pub(crate) fn one_check(check: &Check) -> Value {
+    json!({"id": check.id, "name": check.name, "severity": check.severity, "says": check.says,
+           "caught": check.caught, "passed": check.passed, "help": check.help})
+}
+
+/// `belljar doctor --json`, schema `belljar.doctor/1`.
+pub(crate) fn doctor(checkup: &Checkup, able: bool) -> Value {
+    let leftover = |leftover: &engine::Leftover| {
+        let mut value = json!(leftover);
+        if let Some(fields) = value.as_object_mut() {
+            fields.insert("remedy".into(), leftover.remedy().into());
+        }
+        value
+    };
+    json!({
+        "schema": "belljar.doctor/1",
+        "able": able,
+        "host": checkup.host,
+        "leftovers": checkup.leftovers.iter().map(leftover).collect::<Vec<_>>(),
+    })
+}
+
+/// One line of `belljar audit log --json`.
+pub(crate) fn record(record: &AuditRecord) -> Value {
+    json!(record)
+}
+
+/// `belljar audit verify --json`, schema `belljar.verification/1`.
+pub(crate) fn verification(found: &Verification, as_expected: bool) -> Value {
+    json!({"schema": "belljar.verification/1", "sound": found.broken.is_empty() && as_expected, "found": found})
+}
+
+/// A failure, schema `belljar.error/1`.
+pub(crate) fn failure(failure: &Failure) -> Value {
+    json!({
+        "schema": "belljar.error/1",
+        "error": {"kind": failure.kind(), "message": failure.message(), "hint": failure.hint(),
+                  "exit_code": failure.exit().code()},
+    })
+}

@@ -1,0 +1,127 @@
+//! `belljar check` in words.
+
+use super::style::Style;
+use analyze::Check;
+use engine::Judged;
+use model::{FilePath, Finding, Span, Verdict};
+use std::io::{self, Write};
+
+/// Risk, decision, why, what it would do, and what was found where.
+pub(crate) fn check(judged: &[(Option<FilePath>, Judged)]) -> io::Result<()> {
+    let style = Style::stdout();
+    let mut out = io::stdout().lock();
+    for (name, judged) in judged {
+        if let Some(name) = name {
+            writeln!(out, "{}", style.bold(&name.to_string()))?;
+        }
+        one(&mut out, style, judged)?;
+    }
+    Ok(())
+}
+
+fn one(out: &mut impl Write, style: Style, judged: &Judged) -> io::Result<()> {
+    let tiers = judged.assessment.tiers;
+    writeln!(out, "{}  {} bare, {} in a jar", verdict(style, judged.decision.verdict), tiers.bare, tiers.contained)?;
+    for sentence in &judged.assessment.explanation {
+        writeln!(out, "  {sentence}")?;
+    }
+    for because in &judged.decision.because {
+        let rules = if because.rules.is_empty() { "no rule permits it".to_owned() } else { because.rules.join(", ") };
+        writeln!(out, "  {} {} [{rules}]", style.dim("because"), because.about)?;
+    }
+    for invocation in &judged.analysis.canonical {
+        writeln!(out, "  {} {}", style.dim("runs"), words(&invocation.env, &invocation.argv, &invocation.redirects))?;
+    }
+    for effect in &judged.analysis.effects {
+        writeln!(out, "  {} {} {}", style.dim("effect"), effect.action, effect.target)?;
+    }
+    for finding in &judged.analysis.findings {
+        found(out, style, &judged.analysis.text, finding)?;
+    }
+    Ok(())
+}
+
+/// The effects and the verdict in the words a person is asked with.
+pub(super) fn question(style: Style, judged: &engine::Question<'_>) -> String {
+    let mut lines = vec![format!(
+        "{} {}",
+        style.risk(judged.assessment.tiers.contained),
+        model::escape::text(&judged.analysis.text)
+    )];
+    lines.extend(judged.assessment.explanation.iter().map(|sentence| format!("       {sentence}")));
+    let strictest = judged.decision.because.iter().filter(|because| because.verdict == judged.decision.verdict);
+    lines.extend(strictest.map(|because| format!("       because {} [{}]", because.about, because.rules.join(", "))));
+    lines.join("\n")
+}
+
+fn verdict(style: Style, verdict: Verdict) -> String {
+    match verdict {
+        Verdict::Allow => style.green("ALLOW"),
+        Verdict::Ask => style.yellow("ASK"),
+        Verdict::Deny => style.red("DENY"),
+    }
+}
+
+fn words(env: &[String], argv: &[String], redirects: &[String]) -> String {
+    let all = env.iter().chain(argv).chain(redirects);
+    all.map(|word| model::escape::text(word)).collect::<Vec<_>>().join(" ")
+}
+
+fn found(out: &mut impl Write, style: Style, text: &str, finding: &Finding) -> io::Result<()> {
+    writeln!(out, "  {} {} {}", style.risk(finding.severity), finding.check, finding.message)?;
+    let Some((line, indent, width)) = context(text, finding.span) else { return Ok(()) };
+    writeln!(out, "         {line}")?;
+    writeln!(out, "         {}{}", " ".repeat(indent), style.red(&"^".repeat(width)))
+}
+
+/// Longest context line shown; a longer one says little.
+const CONTEXT_CHARS_MAX: usize = 160;
+
+/// The line that holds the start of `span`, escaped, with the column and width of the span in it.
+fn context(text: &str, span: Span) -> Option<(String, usize, usize)> {
+    let before = text.get(..span.start)?;
+    let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
+    let line_end = text.get(span.start..)?.find('\n').map_or(text.len(), |newline| span.start + newline);
+    let line = model::escape::text(text.get(line_start..line_end)?);
+    let indent = model::escape::text(text.get(line_start..span.start)?).chars().count();
+    let marked = model::escape::text(text.get(span.start..span.end.min(line_end))?).chars().count();
+    (line.chars().count() <= CONTEXT_CHARS_MAX).then_some((line, indent, marked.max(1)))
+}
+
+/// The registry, a line each.
+pub(crate) fn checks(checks: &[Check]) -> io::Result<()> {
+    let style = Style::stdout();
+    let mut out = io::stdout().lock();
+    for check in checks {
+        writeln!(out, "{} {} {:<28} {}", check.id, style.risk(check.severity), check.name, check.says)?;
+    }
+    Ok(())
+}
+
+/// One check with its examples.
+pub(crate) fn explain(check: &Check) -> io::Result<()> {
+    let style = Style::stdout();
+    let mut out = io::stdout().lock();
+    writeln!(out, "{} {} {}", style.bold(&check.id.to_string()), check.name, style.risk(check.severity))?;
+    writeln!(out, "{}\n\n{}", check.says, check.help)?;
+    for (title, examples) in [("caught", check.caught), ("passed", check.passed)] {
+        writeln!(out, "\n{}", style.dim(title))?;
+        for example in examples {
+            writeln!(out, "  {}", model::escape::text(example))?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::context;
+    use model::Span;
+
+    #[test]
+    fn carets_stand_under_the_span() {
+        assert_eq!(context("ls\nrm -rf d; ls", Span::new(3, 11)), Some(("rm -rf d; ls".into(), 0, 8)));
+        assert_eq!(context("a\x1bb", Span::new(1, 2)), Some(("a\\u{1b}b".into(), 1, 6)));
+        assert_eq!(context("short", Span::new(9, 12)), None);
+    }
+}

@@ -1,0 +1,75 @@
+//! The doctor and the audit log in words.
+
+use super::style::Style;
+use engine::{Checkup, Verification};
+use model::{AuditRecord, Stage};
+use std::io::{self, Write};
+
+/// One line for each thing a jar needs, with the remedy for what is missing.
+pub(crate) fn doctor(checkup: &Checkup, able: bool) -> io::Result<()> {
+    let style = Style::stdout();
+    let mut out = io::stdout().lock();
+    for item in &checkup.host.items {
+        let mark = if item.available { style.green("ok     ") } else { style.red("missing") };
+        writeln!(out, "{mark} {:<40} {}{}", item.name, item.detail, item.why)?;
+        if !item.available && !item.remedy.is_empty() {
+            writeln!(out, "        {} {}", style.dim("->"), item.remedy)?;
+        }
+    }
+    for leftover in &checkup.leftovers {
+        writeln!(out, "{} {leftover}", style.yellow("left   "))?;
+        writeln!(out, "        {} {}", style.dim("->"), leftover.remedy())?;
+    }
+    let verdict = if able {
+        style.green("belljar can build a full jar here")
+    } else {
+        style.red("belljar cannot build a full jar here")
+    };
+    writeln!(out, "{verdict}")
+}
+
+/// One record in one line.
+pub(crate) fn record(record: &AuditRecord) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    let trial = record.trial.as_ref().map_or("-", |trial| trial.0.as_str());
+    writeln!(out, "{:>6} {} {trial:<8} {}", record.seq, super::trials::when(record.time_ms), stage(&record.stage))
+}
+
+fn stage(stage: &Stage) -> String {
+    match stage {
+        Stage::Decided { analysis, assessment, decision, approved_by } => {
+            let by = approved_by.as_deref().map_or("nobody".to_owned(), model::escape::text);
+            let text = model::escape::text(&analysis.text);
+            format!("{:?} ({}), approved by {by}: {text}", decision.verdict, assessment.tiers.contained).to_lowercase()
+        }
+        Stage::Ran { exit, changes, attempts, .. } => {
+            format!(
+                "ran: {}, {} changes, {} refused attempts",
+                super::trials::exit(*exit),
+                changes.changes.len(),
+                attempts.len()
+            )
+        }
+        Stage::Settling { verb, paths, by } if paths.is_empty() => format!("{verb} all, chosen by {by}"),
+        Stage::Settling { verb, paths, by } => format!("{verb} {} paths, chosen by {by}", paths.len()),
+        Stage::Settled { outcome, applied } => format!("{outcome}, {applied} changes made real"),
+        Stage::Failed { error } => format!("failed: {}", model::escape::text(error)),
+    }
+}
+
+/// What the chain says.
+pub(crate) fn verification(found: &Verification, as_expected: bool) -> io::Result<()> {
+    let style = Style::stdout();
+    let mut out = io::stdout().lock();
+    for line in &found.torn {
+        writeln!(out, "{} line {line} was cut short by a crash", style.yellow("torn"))?;
+    }
+    for line in &found.broken {
+        writeln!(out, "{} line {line} does not follow from the lines before it", style.red("BROKEN"))?;
+    }
+    if !as_expected {
+        writeln!(out, "{} the head is not the expected one: the log was cut or rewritten", style.red("BROKEN"))?;
+    }
+    let verdict = if found.broken.is_empty() && as_expected { style.green("sound") } else { style.red("NOT SOUND") };
+    writeln!(out, "{verdict}: {} records, head {}", found.records, found.head)
+}

@@ -1,0 +1,49 @@
+//! Words for people. What a stranger wrote (names, commands, output) is escaped; colour only where it is wanted.
+
+mod changes;
+mod check;
+mod health;
+mod key;
+mod style;
+mod terminal;
+mod trials;
+
+pub(crate) use check::{check, checks, explain};
+pub(crate) use health::{doctor, record, verification};
+pub(crate) use terminal::Terminal;
+pub(crate) use trials::{diff, ended, settled, show, trials};
+
+use crate::failure::Failure;
+use crate::json;
+use serde_json::Value;
+use std::ffi::OsStr;
+use std::io::{self, Write};
+use std::os::unix::ffi::OsStrExt;
+use style::Style;
+
+/// One JSON document on standard output.
+pub(crate) fn print_json(document: &Value) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    writeln!(out, "{document}")
+}
+
+/// An OS string for a person.
+pub(crate) fn os(text: &OsStr) -> String {
+    model::escape::bytes(text.as_bytes())
+}
+
+/// A failure and what to do next: in words on standard error; asked for JSON, as a document on standard output.
+pub(crate) fn failure(failure: &Failure, as_json: bool) {
+    // Where even the failure cannot be told, the exit code still tells it.
+    let _ = if as_json { print_json(&json::failure(failure)) } else { failure_in_words(failure) };
+}
+
+fn failure_in_words(failure: &Failure) -> io::Result<()> {
+    let style = Style::stderr();
+    let mut out = io::stderr().lock();
+    writeln!(out, "{}: {}", style.red("belljar"), model::escape::text(&failure.message()))?;
+    match failure.hint() {
+        Some(hint) => writeln!(out, "  {} {hint}", style.dim("hint:")),
+        None => Ok(()),
+    }
+}

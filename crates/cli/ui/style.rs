@@ -1,0 +1,60 @@
+//! Colour, where the stream is a terminal that wants it (<https://no-color.org>).
+
+use model::Risk;
+use std::io::{self, IsTerminal};
+
+/// How to write to one stream.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Style {
+    colour: bool,
+}
+
+impl Style {
+    pub(super) fn stderr() -> Style {
+        Style::of(&io::stderr())
+    }
+
+    pub(super) fn stdout() -> Style {
+        Style::of(&io::stdout())
+    }
+
+    pub(super) fn of(stream: &impl IsTerminal) -> Style {
+        let unwanted = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        let dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
+        Style { colour: stream.is_terminal() && !unwanted && !dumb }
+    }
+
+    fn paint(self, code: &str, text: &str) -> String {
+        if self.colour { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
+    }
+
+    pub(super) fn red(self, text: &str) -> String {
+        self.paint("1;31", text)
+    }
+
+    pub(super) fn green(self, text: &str) -> String {
+        self.paint("32", text)
+    }
+
+    pub(super) fn yellow(self, text: &str) -> String {
+        self.paint("33", text)
+    }
+
+    pub(super) fn bold(self, text: &str) -> String {
+        self.paint("1", text)
+    }
+
+    pub(super) fn dim(self, text: &str) -> String {
+        self.paint("2", text)
+    }
+
+    /// The tier in its colour, padded to the width of the longest.
+    pub(super) fn risk(self, risk: Risk) -> String {
+        let padded = format!("{:<6}", risk.to_string());
+        match risk {
+            Risk::High => self.red(&padded),
+            Risk::Medium => self.yellow(&padded),
+            Risk::Low => self.dim(&padded),
+        }
+    }
+}

@@ -1,0 +1,65 @@
+//! Everything that can end a journey early, with what to do next.
+
+use crate::{AuditError, HostError, Refusal, SettleError, StoreError};
+use std::io;
+
+/// Why a command did not run, or its changes could not be taken stock of.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RunError {
+    /// The place of the command is unknown.
+    #[error(transparent)]
+    Host(#[from] HostError),
+    /// The policy could not be loaded.
+    #[error(transparent)]
+    Policy(#[from] policy::PolicyError),
+    /// A policy file could not be read.
+    #[error("read the policy {path}")]
+    PolicyFile {
+        /// The file.
+        path: model::FilePath,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The jar that was asked for makes no sense.
+    #[error(transparent)]
+    Confine(#[from] policy::ConfineError),
+    /// The policy or the person said no.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// The trial could not be kept.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The overlay failed.
+    #[error(transparent)]
+    Overlay(#[from] overlay::OverlayError),
+    /// The jar could not be built.
+    #[error(transparent)]
+    Sandbox(#[from] sandbox::SandboxError),
+    /// The audit log could not be written.
+    #[error(transparent)]
+    Audit(#[from] AuditError),
+    /// Applying or discarding failed.
+    #[error(transparent)]
+    Settle(#[from] SettleError),
+}
+
+impl RunError {
+    /// What to do next.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            RunError::Host(error) => error.hint(),
+            RunError::Policy(error) => Some(error.hint().into()),
+            RunError::PolicyFile { .. } => Some("make it readable, or remove it".into()),
+            RunError::Confine(error) => Some(error.hint().into()),
+            RunError::Refused(error) => error.hint(),
+            RunError::Store(error) => error.hint(),
+            RunError::Overlay(error) => error.hint().map(Into::into),
+            RunError::Sandbox(error) => error.hint().map(Into::into),
+            RunError::Audit(error) => error.hint(),
+            RunError::Settle(error) => error.hint(),
+        }
+    }
+}

@@ -1,0 +1,294 @@
+//! The journey of a command, each room once. This file is the architecture in one screen:
+//!
+//! text -> analysis -> assessment -> decision -> approval -> overlay -> jail -> change set -> review
+//! -> apply or discard -> audit.
+
+use crate::approve::{Approval, Person, Question, Refusal, approve};
+use crate::audit::{AuditLog, Durability};
+use crate::error::RunError;
+use crate::layers;
+use crate::settle::{Choice, Chooser, Settlement, finish_discard, up_to};
+use crate::store::{Broken, Listed, Store, TrialRecord, fresh_id};
+use crate::trial::{self, Frozen, Trial};
+use analyze::ShellContext;
+use model::{
+    Analysis, Assessment, ChangeSet, Confinement, Decision, FilePath, Place, Review, Risk, Stage, TrialId, TrialState,
+};
+use policy::{ConfineRequest, Policy};
+use std::ffi::OsString;
+
+/// What to run, and how its end is to be settled.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// The program and its arguments; not empty.
+    pub argv: Vec<OsString>,
+    /// Where.
+    pub place: Place,
+    /// The caller's environment, before scrubbing.
+    pub env: Vec<(OsString, OsString)>,
+    /// Variables to hand on by name, or to set.
+    pub pass_env: Vec<(OsString, Option<OsString>)>,
+    /// Further roots whose changes go to an overlay.
+    pub write: Vec<FilePath>,
+    /// Paths that are hidden by default and shall not be.
+    pub read: Vec<FilePath>,
+    /// Further paths to hide.
+    pub hide: Vec<FilePath>,
+    /// What becomes of the changes.
+    pub apply: Apply,
+}
+
+/// How the changes of a run are settled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Apply {
+    /// Ask the person, if there is one; else leave them.
+    Ask,
+    /// Apply what the policy calls harmless, hold the rest.
+    Auto,
+    /// Apply all but what needs a person.
+    Always,
+    /// Leave them.
+    Never,
+    /// Throw them away.
+    Discard,
+}
+
+/// A command and what was made of it before it ran.
+#[derive(Clone, Debug)]
+pub struct Judged {
+    /// Where it would run.
+    pub place: Place,
+    /// What it would do.
+    pub analysis: Analysis,
+    /// How risky that is.
+    pub assessment: Assessment,
+    /// What the policy says.
+    pub decision: Decision,
+}
+
+/// How a journey ended.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// The trial as remembered.
+    pub record: TrialRecord,
+    /// What it changed.
+    pub changes: ChangeSet,
+    /// How that was judged.
+    pub review: Review,
+    /// What became of it.
+    pub settlement: Settlement,
+    /// errno(3) when the command could not be started.
+    pub exec_error: Option<i32>,
+    /// Whether a person was shown the changes already.
+    pub shown: bool,
+}
+
+/// What a trial holds on disk.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Weight {
+    /// Changed names; `None` while it runs.
+    pub changes: Option<u64>,
+    /// Bytes of its upper layers.
+    pub bytes: u64,
+    /// Files of its upper layers.
+    pub files: u64,
+}
+
+/// The rooms, ready to use.
+pub struct Engine {
+    pub(crate) policy: Policy,
+    pub(crate) store: Store,
+    pub(crate) audit: AuditLog,
+}
+
+impl Engine {
+    /// Loads the policy that holds at `place` and finds its store and audit log.
+    ///
+    /// # Errors
+    /// When a policy file cannot be read or is wrong: nothing runs under half a policy.
+    pub fn open(place: &Place) -> Result<Engine, RunError> {
+        let state = place.state.as_path();
+        Ok(Engine { policy: layers::load(place)?, store: Store::new(state), audit: AuditLog::new(state) })
+    }
+
+    /// The whole journey of a command. `person` is whoever can be asked; without one, ask means no.
+    ///
+    /// # Errors
+    /// When the command may not run, could not be contained as asked, or its changes could not be settled.
+    pub fn run(&self, request: &Request, mut person: Option<&mut dyn Person>) -> Result<Outcome, RunError> {
+        let judged = self.judge(&analyze::quote(&request.argv), &request.place);
+        let confinement = confine(request)?;
+        let id = fresh_id()?;
+        let approval = self.decided(&id, &judged, approve(&judged.question(), person.as_deref_mut()))?;
+        let record = trial::record(id, &judged, &request.argv, &confinement);
+        let prepared = self.noted(&record.id.clone(), Trial::prepare(&self.store, record, confinement))?;
+        let frozen = self.noted(&prepared.id().clone(), prepared.execute(approval))?.freeze(&self.policy)?;
+        self.ran(&frozen)?;
+        let (choice, by) = choose(&frozen, request.apply, person);
+        self.settle(frozen, &choice, by)
+    }
+
+    /// The pure part: what a command would do, how risky that is, and what the policy says.
+    #[must_use]
+    pub fn judge(&self, text: &[u8], place: &Place) -> Judged {
+        let shell = ShellContext { cwd: place.cwd.clone(), home: place.home.clone(), vars: Vec::new() };
+        let analysis = analyze::analyze_bytes(text, &shell);
+        let assessment = self.policy.assess(&analysis, place);
+        let decision = self.policy.decide(&analysis, &assessment, place);
+        Judged { place: place.clone(), analysis, assessment, decision }
+    }
+
+    /// Enters the journey at freeze, for `show`, `diff`, `apply` and `discard`.
+    ///
+    /// # Errors
+    /// When the trial is in use or damaged.
+    pub fn reopen(&self, id: &TrialId) -> Result<Trial<Frozen>, RunError> {
+        Trial::reopen(&self.store, id)?.freeze(&self.policy)
+    }
+
+    /// The end of the journey: makes `choice` come true.
+    ///
+    /// # Errors
+    /// When it could not be done; the trial then stays.
+    pub fn settle(&self, frozen: Trial<Frozen>, choice: &Choice, by: Chooser) -> Result<Outcome, RunError> {
+        let mut outcome = Outcome {
+            record: frozen.record().clone(),
+            changes: frozen.changes().clone(),
+            review: frozen.review().clone(),
+            exec_error: frozen.exec_error(),
+            settlement: Settlement::Left,
+            shown: by == Chooser::Person,
+        };
+        outcome.settlement = frozen.settle(choice, by, &self.audit)?;
+        Ok(outcome)
+    }
+
+    /// The store of trials.
+    #[must_use]
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// The audit log.
+    #[must_use]
+    pub fn audit(&self) -> &AuditLog {
+        &self.audit
+    }
+
+    /// What a trial holds. A running one is not weighed: its layers are its own.
+    ///
+    /// # Errors
+    /// When a layer cannot be read.
+    pub fn weigh(&self, listed: &Listed) -> Result<Weight, RunError> {
+        if listed.in_use {
+            return Ok(Weight::default());
+        }
+        Trial::reopen(&self.store, &listed.record.id)?.weigh()
+    }
+
+    /// Throws away a trial that cannot be opened any more, by name.
+    ///
+    /// # Errors
+    /// When it is in use, or something of it cannot be removed.
+    pub fn purge(&self, id: &TrialId) -> Result<Settlement, RunError> {
+        let dir = self.store.lock(id)?;
+        let stage = Stage::Settling { verb: "discard".into(), paths: Vec::new(), by: "person".into() };
+        self.audit.append(Some(id), stage, Durability::Lazy)?;
+        dir.remove()?;
+        self.audit.append(Some(id), Stage::Settled { outcome: "discarded".into(), applied: 0 }, Durability::Lazy)?;
+        Ok(Settlement::Discarded)
+    }
+
+    /// All trials, after removing what crashes left that nobody can want: directories in which nothing ever ran, and
+    /// trials whose discarding was cut short. Damaged trials are reported, never removed.
+    ///
+    /// # Errors
+    /// When the store cannot be read or a leftover not be removed.
+    pub fn trials(&self) -> Result<(Vec<Listed>, Vec<Broken>), RunError> {
+        let (trials, broken) = self.store.list()?;
+        let (gone, trials): (Vec<_>, Vec<_>) =
+            trials.into_iter().partition(|listed| listed.record.state == TrialState::Discarded && !listed.in_use);
+        for listed in gone {
+            finish_discard(self.store.lock(&listed.record.id)?, listed.record.roots.len())?;
+        }
+        let (damaged, empty): (Vec<_>, Vec<_>) = broken.into_iter().partition(|broken| broken.error.is_some());
+        for broken in empty {
+            finish_discard(self.store.lock(&broken.id)?, 0)?;
+        }
+        Ok((trials, damaged))
+    }
+
+    /// Records the decision, synced, before anything may run; hands the approval on.
+    fn decided(
+        &self,
+        id: &TrialId,
+        judged: &Judged,
+        approval: Result<Approval, Refusal>,
+    ) -> Result<Approval, RunError> {
+        let stage = Stage::Decided {
+            analysis: Box::new(judged.analysis.clone()),
+            assessment: judged.assessment.clone(),
+            decision: judged.decision.clone(),
+            approved_by: approval.as_ref().ok().map(|approval| approval.by().to_owned()),
+        };
+        self.audit.append(Some(id), stage, Durability::Synced)?;
+        Ok(approval?)
+    }
+
+    /// Records a failure between decision and end, so that no decided command is without an outcome.
+    fn noted<T>(&self, id: &TrialId, result: Result<T, RunError>) -> Result<T, RunError> {
+        if let Err(error) = &result {
+            let stage = Stage::Failed { error: model::escape::text(&error.to_string()) };
+            // The failure itself is what the caller must hear of.
+            let _ = self.audit.append(Some(id), stage, Durability::Lazy);
+        }
+        result
+    }
+
+    /// Remembers what came of it, before anybody is asked: a kill at the question loses nothing.
+    fn ran(&self, frozen: &Trial<Frozen>) -> Result<(), RunError> {
+        frozen.dir.save(frozen.record())?;
+        let Some(exit) = frozen.record().exit else { return Ok(()) };
+        let stage = Stage::Ran {
+            exit,
+            containment: frozen.record().containment.clone(),
+            attempts: frozen.record().attempts.clone(),
+            changes: frozen.changes().clone(),
+            review: frozen.review().clone(),
+        };
+        Ok(self.audit.append(Some(frozen.id()), stage, Durability::Lazy)?)
+    }
+}
+
+impl Judged {
+    fn question(&self) -> Question<'_> {
+        Question { analysis: &self.analysis, assessment: &self.assessment, decision: &self.decision }
+    }
+}
+
+fn confine(request: &Request) -> Result<Confinement, RunError> {
+    let asked = ConfineRequest {
+        env: &request.env,
+        pass_env: request.pass_env.clone(),
+        write: request.write.clone(),
+        read: request.read.clone(),
+        hide: request.hide.clone(),
+        cwd: request.place.cwd.clone(),
+    };
+    Ok(policy::confine(&request.place, &asked)?)
+}
+
+/// What is to become of the changes, and who says so. A mode given beforehand never reaches what needs a person.
+fn choose(frozen: &Trial<Frozen>, apply: Apply, person: Option<&mut dyn Person>) -> (Choice, Chooser) {
+    let unchanged = frozen.changes().changes.is_empty();
+    let up_to = |ceiling| up_to(ceiling, frozen.changes(), frozen.review());
+    match (apply, person) {
+        (_, _) if unchanged => (Choice::Discard, Chooser::Mode),
+        (Apply::Discard, _) => (Choice::Discard, Chooser::Mode),
+        (Apply::Auto, _) => (up_to(Risk::Low), Chooser::Mode),
+        (Apply::Always, _) => (up_to(Risk::Medium), Chooser::Mode),
+        // An answer that could not be read is no answer: the changes wait.
+        (Apply::Ask, Some(person)) => (person.settle(frozen).unwrap_or(Choice::Leave), Chooser::Person),
+        (Apply::Ask, None) | (Apply::Never, _) => (Choice::Leave, Chooser::Mode),
+    }
+}

@@ -1,0 +1,315 @@
+//! Settling: what becomes real. The only caller of `Overlay::apply`, and always after the audit record is on the disk.
+
+use crate::audit::{AuditLog, Durability};
+use crate::error::RunError;
+use crate::store::TrialDir;
+use crate::trial::{Frozen, Trial, discard_layers};
+use model::{Disposition, FilePath, Review, Risk, Stage, TrialId, TrialState};
+use overlay::{ApplyError, ApplyPlan, Conflict, LayerState, Overlay, Selection};
+
+/// What is to become of a trial's changes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Choice {
+    /// Make all of them real.
+    ApplyAll,
+    /// Make these real (and what is below them); the rest waits.
+    Apply(Vec<FilePath>),
+    /// Throw all of them away.
+    Discard,
+    /// Decide later.
+    Leave,
+}
+
+/// Who chose, which bounds what may become real.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Chooser {
+    /// A person who saw the change set, or who answered beforehand by name of the trial.
+    Person,
+    /// A mode given before the run (`--apply auto`, `--apply always`).
+    Mode,
+}
+
+impl Chooser {
+    fn name(self) -> &'static str {
+        match self {
+            Chooser::Person => "person",
+            Chooser::Mode => "policy",
+        }
+    }
+}
+
+/// What became of a trial's changes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Settlement {
+    /// There was nothing to decide.
+    Unchanged,
+    /// So many changes are real; `left` still wait in the trial.
+    Applied {
+        /// Made real now.
+        applied: u64,
+        /// Still waiting.
+        left: u64,
+    },
+    /// They are gone.
+    Discarded,
+    /// They wait: `belljar apply`, `belljar discard`.
+    Left,
+}
+
+/// Why changes did not become real.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SettleError {
+    /// The host changed since; nothing was applied.
+    #[error("apply: the host has changed since in {} place(s), nothing was applied: {}", .0.len(), conflicts(.0))]
+    Conflicts(Vec<Conflict>),
+    /// Applying failed on the way.
+    #[error("apply trial {id}")]
+    Apply {
+        /// Which.
+        id: TrialId,
+        /// Why.
+        #[source]
+        source: ApplyError,
+    },
+    /// A chosen path is not among the changes.
+    #[error("{0} is not among the changes of this trial")]
+    Unchanged(FilePath),
+    /// A path outside all writable roots.
+    #[error("{0} is outside the writable roots of this trial")]
+    Outside(FilePath),
+}
+
+impl SettleError {
+    /// What to do next.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            SettleError::Conflicts(_) => {
+                Some("`belljar diff` shows both sides; apply other paths by name, or discard and run it again".into())
+            }
+            SettleError::Apply { id, source } => Some(match source.hint() {
+                Some(hint) => format!("{hint}; then `belljar apply {id}` goes on where it stopped"),
+                None => format!("`belljar apply {id}` goes on where it stopped"),
+            }),
+            SettleError::Unchanged(_) | SettleError::Outside(_) => Some("`belljar show` lists the changes".into()),
+        }
+    }
+}
+
+fn conflicts(conflicts: &[Conflict]) -> String {
+    let line = |conflict: &Conflict| format!("{} ({})", conflict.path, conflict.kind.describe());
+    let first: Vec<String> = conflicts.iter().take(5).map(line).collect();
+    let more = conflicts.len().saturating_sub(first.len());
+    let rest = if more > 0 { format!(" and {more} more") } else { String::new() };
+    format!("{}{rest}", first.join(", "))
+}
+
+/// The changes a mode may apply by itself: those at or below `ceiling`, never one that the policy wants a person for
+/// because it is HIGH. `Apply` with an empty list means there are none.
+#[must_use]
+pub fn up_to(ceiling: Risk, changes: &model::ChangeSet, review: &Review) -> Choice {
+    let harmless = |risk: &Risk| *risk <= ceiling && *risk < Risk::High;
+    if review.disposition != Disposition::Discard && review.risks.iter().all(harmless) {
+        return Choice::ApplyAll;
+    }
+    let chosen = changes.changes.iter().zip(&review.risks).filter(|(_, risk)| harmless(risk));
+    Choice::Apply(chosen.map(|(change, _)| change.path.clone()).collect())
+}
+
+impl Trial<Frozen> {
+    /// Carries out `choice`. Intent is synced to the audit log before anything becomes real, the outcome after.
+    ///
+    /// # Errors
+    /// On a conflict nothing was changed. On any other failure the trial stays and can be applied again or discarded.
+    pub(crate) fn settle(mut self, choice: &Choice, by: Chooser, audit: &AuditLog) -> Result<Settlement, RunError> {
+        match choice {
+            Choice::Leave => {
+                self.dir.save(&self.record)?;
+                Ok(Settlement::Left)
+            }
+            Choice::Discard => self.discard(by, audit),
+            Choice::ApplyAll if self.stage.changes.changes.is_empty() && self.record.state != TrialState::Applying => {
+                self.close()
+            }
+            Choice::ApplyAll => self.apply(None, by, audit),
+            Choice::Apply(paths) if paths.is_empty() => {
+                self.dir.save(&self.record)?;
+                Ok(Settlement::Left)
+            }
+            Choice::Apply(paths) => {
+                self.check_chosen(paths)?;
+                self.apply(Some(paths), by, audit)
+            }
+        }
+    }
+
+    /// A trial that changed nothing needs no decision and leaves nothing behind.
+    fn close(self) -> Result<Settlement, RunError> {
+        discard_layers(self.overlays, self.dir)?;
+        Ok(Settlement::Unchanged)
+    }
+
+    fn check_chosen(&self, paths: &[FilePath]) -> Result<(), SettleError> {
+        let changed = |path: &FilePath| self.stage.changes.changes.iter().any(|change| change.path.starts_with(path));
+        match paths.iter().find(|path| !changed(path)) {
+            None => Ok(()),
+            Some(path) => Err(SettleError::Unchanged(path.clone())),
+        }
+    }
+
+    fn discard(mut self, by: Chooser, audit: &AuditLog) -> Result<Settlement, RunError> {
+        let untouched = self.stage.changes.changes.is_empty();
+        if !untouched {
+            audit.append(Some(&self.record.id), settling("discard", &[], by), Durability::Lazy)?;
+            // From here on a crash leaves a trial that is known to be unwanted, and `trials` finishes the removal.
+            self.record.state = TrialState::Discarded;
+            self.dir.save(&self.record)?;
+        }
+        let id = self.record.id.clone();
+        discard_layers(self.overlays, self.dir)?;
+        if untouched {
+            return Ok(Settlement::Unchanged);
+        }
+        audit.append(Some(&id), Stage::Settled { outcome: "discarded".into(), applied: 0 }, Durability::Lazy)?;
+        Ok(Settlement::Discarded)
+    }
+
+    fn apply(&mut self, paths: Option<&[FilePath]>, by: Chooser, audit: &AuditLog) -> Result<Settlement, RunError> {
+        let id = self.record.id.clone();
+        let resumed = self.resume()?;
+        let plans = self.plans(paths, by)?;
+        audit.append(Some(&id), settling("apply", paths.unwrap_or_default(), by), Durability::Synced)?;
+        self.record.state = TrialState::Applying;
+        self.record.applying = Some(paths.unwrap_or_default().to_vec());
+        self.dir.save_synced(&self.record)?;
+        let (applied, left) = self.carry_out(plans)?;
+        let applied = applied + resumed;
+        self.record.state = if left == 0 { TrialState::Applied } else { TrialState::Pending };
+        self.record.applying = None;
+        self.record.applied += applied;
+        self.dir.save_synced(&self.record)?;
+        audit.append(Some(&id), Stage::Settled { outcome: "applied".into(), applied }, Durability::Lazy)?;
+        Ok(Settlement::Applied { applied, left })
+    }
+
+    /// Finishes what an interrupted apply had begun.
+    fn resume(&self) -> Result<u64, SettleError> {
+        let mut applied = 0;
+        for overlay in self.overlays.iter().filter(|overlay| overlay.state() == LayerState::Applying) {
+            applied += overlay.resume().map_err(|error| self.failed(error))?.applied;
+        }
+        Ok(applied)
+    }
+
+    /// One plan for each overlay, all checked for conflicts before the first is carried out.
+    fn plans(&self, paths: Option<&[FilePath]>, by: Chooser) -> Result<Vec<(usize, ApplyPlan)>, SettleError> {
+        let mut plans = Vec::new();
+        let mut conflicts = Vec::new();
+        for (index, overlay) in self.overlays.iter().enumerate() {
+            let Some(chosen) = self.chosen_in(overlay, paths) else { continue };
+            match overlay.plan_apply(&Selection { paths: chosen, allow_setid: by == Chooser::Person }) {
+                Ok(plan) => plans.push((index, plan)),
+                Err(ApplyError::Conflicts(mut more)) => conflicts.append(&mut more),
+                Err(error) => return Err(self.failed(error)),
+            }
+        }
+        if conflicts.is_empty() { Ok(plans) } else { Err(SettleError::Conflicts(conflicts)) }
+    }
+
+    /// The part of the choice that concerns `overlay`; `Some(None)` is all of it.
+    #[allow(clippy::option_option)]
+    fn chosen_in(&self, overlay: &Overlay, paths: Option<&[FilePath]>) -> Option<Option<Vec<FilePath>>> {
+        let Some(paths) = paths else { return Some(None) };
+        if paths.iter().any(|path| overlay.root().starts_with(path)) {
+            return Some(None);
+        }
+        let owned = |path: &&FilePath| self.overlay_of(path).is_some_and(|owner| owner.root() == overlay.root());
+        let mine: Vec<FilePath> = paths.iter().filter(owned).cloned().collect();
+        (!mine.is_empty()).then_some(Some(mine))
+    }
+
+    fn carry_out(&self, plans: Vec<(usize, ApplyPlan)>) -> Result<(u64, u64), SettleError> {
+        let (mut applied, mut left) = (0, 0);
+        let mut touched = vec![false; self.overlays.len()];
+        for (index, plan) in plans {
+            let Some(overlay) = self.overlays.get(index) else { continue };
+            let done = overlay.apply(plan).map_err(|error| self.failed(error))?;
+            applied += done.applied;
+            left += done.left;
+            touched.get_mut(index).into_iter().for_each(|touched| *touched = true);
+        }
+        let others = self.overlays.iter().zip(&touched).filter(|(_, touched)| !**touched);
+        let waiting = |overlay: &Overlay| {
+            self.stage
+                .changes
+                .changes
+                .iter()
+                .filter(|change| self.overlay_of(&change.path).is_some_and(|owner| owner.root() == overlay.root()))
+                .count()
+        };
+        left += others.map(|(overlay, _)| waiting(overlay) as u64).sum::<u64>();
+        Ok((applied, left))
+    }
+
+    fn failed(&self, source: ApplyError) -> SettleError {
+        SettleError::Apply { id: self.record.id.clone(), source }
+    }
+}
+
+fn settling(verb: &str, paths: &[FilePath], by: Chooser) -> Stage {
+    Stage::Settling { verb: verb.into(), paths: paths.to_vec(), by: by.name().into() }
+}
+
+/// Removes trials whose removal was cut short by a crash.
+///
+/// # Errors
+/// When a layer cannot be removed.
+pub(crate) fn finish_discard(dir: TrialDir, roots: usize) -> Result<(), RunError> {
+    let layers = (0..roots).map(|index| dir.layer(index)).filter(|layer| layer.exists());
+    let overlays: Result<Vec<Overlay>, _> = layers.map(|layer| Overlay::open(&layer)).collect();
+    discard_layers(overlays.unwrap_or_default(), dir)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Choice, up_to};
+    use model::{Change, ChangeKind, ChangeSet, Differs, Disposition, FilePath, Review, Risk};
+
+    fn judged(risks: &[Risk]) -> (ChangeSet, Review) {
+        let change = |index: usize| Change {
+            path: FilePath::from(format!("/w/{index}").as_str()),
+            kind: ChangeKind::Added,
+            before: None,
+            after: None,
+            differs: Differs::default(),
+            below: 0,
+        };
+        let changes = ChangeSet { changes: (0..risks.len()).map(change).collect() };
+        let review =
+            Review { disposition: Disposition::Ask, risks: risks.to_vec(), flags: Vec::new(), surprises: Vec::new() };
+        (changes, review)
+    }
+
+    #[test]
+    fn a_mode_never_reaches_what_is_high() {
+        for ceiling in [Risk::Low, Risk::Medium, Risk::High] {
+            let (changes, review) = judged(&[Risk::Low, Risk::High]);
+            assert_eq!(up_to(ceiling, &changes, &review), Choice::Apply(vec![FilePath::from("/w/0")]));
+        }
+    }
+
+    #[test]
+    fn a_mode_applies_all_when_all_is_below_its_ceiling() {
+        let (changes, review) = judged(&[Risk::Low, Risk::Medium]);
+        assert_eq!(up_to(Risk::Medium, &changes, &review), Choice::ApplyAll);
+        assert_eq!(up_to(Risk::Low, &changes, &review), Choice::Apply(vec![FilePath::from("/w/0")]));
+    }
+
+    #[test]
+    fn a_change_set_to_be_discarded_is_never_applied_whole() {
+        let (changes, mut review) = judged(&[Risk::High]);
+        review.disposition = Disposition::Discard;
+        assert_eq!(up_to(Risk::Medium, &changes, &review), Choice::Apply(vec![]));
+    }
+}

@@ -1,0 +1,352 @@
+//! Trials on disk: `$XDG_STATE_HOME/belljar/trials/ID/` with the record, and one directory for each overlay.
+//!
+//! A running Belljar holds a lock on the trial's directory, so a trial that says it runs and is not locked was
+//! interrupted: its upper layer is whole, and it waits for a decision like any other.
+
+use model::{
+    Analysis, Assessment, Attempt, Containment, Decision, Exit, FilePath, Place, TrialId, TrialState, WritableRoot,
+};
+use serde::{Deserialize, Serialize};
+use std::fs::{self, DirBuilder, File, TryLockError};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+
+/// Why the store could not do what was asked.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// A system call failed.
+    #[error("{what} {path}")]
+    Io {
+        /// What was being done.
+        what: &'static str,
+        /// With what.
+        path: FilePath,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// A trial's record is damaged or from another version.
+    #[error("read the record of trial {id}")]
+    Record {
+        /// Which trial.
+        id: TrialId,
+        /// Why.
+        #[source]
+        source: serde_json::Error,
+    },
+    /// No trial is called so.
+    #[error("no trial is called `{}`", model::escape::text(.0))]
+    Unknown(String),
+    /// There is no trial to take by default.
+    #[error("no trial waits for a decision here")]
+    Nothing,
+    /// Several trials begin so.
+    #[error("`{}` could be any of {}", model::escape::text(.0), .1.iter().map(|id| id.0.as_str()).collect::<Vec<_>>().join(", "))]
+    Ambiguous(String, Vec<TrialId>),
+    /// Another process works on this trial.
+    #[error("trial {0} is in use by another belljar")]
+    Busy(TrialId),
+}
+
+impl StoreError {
+    /// What to do next.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        Some(match self {
+            StoreError::Io { source, .. } if source.kind() == io::ErrorKind::StorageFull => {
+                "free some space (`belljar trials` shows what trials hold), or set XDG_STATE_HOME to another disk"
+                    .into()
+            }
+            StoreError::Io { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
+                "make it writable for you, or set XDG_STATE_HOME to a directory that is".into()
+            }
+            StoreError::Io { source, .. } if source.kind() == io::ErrorKind::ReadOnlyFilesystem => {
+                "set XDG_STATE_HOME to a directory that is writable".into()
+            }
+            StoreError::Io { .. } => return None,
+            StoreError::Record { id, .. } => format!("`belljar discard {id}` throws it away"),
+            StoreError::Unknown(_) | StoreError::Nothing => "`belljar trials` lists what there is".into(),
+            StoreError::Ambiguous(..) => "give more letters of it".into(),
+            StoreError::Busy(_) => "wait until it ends".into(),
+        })
+    }
+}
+
+fn io_error(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> StoreError {
+    let path = FilePath::from(path);
+    move |source| StoreError::Io { what, path, source }
+}
+
+/// What is remembered of a trial besides its layers. Everything later commands need to enter the journey at freeze.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TrialRecord {
+    /// Layout of this record; 1.
+    pub version: u32,
+    /// Name.
+    pub id: TrialId,
+    /// The command, word by word.
+    pub argv: Vec<FilePath>,
+    /// Where it ran.
+    pub place: Place,
+    /// Milliseconds since the epoch.
+    pub created_ms: u64,
+    /// Where it stands.
+    pub state: TrialState,
+    /// The overlays, in the order of their directories.
+    pub roots: Vec<WritableRoot>,
+    /// What was predicted.
+    pub analysis: Analysis,
+    /// How risky it was judged.
+    pub assessment: Assessment,
+    /// What the policy said.
+    pub decision: Decision,
+    /// How it ended; `None` while it runs or when Belljar was killed.
+    pub exit: Option<Exit>,
+    /// Wall time of the command, milliseconds.
+    pub wall_ms: Option<u64>,
+    /// What held it.
+    pub containment: Containment,
+    /// What it tried and was refused.
+    pub attempts: Vec<Attempt>,
+    /// Names of variables that were withheld.
+    pub env_withheld: Vec<String>,
+    /// The choice that an apply was begun with; kept until it is done, so that it can be resumed.
+    pub applying: Option<Vec<FilePath>>,
+    /// Changes made real so far.
+    pub applied: u64,
+}
+
+/// A trial's directory, locked for as long as this value lives.
+#[derive(Debug)]
+pub struct TrialDir {
+    path: PathBuf,
+    _lock: File,
+}
+
+impl TrialDir {
+    /// Directory of the overlay of root number `index`.
+    #[must_use]
+    pub fn layer(&self, index: usize) -> PathBuf {
+        self.path.join(format!("layer-{index}"))
+    }
+
+    /// Writes the record so that a crash leaves either the old or the new one.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn save(&self, record: &TrialRecord) -> Result<(), StoreError> {
+        let temporary = self.path.join("trial.json.new");
+        let failed = || io_error("write the trial record", &temporary);
+        let bytes =
+            serde_json::to_vec(record).map_err(|source| StoreError::Record { id: record.id.clone(), source })?;
+        let mut file = File::create(&temporary).map_err(failed())?;
+        file.write_all(&bytes).map_err(failed())?;
+        fs::rename(&temporary, self.path.join(RECORD)).map_err(failed())
+    }
+
+    /// As [`TrialDir::save`], and on the disk when it returns.
+    ///
+    /// # Errors
+    /// When it cannot be written or synced.
+    pub fn save_synced(&self, record: &TrialRecord) -> Result<(), StoreError> {
+        self.save(record)?;
+        let path = self.path.join(RECORD);
+        File::open(&path).and_then(|file| file.sync_all()).map_err(io_error("sync the trial record", &path))?;
+        File::open(&self.path).and_then(|dir| dir.sync_all()).map_err(io_error("sync the trial record", &path))
+    }
+
+    /// Removes what is left of the trial, its layers being gone.
+    ///
+    /// # Errors
+    /// When something cannot be removed.
+    pub fn remove(self) -> Result<(), StoreError> {
+        fs::remove_dir_all(&self.path).map_err(io_error("remove the trial directory", &self.path))
+    }
+}
+
+const RECORD: &str = "trial.json";
+
+/// One line of [`Store::list`].
+#[derive(Clone, Debug)]
+pub struct Listed {
+    /// What is remembered.
+    pub record: TrialRecord,
+    /// A living Belljar holds it.
+    pub in_use: bool,
+}
+
+/// The state of a trial in one word. One that says it runs and is held by nobody was interrupted.
+#[must_use]
+pub fn state(listed: &Listed) -> &'static str {
+    match (listed.record.state, listed.in_use) {
+        (_, true) => "running",
+        (TrialState::Running, false) => "interrupted",
+        (TrialState::Pending, false) => "pending",
+        (TrialState::Applying, false) => "applying",
+        (TrialState::Applied, false) => "applied",
+        (TrialState::Discarded, false) => "discarded",
+    }
+}
+
+/// A directory of the store that is no whole trial.
+#[derive(Clone, Debug)]
+pub struct Broken {
+    /// Its name.
+    pub id: TrialId,
+    /// Where.
+    pub path: FilePath,
+    /// What is wrong with it; `None` when it never became a trial, so that nothing is lost with it.
+    pub error: Option<String>,
+}
+
+/// All trials of one user.
+#[derive(Debug)]
+pub struct Store {
+    dir: PathBuf,
+}
+
+impl Store {
+    /// The store in the state directory `state`; nothing is touched yet.
+    #[must_use]
+    pub fn new(state: &Path) -> Store {
+        Store { dir: state.join("trials") }
+    }
+
+    /// Makes the directory of a new trial and locks it.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub fn create(&self, id: &TrialId) -> Result<TrialDir, StoreError> {
+        let path = self.dir.join(&id.0);
+        let failed = || io_error("make the trial directory", &path);
+        let private = |recursive| {
+            let mut builder = DirBuilder::new();
+            builder.recursive(recursive).mode(0o700);
+            builder
+        };
+        match private(false).create(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                private(true).create(&self.dir).map_err(failed())?;
+                private(false).create(&path).map_err(failed())?;
+            }
+            made => made.map_err(failed())?,
+        }
+        // A lister may hold the lock for a moment: wait for it.
+        let lock = File::open(&path).map_err(failed())?;
+        lock.lock().map_err(failed())?;
+        Ok(TrialDir { path, _lock: lock })
+    }
+
+    /// Locks an existing trial.
+    ///
+    /// # Errors
+    /// [`StoreError::Busy`] when another process holds it.
+    pub fn lock(&self, id: &TrialId) -> Result<TrialDir, StoreError> {
+        let path = self.dir.join(&id.0);
+        let lock = File::open(&path).map_err(io_error("open the trial directory", &path))?;
+        match lock.try_lock() {
+            Ok(()) => Ok(TrialDir { path, _lock: lock }),
+            Err(TryLockError::WouldBlock) => Err(StoreError::Busy(id.clone())),
+            Err(TryLockError::Error(source)) => Err(io_error("lock the trial directory", &path)(source)),
+        }
+    }
+
+    /// Reads the record of a trial.
+    ///
+    /// # Errors
+    /// When it is not there or damaged.
+    pub fn load(&self, id: &TrialId) -> Result<TrialRecord, StoreError> {
+        let path = self.dir.join(&id.0).join(RECORD);
+        let bytes = fs::read(&path).map_err(io_error("read", &path))?;
+        serde_json::from_slice(&bytes).map_err(|source| StoreError::Record { id: id.clone(), source })
+    }
+
+    /// All trials, oldest first, and the directories that are none.
+    ///
+    /// # Errors
+    /// When the store cannot be read. A store that does not exist yet is empty.
+    pub fn list(&self) -> Result<(Vec<Listed>, Vec<Broken>), StoreError> {
+        let mut trials = Vec::new();
+        let mut broken = Vec::new();
+        for id in self.ids()? {
+            let in_use = matches!(self.lock(&id), Err(StoreError::Busy(_)));
+            match self.load(&id) {
+                Ok(record) => trials.push(Listed { record, in_use }),
+                Err(_) if in_use => {}
+                Err(error) => broken.push(self.broken(id, &error)),
+            }
+        }
+        trials.sort_by(|a, b| (a.record.created_ms, &a.record.id).cmp(&(b.record.created_ms, &b.record.id)));
+        Ok((trials, broken))
+    }
+
+    fn broken(&self, id: TrialId, error: &StoreError) -> Broken {
+        let path = FilePath::from(self.dir.join(&id.0));
+        // Without a record no command was ever started: the record is written first.
+        let never_began = matches!(error, StoreError::Io { source, .. } if source.kind() == io::ErrorKind::NotFound);
+        let error = (!never_began).then(|| match std::error::Error::source(error) {
+            Some(cause) => format!("{error}: {cause}"),
+            None => error.to_string(),
+        });
+        Broken { id, path, error }
+    }
+
+    fn ids(&self) -> Result<Vec<TrialId>, StoreError> {
+        let failed = || io_error("list", &self.dir);
+        let entries = match fs::read_dir(&self.dir) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            read => read.map_err(failed())?,
+        };
+        let mut ids = Vec::new();
+        for entry in entries {
+            let name = entry.map_err(failed())?.file_name();
+            ids.push(TrialId(name.to_string_lossy().into_owned()));
+        }
+        Ok(ids)
+    }
+
+    /// The trial called `query` (its id or a prefix that fits only one).
+    ///
+    /// # Errors
+    /// When none or several fit.
+    pub fn find(&self, query: &str) -> Result<TrialId, StoreError> {
+        let fitting: Vec<TrialId> = self.ids()?.into_iter().filter(|id| id.0.starts_with(query)).collect();
+        if let Some(exact) = fitting.iter().find(|id| id.0 == query) {
+            return Ok(exact.clone());
+        }
+        match fitting.as_slice() {
+            _ if query.is_empty() => Err(StoreError::Unknown(query.into())),
+            [] => Err(StoreError::Unknown(query.into())),
+            [only] => Ok(only.clone()),
+            _ => Err(StoreError::Ambiguous(query.into(), fitting)),
+        }
+    }
+
+    /// The newest trial over `workspace` that waits for a decision.
+    ///
+    /// # Errors
+    /// [`StoreError::Nothing`] when there is none.
+    pub fn latest(&self, workspace: &FilePath) -> Result<TrialId, StoreError> {
+        let (trials, _) = self.list()?;
+        let waiting = trials.into_iter().rev().find(|listed| {
+            let open = !matches!(listed.record.state, TrialState::Applied | TrialState::Discarded);
+            open && !listed.in_use && listed.record.place.workspace == *workspace
+        });
+        waiting.map(|listed| listed.record.id).ok_or(StoreError::Nothing)
+    }
+}
+
+/// A fresh name: eight letters of a 32-letter alphabet without look-alikes.
+///
+/// # Errors
+/// When the kernel's random source cannot be read.
+pub(crate) fn fresh_id() -> Result<TrialId, StoreError> {
+    const ALPHABET: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
+    let source = Path::new("/dev/urandom");
+    let mut random = [0_u8; 8];
+    File::open(source).and_then(|mut file| file.read_exact(&mut random)).map_err(io_error("read", source))?;
+    let letter = |byte: &u8| ALPHABET.get(usize::from(byte % 32)).copied().map(char::from);
+    Ok(TrialId(random.iter().filter_map(letter).collect()))
+}

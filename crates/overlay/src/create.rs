@@ -1,0 +1,221 @@
+//! New names: files, directories, links, nodes. All of them land in the upper layer.
+
+use crate::at;
+use crate::layers::{Attr, Found, Layers, lock};
+use crate::node::{self, Place, Table};
+use crate::xattr;
+use nix::errno::Errno;
+use nix::fcntl::{OFlag, RenameFlags};
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+/// Who creates, as the kernel tells it: the owner of the new object.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Owner {
+    pub(crate) uid: u32,
+    pub(crate) gid: u32,
+}
+
+impl Layers {
+    /// open(2) with `O_CREAT` of a name that does not exist.
+    pub(crate) fn create(
+        &self,
+        parent: u64,
+        name: &OsStr,
+        mode: u32,
+        owner: Owner,
+    ) -> Result<Attr, Errno> {
+        let flags = OFlag::O_RDWR | OFlag::O_CREAT | OFlag::O_EXCL;
+        let file = std::cell::RefCell::new(None);
+        let attr = self.add(parent, name, owner, mode, |dir, name| {
+            *file.borrow_mut() = Some(File::from(at::open_file(dir, name, flags, mode)?));
+            Ok(())
+        })?;
+        // The mode may forbid to open it again, yet its creator goes on writing.
+        if let Some(file) = file.into_inner() {
+            lock(&self.files).put((attr.number, true), Arc::new(file));
+        }
+        Ok(attr)
+    }
+
+    /// mknod(2) of a file, fifo or socket. Devices are refused: the one that reads 0:0 would be a whiteout, and the
+    /// others would reach hardware.
+    pub(crate) fn mknod(
+        &self,
+        parent: u64,
+        name: &OsStr,
+        mode: u32,
+        owner: Owner,
+    ) -> Result<Attr, Errno> {
+        match mode & libc::S_IFMT {
+            libc::S_IFREG | libc::S_IFIFO | libc::S_IFSOCK => {
+                self.add(parent, name, owner, mode, |dir, name| {
+                    at::mknod(dir, name, mode)
+                })
+            }
+            _ => Err(Errno::EPERM),
+        }
+    }
+
+    /// symlink(2).
+    pub(crate) fn symlink(
+        &self,
+        parent: u64,
+        name: &OsStr,
+        target: &OsStr,
+        owner: Owner,
+    ) -> Result<Attr, Errno> {
+        self.add(parent, name, owner, 0, |dir, name| {
+            nix::unistd::symlinkat(target, dir, name)
+        })
+    }
+
+    /// mkdir(2). A new directory is opaque: whatever the host puts there later is not part of it.
+    pub(crate) fn mkdir(
+        &self,
+        parent: u64,
+        name: &OsStr,
+        mode: u32,
+        owner: Owner,
+    ) -> Result<Attr, Errno> {
+        self.add(parent, name, owner, 0, |dir, name| {
+            at::mkdir(dir, name, mode)?;
+            // The mark comes before anything else can be in it; a mode without rights must not prevent that.
+            let real = at::stat(dir, name)?.st_mode & 0o7777;
+            if real & 0o300 != 0o300 {
+                at::chmod(dir, name, real | 0o300)?;
+            }
+            xattr::set(dir, name, OsStr::new(xattr::OPAQUE), b"y", 0)?;
+            if real & 0o300 != 0o300 {
+                at::chmod(dir, name, real)
+            } else {
+                Ok(())
+            }
+        })
+    }
+
+    /// link(2): one more name for the node `number`.
+    pub(crate) fn link(&self, number: u64, parent: u64, name: &OsStr) -> Result<Attr, Errno> {
+        let mut table = self.changing()?;
+        let table = &mut *table;
+        let source = table.get(number)?;
+        if source.is_dir() {
+            return Err(Errno::EPERM);
+        }
+        if source.links.is_empty() {
+            return Err(Errno::ENOENT);
+        }
+        let found = self.vacant(table, parent, name)?;
+        self.copy_up(table, number, crate::copy_up::Content::All)?;
+        let (from, from_name) = self.locate(table, table.get(number)?)?;
+        let dir = self.merged_dir(table, parent)?;
+        self.put(&dir, name, found.whiteout, |dir, name| {
+            at::link(&from, &from_name, dir, name)
+        })?;
+        table.add_link(number, parent, name);
+        self.touched(table, parent)?;
+        let node = table.get_mut(number)?;
+        node.frozen_ctime = None;
+        node.lookups += 1;
+        self.attr(table, table.get(number)?)
+    }
+
+    /// Makes a new object with `make` and gives it node, owner and a reference.
+    fn add(
+        &self,
+        parent: u64,
+        name: &OsStr,
+        owner: Owner,
+        setid_mode: u32,
+        make: impl Fn(&OwnedFd, &OsStr) -> Result<(), Errno>,
+    ) -> Result<Attr, Errno> {
+        let mut table = self.changing()?;
+        let table = &mut *table;
+        let found = self.vacant(table, parent, name)?;
+        let dir = self.merged_dir(table, parent)?;
+        let made = |dir: &OwnedFd, name: &OsStr| {
+            make(dir, name)?;
+            give_to(dir, name, owner, setid_mode)
+                .inspect_err(|_| crate::remove::leftover(dir, name))
+        };
+        self.put(&dir, name, found.whiteout, made)?;
+        self.touched(table, parent)?;
+        let stat = at::stat(&dir, name)?;
+        let number = self.fresh(table, &stat);
+        table.add_link(number, parent, name);
+        table.get_mut(number)?.lookups += 1;
+        Ok(self.dress(table.get(number)?, stat))
+    }
+
+    /// A node for an object that did not exist before. A node that still holds its inode number shows something the
+    /// host has removed meanwhile, and loses its claim.
+    fn fresh(&self, table: &mut Table, stat: &at::Stat) -> u64 {
+        let key = node::key(stat);
+        if let Some(number) = table.find(key).map(|old| old.number) {
+            table.drop_keys(number);
+        }
+        table
+            .insert(stat.st_ino, at::kind_of(stat), Place::Upper, &[key])
+            .number
+    }
+
+    /// Checks that `name` is free in a directory that still exists.
+    fn vacant(&self, table: &Table, parent: u64, name: &OsStr) -> Result<Found, Errno> {
+        if table.get(parent)?.place == Place::Dead {
+            return Err(Errno::ENOENT);
+        }
+        let found = self.find(table, parent, name)?;
+        if found.shown().is_some() {
+            Err(Errno::EEXIST)
+        } else {
+            Ok(found)
+        }
+    }
+
+    /// Makes an object at `dir/name`; where a whiteout stands, beside it first and then in its place.
+    fn put(
+        &self,
+        dir: &OwnedFd,
+        name: &OsStr,
+        over_whiteout: bool,
+        make: impl Fn(&OwnedFd, &OsStr) -> Result<(), Errno>,
+    ) -> Result<(), Errno> {
+        if !over_whiteout {
+            return at::forced(&[dir], || make(dir, name));
+        }
+        let spare = OsString::from(self.store.fresh_name());
+        let work = &self.store.work;
+        make(work, &spare)?;
+        // rename(2) cannot put a directory over a whiteout, an exchange can.
+        let exchange = || at::rename(work, &spare, dir, name, RenameFlags::RENAME_EXCHANGE);
+        at::forced(&[dir], exchange).inspect_err(|_| crate::remove::leftover(work, &spare))?;
+        at::unlink(work, &spare)
+    }
+
+    /// The child changed the directory: its real times are the ones to show.
+    pub(crate) fn touched(&self, table: &mut Table, parent: u64) -> Result<(), Errno> {
+        table.get_mut(parent)?.frozen_ctime = None;
+        Ok(())
+    }
+}
+
+/// Hands a new object to the one who asked for it. In a set-group-id directory the group came with the directory.
+fn give_to(dir: &OwnedFd, name: &OsStr, owner: Owner, setid_mode: u32) -> Result<(), Errno> {
+    let made = at::stat(dir, name)?;
+    let inherits = at::stat(dir, at::dot())?.st_mode & libc::S_ISGID != 0;
+    let uid = (made.st_uid != owner.uid).then_some(owner.uid);
+    let gid = (made.st_gid != owner.gid && !inherits).then_some(owner.gid);
+    if uid.is_none() && gid.is_none() {
+        return Ok(());
+    }
+    at::chown(dir, name, uid, gid)?;
+    // chown(2) takes set-id bits off.
+    let setid = setid_mode & 0o6000;
+    if setid == 0 {
+        Ok(())
+    } else {
+        at::chmod(dir, name, setid_mode & 0o7777)
+    }
+}

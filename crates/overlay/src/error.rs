@@ -1,0 +1,213 @@
+//! What can go wrong outside the view: each error has a kind, a cause and a next step.
+
+use model::FilePath;
+use nix::errno::Errno;
+use std::path::PathBuf;
+
+/// A store, a view or a diff could not be made.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OverlayError {
+    /// The directory to be overlaid cannot be opened.
+    #[error("open the writable root {path}")]
+    Root {
+        /// The root.
+        path: FilePath,
+        /// Why.
+        #[source]
+        source: Errno,
+    },
+    /// The store directory cannot be made or written.
+    #[error("prepare the store {}", path.display())]
+    Store {
+        /// What inside the store.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: Errno,
+    },
+    /// The file system of the store keeps no user extended attributes.
+    #[error("keep extended attributes in the store {}", path.display())]
+    Attributes {
+        /// The store.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: Errno,
+    },
+    /// The file system of the store cannot hold whiteouts.
+    #[error("make a whiteout in the store {}", path.display())]
+    Whiteouts {
+        /// The store.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: Errno,
+    },
+    /// A file of the store is damaged or of another version.
+    #[error("read {}: {why}", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// Somebody else is using the store.
+    #[error("the store {} is in use", path.display())]
+    Busy {
+        /// The store.
+        path: PathBuf,
+    },
+    /// The FUSE connection could not be set up.
+    #[error("serve the view")]
+    Fuse(#[source] std::io::Error),
+    /// The mount was still there after the bounded wait; nothing is written to the upper layer any more.
+    #[error("the view is still mounted somewhere after {waited_ms} ms")]
+    StillMounted {
+        /// How long it was waited for.
+        waited_ms: u64,
+    },
+    /// A file could not be read or compared.
+    #[error("read {path}")]
+    Read {
+        /// Absolute host path.
+        path: FilePath,
+        /// Why.
+        #[source]
+        source: Errno,
+    },
+}
+
+impl OverlayError {
+    /// What the user can do next.
+    #[must_use]
+    pub fn hint(&self) -> Option<&'static str> {
+        Some(match self {
+            OverlayError::Root { .. } => {
+                "check that the directory exists and that you may enter it"
+            }
+            OverlayError::Store {
+                source: Errno::EROFS | Errno::EACCES,
+                ..
+            } => "choose a store on a file system you can write, with XDG_STATE_HOME",
+            OverlayError::Store {
+                source: Errno::ENOSPC | Errno::EDQUOT,
+                ..
+            } => "free some space; nothing was lost, the trial can still be discarded",
+            OverlayError::Store { .. } => "check the rights of the store directory",
+            OverlayError::Attributes { .. } => {
+                "use a store on ext4, xfs, btrfs or tmpfs (Linux 6.6 or later), which keep user attributes"
+            }
+            OverlayError::Whiteouts { .. } => {
+                "use a store on a local file system, and Linux 5.8 or later"
+            }
+            OverlayError::Damaged { .. } => "discard the trial; the host's files are untouched",
+            OverlayError::Busy { .. } => "wait until the command that uses it has ended",
+            OverlayError::Fuse(_) => "run `belljar doctor`",
+            OverlayError::StillMounted { .. } => "end the processes that remain in the jar",
+            OverlayError::Read { .. } => "check the rights of the file",
+        })
+    }
+}
+
+/// Why one path cannot be applied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ConflictKind {
+    /// The host's file is another one, or was changed, since the jar first changed its own.
+    Changed,
+    /// The host has something where the jar saw nothing.
+    Appeared,
+    /// The host no longer has what the jar changed.
+    Gone,
+    /// It would be deleted with its directory, but the jar never saw it.
+    Unseen,
+    /// A directory on the way was replaced by something else, such as a symbolic link.
+    Path,
+    /// It lies on another file system than the directory it was renamed from.
+    OtherFileSystem,
+}
+
+impl ConflictKind {
+    /// Plain words, lower case, no full stop.
+    #[must_use]
+    pub fn describe(self) -> &'static str {
+        match self {
+            ConflictKind::Changed => "the host's file was changed meanwhile",
+            ConflictKind::Appeared => "the host has something here that the jar did not see",
+            ConflictKind::Gone => "the host no longer has it",
+            ConflictKind::Unseen => {
+                "it would be deleted with its directory, but the jar did not see it"
+            }
+            ConflictKind::Path => "a directory on the way was replaced",
+            ConflictKind::OtherFileSystem => "it would have to move to another file system",
+        }
+    }
+}
+
+/// A host path that is no longer what the jar started from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Conflict {
+    /// Absolute host path.
+    pub path: FilePath,
+    /// What is in the way.
+    pub kind: ConflictKind,
+}
+
+/// An apply was refused or interrupted.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ApplyError {
+    /// The host changed meanwhile; nothing was done.
+    #[error("apply: {} of the host's paths changed meanwhile", .0.len())]
+    Conflicts(Vec<Conflict>),
+    /// The plan was made for an older state of the layer; nothing was done.
+    #[error("apply: the plan is out of date")]
+    Stale,
+    /// An earlier apply was interrupted and must be finished first.
+    #[error("an earlier apply was interrupted")]
+    Unfinished,
+    /// A selected path is not a change.
+    #[error("select {0}: it is not changed")]
+    NotAChange(FilePath),
+    /// A step failed. The journal is kept: `resume` finishes or takes back what was begun.
+    #[error("apply {path}")]
+    Step {
+        /// Absolute host path.
+        path: FilePath,
+        /// Why.
+        #[source]
+        source: Errno,
+    },
+    /// The steps done so far were taken back because this one cannot be done; the host is as it was.
+    #[error("apply {path}; everything was taken back")]
+    RolledBack {
+        /// Absolute host path.
+        path: FilePath,
+        /// Why.
+        #[source]
+        source: Errno,
+    },
+    /// The layer itself.
+    #[error(transparent)]
+    Overlay(#[from] OverlayError),
+}
+
+impl ApplyError {
+    /// What the user can do next.
+    #[must_use]
+    pub fn hint(&self) -> Option<&'static str> {
+        Some(match self {
+            ApplyError::Conflicts(_) => {
+                "look at both sides, then apply the other paths or run the command again"
+            }
+            ApplyError::Stale => "look at the changes again, then apply",
+            ApplyError::Unfinished | ApplyError::Step { .. } => {
+                "run `belljar apply` again to finish it"
+            }
+            ApplyError::NotAChange(_) => "`belljar diff` lists the changed paths",
+            ApplyError::RolledBack { .. } => "check rights and free space, then apply again",
+            ApplyError::Overlay(inner) => return inner.hint(),
+        })
+    }
+}

@@ -1,0 +1,687 @@
+//! The FUSE adapter: requests in, answers out. Translation only.
+//!
+//! Choices, by correctness first: no writeback cache (what the child wrote is in the upper layer when write(2)
+//! returns, so a killed daemon loses nothing); no message for open and opendir where the kernel can do without
+//! (copy-up then happens at the first write); locks are the kernel's own.
+
+use crate::create::Owner;
+use crate::layers::{Attr, Layers};
+use crate::rename::Spot;
+use crate::setattr::Changes;
+use fuser::{
+    Errno as FuseErrno, FileAttr, FileHandle, FileType, Filesystem, FopenFlags, Generation,
+    INodeNo, InitFlags, KernelConfig, LockOwner, OpenFlags, RenameFlags, ReplyAttr, ReplyCreate,
+    ReplyData, ReplyDirectory, ReplyDirectoryPlus, ReplyEmpty, ReplyEntry, ReplyLseek, ReplyOpen,
+    ReplyStatfs, ReplyWrite, ReplyXattr, Request, TimeOrNow, WriteFlags,
+};
+use nix::errno::Errno;
+use nix::sys::time::TimeSpec;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// How long the kernel may believe what the host can change under us: names that are not there, and objects the jar
+/// has not copied. Edits of the host are seen after at most this.
+const HOST_TTL: Duration = Duration::from_secs(5);
+/// How long it may believe what only the jar changes. The kernel takes it for ever.
+const OWN_TTL: Duration = Duration::from_secs(1 << 30);
+/// Largest write of one request.
+const WRITE_BYTES_MAX: u32 = 1 << 20;
+/// Requests the kernel may have under way in the background (readahead).
+const BACKGROUND_MAX: u16 = 64;
+
+/// What the connection is asked for; each is used where the kernel offers it.
+const WANTED: [InitFlags; 9] = [
+    InitFlags::FUSE_DO_READDIRPLUS,
+    InitFlags::FUSE_READDIRPLUS_AUTO,
+    InitFlags::FUSE_PARALLEL_DIROPS,
+    InitFlags::FUSE_ASYNC_DIO,
+    InitFlags::FUSE_CACHE_SYMLINKS,
+    InitFlags::FUSE_AUTO_INVAL_DATA,
+    InitFlags::FUSE_HANDLE_KILLPRIV_V2,
+    InitFlags::FUSE_NO_OPEN_SUPPORT,
+    InitFlags::FUSE_NO_OPENDIR_SUPPORT,
+];
+
+/// One mounted view.
+pub(crate) struct Mount {
+    layers: Arc<Layers>,
+    open_without_message: AtomicBool,
+    opendir_without_message: AtomicBool,
+}
+
+impl Mount {
+    pub(crate) fn new(layers: Arc<Layers>) -> Mount {
+        Mount {
+            layers,
+            open_without_message: AtomicBool::new(false),
+            opendir_without_message: AtomicBool::new(false),
+        }
+    }
+
+    /// Answers with a name, known or not.
+    fn entry(&self, reply: ReplyEntry, result: Result<Attr, Errno>) {
+        match result {
+            Ok(attr) => {
+                let ttl = ttl_of(&attr);
+                reply.entry_with_ttls(&ttl, &ttl, &file_attr(&attr), Generation(0));
+            }
+            Err(errno) => reply.error(fuse_errno(errno)),
+        }
+    }
+}
+
+impl Filesystem for Mount {
+    fn init(&mut self, _req: &Request, config: &mut KernelConfig) -> std::io::Result<()> {
+        let offered = config.capabilities();
+        for wanted in WANTED {
+            // An error only says that this kernel does not offer it.
+            let _ = config.add_capabilities(wanted);
+        }
+        *self.open_without_message.get_mut() = offered.contains(InitFlags::FUSE_NO_OPEN_SUPPORT);
+        *self.opendir_without_message.get_mut() =
+            offered.contains(InitFlags::FUSE_NO_OPENDIR_SUPPORT);
+        let limits = [
+            config.set_max_write(WRITE_BYTES_MAX).is_ok(),
+            config.set_max_background(BACKGROUND_MAX).is_ok(),
+        ];
+        if limits.contains(&false) {
+            Err(Errno::EPROTO.into())
+        } else {
+            Ok(())
+        }
+    }
+
+    fn lookup(&self, _req: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
+        match self.layers.lookup(parent.0, name) {
+            Err(Errno::ENOENT) => {
+                // Node 0 tells the kernel that it may remember the absence.
+                let mut attr = file_attr(&Attr {
+                    stat: crate::sys::zeroed_stat(),
+                    number: 0,
+                    from_host: true,
+                });
+                attr.ino = INodeNo(0);
+                reply.entry_with_ttls(&HOST_TTL, &HOST_TTL, &attr, Generation(0));
+            }
+            result => self.entry(reply, result),
+        }
+    }
+
+    fn forget(&self, _req: &Request, ino: INodeNo, nlookup: u64) {
+        // There is nobody to tell; an unlinked file that stays is removed when the store is next cleaned.
+        let _ = self.layers.forget(ino.0, nlookup);
+    }
+
+    fn getattr(&self, _req: &Request, ino: INodeNo, _fh: Option<FileHandle>, reply: ReplyAttr) {
+        answer_attr(reply, self.layers.getattr(ino.0));
+    }
+
+    fn setattr(
+        &self,
+        _req: &Request,
+        ino: INodeNo,
+        mode: Option<u32>,
+        uid: Option<u32>,
+        gid: Option<u32>,
+        size: Option<u64>,
+        atime: Option<TimeOrNow>,
+        mtime: Option<TimeOrNow>,
+        _ctime: Option<SystemTime>,
+        _fh: Option<FileHandle>,
+        _crtime: Option<SystemTime>,
+        _chgtime: Option<SystemTime>,
+        _bkuptime: Option<SystemTime>,
+        _flags: Option<fuser::BsdFileFlags>,
+        reply: ReplyAttr,
+    ) {
+        let changes = Changes {
+            size,
+            uid,
+            gid,
+            mode,
+            atime: atime.map(time_spec),
+            mtime: mtime.map(time_spec),
+        };
+        answer_attr(reply, self.layers.setattr(ino.0, changes));
+    }
+
+    fn readlink(&self, _req: &Request, ino: INodeNo, reply: ReplyData) {
+        match self.layers.readlink(ino.0) {
+            Ok(target) => reply.data(target.as_bytes()),
+            Err(errno) => reply.error(fuse_errno(errno)),
+        }
+    }
+
+    fn mknod(
+        &self,
+        req: &Request,
+        parent: INodeNo,
+        name: &OsStr,
+        mode: u32,
+        _umask: u32,
+        _rdev: u32,
+        reply: ReplyEntry,
+    ) {
+        self.entry(reply, self.layers.mknod(parent.0, name, mode, owner(req)));
+    }
+
+    fn mkdir(
+        &self,
+        req: &Request,
+        parent: INodeNo,
+        name: &OsStr,
+        mode: u32,
+        _umask: u32,
+        reply: ReplyEntry,
+    ) {
+        self.entry(reply, self.layers.mkdir(parent.0, name, mode, owner(req)));
+    }
+
+    fn unlink(&self, _req: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
+        answer(reply, self.layers.unlink(parent.0, name));
+    }
+
+    fn rmdir(&self, _req: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
+        answer(reply, self.layers.rmdir(parent.0, name));
+    }
+
+    fn symlink(
+        &self,
+        req: &Request,
+        parent: INodeNo,
+        link_name: &OsStr,
+        target: &Path,
+        reply: ReplyEntry,
+    ) {
+        self.entry(
+            reply,
+            self.layers
+                .symlink(parent.0, link_name, target.as_os_str(), owner(req)),
+        );
+    }
+
+    fn rename(
+        &self,
+        _req: &Request,
+        parent: INodeNo,
+        name: &OsStr,
+        newparent: INodeNo,
+        newname: &OsStr,
+        flags: RenameFlags,
+        reply: ReplyEmpty,
+    ) {
+        let Some(flags) = nix::fcntl::RenameFlags::from_bits(flags.bits()) else {
+            return reply.error(FuseErrno::EINVAL);
+        };
+        let (from, to) = (
+            Spot {
+                parent: parent.0,
+                name,
+            },
+            Spot {
+                parent: newparent.0,
+                name: newname,
+            },
+        );
+        answer(reply, self.layers.rename(from, to, flags));
+    }
+
+    fn link(
+        &self,
+        _req: &Request,
+        ino: INodeNo,
+        newparent: INodeNo,
+        newname: &OsStr,
+        reply: ReplyEntry,
+    ) {
+        self.entry(reply, self.layers.link(ino.0, newparent.0, newname));
+    }
+
+    fn open(&self, _req: &Request, _ino: INodeNo, _flags: OpenFlags, reply: ReplyOpen) {
+        if self.open_without_message.load(Ordering::Relaxed) {
+            // The kernel opens by itself from now on, and keeps its cache.
+            return reply.error(FuseErrno::ENOSYS);
+        }
+        reply.opened(FileHandle(0), FopenFlags::FOPEN_KEEP_CACHE);
+    }
+
+    fn read(
+        &self,
+        _req: &Request,
+        ino: INodeNo,
+        _fh: FileHandle,
+        offset: u64,
+        size: u32,
+        _flags: OpenFlags,
+        _lock_owner: Option<LockOwner>,
+        reply: ReplyData,
+    ) {
+        match self
+            .layers
+            .read_data(ino.0, offset, usize::try_from(size).unwrap_or(0))
+        {
+            Ok(data) => reply.data(&data),
+            Err(errno) => reply.error(fuse_errno(errno)),
+        }
+    }
+
+    fn write(
+        &self,
+        _req: &Request,
+        ino: INodeNo,
+        _fh: FileHandle,
+        offset: u64,
+        data: &[u8],
+        write_flags: WriteFlags,
+        _flags: OpenFlags,
+        _lock_owner: Option<LockOwner>,
+        reply: ReplyWrite,
+    ) {
+        let drop_privileges = write_flags.contains(WriteFlags::FUSE_WRITE_KILL_SUIDGID);
+        match self.layers.write_data(ino.0, offset, data, drop_privileges) {
+            Ok(()) => reply.written(u32::try_from(data.len()).unwrap_or(u32::MAX)),
+            Err(errno) => reply.error(fuse_errno(errno)),
+        }
+    }
+
+    fn flush(
+        &self,
+        _req: &Request,
+        _ino: INodeNo,
+        _fh: FileHandle,
+        _lock_owner: LockOwner,
+        reply: ReplyEmpty,
+    ) {
+        // Nothing is held back here, so the kernel need not ask again.
+        reply.error(FuseErrno::ENOSYS);
+    }
+
+    fn fsync(
+        &self,
+        _req: &Request,
+        ino: INodeNo,
+        _fh: FileHandle,
+        datasync: bool,
+        reply: ReplyEmpty,
+    ) {
+        answer(reply, self.layers.sync(ino.0, datasync));
+    }
+
+    fn opendir(&self, _req: &Request, _ino: INodeNo, _flags: OpenFlags, reply: ReplyOpen) {
+        if self.opendir_without_message.load(Ordering::Relaxed) {
+            return reply.error(FuseErrno::ENOSYS);
+        }
+        reply.opened(
+            FileHandle(0),
+            FopenFlags::FOPEN_KEEP_CACHE | FopenFlags::FOPEN_CACHE_DIR,
+        );
+    }
+
+    fn readdir(
+        &self,
+        _req: &Request,
+        ino: INodeNo,
+        _fh: FileHandle,
+        offset: u64,
+        mut reply: ReplyDirectory,
+    ) {
+        let listing = match self.layers.read_dir(ino.0, offset) {
+            Ok(listing) => listing,
+            Err(errno) => return reply.error(fuse_errno(errno)),
+        };
+        for (place, number, name) in self.dots(ino.0).into_iter().filter(|dot| dot.0 > offset) {
+            if reply.add(INodeNo(number), place, FileType::Directory, name) {
+                return reply.ok();
+            }
+        }
+        let first = listing.partition_point(|item| item.place <= offset);
+        for item in listing.iter().skip(first) {
+            if reply.add(
+                INodeNo(item.ino),
+                item.place,
+                file_type(item.kind),
+                &item.name,
+            ) {
+                return reply.ok();
+            }
+        }
+        self.layers.drop_listing(ino.0);
+        reply.ok();
+    }
+
+    fn readdirplus(
+        &self,
+        _req: &Request,
+        ino: INodeNo,
+        _fh: FileHandle,
+        offset: u64,
+        mut reply: ReplyDirectoryPlus,
+    ) {
+        let listing = match self.layers.read_dir(ino.0, offset) {
+            Ok(listing) => listing,
+            Err(errno) => return reply.error(fuse_errno(errno)),
+        };
+        for (place, number, name) in self.dots(ino.0).into_iter().filter(|dot| dot.0 > offset) {
+            // The kernel takes no reference for these two, so a rough answer does.
+            let mut attr = file_attr(&Attr {
+                stat: crate::sys::zeroed_stat(),
+                number,
+                from_host: true,
+            });
+            attr.kind = FileType::Directory;
+            if reply.add(
+                INodeNo(number),
+                place,
+                name,
+                &Duration::ZERO,
+                &attr,
+                Generation(0),
+            ) {
+                return reply.ok();
+            }
+        }
+        let first = listing.partition_point(|item| item.place <= offset);
+        for item in listing.iter().skip(first) {
+            let attr = match self.layers.lookup(ino.0, &item.name) {
+                Ok(attr) => attr,
+                // It went since the directory was read.
+                Err(_) => continue,
+            };
+            let full = reply.add(
+                INodeNo(attr.number),
+                item.place,
+                &item.name,
+                &ttl_of(&attr),
+                &file_attr(&attr),
+                Generation(0),
+            );
+            if full {
+                // This one was not sent: its reference comes back.
+                let _ = self.layers.forget(attr.number, 1);
+                return reply.ok();
+            }
+        }
+        self.layers.drop_listing(ino.0);
+        reply.ok();
+    }
+
+    fn fsyncdir(
+        &self,
+        _req: &Request,
+        ino: INodeNo,
+        _fh: FileHandle,
+        datasync: bool,
+        reply: ReplyEmpty,
+    ) {
+        answer(reply, self.layers.sync(ino.0, datasync));
+    }
+
+    fn statfs(&self, _req: &Request, _ino: INodeNo, reply: ReplyStatfs) {
+        match self.layers.statfs() {
+            Ok(s) => {
+                let small = |n: u64| u32::try_from(n).unwrap_or(u32::MAX);
+                reply.statfs(
+                    s.blocks(),
+                    s.blocks_free(),
+                    s.blocks_available(),
+                    s.files(),
+                    s.files_free(),
+                    small(s.block_size()),
+                    small(s.name_max()),
+                    small(s.fragment_size()),
+                );
+            }
+            Err(errno) => reply.error(fuse_errno(errno)),
+        }
+    }
+
+    fn setxattr(
+        &self,
+        _req: &Request,
+        ino: INodeNo,
+        name: &OsStr,
+        value: &[u8],
+        flags: i32,
+        _position: u32,
+        reply: ReplyEmpty,
+    ) {
+        answer(reply, self.layers.set_xattr(ino.0, name, value, flags));
+    }
+
+    fn getxattr(&self, _req: &Request, ino: INodeNo, name: &OsStr, size: u32, reply: ReplyXattr) {
+        match self.layers.get_xattr(ino.0, name) {
+            Ok(Some(value)) => answer_bytes(reply, &value, size),
+            Ok(None) => reply.error(FuseErrno::ENODATA),
+            Err(errno) => reply.error(fuse_errno(errno)),
+        }
+    }
+
+    fn listxattr(&self, _req: &Request, ino: INodeNo, size: u32, reply: ReplyXattr) {
+        match self.layers.list_xattr(ino.0) {
+            Ok(names) => {
+                let mut bytes = Vec::new();
+                for name in names {
+                    bytes.extend_from_slice(name.as_bytes());
+                    bytes.push(0);
+                }
+                answer_bytes(reply, &bytes, size);
+            }
+            Err(errno) => reply.error(fuse_errno(errno)),
+        }
+    }
+
+    fn removexattr(&self, _req: &Request, ino: INodeNo, name: &OsStr, reply: ReplyEmpty) {
+        answer(reply, self.layers.remove_xattr(ino.0, name));
+    }
+
+    fn create(
+        &self,
+        req: &Request,
+        parent: INodeNo,
+        name: &OsStr,
+        mode: u32,
+        _umask: u32,
+        _flags: i32,
+        reply: ReplyCreate,
+    ) {
+        match self.layers.create(parent.0, name, mode, owner(req)) {
+            Ok(attr) => reply.created(
+                &ttl_of(&attr),
+                &file_attr(&attr),
+                Generation(0),
+                FileHandle(0),
+                FopenFlags::FOPEN_KEEP_CACHE,
+            ),
+            Err(errno) => reply.error(fuse_errno(errno)),
+        }
+    }
+
+    fn fallocate(
+        &self,
+        _req: &Request,
+        ino: INodeNo,
+        _fh: FileHandle,
+        offset: u64,
+        length: u64,
+        mode: i32,
+        reply: ReplyEmpty,
+    ) {
+        answer(reply, self.layers.allocate(ino.0, mode, offset, length));
+    }
+
+    fn lseek(
+        &self,
+        _req: &Request,
+        ino: INodeNo,
+        _fh: FileHandle,
+        offset: i64,
+        whence: i32,
+        reply: ReplyLseek,
+    ) {
+        match self.layers.seek(ino.0, offset, whence) {
+            Ok(offset) => reply.offset(offset),
+            Err(errno) => reply.error(fuse_errno(errno)),
+        }
+    }
+
+    fn copy_file_range(
+        &self,
+        _req: &Request,
+        ino_in: INodeNo,
+        _fh_in: FileHandle,
+        offset_in: u64,
+        ino_out: INodeNo,
+        _fh_out: FileHandle,
+        offset_out: u64,
+        len: u64,
+        _flags: fuser::CopyFileRangeFlags,
+        reply: ReplyWrite,
+    ) {
+        match self
+            .layers
+            .copy_range((ino_in.0, offset_in), (ino_out.0, offset_out), len)
+        {
+            Ok(copied) => reply.written(u32::try_from(copied).unwrap_or(u32::MAX)),
+            Err(errno) => reply.error(fuse_errno(errno)),
+        }
+    }
+}
+
+impl Mount {
+    /// Place, number and name of `.` and `..`.
+    fn dots(&self, number: u64) -> [(u64, u64, &'static str); 2] {
+        [(1, number, "."), (2, self.layers.parent_of(number), "..")]
+    }
+}
+
+fn answer(reply: ReplyEmpty, result: Result<(), Errno>) {
+    match result {
+        Ok(()) => reply.ok(),
+        Err(errno) => reply.error(fuse_errno(errno)),
+    }
+}
+
+fn answer_attr(reply: ReplyAttr, result: Result<Attr, Errno>) {
+    match result {
+        Ok(attr) => {
+            let mut shown = file_attr(&attr);
+            shown.ino = INodeNo(attr.stat.st_ino);
+            reply.attr(&ttl_of(&attr), &shown);
+        }
+        Err(errno) => reply.error(fuse_errno(errno)),
+    }
+}
+
+/// The protocol of getxattr(2): size 0 asks how much there is.
+fn answer_bytes(reply: ReplyXattr, bytes: &[u8], size: u32) {
+    match u32::try_from(bytes.len()) {
+        Ok(len) if size == 0 => reply.size(len),
+        Ok(len) if len <= size => reply.data(bytes),
+        _ => reply.error(FuseErrno::ERANGE),
+    }
+}
+
+fn owner(req: &Request) -> Owner {
+    Owner {
+        uid: req.uid(),
+        gid: req.gid(),
+    }
+}
+
+fn ttl_of(attr: &Attr) -> Duration {
+    if attr.from_host { HOST_TTL } else { OWN_TTL }
+}
+
+fn fuse_errno(errno: Errno) -> FuseErrno {
+    FuseErrno::from_i32(errno as i32)
+}
+
+fn file_attr(attr: &Attr) -> FileAttr {
+    let stat = &attr.stat;
+    FileAttr {
+        ino: INodeNo(attr.number),
+        size: u64::try_from(stat.st_size).unwrap_or(0),
+        blocks: u64::try_from(stat.st_blocks).unwrap_or(0),
+        atime: system_time(stat.st_atime, stat.st_atime_nsec),
+        mtime: system_time(stat.st_mtime, stat.st_mtime_nsec),
+        ctime: system_time(stat.st_ctime, stat.st_ctime_nsec),
+        crtime: UNIX_EPOCH,
+        kind: file_type(stat.st_mode & libc::S_IFMT),
+        perm: u16::try_from(stat.st_mode & 0o7777).unwrap_or(0),
+        nlink: u32::try_from(stat.st_nlink).unwrap_or(u32::MAX),
+        uid: stat.st_uid,
+        gid: stat.st_gid,
+        rdev: u32::try_from(stat.st_rdev).unwrap_or(0),
+        blksize: u32::try_from(stat.st_blksize).unwrap_or(4_096),
+        flags: 0,
+    }
+}
+
+fn file_type(kind: u32) -> FileType {
+    match kind {
+        libc::S_IFDIR => FileType::Directory,
+        libc::S_IFLNK => FileType::Symlink,
+        libc::S_IFIFO => FileType::NamedPipe,
+        libc::S_IFSOCK => FileType::Socket,
+        libc::S_IFCHR => FileType::CharDevice,
+        libc::S_IFBLK => FileType::BlockDevice,
+        _ => FileType::RegularFile,
+    }
+}
+
+/// Seconds may be negative (before 1970); nanoseconds count forward from them all the same.
+fn system_time(seconds: i64, nanoseconds: i64) -> SystemTime {
+    let whole = Duration::from_secs(seconds.unsigned_abs());
+    let base = if seconds < 0 {
+        UNIX_EPOCH.checked_sub(whole)
+    } else {
+        UNIX_EPOCH.checked_add(whole)
+    };
+    let part = Duration::from_nanos(u64::try_from(nanoseconds).unwrap_or(0));
+    base.and_then(|time| time.checked_add(part))
+        .unwrap_or(UNIX_EPOCH)
+}
+
+fn time_spec(time: TimeOrNow) -> TimeSpec {
+    match time {
+        TimeOrNow::Now => TimeSpec::UTIME_NOW,
+        TimeOrNow::SpecificTime(time) => match time.duration_since(UNIX_EPOCH) {
+            Ok(after) => TimeSpec::new(
+                i64::try_from(after.as_secs()).unwrap_or(i64::MAX),
+                after.subsec_nanos().into(),
+            ),
+            Err(before) => before_epoch(before.duration()),
+        },
+    }
+}
+
+fn before_epoch(before: Duration) -> TimeSpec {
+    let seconds = i64::try_from(before.as_secs()).unwrap_or(i64::MAX);
+    match before.subsec_nanos() {
+        0 => TimeSpec::new(-seconds, 0),
+        nanos => TimeSpec::new(-seconds - 1, 1_000_000_000 - i64::from(nanos)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_before_1970_keep_their_nanoseconds() {
+        for (seconds, nanoseconds) in [
+            (0, 0),
+            (1, 999_999_999),
+            (-1, 1),
+            (-5, 0),
+            (-5, 999_999_999),
+        ] {
+            let spec = time_spec(TimeOrNow::SpecificTime(system_time(seconds, nanoseconds)));
+            assert_eq!((spec.tv_sec(), spec.tv_nsec()), (seconds, nanoseconds));
+        }
+    }
+}

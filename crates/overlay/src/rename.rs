@@ -1,0 +1,305 @@
+//! Renames. A host directory is not copied: its upper half moves and remembers where its lower half is (redirect).
+
+use crate::at;
+use crate::copy_up::Content;
+use crate::layers::{Found, Layers};
+use crate::node::{Place, Table};
+use crate::xattr;
+use nix::errno::Errno;
+use nix::fcntl::RenameFlags;
+use std::ffi::{OsStr, OsString};
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
+
+/// A name in the view.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Spot<'n> {
+    pub(crate) parent: u64,
+    pub(crate) name: &'n OsStr,
+}
+
+impl Layers {
+    /// renameat2(2) with `RENAME_NOREPLACE`, `RENAME_EXCHANGE` or nothing.
+    pub(crate) fn rename(
+        &self,
+        from: Spot<'_>,
+        to: Spot<'_>,
+        flags: RenameFlags,
+    ) -> Result<(), Errno> {
+        let mut table = self.changing()?;
+        let table = &mut *table;
+        let known = RenameFlags::RENAME_NOREPLACE | RenameFlags::RENAME_EXCHANGE;
+        if !known.contains(flags) || flags == known {
+            return Err(Errno::EINVAL);
+        }
+        if table.get(to.parent)?.place == Place::Dead {
+            return Err(Errno::ENOENT);
+        }
+        let source = self.find(table, from.parent, from.name)?;
+        let target = self.find(table, to.parent, to.name)?;
+        source.shown().ok_or(Errno::ENOENT)?;
+        self.check_movable(&source)?;
+        if flags == RenameFlags::RENAME_EXCHANGE {
+            target.shown().ok_or(Errno::ENOENT)?;
+            self.check_movable(&target)?;
+            return self.exchange(table, from, &source, to, &target);
+        }
+        if target.shown().is_some() && flags == RenameFlags::RENAME_NOREPLACE {
+            return Err(Errno::EEXIST);
+        }
+        self.replace(table, from, &source, to, &target)
+    }
+
+    fn replace(
+        &self,
+        table: &mut Table,
+        from: Spot<'_>,
+        source: &Found,
+        to: Spot<'_>,
+        target: &Found,
+    ) -> Result<(), Errno> {
+        let moved = self.enter(table, from.parent, from.name, source)?.number;
+        self.check_descent(table, moved, to.parent)?;
+        let replaced = self.check_replace(table, source, to, target)?;
+        if replaced == Some(moved) {
+            // Two names of one file: nothing happens, as rename(2) says.
+            return Ok(());
+        }
+        self.make_ready(table, moved)?;
+        let (old_dir, new_dir) = (
+            self.merged_dir(table, from.parent)?,
+            self.merged_dir(table, to.parent)?,
+        );
+        // Whatever the target directory shows must not show through a directory that comes in its place.
+        self.make_opaque(table, moved)?;
+        let whiteout = self.prepare_target(table, to, target)?;
+        let covered = self.cover(table, from.parent, from.name)?;
+        self.cover(table, to.parent, to.name)?;
+        let tomb = self.keep_open(table, &new_dir, to.name, target, replaced)?;
+        self.move_over(&old_dir, from.name, &new_dir, to.name, covered, whiteout)?;
+        if let Some(number) = replaced.filter(|_| !target.shown().is_some_and(at::is_dir)) {
+            self.replaced(table, number, to, tomb)?;
+        }
+        self.renamed(table, moved, from, to)?;
+        self.touched(table, from.parent)?;
+        self.touched(table, to.parent)
+    }
+
+    /// A directory cannot move into itself.
+    fn check_descent(&self, table: &Table, moved: u64, mut above: u64) -> Result<(), Errno> {
+        while above != crate::node::ROOT {
+            if above == moved {
+                return Err(Errno::EINVAL);
+            }
+            above = table.get(above)?.links.first().ok_or(Errno::ENOENT)?.parent;
+        }
+        Ok(())
+    }
+
+    /// Checks kinds and emptiness of what would be replaced; its node.
+    fn check_replace(
+        &self,
+        table: &mut Table,
+        source: &Found,
+        to: Spot<'_>,
+        target: &Found,
+    ) -> Result<Option<u64>, Errno> {
+        let (Some(old), Some(new)) = (source.shown(), target.shown()) else {
+            return Ok(None);
+        };
+        match (at::is_dir(old), at::is_dir(new)) {
+            (true, false) => return Err(Errno::ENOTDIR),
+            (false, true) => return Err(Errno::EISDIR),
+            _ => {}
+        }
+        self.check_movable(target)?;
+        let number = self.enter(table, to.parent, to.name, target)?.number;
+        let node = table.get(number)?;
+        if node.is_dir() && !self.is_empty_dir(table, node)? {
+            return Err(Errno::ENOTEMPTY);
+        }
+        Ok(Some(number))
+    }
+
+    /// Takes what is replaced out of the way; whether a whiteout or another leftover stands there now.
+    fn prepare_target(
+        &self,
+        table: &mut Table,
+        to: Spot<'_>,
+        target: &Found,
+    ) -> Result<bool, Errno> {
+        match target.shown() {
+            None => Ok(target.whiteout),
+            Some(stat) if at::is_dir(stat) => {
+                self.remove_dir(table, to.parent, to.name, target)?;
+                Ok(self.cover(table, to.parent, to.name)?)
+            }
+            // A file is replaced by the rename itself, in one step.
+            Some(_) => Ok(false),
+        }
+    }
+
+    /// A file that is about to be replaced in the upper layer gets a second name, so that it can stay open.
+    fn keep_open(
+        &self,
+        table: &Table,
+        dir: &OwnedFd,
+        name: &OsStr,
+        target: &Found,
+        number: Option<u64>,
+    ) -> Result<Option<String>, Errno> {
+        let Some(number) = number else {
+            return Ok(None);
+        };
+        let node = table.get(number)?;
+        if node.is_dir() || target.upper.is_none() || node.lookups == 0 || node.links.len() > 1 {
+            return Ok(None);
+        }
+        let tomb = self.store.fresh_name();
+        at::forced(&[dir], || {
+            at::link(dir, name, &self.store.tombs, OsStr::new(&tomb))
+        })?;
+        Ok(Some(tomb))
+    }
+
+    /// What a replaced file is now: open at most.
+    fn replaced(
+        &self,
+        table: &mut Table,
+        number: u64,
+        spot: Spot<'_>,
+        tomb: Option<String>,
+    ) -> Result<(), Errno> {
+        table.drop_link(number, spot.parent, spot.name);
+        let node = table.get_mut(number)?;
+        node.frozen_ctime = None;
+        match tomb {
+            Some(tomb) => {
+                node.place = Place::Tomb(tomb);
+                node.nlink_delta -= 1;
+            }
+            None if node.place == Place::Lower => node.nlink_delta -= 1,
+            None => {}
+        }
+        self.release_keys(table, number);
+        self.forget_unheld(table, number);
+        Ok(())
+    }
+
+    fn move_over(
+        &self,
+        from: &OwnedFd,
+        name: &OsStr,
+        to: &OwnedFd,
+        to_name: &OsStr,
+        covered: bool,
+        whiteout: bool,
+    ) -> Result<(), Errno> {
+        if !whiteout {
+            return self.move_away(from, name, to, to_name, covered);
+        }
+        let directory = at::is_dir(&at::stat(from, name)?);
+        if !directory {
+            return self.move_away(from, name, to, to_name, covered);
+        }
+        // An exchange puts the directory in place of the whiteout, and the whiteout where it came from.
+        at::forced(&[from, to], || {
+            at::rename(from, name, to, to_name, RenameFlags::RENAME_EXCHANGE)
+        })?;
+        if covered {
+            Ok(())
+        } else {
+            at::forced(&[from], || at::unlink(from, name))
+        }
+    }
+
+    fn exchange(
+        &self,
+        table: &mut Table,
+        from: Spot<'_>,
+        source: &Found,
+        to: Spot<'_>,
+        target: &Found,
+    ) -> Result<(), Errno> {
+        let one = self.enter(table, from.parent, from.name, source)?.number;
+        let other = self.enter(table, to.parent, to.name, target)?.number;
+        if one == other {
+            return Ok(());
+        }
+        for number in [one, other] {
+            self.make_ready(table, number)?;
+            self.make_opaque(table, number)?;
+        }
+        self.cover(table, from.parent, from.name)?;
+        self.cover(table, to.parent, to.name)?;
+        let (old_dir, new_dir) = (
+            self.upper_dir(table, from.parent)?,
+            self.upper_dir(table, to.parent)?,
+        );
+        at::forced(&[&old_dir, &new_dir], || {
+            at::rename(
+                &old_dir,
+                from.name,
+                &new_dir,
+                to.name,
+                RenameFlags::RENAME_EXCHANGE,
+            )
+        })?;
+        self.renamed(table, one, from, to)?;
+        self.renamed(table, other, to, from)?;
+        self.touched(table, from.parent)?;
+        self.touched(table, to.parent)
+    }
+
+    /// Brings a node into the upper layer; a directory that shows the host's names learns where they are.
+    fn make_ready(&self, table: &mut Table, number: u64) -> Result<(), Errno> {
+        self.copy_up(table, number, Content::All)?;
+        let node = table.get(number)?;
+        let Some(lower) = node.lower.as_ref().filter(|_| node.is_dir()) else {
+            return Ok(());
+        };
+        let mut target = OsString::from("/");
+        target.push(&lower.rel);
+        let dir = self.upper_dir(table, number)?;
+        let mark = || {
+            xattr::set(
+                &dir,
+                at::dot(),
+                OsStr::new(xattr::REDIRECT),
+                target.as_bytes(),
+                0,
+            )
+        };
+        at::forced(&[&dir], mark).map_err(|errno| match errno {
+            // The file system keeps no value as long as this path: the caller copies instead, as across devices.
+            Errno::ENOSPC | Errno::E2BIG | Errno::ERANGE => Errno::EXDEV,
+            other => other,
+        })
+    }
+
+    /// A directory without a lower half must not get one where it goes.
+    fn make_opaque(&self, table: &Table, number: u64) -> Result<(), Errno> {
+        let node = table.get(number)?;
+        if !node.is_dir() || node.lower.is_some() {
+            return Ok(());
+        }
+        let dir = self.upper_dir(table, number)?;
+        at::forced(&[&dir], || {
+            xattr::set(&dir, at::dot(), OsStr::new(xattr::OPAQUE), b"y", 0)
+        })
+    }
+
+    fn renamed(
+        &self,
+        table: &mut Table,
+        number: u64,
+        from: Spot<'_>,
+        to: Spot<'_>,
+    ) -> Result<(), Errno> {
+        table.drop_link(number, from.parent, from.name);
+        table.add_link(number, to.parent, to.name);
+        table.get_mut(number)?.frozen_ctime = None;
+        self.forget_unheld(table, number);
+        Ok(())
+    }
+}

@@ -1,0 +1,115 @@
+//! Serving a view in background threads, and ending it in bounded time.
+
+use crate::error::OverlayError;
+use crate::fuse::Mount;
+use crate::layers::Layers;
+use crate::sys;
+use fuser::{Config, Session, SessionACL};
+use model::Attempt;
+use nix::fcntl::Flock;
+use std::fs::File;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
+use std::time::Duration;
+
+/// How long [`Served::finish`] waits for the last mount of the view to go away.
+pub const FINISH_WAIT: Duration = Duration::from_secs(5);
+/// Threads that answer requests: one more than a request that waits for the disk.
+const THREADS: usize = 2;
+
+/// What was seen while a view was served.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Observed {
+    /// Reads of hidden paths, sorted, each with how often it was seen. The kernel remembers absent names for some
+    /// seconds, so the count is a lower bound.
+    pub attempts: Vec<Attempt>,
+}
+
+/// A view that is being served.
+pub struct Served {
+    layers: Arc<Layers>,
+    ended: Receiver<std::io::Result<()>>,
+    // Held until the upper layer can no longer change.
+    _lock: Flock<File>,
+}
+
+impl Served {
+    /// Answers the kernel's greeting on `fuse`, which is mounted already, and starts the threads.
+    pub(crate) fn start(
+        layers: Arc<Layers>,
+        fuse: OwnedFd,
+        lock: Flock<File>,
+    ) -> Result<Served, OverlayError> {
+        let mut config = Config::default();
+        config.acl = SessionACL::All;
+        config.n_threads = Some(THREADS);
+        config.clone_fd = can_clone(&fuse);
+        let mount = Mount::new(Arc::clone(&layers));
+        let session =
+            Session::from_fd(mount, fuse, SessionACL::All, config).map_err(OverlayError::Fuse)?;
+        let (tell, ended) = sync_channel(1);
+        let run = move || {
+            let result = without_umask().and_then(|()| session.run());
+            // Nobody listens after a timeout; the threads end with the mount all the same.
+            let _ = tell.send(result);
+        };
+        std::thread::Builder::new()
+            .name("overlay".into())
+            .spawn(run)
+            .map_err(OverlayError::Fuse)?;
+        Ok(Served {
+            layers,
+            ended,
+            _lock: lock,
+        })
+    }
+
+    /// Waits until the view is mounted nowhere any more, at most [`FINISH_WAIT`]; then the upper layer is at rest.
+    ///
+    /// # Errors
+    /// [`OverlayError::StillMounted`] when a mount is left: every further request is refused from then on, so the
+    /// upper layer is at rest all the same. [`OverlayError::Fuse`] when the connection broke.
+    pub fn finish(self) -> Result<Observed, OverlayError> {
+        let ended = self.ended.recv_timeout(FINISH_WAIT);
+        self.layers.freeze();
+        match ended {
+            Ok(result) => result.map_err(OverlayError::Fuse)?,
+            Err(RecvTimeoutError::Timeout) => {
+                let waited_ms = u64::try_from(FINISH_WAIT.as_millis()).unwrap_or(u64::MAX);
+                return Err(OverlayError::StillMounted { waited_ms });
+            }
+            Err(RecvTimeoutError::Disconnected) => {
+                return Err(OverlayError::Fuse(std::io::Error::other(
+                    "the serving thread ended early",
+                )));
+            }
+        }
+        Ok(Observed {
+            attempts: self.layers.hidden.attempts(),
+        })
+    }
+
+    /// What was tried so far, while the view is still served.
+    #[must_use]
+    pub fn attempts(&self) -> Vec<Attempt> {
+        self.layers.hidden.attempts()
+    }
+}
+
+/// Whether each thread can have a channel of its own, which spares it the queue of the others. Tried out here because
+/// the session would give up where it cannot: when `/dev/fuse` may not be opened, or not cloned across namespaces.
+fn can_clone(fuse: &OwnedFd) -> bool {
+    let fresh = std::fs::OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open("/dev/fuse");
+    fresh.is_ok_and(|fresh| sys::clone_fuse(fresh.as_fd(), fuse.as_fd()).is_ok())
+}
+
+/// Gives this thread, and those it starts, a file mode mask of their own: the kernel has applied the child's already.
+fn without_umask() -> std::io::Result<()> {
+    nix::sched::unshare(nix::sched::CloneFlags::CLONE_FS)?;
+    nix::sys::stat::umask(nix::sys::stat::Mode::empty());
+    Ok(())
+}

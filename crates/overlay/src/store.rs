@@ -1,0 +1,304 @@
+//! The store directory of one overlay: `upper`, `work`, `meta.json`, `origins` and, during an apply, its journal.
+
+use crate::at;
+use crate::error::OverlayError;
+use crate::origin::Origins;
+use crate::remove;
+use crate::xattr;
+use model::{FilePath, Hidden};
+use nix::errno::Errno;
+use nix::fcntl::{Flock, FlockArg, OFlag};
+use serde::{Deserialize, Serialize};
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::{Read as _, Write as _};
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Version of everything in a store directory.
+const FORMAT: u32 = 1;
+
+/// What an overlay is made of.
+#[derive(Clone, Debug)]
+pub struct Spec {
+    /// The host directory that is overlaid: absolute, symbolic links resolved.
+    pub root: FilePath,
+    /// Where the overlay keeps its layer; created with mode 0700, must not exist or be empty.
+    pub dir: PathBuf,
+    /// Absolute paths that do not exist for the child.
+    pub hidden: Vec<Hidden>,
+    /// Other roots mounted over directories inside this one.
+    pub nested: Vec<FilePath>,
+    /// Names this overlay in what it leaves on the host while it applies; letters, digits, `-` and `_`.
+    pub id: String,
+}
+
+/// The part of a [`Spec`] that outlives the process.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Saved {
+    format: u32,
+    pub(crate) id: String,
+    pub(crate) root: FilePath,
+    pub(crate) hidden: Vec<Hidden>,
+    pub(crate) nested: Vec<FilePath>,
+}
+
+/// The open store.
+pub(crate) struct Store {
+    pub(crate) path: PathBuf,
+    pub(crate) dir: OwnedFd,
+    pub(crate) upper: OwnedFd,
+    /// Where objects are prepared before a rename puts them in place.
+    pub(crate) work: OwnedFd,
+    /// Names of files that were unlinked while the child may still have them open.
+    pub(crate) tombs: OwnedFd,
+    /// Hard links to copied-up files whose lower had several names, by device and inode of the lower.
+    pub(crate) links: OwnedFd,
+    pub(crate) origins: Origins,
+    next: AtomicU64,
+}
+
+/// The shared whiteout in `work`; every whiteout of the layer is a hard link to it.
+const WHITEOUT: &str = "whiteout";
+
+impl Store {
+    /// Makes a new store. Nothing is synced: until something is written it holds nothing worth keeping.
+    pub(crate) fn create(spec: &Spec) -> Result<(Store, Saved), OverlayError> {
+        let saved = Saved {
+            format: FORMAT,
+            id: spec.id.clone(),
+            root: spec.root.clone(),
+            hidden: hidden_with_store(spec),
+            nested: spec.nested.clone(),
+        };
+        make_dirs(&spec.dir)?;
+        let json =
+            serde_json::to_vec(&saved).map_err(|e| damaged(&spec.dir.join("meta.json"), e))?;
+        write_new(&spec.dir.join("meta.json"), &json)?;
+        write_new(&spec.dir.join("origins"), b"")?;
+        let store = Store::open_parts(&spec.dir)?;
+        store.probe()?;
+        Ok((store, saved))
+    }
+
+    /// Opens a store an earlier process left, however that ended.
+    pub(crate) fn open(dir: &Path) -> Result<(Store, Saved), OverlayError> {
+        let meta = dir.join("meta.json");
+        let text = std::fs::read(&meta).map_err(|e| io_error(&meta, &e))?;
+        let saved: Saved = serde_json::from_slice(&text).map_err(|e| damaged(&meta, e))?;
+        if saved.format != FORMAT {
+            return Err(damaged(
+                &meta,
+                format!("format {} instead of {FORMAT}", saved.format),
+            ));
+        }
+        Ok((Store::open_parts(dir)?, saved))
+    }
+
+    fn open_parts(path: &Path) -> Result<Store, OverlayError> {
+        let dir = at::open_root(path).map_err(|e| store_error(path, e))?;
+        let part = |name: &str| {
+            at::open_dir(&dir, OsStr::new(name)).map_err(|e| store_error(&path.join(name), e))
+        };
+        let work = part("work")?;
+        let inside = |name: &str| {
+            at::open_dir(&work, OsStr::new(name))
+                .map_err(|e| store_error(&path.join("work").join(name), e))
+        };
+        Ok(Store {
+            upper: part("upper")?,
+            tombs: inside("tombs")?,
+            links: inside("links")?,
+            origins: open_origins(&path.join("origins"))?,
+            next: AtomicU64::new(1),
+            path: path.to_owned(),
+            work,
+            dir,
+        })
+    }
+
+    /// Shows that the file system can hold the format, by making the parts that are needed anyway.
+    fn probe(&self) -> Result<(), OverlayError> {
+        let path = || self.path.clone();
+        xattr::set(&self.upper, at::dot(), OsStr::new(xattr::FORMAT), b"1", 0).map_err(
+            |source| OverlayError::Attributes {
+                path: path(),
+                source,
+            },
+        )?;
+        at::mknod_whiteout(&self.work, OsStr::new(WHITEOUT)).map_err(|source| {
+            OverlayError::Whiteouts {
+                path: path(),
+                source,
+            }
+        })
+    }
+
+    /// A name in `work` or `tombs` that nobody uses.
+    pub(crate) fn fresh_name(&self) -> String {
+        format!("t{}", self.next.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// Removes what a killed process left half-made. Only while the store is locked.
+    pub(crate) fn clean_work(&self) -> Result<(), Errno> {
+        for dir in [&self.work, &self.tombs] {
+            for entry in at::list_own(dir)? {
+                if entry.name.as_encoded_bytes().starts_with(b"t") && entry.name != "tombs" {
+                    remove::tree(dir, &entry.name)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Puts a whiteout at `dir/name`, over whatever non-directory stands there.
+    pub(crate) fn whiteout(&self, dir: &OwnedFd, name: &OsStr) -> Result<(), Errno> {
+        match self.link_whiteout(dir, name) {
+            Err(Errno::EEXIST) => {}
+            other => return other,
+        }
+        let spare = self.fresh_name();
+        let spare = OsStr::new(&spare);
+        self.link_whiteout(&self.work, spare)?;
+        let put = || {
+            at::rename(
+                &self.work,
+                spare,
+                dir,
+                name,
+                nix::fcntl::RenameFlags::empty(),
+            )
+        };
+        at::forced(&[dir], put).inspect_err(|_| remove::leftover(&self.work, spare))?;
+        // rename(2) does nothing when both names are links to one inode, which two whiteouts are.
+        at::unlink_opt(&self.work, spare)
+    }
+
+    fn link_whiteout(&self, dir: &OwnedFd, name: &OsStr) -> Result<(), Errno> {
+        let shared = OsStr::new(WHITEOUT);
+        let link = || at::forced(&[dir], || at::link(&self.work, shared, dir, name));
+        match link() {
+            Err(Errno::EMLINK | Errno::ENOENT) => {
+                at::unlink_opt(&self.work, shared)?;
+                at::mknod_whiteout(&self.work, shared)?;
+                link()
+            }
+            other => other,
+        }
+    }
+
+    /// Takes the store for serving or applying; the lock goes when the value is dropped or the process dies.
+    pub(crate) fn lock(&self) -> Result<Flock<File>, OverlayError> {
+        let path = self.path.join("meta.json");
+        let file = File::open(&path).map_err(|e| io_error(&path, &e))?;
+        Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, errno)| match errno {
+            Errno::EWOULDBLOCK => OverlayError::Busy {
+                path: self.path.clone(),
+            },
+            other => store_error(&path, other),
+        })
+    }
+}
+
+/// The store may lie inside the root it serves; the child must never see it.
+fn hidden_with_store(spec: &Spec) -> Vec<Hidden> {
+    let mut hidden = spec.hidden.clone();
+    let own = FilePath::from(spec.dir.as_path());
+    if own.starts_with(&spec.root) {
+        hidden.push(Hidden {
+            path: own,
+            rule: "belljar/state".into(),
+        });
+    }
+    hidden
+}
+
+fn make_dirs(path: &Path) -> Result<(), OverlayError> {
+    use std::os::unix::fs::DirBuilderExt as _;
+    let mut builder = std::fs::DirBuilder::new();
+    builder.mode(0o700).recursive(true);
+    builder.create(path).map_err(|e| io_error(path, &e))?;
+    builder.recursive(false);
+    for part in ["upper", "work", "work/tombs", "work/links"] {
+        let part = path.join(part);
+        builder.create(&part).map_err(|e| io_error(&part, &e))?;
+    }
+    Ok(())
+}
+
+fn open_origins(path: &Path) -> Result<Origins, OverlayError> {
+    let mut file = std::fs::OpenOptions::new()
+        .read(true)
+        .append(true)
+        .open(path)
+        .map_err(|e| io_error(path, &e))?;
+    let mut text = Vec::new();
+    file.read_to_end(&mut text)
+        .map_err(|e| io_error(path, &e))?;
+    let whole = text
+        .iter()
+        .rposition(|b| *b == b'\n')
+        .map_or(0, |at| at + 1);
+    if whole < text.len() {
+        file.set_len(u64::try_from(whole).unwrap_or(0))
+            .map_err(|e| io_error(path, &e))?;
+    }
+    Origins::load(file, &text).map_err(|e| damaged(path, e))
+}
+
+fn write_new(path: &Path, bytes: &[u8]) -> Result<(), OverlayError> {
+    let mut file = std::fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .open(path)
+        .map_err(|e| io_error(path, &e))?;
+    file.write_all(bytes).map_err(|e| io_error(path, &e))
+}
+
+/// Writes `name` in `dir` so that after a crash it is there whole or not at all.
+pub(crate) fn write_durably(dir: &OwnedFd, name: &str, bytes: &[u8]) -> Result<(), Errno> {
+    let spare = format!("t{name}");
+    let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_TRUNC;
+    let mut file = File::from(at::open_file(dir, OsStr::new(&spare), flags, 0o600)?);
+    file.write_all(bytes)
+        .and_then(|()| file.sync_all())
+        .map_err(|e| errno_of(&e))?;
+    at::rename(
+        dir,
+        OsStr::new(&spare),
+        dir,
+        OsStr::new(name),
+        nix::fcntl::RenameFlags::empty(),
+    )?;
+    sync_dir(dir)
+}
+
+/// fsync(2) of a directory given by an `O_PATH` descriptor.
+pub(crate) fn sync_dir(dir: &OwnedFd) -> Result<(), Errno> {
+    let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY;
+    nix::unistd::fsync(at::open_file(dir, at::dot(), flags, 0)?)
+}
+
+/// The errno inside an I/O error.
+pub(crate) fn errno_of(error: &std::io::Error) -> Errno {
+    Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO))
+}
+
+fn io_error(path: &Path, error: &std::io::Error) -> OverlayError {
+    store_error(path, errno_of(error))
+}
+
+pub(crate) fn store_error(path: &Path, source: Errno) -> OverlayError {
+    OverlayError::Store {
+        path: path.to_owned(),
+        source,
+    }
+}
+
+fn damaged(path: &Path, why: impl ToString) -> OverlayError {
+    OverlayError::Damaged {
+        path: path.to_owned(),
+        why: why.to_string(),
+    }
+}

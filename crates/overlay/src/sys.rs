@@ -1,0 +1,76 @@
+//! The few system calls no library wraps safely: extended attributes by path, and cloning a FUSE descriptor.
+#![allow(unsafe_code)]
+
+use nix::errno::Errno;
+use std::ffi::CStr;
+use std::os::fd::{AsFd, AsRawFd};
+
+/// lgetxattr(2): bytes written to `buf`; with an empty `buf` the size of the value.
+pub(crate) fn lgetxattr(path: &CStr, name: &CStr, buf: &mut [u8]) -> Result<usize, Errno> {
+    // SAFETY: both strings are NUL-terminated and outlive the call; the kernel writes at most `buf.len()` bytes.
+    let n = unsafe {
+        libc::lgetxattr(
+            path.as_ptr(),
+            name.as_ptr(),
+            buf.as_mut_ptr().cast(),
+            buf.len(),
+        )
+    };
+    size(n)
+}
+
+/// llistxattr(2): NUL-terminated names; with an empty `buf` their total size.
+pub(crate) fn llistxattr(path: &CStr, buf: &mut [u8]) -> Result<usize, Errno> {
+    // SAFETY: the string is NUL-terminated and outlives the call; the kernel writes at most `buf.len()` bytes.
+    let n = unsafe { libc::llistxattr(path.as_ptr(), buf.as_mut_ptr().cast(), buf.len()) };
+    size(n)
+}
+
+/// lsetxattr(2) with `flags` `XATTR_CREATE`, `XATTR_REPLACE` or 0.
+pub(crate) fn lsetxattr(path: &CStr, name: &CStr, value: &[u8], flags: i32) -> Result<(), Errno> {
+    // SAFETY: both strings are NUL-terminated; the kernel reads exactly `value.len()` bytes of `value`.
+    let code = unsafe {
+        libc::lsetxattr(
+            path.as_ptr(),
+            name.as_ptr(),
+            value.as_ptr().cast(),
+            value.len(),
+            flags,
+        )
+    };
+    Errno::result(code).map(drop)
+}
+
+/// lremovexattr(2).
+pub(crate) fn lremovexattr(path: &CStr, name: &CStr) -> Result<(), Errno> {
+    // SAFETY: both strings are NUL-terminated and only read.
+    let code = unsafe { libc::lremovexattr(path.as_ptr(), name.as_ptr()) };
+    Errno::result(code).map(drop)
+}
+
+/// Makes `fresh`, a newly opened `/dev/fuse`, a second channel of the connection behind `session`
+/// (`FUSE_DEV_IOC_CLONE`, linux/fuse.h).
+pub(crate) fn clone_fuse(fresh: impl AsFd, session: impl AsFd) -> Result<(), Errno> {
+    /// `_IOR(229, 0, uint32_t)`.
+    const FUSE_DEV_IOC_CLONE: libc::c_ulong = 0x8004_e500;
+    let mut source = u32::try_from(session.as_fd().as_raw_fd()).map_err(|_| Errno::EBADF)?;
+    // SAFETY: the request reads one u32 through the pointer, which is valid for the call; both descriptors are open.
+    let code = unsafe {
+        libc::ioctl(
+            fresh.as_fd().as_raw_fd(),
+            FUSE_DEV_IOC_CLONE,
+            &raw mut source,
+        )
+    };
+    Errno::result(code).map(drop)
+}
+
+fn size(n: isize) -> Result<usize, Errno> {
+    usize::try_from(n).map_err(|_| Errno::last())
+}
+
+/// An all-zero `struct stat`.
+pub(crate) fn zeroed_stat() -> libc::stat {
+    // SAFETY: `struct stat` holds integers only, for which zero bytes are valid values.
+    unsafe { std::mem::zeroed() }
+}

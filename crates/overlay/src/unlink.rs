@@ -1,0 +1,208 @@
+//! Removing names: unlink and rmdir. What the host still has under a name is covered by a whiteout.
+
+use crate::at::{self, Stat};
+use crate::layers::{Found, Layers};
+use crate::node::{self, Place, Table};
+use nix::errno::Errno;
+use nix::fcntl::RenameFlags;
+use std::ffi::{OsStr, OsString};
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+
+impl Layers {
+    /// unlink(2).
+    pub(crate) fn unlink(&self, parent: u64, name: &OsStr) -> Result<(), Errno> {
+        let mut table = self.changing()?;
+        let found = self.find(&table, parent, name)?;
+        if at::is_dir(found.shown().ok_or(Errno::ENOENT)?) {
+            return Err(Errno::EISDIR);
+        }
+        self.remove_file(&mut table, parent, name, &found)?;
+        self.touched(&mut table, parent)
+    }
+
+    /// rmdir(2).
+    pub(crate) fn rmdir(&self, parent: u64, name: &OsStr) -> Result<(), Errno> {
+        let mut table = self.changing()?;
+        let found = self.find(&table, parent, name)?;
+        if !at::is_dir(found.shown().ok_or(Errno::ENOENT)?) {
+            return Err(Errno::ENOTDIR);
+        }
+        self.remove_dir(&mut table, parent, name, &found)?;
+        self.touched(&mut table, parent)
+    }
+
+    /// Takes the name of anything but a directory away.
+    pub(crate) fn remove_file(
+        &self,
+        table: &mut Table,
+        parent: u64,
+        name: &OsStr,
+        found: &Found,
+    ) -> Result<(), Errno> {
+        let covered = self.cover(table, parent, name)?;
+        let number = self.number_of(table, found);
+        match (&found.upper, number) {
+            (Some(_), Some(number)) if is_last_link(table, number) => {
+                let dir = self.upper_dir(table, parent)?;
+                let tomb = OsString::from(self.store.fresh_name());
+                self.move_away(&dir, name, &self.store.tombs, &tomb, covered)?;
+                let node = table.get_mut(number)?;
+                node.place = Place::Tomb(tomb.to_string_lossy().into_owned());
+                node.nlink_delta -= 1;
+            }
+            (Some(_), _) => {
+                let dir = self.upper_dir(table, parent)?;
+                if covered {
+                    self.store.whiteout(&dir, name)?;
+                } else {
+                    at::forced(&[&dir], || at::unlink(&dir, name))?;
+                }
+            }
+            (None, _) => {
+                let dir = self.merged_dir(table, parent)?;
+                self.store.whiteout(&dir, name)?;
+                if let Some(number) = number {
+                    table.get_mut(number)?.nlink_delta -= 1;
+                }
+            }
+        }
+        if let Some(number) = number {
+            table.drop_link(number, parent, name);
+            table.get_mut(number)?.frozen_ctime = None;
+            self.release_keys(table, number);
+        }
+        Ok(())
+    }
+
+    /// Takes an empty directory away.
+    pub(crate) fn remove_dir(
+        &self,
+        table: &mut Table,
+        parent: u64,
+        name: &OsStr,
+        found: &Found,
+    ) -> Result<(), Errno> {
+        self.check_movable(found)?;
+        let number = self.enter(table, parent, name, found)?.number;
+        if !self.is_empty_dir(table, table.get(number)?)? {
+            self.forget_unheld(table, number);
+            return Err(Errno::ENOTEMPTY);
+        }
+        let covered = self.cover(table, parent, name)?;
+        if found.upper.is_some() {
+            let dir = self.upper_dir(table, parent)?;
+            let spare = OsString::from(self.store.fresh_name());
+            self.move_away(&dir, name, &self.store.work, &spare, covered)?;
+            crate::remove::tree(&self.store.work, &spare)?;
+        } else if covered {
+            let dir = self.merged_dir(table, parent)?;
+            self.store.whiteout(&dir, name)?;
+        }
+        self.bury(table, number, parent, name)
+    }
+
+    /// The directory is gone, though a process may still stand in it.
+    fn bury(&self, table: &mut Table, number: u64, parent: u64, name: &OsStr) -> Result<(), Errno> {
+        table.drop_link(number, parent, name);
+        table.drop_keys(number);
+        self.drop_upper_dir(number);
+        self.drop_listing(number);
+        let node = table.get_mut(number)?;
+        node.place = Place::Dead;
+        node.lower = None;
+        self.forget_unheld(table, number);
+        Ok(())
+    }
+
+    /// A node made for our own use goes again when the kernel does not know it.
+    pub(crate) fn forget_unheld(&self, table: &mut Table, number: u64) {
+        if table.get(number).is_ok_and(|node| node.lookups == 0) {
+            table.forget(number, 0);
+            self.drop_upper_dir(number);
+            self.drop_listing(number);
+            self.close_files(number);
+        }
+    }
+
+    /// A file the host still has lies open below; what its inode number becomes later is nothing of ours.
+    pub(crate) fn release_keys(&self, table: &mut Table, number: u64) {
+        if table
+            .get(number)
+            .is_ok_and(|node| node.links.is_empty() && node.place == Place::Lower)
+        {
+            table.drop_keys(number);
+        }
+    }
+
+    /// Refuses what would take a hidden directory or somebody's mount away.
+    pub(crate) fn check_movable(&self, found: &Found) -> Result<(), Errno> {
+        if found.hidden {
+            return Err(Errno::EPERM);
+        }
+        match &found.lower {
+            Some((rel, _)) if self.hidden.is_pinned(rel) => Err(Errno::EBUSY),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether the host has something under this name that must not show again, which is recorded.
+    pub(crate) fn cover(&self, table: &Table, parent: u64, name: &OsStr) -> Result<bool, Errno> {
+        match self.below(table, parent, name)? {
+            Some((rel, stat)) => self.store.origins.cover(&rel, &stat).map(|()| true),
+            None => Ok(false),
+        }
+    }
+
+    /// What the host has under this name, unless a rule hides it anyway.
+    fn below(
+        &self,
+        table: &Table,
+        parent: u64,
+        name: &OsStr,
+    ) -> Result<Option<(PathBuf, Stat)>, Errno> {
+        let dir = table.get(parent)?;
+        let Some(lower) = dir.lower.as_ref().filter(|_| !dir.hidden) else {
+            return Ok(None);
+        };
+        let rel = lower.rel.join(name);
+        if self.hidden.rule(&rel).is_some() {
+            return Ok(None);
+        }
+        Ok(self.lower_stat(&rel)?.map(|stat| (rel, stat)))
+    }
+
+    /// Renames out of the view, leaving a whiteout where the host would show.
+    pub(crate) fn move_away(
+        &self,
+        dir: &OwnedFd,
+        name: &OsStr,
+        to: &OwnedFd,
+        to_name: &OsStr,
+        covered: bool,
+    ) -> Result<(), Errno> {
+        let flags = if covered {
+            RenameFlags::RENAME_WHITEOUT
+        } else {
+            RenameFlags::empty()
+        };
+        match at::forced(&[dir, to], || at::rename(dir, name, to, to_name, flags)) {
+            // A file system without RENAME_WHITEOUT; a crash between the two lets the host's name show again.
+            Err(Errno::EINVAL) if covered => {
+                at::forced(&[dir, to], || {
+                    at::rename(dir, name, to, to_name, RenameFlags::empty())
+                })?;
+                self.store.whiteout(dir, name)
+            }
+            other => other,
+        }
+    }
+
+    fn number_of(&self, table: &Table, found: &Found) -> Option<u64> {
+        Some(table.find(node::key(found.shown()?))?.number)
+    }
+}
+
+fn is_last_link(table: &Table, number: u64) -> bool {
+    table.get(number).is_ok_and(|node| node.links.len() <= 1)
+}

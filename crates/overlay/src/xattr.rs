@@ -1,0 +1,195 @@
+//! Extended attributes of an object named by its parent's descriptor, and the names the child may not see or set.
+
+use crate::sys;
+use nix::errno::Errno;
+use std::ffi::{CString, OsStr, OsString};
+use std::io::Write as _;
+use std::os::fd::{AsFd, AsRawFd};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+
+/// Marks a directory that hides everything below it in the lower layer (kernel overlayfs, `userxattr`).
+pub(crate) const OPAQUE: &str = "user.overlay.opaque";
+/// Absolute path, from the root of the lower layer, of the directory this one was renamed from.
+pub(crate) const REDIRECT: &str = "user.overlay.redirect";
+/// The lower object this upper one was copied from, see `origin::Origin`.
+pub(crate) const ORIGIN: &str = "user.belljar.origin";
+/// Set on the upper root: the format, and the proof that the file system keeps user attributes.
+pub(crate) const FORMAT: &str = "user.belljar.format";
+
+/// `XATTR_SIZE_MAX` and `XATTR_LIST_MAX` of linux/limits.h.
+const XATTR_BYTES_MAX: usize = 65_536;
+/// Our own values are short; a path in a redirect is the longest.
+const OWN_BYTES_MAX: usize = 4_096;
+
+/// Whether `name` belongs to the overlay itself: the child never sees, sets or removes it, and apply strips it.
+pub(crate) fn is_reserved(name: &OsStr) -> bool {
+    let name = name.as_bytes();
+    [
+        b"user.overlay.".as_slice(),
+        b"user.belljar.",
+        b"trusted.overlay.",
+    ]
+    .iter()
+    .any(|own| name.starts_with(own))
+}
+
+/// Whether the child may see `name`. Labels and ACLs of the host mean nothing inside.
+pub(crate) fn is_visible(name: &OsStr) -> bool {
+    let bytes = name.as_bytes();
+    (bytes.starts_with(b"user.") && !is_reserved(name)) || bytes == b"security.capability"
+}
+
+/// The value of `name` on `dir/entry` (or `dir` itself when `entry` is `.`), not following a symbolic link.
+/// `None` when there is no such attribute or the file system has none at all.
+pub(crate) fn get(dir: impl AsFd, entry: &OsStr, name: &OsStr) -> Result<Option<Vec<u8>>, Errno> {
+    let (path, name) = (path_of(dir, entry)?, cstring(name)?);
+    let mut buf = vec![0; OWN_BYTES_MAX];
+    let n = match sys::lgetxattr(&path, &name, &mut buf) {
+        Err(Errno::ERANGE) => {
+            buf.resize(XATTR_BYTES_MAX, 0);
+            sys::lgetxattr(&path, &name, &mut buf)
+        }
+        other => other,
+    };
+    match n {
+        Ok(n) => {
+            buf.truncate(n);
+            Ok(Some(buf))
+        }
+        Err(Errno::ENODATA | Errno::EOPNOTSUPP) => Ok(None),
+        Err(errno) => Err(errno),
+    }
+}
+
+/// One of our own short attributes into a buffer on the stack: the hot path of a lookup.
+pub(crate) fn get_own<'b>(
+    dir: impl AsFd,
+    entry: &OsStr,
+    name: &'static str,
+    buf: &'b mut [u8],
+) -> Result<Option<&'b [u8]>, Errno> {
+    let (path, name) = (path_of(dir, entry)?, cstring(OsStr::new(name))?);
+    match sys::lgetxattr(&path, &name, buf) {
+        Ok(n) => Ok(buf.get(..n)),
+        Err(Errno::ENODATA | Errno::EOPNOTSUPP | Errno::EPERM) => Ok(None),
+        Err(errno) => Err(errno),
+    }
+}
+
+/// All names on `dir/entry`; empty when the file system has no attributes.
+pub(crate) fn list(dir: impl AsFd, entry: &OsStr) -> Result<Vec<OsString>, Errno> {
+    let path = path_of(dir, entry)?;
+    let mut buf = vec![0; OWN_BYTES_MAX];
+    let n = match sys::llistxattr(&path, &mut buf) {
+        Err(Errno::ERANGE) => {
+            buf.resize(XATTR_BYTES_MAX, 0);
+            sys::llistxattr(&path, &mut buf)
+        }
+        other => other,
+    };
+    let n = match n {
+        Ok(n) => n,
+        Err(Errno::EOPNOTSUPP) => 0,
+        Err(errno) => return Err(errno),
+    };
+    buf.truncate(n);
+    Ok(buf
+        .split(|b| *b == 0)
+        .filter(|n| !n.is_empty())
+        .map(|n| OsString::from_vec(n.to_vec()))
+        .collect())
+}
+
+/// Sets `name` on `dir/entry`; `flags` as in setxattr(2).
+pub(crate) fn set(
+    dir: impl AsFd,
+    entry: &OsStr,
+    name: &OsStr,
+    value: &[u8],
+    flags: i32,
+) -> Result<(), Errno> {
+    sys::lsetxattr(&*path_of(dir, entry)?, &*cstring(name)?, value, flags)
+}
+
+/// Removes `name` from `dir/entry`.
+pub(crate) fn remove(dir: impl AsFd, entry: &OsStr, name: &OsStr) -> Result<(), Errno> {
+    sys::lremovexattr(&*path_of(dir, entry)?, &*cstring(name)?)
+}
+
+/// Every attribute of `dir/entry` that is not the overlay's own, sorted by name.
+pub(crate) fn all_foreign(
+    dir: impl AsFd,
+    entry: &OsStr,
+) -> Result<Vec<(OsString, Vec<u8>)>, Errno> {
+    let mut found = Vec::new();
+    for name in list(&dir, entry)? {
+        if is_reserved(&name) {
+            continue;
+        }
+        if let Some(value) = get(&dir, entry, &name)? {
+            found.push((name, value));
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+/// Copies every foreign attribute; one the target's file system or our rights refuse is left out, because a label or
+/// an ACL that cannot be kept must not make the file unwritable.
+pub(crate) fn copy(
+    from: impl AsFd,
+    from_entry: &OsStr,
+    to: impl AsFd,
+    to_entry: &OsStr,
+) -> Result<(), Errno> {
+    for (name, value) in all_foreign(from, from_entry)? {
+        match set(&to, to_entry, &name, &value, 0) {
+            Ok(()) | Err(Errno::EOPNOTSUPP | Errno::EPERM | Errno::EACCES) => {}
+            Err(errno) => return Err(errno),
+        }
+    }
+    Ok(())
+}
+
+/// Removes the overlay's own attributes from `dir/entry`, before it becomes a file of the host.
+pub(crate) fn strip(dir: impl AsFd, entry: &OsStr) -> Result<(), Errno> {
+    for name in list(&dir, entry)? {
+        if is_reserved(&name) {
+            remove(&dir, entry, &name)?;
+        }
+    }
+    Ok(())
+}
+
+/// `/proc/self/fd/N/entry`: the kernel resolves the magic link to the open directory, so nothing can be swapped.
+fn path_of(dir: impl AsFd, entry: &OsStr) -> Result<CString, Errno> {
+    let mut path = Vec::with_capacity(32 + entry.len());
+    write!(path, "/proc/self/fd/{}/", dir.as_fd().as_raw_fd()).map_err(|_| Errno::EIO)?;
+    path.extend_from_slice(entry.as_bytes());
+    CString::new(path).map_err(|_| Errno::EINVAL)
+}
+
+fn cstring(name: &OsStr) -> Result<CString, Errno> {
+    CString::new(name.as_bytes()).map_err(|_| Errno::EINVAL)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn own_names_are_reserved() {
+        for (name, reserved, visible) in [
+            ("user.overlay.opaque", true, false),
+            ("user.belljar.origin", true, false),
+            ("trusted.overlay.opaque", true, false),
+            ("user.overlayx", false, true),
+            ("user.comment", false, true),
+            ("security.selinux", false, false),
+            ("system.posix_acl_access", false, false),
+        ] {
+            assert_eq!(is_reserved(OsStr::new(name)), reserved, "{name}");
+            assert_eq!(is_visible(OsStr::new(name)), visible, "{name}");
+        }
+    }
+}

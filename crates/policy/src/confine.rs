@@ -1,0 +1,188 @@
+//! Confine: from a place and wishes to the whole description of a jar.
+//!
+//! Writable are the home and the workspace, each as a copy-on-write overlay; everything else is read-only or absent.
+//! Credentials in the home are left out of the view. Weaker wishes (`--read`, `--env`) are taken by name only.
+
+use crate::environment;
+use crate::error::ConfineError;
+use crate::facts::STATE_RULE;
+use crate::facts::SYSTEM;
+use crate::secrets;
+use model::{Confinement, EnvVar, FilePath, Hidden, Network, Place, RootKind, WritableRoot};
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
+
+/// What the caller wishes besides the place.
+#[derive(Clone, Debug, Default)]
+pub struct ConfineRequest<'a> {
+    /// The caller's environment.
+    pub env: &'a [(OsString, OsString)],
+    /// `--env NAME[=VALUE]`: passed whatever its name; without a value, the caller's.
+    pub pass_env: Vec<(OsString, Option<OsString>)>,
+    /// `--write PATH`: more writable roots, absolute, symbolic links resolved.
+    pub write: Vec<FilePath>,
+    /// `--read PATH`: shown, with all below it, although rules hide it; absolute.
+    pub read: Vec<FilePath>,
+    /// `--hide PATH`: not shown; absolute.
+    pub hide: Vec<FilePath>,
+    /// The child's working directory, absolute.
+    pub cwd: FilePath,
+}
+
+/// The most writable roots a jar has: each is a mount with a server of its own.
+pub const ROOTS_MAX: usize = 16;
+
+/// Describes the jar.
+///
+/// # Errors
+/// When the place or a wish names something no jar may be made of; the hint says what to do instead.
+pub fn confine(place: &Place, request: &ConfineRequest<'_>) -> Result<Confinement, ConfineError> {
+    absolute(place, request)?;
+    let hidden = hidden(place, request);
+    check_workspace(place, &hidden)?;
+    check_reads(request, &hidden)?;
+    let (env, env_withheld) = env(request)?;
+    Ok(Confinement {
+        roots: roots(place, request)?,
+        hidden,
+        network: Network::None,
+        env,
+        env_withheld,
+        cwd: request.cwd.clone(),
+    })
+}
+
+fn absolute(place: &Place, request: &ConfineRequest<'_>) -> Result<(), ConfineError> {
+    let own = [&place.home, &place.workspace, &place.state, &request.cwd];
+    let all = own.into_iter().chain(&request.write).chain(&request.read).chain(&request.hide);
+    match all.into_iter().find(|path| !path.is_absolute()) {
+        Some(path) => Err(ConfineError::Relative { path: path.clone() }),
+        None => Ok(()),
+    }
+}
+
+/// Directories that a user may own although they stand among the system's: `/root` is a home, `/srv` holds projects.
+const OWNABLE: &[&str] = &["/root", "/home", "/srv", "/mnt", "/media", "/opt", "/var"];
+
+/// Whether a path is `/`, a directory of the system or something in one. Below [`OWNABLE`] ones a user may have a place.
+fn is_system(path: &FilePath, home: &FilePath) -> bool {
+    let path = path.normalise();
+    if path.as_bytes() == b"/" {
+        return true;
+    }
+    if &path == home || path.starts_with(&FilePath::from("/dev/shm")) {
+        return false;
+    }
+    let base = SYSTEM.iter().find(|base| path.as_path().starts_with(base));
+    base.is_some_and(|base| {
+        !OWNABLE.contains(base) || path.as_bytes() == base.as_bytes() || is_system_part_of_var(&path)
+    })
+}
+
+/// What of `/var` and `/opt` is the system's: package state, logs, mail queues, but not `/var/tmp` or `/var/www/site`.
+fn is_system_part_of_var(path: &FilePath) -> bool {
+    const PARTS: &[&str] =
+        &["/var/lib", "/var/cache", "/var/log", "/var/spool", "/var/run", "/var/lock", "/var/backups"];
+    PARTS.iter().any(|part| path.as_path().starts_with(part))
+}
+
+fn check_workspace(place: &Place, hidden: &[Hidden]) -> Result<(), ConfineError> {
+    let path = place.workspace.clone();
+    if is_system(&place.home.normalise(), &FilePath::from("/root")) {
+        return Err(ConfineError::SystemHome { path: place.home.clone() });
+    }
+    if is_system(&place.workspace, &place.home) {
+        return Err(ConfineError::SystemWorkspace { path });
+    }
+    match hidden.iter().find(|hidden| place.workspace.starts_with(&hidden.path)) {
+        Some(hidden) => Err(ConfineError::HiddenWorkspace { path, rule: hidden.rule.clone() }),
+        None => Ok(()),
+    }
+}
+
+/// A hidden directory is hidden whole: showing one file in it would have to show the rest, which was not asked for.
+fn check_reads(request: &ConfineRequest<'_>, hidden: &[Hidden]) -> Result<(), ConfineError> {
+    for read in &request.read {
+        if let Some(hidden) = hidden.iter().find(|hidden| read.normalise().starts_with(&hidden.path)) {
+            let (path, rule) = (read.clone(), hidden.rule.clone());
+            return Err(ConfineError::StillHidden { path, hidden: hidden.path.clone(), rule });
+        }
+    }
+    Ok(())
+}
+
+/// Home, workspace and declared roots, outer first, each path once; an earlier kind wins.
+fn roots(place: &Place, request: &ConfineRequest<'_>) -> Result<Vec<WritableRoot>, ConfineError> {
+    for path in &request.write {
+        if is_system(path, &place.home) {
+            return Err(ConfineError::SystemRoot { path: path.clone() });
+        }
+        if path.starts_with(&place.state) {
+            return Err(ConfineError::InState { path: path.clone() });
+        }
+    }
+    let named = [(&place.workspace, RootKind::Workspace), (&place.home, RootKind::Home)];
+    let declared = request.write.iter().map(|path| (path, RootKind::Declared));
+    let mut roots: Vec<WritableRoot> = Vec::new();
+    for (path, kind) in named.into_iter().chain(declared) {
+        let path = path.normalise();
+        let covered = kind == RootKind::Declared && roots.iter().any(|root| path.starts_with(&root.path));
+        if !covered && !roots.iter().any(|root| root.path == path) {
+            roots.push(WritableRoot { path, kind });
+        }
+    }
+    if roots.len() > ROOTS_MAX {
+        return Err(ConfineError::TooManyRoots { count: roots.len() });
+    }
+    roots.sort_by_key(|root| root.path.as_path().components().count());
+    Ok(roots)
+}
+
+/// Everything the jar leaves out: the table, Belljar's records, and what the user named; less what the user shows.
+fn hidden(place: &Place, request: &ConfineRequest<'_>) -> Vec<Hidden> {
+    let table = secrets::HIDDEN.iter().map(|row| {
+        let below = row.pattern.trim_start_matches("~/").trim_end_matches('/');
+        Hidden { path: place.home.join(below), rule: row.rule.to_owned() }
+    });
+    let shown = |hidden: &Hidden| request.read.iter().any(|read| hidden.path.starts_with(&read.normalise()));
+    let mut out: Vec<Hidden> = table.filter(|hidden| !shown(hidden)).collect();
+    let asked = request.hide.iter().map(|path| Hidden { path: path.normalise(), rule: "user/hide".to_owned() });
+    out.extend(asked);
+    // The user cannot show these: whoever could write them could rewrite what was recorded.
+    out.push(Hidden { path: place.state.clone(), rule: STATE_RULE.to_owned() });
+    out.sort_by(|a, b| a.path.cmp(&b.path));
+    out.dedup_by(|a, b| a.path == b.path);
+    out
+}
+
+/// The child's environment, sorted by name, and the names that were withheld.
+fn env(request: &ConfineRequest<'_>) -> Result<(Vec<EnvVar>, Vec<String>), ConfineError> {
+    let mut env: std::collections::BTreeMap<&OsStr, &OsStr> = std::collections::BTreeMap::new();
+    let mut withheld = std::collections::BTreeSet::new();
+    for (name, value) in request.env.iter().filter(|(name, _)| is_name(name)) {
+        if environment::passes(name.as_bytes(), value.as_bytes()) {
+            env.insert(name, value);
+        } else {
+            withheld.insert(name.as_os_str());
+        }
+    }
+    for (name, value) in &request.pass_env {
+        if !is_name(name) {
+            return Err(ConfineError::VariableName { name: FilePath::new(name) });
+        }
+        let own = request.env.iter().find(|(own, _)| own == name).map(|(_, value)| value);
+        if let Some(value) = value.as_ref().or(own) {
+            env.insert(name, value);
+            withheld.remove(name.as_os_str());
+        }
+    }
+    env.insert(OsStr::new("BELLJAR"), OsStr::new("1"));
+    env.insert(OsStr::new("PWD"), request.cwd.as_os_str());
+    let vars = env.into_iter().map(|(name, value)| EnvVar { name: FilePath::new(name), value: FilePath::new(value) });
+    let withheld = withheld.into_iter().map(|name| FilePath::new(name).encode());
+    Ok((vars.collect(), withheld.collect()))
+}
+
+fn is_name(name: &OsStr) -> bool {
+    !name.is_empty() && !name.as_bytes().iter().any(|b| matches!(b, b'=' | 0))
+}

@@ -1,0 +1,151 @@
+//! Layers: policies that come from outside, each checked against the schema before any of it counts.
+
+use crate::error::PolicyError;
+use cedar_policy::{Effect, Policy, PolicyId, PolicySet, Schema, ValidationMode, Validator};
+use std::collections::HashSet;
+
+/// Whose policy it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Origin {
+    /// The user's own: may permit and forbid.
+    User,
+    /// The organisation's: may permit and forbid. A forbid of any layer beats every permit, so nobody loosens it.
+    Organisation,
+    /// The project's, not trusted: may only forbid.
+    Project,
+}
+
+/// A policy on top of the built-in one.
+#[derive(Clone, Copy, Debug)]
+pub struct Layer<'a> {
+    /// Shown in errors and in front of its rule ids; usually the file name.
+    pub name: &'a str,
+    /// Whose it is.
+    pub origin: Origin,
+    /// Cedar.
+    pub text: &'a str,
+}
+
+/// The most text one layer may have. Cedar's parser recurses with a bound of its own; this bounds its time.
+pub const LAYER_BYTES_MAX: usize = 1 << 20;
+
+/// The schema every layer is validated against.
+pub const SCHEMA: &str = include_str!("../../../policies/belljar.cedarschema");
+
+/// The built-in policy as Cedar text, for people and for tools. It is used as the tree in `builtin.rs`.
+pub const DEFAULT: &str = include_str!("../../../policies/default.cedar");
+
+/// The schema, parsed.
+fn schema() -> Result<Schema, PolicyError> {
+    let (schema, warnings) =
+        Schema::from_cedarschema_str(SCHEMA).map_err(|e| PolicyError::Builtin { message: e.to_string() })?;
+    drop(warnings);
+    Ok(schema)
+}
+
+/// Reads and checks all layers. The schema is parsed only if there are any: it costs more than the built-in rules.
+pub(crate) fn load_all(layers: &[Layer<'_>]) -> Result<Vec<Policy>, PolicyError> {
+    let mut policies = Vec::new();
+    if layers.is_empty() {
+        return Ok(policies);
+    }
+    let schema = schema()?;
+    let mut names = HashSet::new();
+    for layer in layers {
+        if !names.insert(layer.name) {
+            return Err(PolicyError::SameName { layer: layer.name.to_owned() });
+        }
+        policies.extend(load(layer, &schema)?);
+    }
+    Ok(policies)
+}
+
+/// Reads and checks one layer; the rules come back under ids that name the layer.
+fn load(layer: &Layer<'_>, schema: &Schema) -> Result<Vec<Policy>, PolicyError> {
+    let policies = parse(layer)?;
+    let named = policies.iter().map(|policy| rename(layer, policy)).collect::<Result<Vec<_>, _>>()?;
+    let mut seen = HashSet::new();
+    if let Some(twice) = named.iter().find(|policy| !seen.insert(policy.id().clone())) {
+        return Err(PolicyError::Twice { layer: layer.name.to_owned(), rule: rule_of(twice) });
+    }
+    if let Some(permit) = named.iter().find(|p| layer.origin == Origin::Project && p.effect() == Effect::Permit) {
+        return Err(PolicyError::ProjectPermits { layer: layer.name.to_owned(), rule: rule_of(permit) });
+    }
+    validate(layer, &named, schema)?;
+    Ok(named)
+}
+
+fn parse(layer: &Layer<'_>) -> Result<Vec<Policy>, PolicyError> {
+    if layer.text.len() > LAYER_BYTES_MAX {
+        return Err(PolicyError::TooLarge { layer: layer.name.to_owned(), bytes: layer.text.len() });
+    }
+    let set: PolicySet = layer.text.parse().map_err(|errors| syntax(layer, &errors))?;
+    if let Some(template) = set.templates().next() {
+        let rule = template.annotation("id").unwrap_or_default().to_owned();
+        return Err(PolicyError::Template { layer: layer.name.to_owned(), rule });
+    }
+    Ok(set.policies().cloned().collect())
+}
+
+fn rename(layer: &Layer<'_>, policy: &Policy) -> Result<Policy, PolicyError> {
+    match policy.annotation("id") {
+        Some(id) if !id.is_empty() => Ok(policy.new_id(PolicyId::new(format!("{}:{id}", layer.name)))),
+        _ => Err(PolicyError::Nameless { layer: layer.name.to_owned(), line: line_of(layer, policy) }),
+    }
+}
+
+fn rule_of(policy: &Policy) -> String {
+    policy.annotation("id").unwrap_or_default().to_owned()
+}
+
+/// The line a policy begins on, found by its own text.
+fn line_of(layer: &Layer<'_>, policy: &Policy) -> usize {
+    let text = policy.to_cedar().unwrap_or_default();
+    layer.text.find(text.trim()).map_or(1, |offset| position(layer.text, offset).0)
+}
+
+fn validate(layer: &Layer<'_>, policies: &[Policy], schema: &Schema) -> Result<(), PolicyError> {
+    let broken = |message: String| PolicyError::Builtin { message };
+    let set = PolicySet::from_policies(policies.iter().cloned()).map_err(|e| broken(e.to_string()))?;
+    let result = Validator::new(schema.clone()).validate(&set, ValidationMode::Strict);
+    let Some(error) = result.validation_errors().next() else {
+        return Ok(());
+    };
+    let policy = policies.iter().find(|policy| policy.id() == error.policy_id());
+    let (line, column) = place_of(layer, error).or_else(|| policy.map(|p| (line_of(layer, p), 1))).unwrap_or((1, 1));
+    Err(PolicyError::Schema {
+        layer: layer.name.to_owned(),
+        line,
+        column,
+        rule: policy.map(rule_of).unwrap_or_default(),
+        message: with_help(error),
+    })
+}
+
+fn place_of(layer: &Layer<'_>, error: &dyn miette::Diagnostic) -> Option<(usize, usize)> {
+    let label = error.labels()?.next()?;
+    Some(position(layer.text, label.offset()))
+}
+
+/// The message without a full stop or the policy id, followed by the help where there is some.
+fn with_help(error: &dyn miette::Diagnostic) -> String {
+    let help = error.help().map(|help| format!(" ({help})")).unwrap_or_default();
+    let message = error.to_string();
+    let message = message.split_once("`, ").map_or(message.as_str(), |(_, rest)| rest);
+    format!("{}{help}", model::escape::text(message))
+}
+
+fn syntax(layer: &Layer<'_>, errors: &cedar_policy::ParseErrors) -> PolicyError {
+    let first = errors.iter().next();
+    let (line, column) = first.and_then(|error| place_of(layer, error)).unwrap_or((1, 1));
+    let message = first.map_or_else(|| errors.to_string(), |error| with_help(error));
+    PolicyError::Syntax { layer: layer.name.to_owned(), line, column, message }
+}
+
+/// Line and column of a byte offset, from 1; the column counts characters.
+fn position(text: &str, offset: usize) -> (usize, usize) {
+    let before = text.get(..offset.min(text.len())).unwrap_or_default();
+    let line = before.matches('\n').count() + 1;
+    let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+    (line, column)
+}

@@ -1,0 +1,245 @@
+//! Path patterns of the tables: how a row such as `.git/hooks/` or `~/.aws/` meets a path.
+//!
+//! A pattern starting with `/` is absolute, one starting with `~/` lies in the home, any other is met at any depth.
+//! Components may hold `*` and `?`; a component `**` stands for any number of components. A pattern ending in `/`
+//! means the directory with all below it. Paths are folded first, because some file systems ignore case and invisible
+//! characters, and git on such a system runs `.GIT/hooks` (CVE-2014-9390).
+
+use model::FilePath;
+use std::collections::HashMap;
+
+/// A path made comparable: its components in lower case, without invisible characters.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Folded {
+    parts: Vec<String>,
+}
+
+impl Folded {
+    pub(crate) fn new(path: &FilePath) -> Folded {
+        let parts = path.as_bytes().split(|b| *b == b'/').filter(|part| !part.is_empty());
+        Folded { parts: parts.map(fold).collect() }
+    }
+
+    /// Whether any component holds glob characters, so that the path stands for more than one name.
+    pub(crate) fn is_glob(&self) -> bool {
+        self.parts.iter().any(|part| is_glob(part))
+    }
+
+    fn parts(&self) -> &[String] {
+        &self.parts
+    }
+}
+
+/// One component, folded. U+017F is the one letter whose capital is ASCII and whose lower case is not.
+fn fold(part: &[u8]) -> String {
+    if part.is_ascii() && !part.iter().any(u8::is_ascii_control) {
+        return String::from_utf8_lossy(part).to_ascii_lowercase();
+    }
+    let text = String::from_utf8_lossy(part);
+    let seen = text.chars().filter(|c| !model::escape::is_deceptive(*c));
+    seen.flat_map(char::to_lowercase).map(|c| if c == '\u{17f}' { 's' } else { c }).collect()
+}
+
+/// How a path stands to a pattern.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Fit {
+    /// The path is a directory above what the pattern names.
+    Above,
+    /// The path is what the pattern names, or lies below it.
+    Within,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Anchor {
+    Root,
+    Home,
+    Anywhere,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Pattern {
+    anchor: Anchor,
+    parts: Vec<String>,
+    below: bool,
+}
+
+impl Pattern {
+    pub(crate) fn new(text: &'static str) -> Pattern {
+        let (anchor, rest) = match (text.strip_prefix("~/"), text.strip_prefix('/')) {
+            (Some(rest), _) => (Anchor::Home, rest),
+            (_, Some(rest)) => (Anchor::Root, rest),
+            _ => (Anchor::Anywhere, text),
+        };
+        let parts = rest.split('/').filter(|part| !part.is_empty()).map(|part| fold(part.as_bytes())).collect();
+        Pattern { anchor, parts, below: text.ends_with('/') }
+    }
+
+    /// The best fit of `path`, whose components may be globs themselves, to this pattern.
+    pub(crate) fn fit(&self, path: &Folded, home: &Folded) -> Option<Fit> {
+        match self.anchor {
+            Anchor::Root => walk(&self.parts, path.parts(), self.below),
+            Anchor::Home => {
+                let rest = below(home, path)?;
+                walk(&self.parts, rest, self.below)
+            }
+            Anchor::Anywhere => self.fit_anywhere(path),
+        }
+    }
+
+    fn fit_anywhere(&self, path: &Folded) -> Option<Fit> {
+        (0..path.parts().len()).filter_map(|start| self.fit_at(path, start)).max()
+    }
+
+    fn fit_at(&self, path: &Folded, start: usize) -> Option<Fit> {
+        walk(&self.parts, path.parts().get(start..)?, self.below)
+    }
+}
+
+/// What is left of `path` below `home`; the empty rest when `path` is above it.
+fn below<'a>(home: &Folded, path: &'a Folded) -> Option<&'a [String]> {
+    let meets = home.parts().iter().zip(path.parts()).all(|(home, part)| meets(home, part));
+    if !meets {
+        return None;
+    }
+    Some(path.parts().get(home.parts().len()..).unwrap_or_default())
+}
+
+/// Walks pattern and path in step. Recursion is over pattern components, of which the tables have at most six.
+fn walk(pattern: &[String], path: &[String], below: bool) -> Option<Fit> {
+    match (pattern, path) {
+        ([], []) => Some(Fit::Within),
+        ([], _) => below.then_some(Fit::Within),
+        (_, []) => Some(Fit::Above),
+        ([any, rest @ ..], _) if any == "**" => {
+            (0..=path.len()).filter_map(|n| walk(rest, path.get(n..)?, below)).max()
+        }
+        ([first, rest @ ..], [part, tail @ ..]) => {
+            if !meets(first, part) {
+                return None;
+            }
+            walk(rest, tail, below)
+        }
+    }
+}
+
+/// Whether one component of a pattern and one of a path can name the same thing. Either may be a glob.
+fn meets(pattern: &str, part: &str) -> bool {
+    match (is_glob(pattern), is_glob(part)) {
+        (false, false) => pattern == part,
+        (true, false) => glob(pattern.as_bytes(), part.as_bytes()),
+        (false, true) => part.contains('[') || part.contains('{') || glob(part.as_bytes(), pattern.as_bytes()),
+        (true, true) => true,
+    }
+}
+
+/// Whether a component holds unexpanded glob or brace characters.
+pub(crate) fn is_glob(part: &str) -> bool {
+    part.contains(['*', '?', '[', '{'])
+}
+
+/// `*` and `?` matching without backtracking beyond the last star: linear in practice, quadratic at worst in the length
+/// of one component (255 bytes, NAME_MAX).
+pub(crate) fn glob(pattern: &[u8], text: &[u8]) -> bool {
+    let (mut p, mut t) = (0, 0);
+    let mut star: Option<(usize, usize)> = None;
+    while t < text.len() {
+        match pattern.get(p) {
+            Some(b'*') => {
+                star = Some((p, t));
+                p += 1;
+            }
+            Some(c) if *c == b'?' || Some(c) == text.get(t) => {
+                p += 1;
+                t += 1;
+            }
+            _ => {
+                let Some((at, from)) = star else { return false };
+                star = Some((at, from + 1));
+                p = at + 1;
+                t = from + 1;
+            }
+        }
+    }
+    pattern.get(p..).is_some_and(|rest| rest.iter().all(|c| *c == b'*'))
+}
+
+/// Rows with their patterns, indexed by the first component, so that a path meets only the rows it could match.
+pub(crate) struct Table<R: 'static> {
+    rows: Vec<(Pattern, &'static R)>,
+    by_first: HashMap<String, Vec<usize>>,
+    rest: Vec<usize>,
+}
+
+impl<R> Table<R> {
+    pub(crate) fn new(rows: &'static [R], pattern: fn(&R) -> &'static str) -> Table<R> {
+        let rows: Vec<_> = rows.iter().map(|row| (Pattern::new(pattern(row)), row)).collect();
+        let mut table = Table { rows, by_first: HashMap::new(), rest: Vec::new() };
+        for (index, (pattern, _)) in table.rows.iter().enumerate() {
+            match pattern.parts.first() {
+                Some(first) if pattern.anchor == Anchor::Anywhere && !is_glob(first) => {
+                    table.by_first.entry(first.clone()).or_default().push(index);
+                }
+                _ => table.rest.push(index),
+            }
+        }
+        table
+    }
+
+    /// Every row that `path` meets, with how.
+    pub(crate) fn matches<'t>(
+        &'t self,
+        path: &'t Folded,
+        home: &'t Folded,
+    ) -> impl Iterator<Item = (Fit, &'static R)> + 't {
+        let globbed = path.is_glob();
+        let indexed = path.parts().iter().enumerate().flat_map(move |(start, part)| {
+            let rows = self.by_first.get(part.as_str()).map(Vec::as_slice).unwrap_or_default();
+            rows.iter().filter_map(move |index| {
+                let (pattern, row) = self.rows.get(*index)?;
+                Some((pattern.fit_at(path, start)?, *row))
+            })
+        });
+        let others: Box<dyn Iterator<Item = usize>> =
+            if globbed { Box::new(0..self.rows.len()) } else { Box::new(self.rest.iter().copied()) };
+        indexed.chain(others.filter_map(move |index| {
+            let (pattern, row) = self.rows.get(index)?;
+            Some((pattern.fit(path, home)?, *row))
+        }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Fit, Folded, Pattern};
+    use model::FilePath;
+
+    fn fit(pattern: &'static str, path: &str) -> Option<Fit> {
+        let home = Folded::new(&FilePath::from("/home/u"));
+        Pattern::new(pattern).fit(&Folded::new(&FilePath::from(path)), &home)
+    }
+
+    #[test]
+    fn patterns_meet_paths() {
+        for (pattern, path, expected) in [
+            (".git/hooks/", "/w/.git/hooks/pre-commit", Some(Fit::Within)),
+            (".git/hooks/", "/w/sub/.GIT/Hooks/x/y", Some(Fit::Within)),
+            (".git/hooks/", "/w/.g\u{200c}it/hooks/x", Some(Fit::Within)),
+            (".git/hooks/", "/w/.git", Some(Fit::Above)),
+            (".git/hooks/", "/w/.git/index", None),
+            (".git/config", "/w/.git/config/x", None),
+            (".git/modules/**/config", "/w/.git/modules/a/b/config", Some(Fit::Within)),
+            ("~/.aws/", "/home/u/.aws/credentials", Some(Fit::Within)),
+            ("~/.aws/", "/home/u", Some(Fit::Above)),
+            ("~/.aws/", "/home", Some(Fit::Above)),
+            ("~/.aws/", "/srv/.aws/credentials", None),
+            ("~/.ssh/", "/home/u/.ss?/id_*", Some(Fit::Within)),
+            ("~/.ssh/", "/home/u/[.]ssh/id_rsa", Some(Fit::Within)),
+            ("/etc/shadow", "/etc/shadow", Some(Fit::Within)),
+            ("/etc/shadow", "/x/etc/shadow", None),
+            ("*.pth", "/w/.venv/lib/x.pth", Some(Fit::Within)),
+            ("*.pth", "/w/x.pths", None),
+        ] {
+            assert_eq!(fit(pattern, path), expected, "{pattern} on {path}");
+        }
+    }
+}

@@ -1,0 +1,68 @@
+//! The policy: built-in rules with whatever layers stand on them, and the four judgements made with it.
+
+use crate::engine::Engine;
+use crate::error::PolicyError;
+use crate::layer::{self, Layer};
+use crate::words::Words;
+use crate::{builtin, decide, review, risk};
+use model::{Analysis, Assessment, Attempt, ChangeSet, Decision, Place, Review};
+
+/// A loaded policy. Cheap to keep; give each thread its own.
+pub struct Policy {
+    engine: Engine,
+}
+
+impl Policy {
+    /// The built-in policy alone.
+    ///
+    /// # Errors
+    /// [`PolicyError::Builtin`] if this build is defective.
+    pub fn builtin() -> Result<Policy, PolicyError> {
+        Policy::layered(&[])
+    }
+
+    /// The built-in policy with layers on top. Any forbid beats every permit, so a layer that only forbids can only
+    /// tighten; the order of the layers does not matter.
+    ///
+    /// # Errors
+    /// The first layer that is not valid; nothing of an invalid layer is used.
+    pub fn layered(layers: &[Layer<'_>]) -> Result<Policy, PolicyError> {
+        let words = Words::new()?;
+        let mut policies = builtin::statements(&words)?;
+        policies.extend(layer::load_all(layers)?);
+        Ok(Policy { engine: Engine::new(words, &policies)? })
+    }
+
+    /// The layers alone, without the built-in rules: for tools that compare and test policies. It denies what no layer
+    /// permits.
+    ///
+    /// # Errors
+    /// As [`Policy::layered`].
+    pub fn without_builtin(layers: &[Layer<'_>]) -> Result<Policy, PolicyError> {
+        Ok(Policy { engine: Engine::new(Words::new()?, &layer::load_all(layers)?)? })
+    }
+
+    /// How dangerous a command is, in a jar and bare, with every reason and an explanation.
+    #[must_use]
+    pub fn assess(&self, analysis: &Analysis, place: &Place) -> Assessment {
+        risk::assess(analysis, place)
+    }
+
+    /// Whether it may run: the strictest answer over its effects, its findings and itself as a whole.
+    #[must_use]
+    pub fn decide(&self, analysis: &Analysis, assessment: &Assessment, place: &Place) -> Decision {
+        decide::decide(&self.engine, analysis, assessment, place)
+    }
+
+    /// What to make of the changes of a finished run, measured against what was announced.
+    #[must_use]
+    pub fn review(&self, changes: &ChangeSet, analysis: &Analysis, place: &Place, attempts: &[Attempt]) -> Review {
+        review::review(&self.engine, changes, analysis, place, attempts)
+    }
+}
+
+impl std::fmt::Debug for Policy {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Policy").finish_non_exhaustive()
+    }
+}

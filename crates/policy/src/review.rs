@@ -1,0 +1,188 @@
+//! Review, the second door: a finished change set judged on facts, whatever the command said beforehand.
+
+use crate::change::{self, ChangeFacts, DELETED_NAMES_MAX};
+use crate::decide::{level, names, rules};
+use crate::derived::{self, Depth};
+use crate::engine::{Answer, Asked, Engine};
+use crate::facts::{Ground, Location};
+use crate::pattern::{Fit, Folded};
+use crate::surprise::{self, Announced, Forecast};
+use crate::words::{Question, number, yes};
+use model::{
+    Analysis, Attempt, Change, ChangeKind, ChangeSet, Disposition, FileKind, Flag, Place, Review, Risk, Verdict,
+};
+use std::cmp::Reverse;
+use std::collections::{BTreeSet, HashMap};
+
+/// Judges every change, and the set as the strictest of them.
+pub(crate) fn review(
+    engine: &Engine,
+    changes: &ChangeSet,
+    analysis: &Analysis,
+    place: &Place,
+    attempts: &[Attempt],
+) -> Review {
+    let ground = Ground::new(place);
+    let forecast = Forecast::new(analysis);
+    let mass = deleted_names(changes, place) > DELETED_NAMES_MAX;
+    let mut door = Door::new(engine, place);
+    let mut out =
+        Review { disposition: Disposition::Keep, risks: Vec::new(), flags: Vec::new(), surprises: Vec::new() };
+    for (index, change) in changes.changes.iter().enumerate() {
+        let facts = ChangeFacts::new(change, &ground, forecast.of(change), forecast.opaque, mass);
+        let verdict = change::judge(&facts);
+        let answer = door.ask(&facts, verdict.risk);
+        out.disposition = out.disposition.max(disposition(answer.verdict));
+        out.risks.push(verdict.risk);
+        let flags = verdict.flags.into_iter();
+        out.flags.extend(flags.map(|(risk, rule, message)| Flag {
+            change: index,
+            risk,
+            rule: rule.to_owned(),
+            message,
+        }));
+        out.flags.extend(refusal(index, change, &answer));
+        if change::is_surprise(&facts) {
+            out.surprises.push(surprise::observed(change));
+        }
+    }
+    out.surprises.extend(unexpected(attempts, &forecast));
+    out.flags.sort_by_key(|flag| (Reverse(flag.risk), flag.change));
+    out
+}
+
+fn disposition(verdict: Verdict) -> Disposition {
+    match verdict {
+        Verdict::Allow => Disposition::Keep,
+        Verdict::Ask => Disposition::Ask,
+        Verdict::Deny => Disposition::Discard,
+    }
+}
+
+/// A rule that refuses a change for good is named.
+fn refusal(index: usize, change: &Change, answer: &Answer) -> Option<Flag> {
+    let rule = answer.rules.first().map_or("default-deny", String::as_str);
+    let message = format!("{} is never applied, by rule {}", change.path, model::escape::text(rule));
+    (answer.verdict == Verdict::Deny).then(|| Flag { change: index, risk: Risk::High, rule: rule.to_owned(), message })
+}
+
+/// Refused attempts that were not announced, each once.
+fn unexpected<'a>(attempts: &'a [Attempt], forecast: &Forecast<'_>) -> Vec<model::Effect> {
+    let open: Vec<&'a Attempt> = attempts.iter().filter(|attempt| !forecast.expects(attempt)).collect();
+    let effects: BTreeSet<_> = open.into_iter().map(surprise::attempted).collect();
+    effects.into_iter().collect()
+}
+
+/// How many names of the host are gone, not counting what tools make again.
+fn deleted_names(changes: &ChangeSet, place: &Place) -> u64 {
+    let home = Folded::new(&place.home);
+    let gone = changes.changes.iter().filter(|change| change.kind == ChangeKind::Deleted);
+    let own = gone.filter(|change| derived::find(&Folded::new(&change.path), &home).0 == Depth::Source);
+    own.fold(0u64, |sum, change| sum.saturating_add(change.below).saturating_add(1))
+}
+
+/// Everything a rule can see of a change but its name.
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct Key {
+    location: Location,
+    happened: &'static str,
+    kind: &'static str,
+    executable: bool,
+    rules: [Option<&'static str>; 2],
+    state: bool,
+    protected: bool,
+    derived: bool,
+    risk: Risk,
+    announced: Announced,
+}
+
+/// The way to the engine: where no rule looks at names, changes that are alike are asked about once.
+struct Door<'e> {
+    engine: &'e Engine,
+    place: &'e Place,
+    answers: HashMap<Key, Answer>,
+    by_name: bool,
+}
+
+impl<'e> Door<'e> {
+    fn new(engine: &'e Engine, place: &'e Place) -> Door<'e> {
+        let by_name = ["path", "name"].iter().any(|attribute| engine.looks_at(Question::Apply, attribute));
+        Door { engine, place, answers: HashMap::new(), by_name }
+    }
+
+    fn ask(&mut self, facts: &ChangeFacts<'_>, risk: Risk) -> Answer {
+        if self.by_name {
+            return self.engine.ask(self.question(facts, risk));
+        }
+        let key = key(facts, risk);
+        if let Some(answer) = self.answers.get(&key) {
+            return answer.clone();
+        }
+        let answer = self.engine.ask(self.question(facts, risk));
+        self.answers.insert(key, answer.clone());
+        answer
+    }
+
+    fn question(&self, facts: &ChangeFacts<'_>, risk: Risk) -> Asked {
+        let words = self.engine.words();
+        let mut attributes = names(&facts.change.path);
+        attributes.extend([
+            ("location", words.value("Location", facts.path.location.name())),
+            ("happened", words.value("Happened", happened(facts.change))),
+            ("kind", words.value("Kind", kind(facts.kind()))),
+            ("executable", yes(facts.executable())),
+            ("rules", rules(words, &facts.path, false)),
+            ("protected", yes(is_protected(facts))),
+            ("derived", yes(facts.is_derived())),
+        ]);
+        let context = vec![
+            ("risk", number(level(risk))),
+            ("predicted", yes(facts.announced != Announced::No)),
+            ("named", yes(facts.announced == Announced::Named)),
+            ("opaque", yes(facts.opaque)),
+        ];
+        Asked { question: Question::Apply, uid: self.place.uid, kind: "Change", attributes, context }
+    }
+}
+
+fn is_protected(facts: &ChangeFacts<'_>) -> bool {
+    facts.protected().is_some_and(|row| row.risk == Risk::High)
+}
+
+fn key(facts: &ChangeFacts<'_>, risk: Risk) -> Key {
+    let within = facts.path.protected.filter(|(fit, _)| *fit == Fit::Within).map(|(_, row)| row.rule);
+    Key {
+        location: facts.path.location,
+        happened: happened(facts.change),
+        kind: kind(facts.kind()),
+        executable: facts.executable(),
+        rules: [facts.path.secret, within],
+        state: facts.path.state,
+        protected: is_protected(facts),
+        derived: facts.is_derived(),
+        risk,
+        announced: facts.announced,
+    }
+}
+
+fn happened(change: &Change) -> &'static str {
+    match change.kind {
+        ChangeKind::Added => "added",
+        ChangeKind::Modified => "modified",
+        ChangeKind::Deleted => "deleted",
+        ChangeKind::Renamed { .. } => "renamed",
+        ChangeKind::Replaced => "replaced",
+    }
+}
+
+fn kind(kind: FileKind) -> &'static str {
+    match kind {
+        FileKind::File => "file",
+        FileKind::Directory => "directory",
+        FileKind::Symlink => "symlink",
+        FileKind::Fifo => "fifo",
+        FileKind::Socket => "socket",
+        FileKind::CharDevice => "char-device",
+        FileKind::BlockDevice => "block-device",
+    }
+}

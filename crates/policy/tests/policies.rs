@@ -1,0 +1,241 @@
+//! Every case beside the default policy holds, every rule is exercised by one, and the policy is what its schema says.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+use belljar_policy::{DEFAULT, Policy, SCHEMA};
+use cedar_policy::{PolicySet, Schema, ValidationMode, Validator};
+use model::{
+    Action, Analysis, Attempt, Certainty, Change, ChangeKind, ChangeSet, CheckId, Coverage, Differs, Disposition,
+    Effect, Endpoint, FileKind, FilePath, Finding, Meta, PathScope, Place, Reversibility, Risk, Span, Target, Verdict,
+};
+use serde::Deserialize;
+use std::collections::BTreeSet;
+
+const CASES: &str = include_str!("../../../policies/default.test.toml");
+
+#[derive(Deserialize)]
+struct File {
+    decide: Vec<DecideCase>,
+    review: Vec<ReviewCase>,
+}
+
+#[derive(Deserialize)]
+struct DecideCase {
+    says: String,
+    contained: bool,
+    #[serde(default)]
+    effects: Vec<String>,
+    #[serde(default)]
+    findings: Vec<String>,
+    #[serde(default)]
+    partial: bool,
+    risk: String,
+    verdict: Verdict,
+    rule: String,
+}
+
+#[derive(Deserialize)]
+struct ReviewCase {
+    says: String,
+    #[serde(default)]
+    announced: Vec<String>,
+    change: String,
+    #[serde(default)]
+    mode: Option<String>,
+    #[serde(default)]
+    link: Option<String>,
+    #[serde(default)]
+    kind: Option<FileKind>,
+    #[serde(default)]
+    below: u64,
+    risk: String,
+    disposition: Disposition,
+    #[serde(default)]
+    flag: Option<String>,
+    rule: String,
+}
+
+fn cases() -> File {
+    toml::from_str(CASES).expect("the cases are valid TOML")
+}
+
+fn place(contained: bool) -> Place {
+    Place {
+        cwd: "/home/u/work".into(),
+        home: "/home/u".into(),
+        workspace: "/home/u/work".into(),
+        state: "/home/u/.local/state/belljar".into(),
+        uid: 1000,
+        contained,
+    }
+}
+
+/// `read PATH`, `delete tree PATH`, `connect HOST:PORT`, `execute NAME`, `signal WHAT`, `write unknown TEXT`.
+fn effect(text: &str) -> Effect {
+    let (action, rest) = text.split_once(' ').expect("action and target");
+    let action: Action =
+        serde::Deserialize::deserialize(serde::de::value::StrDeserializer::<serde::de::value::Error>::new(action))
+            .expect("a known action");
+    let target = target(rest);
+    let reversibility = match (&target, action) {
+        (_, Action::Read | Action::Execute) => Reversibility::Harmless,
+        (Target::Path { .. } | Target::Unknown { .. }, _) => Reversibility::ByOverlay,
+        _ => Reversibility::Never,
+    };
+    Effect { action, target, certainty: Certainty::Must, reversibility, span: None, by: None }
+}
+
+fn target(text: &str) -> Target {
+    let path = |path: &str, scope| Target::Path { path: FilePath::from(path), scope };
+    match text.split_once(' ') {
+        Some(("tree", rest)) => path(rest, PathScope::Tree),
+        Some(("glob", rest)) => path(rest, PathScope::Glob),
+        Some(("unknown", rest)) => Target::Unknown { text: rest.to_owned() },
+        Some(("program", rest)) => Target::Program { name: rest.to_owned() },
+        Some(("thing", rest)) => Target::Thing { what: rest.to_owned() },
+        Some(("peer", rest)) => {
+            let (host, port) = rest.rsplit_once(':').map_or((rest, None), |(h, p)| (h, p.parse().ok()));
+            Target::Peer(Endpoint { host: host.to_owned(), port })
+        }
+        _ => path(text, PathScope::Exact),
+    }
+}
+
+fn analysis(effects: &[String], findings: &[String], partial: bool) -> Analysis {
+    let finding = |text: &String| {
+        let (check, severity) = text.split_once(' ').expect("check and severity");
+        Finding {
+            check: check.parse().expect("a check"),
+            severity: risk(severity),
+            span: Span::new(0, 1),
+            message: text.clone(),
+        }
+    };
+    Analysis {
+        text: "the command".to_owned(),
+        effects: effects.iter().map(|text| effect(text)).collect(),
+        findings: findings.iter().map(finding).collect(),
+        coverage: if partial { Coverage::Partial(vec![Span::new(0, 3)]) } else { Coverage::Full },
+        canonical: Vec::new(),
+        certificates: Vec::new(),
+    }
+}
+
+fn risk(text: &str) -> Risk {
+    match text {
+        "LOW" => Risk::Low,
+        "MEDIUM" => Risk::Medium,
+        "HIGH" => Risk::High,
+        other => panic!("no tier: {other}"),
+    }
+}
+
+fn change(case: &ReviewCase) -> Change {
+    let (verb, path) = case.change.split_once(' ').expect("verb and path");
+    let kind = case.kind.unwrap_or(if case.link.is_some() { FileKind::Symlink } else { FileKind::File });
+    let mode = case.mode.as_ref().map_or(0o644, |mode| u32::from_str_radix(mode, 8).expect("octal"));
+    let link = case.link.as_deref().map(FilePath::from);
+    let after = Meta { kind, mode, uid: 1000, gid: 1000, size: 1, link };
+    let before = Meta { kind, mode: 0o644, uid: 1000, gid: 1000, size: 2, link: None };
+    let differs = Differs { content: verb == "modified", ..Differs::default() };
+    let (kind, before, after) = match verb {
+        "added" => (ChangeKind::Added, None, Some(after)),
+        "modified" => (ChangeKind::Modified, Some(before), Some(after)),
+        "replaced" => (ChangeKind::Replaced, Some(before), Some(after)),
+        "deleted" => (ChangeKind::Deleted, Some(before), None),
+        "touched" => (ChangeKind::Modified, Some(before), Some(after)),
+        other => panic!("no such change: {other}"),
+    };
+    Change { path: FilePath::from(path), kind, before, after, differs, below: case.below }
+}
+
+#[test]
+fn every_decision_is_as_written() {
+    let policy = Policy::builtin().unwrap();
+    for case in cases().decide {
+        let analysis = analysis(&case.effects, &case.findings, case.partial);
+        let place = place(case.contained);
+        let assessment = policy.assess(&analysis, &place);
+        let decision = policy.decide(&analysis, &assessment, &place);
+        let tier = if case.contained { assessment.tiers.contained } else { assessment.tiers.bare };
+        assert_eq!(tier, risk(&case.risk), "{}: {assessment:#?}", case.says);
+        assert_eq!(decision.verdict, case.verdict, "{}: {decision:#?}", case.says);
+        let rules = &decision.because[0].rules;
+        assert!(rules.contains(&case.rule), "{}: decided by {rules:?}", case.says);
+    }
+}
+
+#[test]
+fn every_review_is_as_written() {
+    let policy = Policy::builtin().unwrap();
+    for case in cases().review {
+        let analysis = analysis(&case.announced, &[], false);
+        let changes = ChangeSet { changes: vec![change(&case)] };
+        let review = policy.review(&changes, &analysis, &place(true), &[]);
+        let context = format!("{}: {review:#?}", case.says);
+        assert_eq!(review.risks, [risk(&case.risk)], "{context}");
+        assert_eq!(review.disposition, case.disposition, "{context}");
+        let flags: Vec<_> = review.flags.iter().map(|flag| flag.rule.as_str()).collect();
+        match &case.flag {
+            Some(flag) => assert!(flags.contains(&flag.as_str()), "{context}"),
+            None => assert!(flags.is_empty(), "{context}"),
+        }
+    }
+}
+
+#[test]
+fn every_rule_is_exercised_by_a_case() {
+    let set: PolicySet = DEFAULT.parse().unwrap();
+    let file = cases();
+    let used: BTreeSet<&str> = file
+        .decide
+        .iter()
+        .map(|case| case.rule.as_str())
+        .chain(file.review.iter().map(|case| case.rule.as_str()))
+        .collect();
+    for policy in set.policies() {
+        let id = policy.annotation("id").expect("every rule has an @id");
+        assert!(used.contains(id), "no case for {id}");
+    }
+}
+
+#[test]
+fn every_rule_has_a_name_of_its_own_and_a_comment() {
+    let set: PolicySet = DEFAULT.parse().unwrap();
+    let mut seen = BTreeSet::new();
+    for policy in set.policies() {
+        let id = policy.annotation("id").expect("every rule has an @id").to_owned();
+        assert!(DEFAULT.contains(&format!(".\n@id(\"{id}\")")), "{id} has no comment in front of it");
+        assert!(seen.insert(id.clone()), "{id} twice");
+    }
+}
+
+#[test]
+fn the_default_policy_is_strictly_valid() {
+    let (schema, warnings) = Schema::from_cedarschema_str(SCHEMA).unwrap();
+    assert_eq!(warnings.map(|w| w.to_string()).collect::<Vec<_>>(), Vec::<String>::new());
+    let result = Validator::new(schema).validate(&DEFAULT.parse().unwrap(), ValidationMode::Strict);
+    assert!(result.validation_passed_without_warnings(), "{result}");
+}
+
+#[test]
+fn attempts_that_were_not_announced_are_surprises() {
+    let policy = Policy::builtin().unwrap();
+    let attempt = |action: Action, target| Attempt { action, target, rule: "secrets/ssh".to_owned(), times: 2 };
+    let attempts = [
+        attempt(Action::Read, target("/home/u/.ssh/id_rsa")),
+        attempt(Action::Connect, target("peer evil.example:443")),
+        attempt(Action::Connect, target("peer registry.npmjs.org:443")),
+    ];
+    let announced = analysis(&["connect peer registry.npmjs.org:443".to_owned()], &[], false);
+    let review = policy.review(&ChangeSet::default(), &announced, &place(true), &attempts);
+    let surprises: Vec<_> = review.surprises.iter().map(|e| format!("{} {}", e.action, e.target)).collect();
+    assert_eq!(surprises, ["read /home/u/.ssh/id_rsa", "connect to evil.example:443"]);
+    assert_eq!(review.disposition, Disposition::Keep);
+}
+
+#[test]
+fn the_check_ids_of_the_schema_are_check_ids() {
+    for number in (1..=20).chain([90]) {
+        assert!(SCHEMA.contains(&format!("\"{}\"", CheckId(number))));
+    }
+}

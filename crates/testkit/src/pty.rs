@@ -1,0 +1,144 @@
+//! A real terminal around a command: its keyboard and its screen.
+
+use crate::wait::Child;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::pty::{OpenptyResult, Winsize, openpty};
+use std::fs::File;
+use std::io::{Read, Write};
+use std::os::fd::AsFd;
+use std::process::{Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+/// How long the screen may stay without what a test waits for.
+const SCREEN_SECONDS_MAX: u64 = 60;
+/// One look at the screen.
+const LOOK_MS: u8 = 50;
+const WINDOW: Winsize = Winsize { ws_row: 40, ws_col: 160, ws_xpixel: 0, ws_ypixel: 0 };
+
+/// A command in a session of its own on a terminal of its own.
+#[derive(Debug)]
+pub struct Pty {
+    master: File,
+    child: Child,
+    /// Everything that appeared so far, as it came.
+    screen: Vec<u8>,
+    /// How much of it earlier waits have used up.
+    seen: usize,
+}
+
+impl Pty {
+    /// Starts `program` with `args`. setsid(1) makes the terminal its controlling one, which a safe `Command` cannot.
+    pub(crate) fn start(command: &mut Command, owner: (u32, u32)) -> Pty {
+        let OpenptyResult { master, slave } = openpty(&WINDOW, None).expect("open a terminal");
+        std::os::unix::fs::fchown(&slave, Some(owner.0), Some(owner.1)).expect("hand the terminal over");
+        let end = || Stdio::from(slave.try_clone().expect("duplicate the terminal"));
+        let child = command.stdin(end()).stdout(end()).stderr(end()).spawn().expect("start setsid");
+        Pty { master: File::from(master), child: Child::new(child, None), screen: Vec::new(), seen: 0 }
+    }
+
+    /// The process id of the command.
+    #[must_use]
+    pub fn pid(&self) -> i32 {
+        self.child.pid()
+    }
+
+    /// Types `keys`.
+    pub fn send(&mut self, keys: &str) {
+        self.master.write_all(keys.as_bytes()).expect("type on the terminal");
+    }
+
+    /// Waits until `text` appears after what earlier waits have used up; panics with the screen when it does not.
+    #[track_caller]
+    pub fn expect(&mut self, text: &str) -> &mut Pty {
+        let start = Instant::now();
+        loop {
+            let fresh = String::from_utf8_lossy(&self.screen[self.seen..]).into_owned();
+            if let Some(at) = fresh.find(text) {
+                // Replacement characters make `fresh` longer than the bytes; the bound keeps this inside.
+                self.seen = (self.seen + at + text.len()).min(self.screen.len());
+                return self;
+            }
+            let late = start.elapsed() > Duration::from_secs(SCREEN_SECONDS_MAX);
+            assert!(!late && self.look(), "no {text:?} on the screen:\n{}", self.screen());
+        }
+    }
+
+    /// Sends the command `signal`, as kill(1) does.
+    pub fn signal(&self, signal: nix::sys::signal::Signal) {
+        self.child.signal(signal);
+    }
+
+    /// Everything that appeared so far.
+    #[must_use]
+    pub fn screen(&self) -> String {
+        String::from_utf8_lossy(&self.screen).into_owned()
+    }
+
+    /// Reads the screen until the command closes it, and returns how it ended.
+    pub fn wait(&mut self) -> ExitStatus {
+        let start = Instant::now();
+        while self.look() {
+            let late = start.elapsed() > Duration::from_secs(SCREEN_SECONDS_MAX);
+            assert!(!late, "the command did not end; its screen:\n{}", self.screen());
+            if !self.child.is_running() && !self.is_readable() {
+                break;
+            }
+        }
+        self.child.wait()
+    }
+
+    /// Closes the terminal, as closing its window does, and returns how the command ended.
+    #[must_use]
+    pub fn hang_up(self) -> ExitStatus {
+        let Pty { master, mut child, .. } = self;
+        drop(master);
+        child.wait()
+    }
+
+    /// Takes what is on the screen now, waiting a moment for it. `false` when the other side is closed for good.
+    fn look(&mut self) -> bool {
+        if !self.is_readable() {
+            return true;
+        }
+        let mut buffer = [0u8; 4096];
+        match self.master.read(&mut buffer) {
+            Ok(0) | Err(_) => false,
+            Ok(count) => {
+                self.screen.extend_from_slice(&buffer[..count]);
+                true
+            }
+        }
+    }
+
+    fn is_readable(&self) -> bool {
+        let mut fds = [PollFd::new(self.master.as_fd(), PollFlags::POLLIN)];
+        poll(&mut fds, PollTimeout::from(LOOK_MS)).is_ok_and(|ready| ready > 0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Pty;
+    use std::process::Command;
+
+    fn shell(script: &str) -> Pty {
+        let me = (nix::unistd::getuid().as_raw(), nix::unistd::getgid().as_raw());
+        Pty::start(Command::new("setsid").args(["--ctty", "sh", "-c", script]), me)
+    }
+
+    #[test]
+    fn keys_go_in_and_the_screen_comes_out() {
+        let mut pty = shell("test -t 0 && echo name? && read name </dev/tty && echo hello $name; exit 3");
+        pty.expect("name?").send("bell\n");
+        pty.expect("hello bell");
+        assert_eq!(pty.wait().code(), Some(3));
+    }
+
+    #[test]
+    fn ctrl_c_is_a_signal_from_the_terminal() {
+        let mut pty = shell("trap 'echo caught; exit 7' INT; echo ready; sleep 30 & wait");
+        pty.expect("ready").send("\x03");
+        pty.expect("caught");
+        assert_eq!(pty.wait().code(), Some(7));
+    }
+}

@@ -1,0 +1,150 @@
+//! What must not be possible inside, through the whole program: hidden files by every name, the caller's environment
+//! and descriptors, other processes, sockets, the kernel's doors. Each probe is shown to
+//! succeed bare, so that a probe that cannot succeed proves nothing. Each probe undoes what it did, and root's run in
+//! a mount namespace of the test, so that a jar with a hole harms nobody.
+
+use crate::support::{assert_nothing_left, both};
+use std::net::TcpListener;
+use std::os::unix::net::UnixListener;
+use testkit::World;
+
+/// Where a probe succeeds without Belljar.
+#[derive(Clone, Copy, PartialEq)]
+enum Bare {
+    Anybody,
+    Root,
+    /// Machines differ, so the control does not try.
+    Untried,
+}
+
+use Bare::{Anybody, Root, Untried};
+
+/// Name, script (exit 0 = it got through), and where it succeeds bare. `$HOST_PID`, `$PORT` and `$SOCKET` are the
+/// host's.
+const PROBES: [(&str, &str, Bare); 30] = [
+    ("secret by its name", "cat ~/.ssh/id_ed25519", Anybody),
+    ("secret by a detour", "cd ~/project && cat ../.ssh/.././.ssh//id_ed25519", Anybody),
+    ("secret through a link", "ln -s ~/.ssh way && cat way/id_ed25519; s=$?; rm way; exit $s", Anybody),
+    ("secret through a hard link", "ln ~/.ssh/id_ed25519 hard && cat hard; s=$?; rm -f hard; exit $s", Anybody),
+    ("secret after renaming", "mv ~/.ssh ~/x && cat ~/x/id_ed25519; s=$?; mv ~/x ~/.ssh; exit $s", Anybody),
+    ("secret through /proc", "cat /proc/self/root$HOME/.ssh/id_ed25519", Anybody),
+    ("secret by listing", "ls ~/.aws | grep .", Anybody),
+    ("secret in a single file", "cat ~/.netrc", Anybody),
+    ("state of belljar", "ls ~/.local/state/belljar | grep .", Anybody),
+    ("secret in the environment", "test -n \"$AWS_SECRET_ACCESS_KEY\"", Anybody),
+    ("agent socket in the environment", "test -n \"$SSH_AUTH_SOCK\"", Anybody),
+    ("environment of any process", "cat /proc/[0-9]*/environ 2>/dev/null | grep -aq hush-hush", Anybody),
+    ("inherited descriptor", "bash -c 'cat <&9' | grep -q hush", Anybody),
+    ("processes of the host", "test -d /proc/$HOST_PID", Anybody),
+    ("signals to the host", "kill -0 $HOST_PID", Anybody),
+    ("loopback of the host", "bash -c 'exec 3<>/dev/tcp/127.0.0.1/'$PORT", Anybody),
+    (
+        "unix socket in the home",
+        "/usr/bin/python3 -c 'import socket,sys; socket.socket(socket.AF_UNIX).connect(sys.argv[1])' $SOCKET",
+        Anybody,
+    ),
+    ("a further user namespace", "unshare --user true", Anybody),
+    ("a set-user-id file", "cp /bin/true suid && chmod 4755 suid && test -u suid", Anybody),
+    (
+        "a key of the session keyring",
+        "/usr/bin/python3 -c 'import ctypes,sys; sys.exit(ctypes.CDLL(None).syscall(250,0,-3,1) < 0)'",
+        Anybody,
+    ),
+    ("a packet socket", "/usr/bin/python3 -c 'import socket; socket.socket(socket.AF_PACKET, socket.SOCK_RAW)'", Root),
+    ("a device node", "mknod node c 1 5", Root),
+    ("password hashes", "head -c 1 /etc/shadow", Root),
+    ("the sysrq trigger", "true >> /proc/sysrq-trigger", Untried),
+    ("the core pattern", "true >> /proc/sys/kernel/core_pattern", Root),
+    ("a mount", "mount -t tmpfs none /mnt && umount /mnt", Root),
+    ("a system directory", "touch /usr/belljar-probe && rm /usr/belljar-probe", Root),
+    ("the configuration of the machine", "touch /etc/belljar-probe && rm /etc/belljar-probe", Root),
+    (
+        "a module",
+        "/usr/bin/python3 -c 'import ctypes,sys; l=ctypes.CDLL(None,use_errno=True); l.syscall(313,-1,b\"\",0); sys.exit(ctypes.get_errno() != 9)'",
+        Untried,
+    ),
+    (
+        "an io_uring",
+        "/usr/bin/python3 -c 'import ctypes,sys; sys.exit(ctypes.CDLL(None).syscall(425,1,ctypes.create_string_buffer(120)) < 0)'",
+        Untried,
+    ),
+];
+
+/// One script that tries every probe `wanted` and prints the names of those that got through.
+fn script(wanted: impl Fn(Bare) -> bool) -> String {
+    let tried = PROBES.iter().filter(|(.., bare)| wanted(*bare));
+    let lines = tried.map(|(name, probe, _)| format!("( {probe} ) >/dev/null 2>&1 && echo '{name}'\n"));
+    format!("{}exit 0\n", lines.collect::<String>())
+}
+
+both! {
+    fn nothing_forbidden_gets_through(world) {
+        let home = world.home();
+        for secret in [".ssh/id_ed25519", ".aws/credentials", ".netrc"] {
+            world.file(home.join(secret), "hush-hush\n");
+        }
+        world.file(home.join(".cache/note"), "").file("hush", "hush\n");
+        world.belljar(["run", "--apply", "discard", "--", "true"]).run().success();
+        let tcp = TcpListener::bind("127.0.0.1:0").unwrap();
+        let socket = home.join(".cache/host.sock");
+        let _unix = UnixListener::bind(&socket).unwrap();
+        world.mode(&socket, 0o777);
+        let host = world.command("sleep").args(["300"]).spawn();
+        let before = world.snapshot();
+
+        let run = |world: &World, line: &str, wanted: &dyn Fn(Bare) -> bool| {
+            let command = world.command("bash").args(["-c", line, "bash"]).args([script(wanted)]).args([world.exe()]);
+            let command = command.env("AWS_SECRET_ACCESS_KEY", "hush-hush").env("SSH_AUTH_SOCK", &socket);
+            let command = command.env("PORT", tcp.local_addr().unwrap().port().to_string());
+            let own: &[&str] = if world.is_root() { &["unshare", "--mount", "--propagation", "private"] } else { &[] };
+            let done = command.under(own).env("HOST_PID", host.pid().to_string()).env("SOCKET", &socket).run();
+            done.success();
+            done.stdout
+        };
+        let hand_on = "--env HOST_PID --env PORT --env SOCKET";
+        let jar = format!("exec 9<hush; exec \"$2\" run --apply discard {hand_on} -- sh -c \"$1\"");
+        assert_eq!(run(world, &jar, &|_| true), "", "these got through");
+        world.assert_untouched(&before);
+
+        let root = world.is_root();
+        let safe = move |bare| bare == Anybody || (bare == Root && root);
+        let expected: String = PROBES.iter().filter(|(.., bare)| safe(*bare)).map(|(name, ..)| format!("{name}\n")).collect();
+        assert_eq!(run(world, "exec 9<hush; exec sh -c \"$1\"", &safe), expected, "the control, bare");
+        drop(host);
+        assert_nothing_left(world);
+    }
+
+    fn the_jar_is_told_layer_by_layer(world) {
+        let run = world.belljar(["run", "--apply", "discard", "--json", "--", "true"]).run();
+        run.success();
+        let containment = &run.json()["containment"];
+        assert_eq!(containment["missing"], serde_json::json!([]), "{containment:#}");
+        let active: Vec<_> = containment["active"].as_array().unwrap().iter().map(|state| state["layer"].as_str().unwrap()).collect();
+        for layer in ["user-namespace", "mount-namespace", "pid-namespace", "ipc-namespace", "uts-namespace",
+            "net-namespace", "overlay", "landlock", "seccomp", "no-capabilities", "no-new-privs", "clean-descriptors"] {
+            assert!(active.contains(&layer), "{layer} is not among {active:?}");
+        }
+    }
+
+    fn what_is_left_running_ends_with_the_command(world) {
+        let script = "sleep 300 & (setsid sleep 301 &) ; nohup sleep 302 >/dev/null 2>&1 & echo started";
+        world.belljar(["run", "--apply", "discard", "--", "sh", "-c", script]).run().success().stdout_is("started\n");
+        assert_nothing_left(world);
+    }
+
+    fn everyday_things_still_work(world) {
+        let script = "
+            echo tmp > /tmp/x && cat /tmp/x                     # a private /tmp
+            : > /dev/null && head -c 4 /dev/urandom | wc -c      # devices
+            python3 -c 'import socket; s=socket.socket(); s.bind((\"127.0.0.1\",0)); s.listen(); c=socket.create_connection(s.getsockname()); print(\"loopback\")'
+            python3 -c 'import socket; s=socket.socket(socket.AF_UNIX); s.bind(\"sock\"); s.listen(); c=socket.socket(socket.AF_UNIX); c.connect(\"sock\"); print(\"unix\")'
+            python3 -c 'import multiprocessing.shared_memory as m; s=m.SharedMemory(create=True,size=9); s.unlink(); print(\"shm\")'
+            (sleep 0.1; echo bg) & wait
+            id -u && getent passwd $(id -u) >/dev/null && hostname >/dev/null && date +%Y >/dev/null && echo system
+            test -w . && test -w ~ && mktemp >/dev/null && echo writable";
+        let run = world.belljar(["run", "--apply", "discard", "--", "bash", "-ec", script]).run();
+        let uid = world.owner().0;
+        run.success().stdout_is(&format!("tmp\n4\nloopback\nunix\nshm\nbg\n{uid}\nsystem\nwritable\n"));
+        assert_nothing_left(world);
+    }
+}

@@ -1,0 +1,171 @@
+//! kill -9 at any time: nothing half done on the host, nothing running or mounted, and a way on.
+
+use crate::support::{assert_nothing_left, both, only_trial, sh};
+use std::time::{Duration, Instant};
+use testkit::{Signal, Snapshot, World, until};
+
+/// How long a jar may outlive its Belljar.
+const GONE: Duration = Duration::from_secs(2);
+
+fn state_of(world: &World, id: &str) -> String {
+    let trials = world.trials();
+    let trial =
+        trials.iter().find(|trial| trial["id"] == id).unwrap_or_else(|| panic!("{id} is not listed: {trials:#?}"));
+    trial["state"].as_str().unwrap().to_owned()
+}
+
+both! {
+    fn killed_while_the_command_runs(world) {
+        world.file("a", "old\n");
+        let before = world.snapshot();
+        let mut run = sh(world, "never", "echo new > a; echo b > b; sync; sleep 300 & echo ready; sleep 300").spawn();
+        run.expect("ready");
+        let trial = only_trial(world);
+        run.kill();
+        assert!(until(GONE, || world.leftovers().is_empty()), "{:#?}", world.leftovers());
+        world.assert_untouched(&before);
+
+        let doctor = world.belljar(["doctor", "--json"]).run();
+        assert!(doctor.json()["leftovers"].to_string().contains(&trial), "{}", doctor.report());
+        assert_eq!(state_of(world, &trial), "interrupted");
+        // What the command had written is whole and can still be had ...
+        world.belljar(["apply", &trial, "a", "--yes"]).run().success();
+        assert_eq!(world.read("a").unwrap(), "new\n");
+        // ... or thrown away.
+        world.belljar(["discard", &trial, "--yes"]).run().success();
+        assert!(!world.has("b"));
+        assert_nothing_left(world);
+        assert_eq!(world.belljar(["doctor", "--json"]).run().json()["leftovers"], serde_json::json!([]));
+    }
+
+    /// At any moment of the way in: either nothing ever was, or a trial is listed and can be discarded.
+    fn killed_while_the_jar_is_built(world) {
+        world.file("a", "old\n");
+        let before = world.snapshot();
+        for step in 0..12u64 {
+            let mut run = sh(world, "never", "echo new > a; sleep 300").spawn();
+            std::thread::sleep(Duration::from_millis(step * 8));
+            run.kill();
+            assert!(until(GONE, || world.leftovers().is_empty()), "step {step}: {:#?}", world.leftovers());
+            world.assert_untouched(&before);
+            for trial in world.trials() {
+                world.belljar(["discard", trial["id"].as_str().unwrap(), "--yes"]).run().success();
+            }
+            assert_nothing_left(world);
+        }
+    }
+
+    /// A signal that can be caught ends the command and leaves its changes to a decision.
+    fn terminated_while_the_command_runs(world) {
+        world.file("a", "old\n");
+        for signal in [Signal::SIGTERM, Signal::SIGHUP] {
+            let mut run = sh(world, "never", "echo new > a; echo ready; exec sleep 300").spawn();
+            run.expect("ready");
+            run.signal(signal);
+            let status = run.wait_at_most(Duration::from_secs(20));
+            assert_eq!(std::os::unix::process::ExitStatusExt::signal(&status), Some(signal as i32), "{status}");
+            let trial = only_trial(world);
+            assert_eq!(state_of(world, &trial), "pending");
+            assert_eq!(world.read("a").unwrap(), "old\n");
+            world.belljar(["discard", &trial, "--yes"]).run().success();
+            assert_nothing_left(world);
+        }
+    }
+}
+
+const FILES: usize = 150;
+
+/// A tree in which every file is `old`, and a pending trial that makes every file `new`, removes some and adds some.
+fn plant(world: &World) -> String {
+    for n in 0..FILES {
+        world.file(format!("d{}/f{n}", n % 7), "old\n");
+    }
+    for n in 0..20 {
+        world.file(format!("gone/g{n}"), "old\n");
+    }
+    let script = "for f in d*/f*; do echo new > $f; done; rm -r gone; mkdir -p more/deep; for n in 1 2 3 4 5 6 7 8 9; do echo new > more/deep/m$n; done; mv d0 moved";
+    sh(world, "never", script).run().success();
+    only_trial(world)
+}
+
+/// Every file is as it was or as it is to be, and none is in between.
+fn assert_old_or_new(world: &World, old: &Snapshot, new: &Snapshot) {
+    for (path, entry) in &Snapshot::take(&world.workspace(), &[]).0 {
+        let known = |tree: &Snapshot| {
+            tree.0.get(path).is_some_and(|then| then.content == entry.content && then.kind == entry.kind)
+        };
+        let staged = path.to_string_lossy().contains(".belljar-");
+        assert!(staged || known(old) || known(new), "{} is neither: {entry:?}", path.display());
+    }
+}
+
+fn contents(world: &World) -> String {
+    Snapshot::take(&world.workspace(), &[]).render()
+}
+
+/// Kills an apply after each of several delays, spread over the time a whole one takes here, then goes on by `verb`.
+fn killed_at_every_moment(world: &World, verb: &str) {
+    plant(world);
+    let old = Snapshot::take(&world.workspace(), &[]);
+    let began = Instant::now();
+    world.belljar(["apply", "--yes"]).run().success();
+    let whole = began.elapsed();
+    let new = Snapshot::take(&world.workspace(), &[]);
+    assert_nothing_left(world);
+
+    let mut interrupted = 0;
+    for step in 0..14u32 {
+        std::fs::remove_dir_all(world.workspace()).unwrap();
+        world.dir("");
+        let trial = plant(world);
+        let mut apply = world.belljar(["apply", &trial, "--yes"]).spawn();
+        std::thread::sleep(whole * step / 13);
+        apply.kill();
+        assert_old_or_new(world, &old, &new);
+
+        let waits = world.trials().iter().any(|listed| listed["id"] == trial.as_str());
+        if waits && state_of(world, &trial) == "applying" {
+            interrupted += 1;
+            let doctor = world.belljar(["doctor", "--json"]).run();
+            assert!(doctor.json()["leftovers"].to_string().contains(&trial), "step {step}{}", doctor.report());
+        }
+        if waits {
+            world.belljar([verb, &trial, "--yes"]).run().success();
+        }
+        if verb == "apply" || !waits {
+            assert_eq!(contents(world), new.render(), "step {step}");
+        } else {
+            assert_old_or_new(world, &old, &new);
+        }
+        let all = contents(world);
+        assert!(!all.contains(".belljar-"), "step {step}: a stage file stays\n{all}");
+        assert_nothing_left(world);
+    }
+    assert!(interrupted > 0, "no delay met the apply itself, so this proved nothing");
+}
+
+both! {
+    fn killed_while_applying_then_resumed(world) {
+        killed_at_every_moment(world, "apply");
+    }
+
+    fn killed_while_applying_then_discarded(world) {
+        killed_at_every_moment(world, "discard");
+    }
+
+    fn killed_while_discarding(world) {
+        let before = contents(world);
+        for step in 0..6u64 {
+            sh(world, "never", "for n in $(seq 400); do mkdir -p x$n; echo $n > x$n/f; done").run().success();
+            let trial = only_trial(world);
+            let mut discard = world.belljar(["discard", &trial, "--yes"]).spawn();
+            std::thread::sleep(Duration::from_millis(step * 6));
+            discard.kill();
+            for listed in world.trials() {
+                world.belljar(["discard", listed["id"].as_str().unwrap(), "--yes"]).run().success();
+            }
+            assert_eq!(contents(world), before);
+            assert_nothing_left(world);
+        }
+    }
+}

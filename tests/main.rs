@@ -1,0 +1,14 @@
+//! The one integration binary: gates over the sources, and the real program driven from outside.
+
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(clippy::indexing_slicing, clippy::string_slice, unreachable_pub)]
+
+mod bad_input;
+mod containment;
+mod crash;
+mod example_project;
+mod exits;
+mod gates;
+mod real_repo;
+mod support;
+mod terminal;
