@@ -5,53 +5,23 @@ use belljar_sandbox::{IdRange, Request, RunFacts, SandboxError, Step, plan};
 use model::{Confinement, EnvVar, FilePath, Hidden, Network, RootKind, WritableRoot};
 
 fn facts(uid: u32) -> RunFacts {
-    let all = if uid == 0 {
-        vec![IdRange {
-            first: 0,
-            count: u32::MAX,
-        }]
-    } else {
-        vec![]
-    };
-    let places = ["/home", "/root", "/tmp", "/var/tmp", "/run"]
-        .map(FilePath::from)
-        .to_vec();
-    RunFacts {
-        uid,
-        gid: uid,
-        uids: all.clone(),
-        gids: all,
-        places,
-        terminal: None,
-        resolver: None,
-    }
+    let all = if uid == 0 { vec![IdRange { first: 0, count: u32::MAX }] } else { vec![] };
+    let places = ["/home", "/root", "/tmp", "/var/tmp", "/run"].map(FilePath::from).to_vec();
+    RunFacts { uid, gid: uid, uids: all.clone(), gids: all, places, terminal: None, resolver: None }
 }
 
 fn request(roots: &[(&str, RootKind)], hidden: &[&str], home: &str, cwd: &str) -> Request {
-    let roots = roots.iter().map(|(path, kind)| WritableRoot {
-        path: FilePath::from(*path),
-        kind: *kind,
-    });
-    let hidden = hidden.iter().map(|path| Hidden {
-        path: FilePath::from(*path),
-        rule: "test".into(),
-    });
+    let roots = roots.iter().map(|(path, kind)| WritableRoot { path: FilePath::from(*path), kind: *kind });
+    let hidden = hidden.iter().map(|path| Hidden { path: FilePath::from(*path), rule: "test".into() });
     let confinement = Confinement {
         roots: roots.collect(),
         hidden: hidden.collect(),
         network: Network::None,
-        env: vec![EnvVar {
-            name: "HOME".into(),
-            value: home.into(),
-        }],
+        env: vec![EnvVar { name: "HOME".into(), value: home.into() }],
         env_withheld: vec![],
         cwd: cwd.into(),
     };
-    Request {
-        confinement,
-        argv: vec!["make".into(), "all".into()],
-        accept_weak: vec![],
-    }
+    Request { confinement, argv: vec!["make".into(), "all".into()], accept_weak: vec![] }
 }
 
 fn shown(request: &Request, facts: &RunFacts) -> String {
@@ -65,24 +35,15 @@ fn root_without_a_writable_root() {
 
 #[test]
 fn a_user_in_a_project_at_home() {
-    let roots = [
-        ("/home/u", RootKind::Home),
-        ("/home/u/project", RootKind::Workspace),
-    ];
+    let roots = [("/home/u", RootKind::Home), ("/home/u/project", RootKind::Workspace)];
     let hidden = ["/home/u/.ssh", "/srv/secrets"];
-    insta::assert_snapshot!(shown(
-        &request(&roots, &hidden, "/home/u", "/home/u/project"),
-        &facts(1000)
-    ));
+    insta::assert_snapshot!(shown(&request(&roots, &hidden, "/home/u", "/home/u/project"), &facts(1000)));
 }
 
 #[test]
 fn a_user_whose_home_is_shown_but_not_writable() {
     let roots = [("/home/u/project", RootKind::Workspace)];
-    insta::assert_snapshot!(shown(
-        &request(&roots, &["/home/u/.ssh"], "/home/u", "/home/u/project"),
-        &facts(1000)
-    ));
+    insta::assert_snapshot!(shown(&request(&roots, &["/home/u/.ssh"], "/home/u", "/home/u/project"), &facts(1000)));
 }
 
 #[test]
@@ -97,10 +58,7 @@ fn a_project_below_tmp_on_a_terminal_with_a_local_resolver() {
 #[test]
 fn a_writable_root_inside_a_hidden_directory() {
     let roots = [("/srv/all/mine", RootKind::Workspace)];
-    insta::assert_snapshot!(shown(
-        &request(&roots, &["/srv/all"], "/home/u", "/srv/all/mine"),
-        &facts(1000)
-    ));
+    insta::assert_snapshot!(shown(&request(&roots, &["/srv/all"], "/home/u", "/srv/all/mine"), &facts(1000)));
 }
 
 #[test]
@@ -110,8 +68,7 @@ fn a_root_that_contains_private_places_comes_before_them() {
     let at = |wanted: &dyn Fn(&Step) -> bool| steps.iter().position(wanted).unwrap();
     let root = at(&|step| matches!(step, Step::Root { .. }));
     let wait = at(&|step| *step == Step::AwaitRoots);
-    let cover =
-        at(&|step| matches!(step, Step::Cover { at, .. } if *at == FilePath::from("/var/tmp")));
+    let cover = at(&|step| matches!(step, Step::Cover { at, .. } if *at == FilePath::from("/var/tmp")));
     assert!(root < wait && wait < cover, "{root} {wait} {cover}");
 }
 
@@ -122,10 +79,7 @@ fn requests_that_cannot_be_a_jar_are_refused() {
     let mut empty = request(&[], &[], "/home/u", "/");
     empty.argv.clear();
     let mut variable = request(&[], &[], "/home/u", "/");
-    variable.confinement.env.push(EnvVar {
-        name: "A=B".into(),
-        value: "".into(),
-    });
+    variable.confinement.env.push(EnvVar { name: "A=B".into(), value: "".into() });
     let refused = [
         request(&workspace("/"), &[], "/home/u", "/"),
         request(&workspace("/proc/self"), &[], "/home/u", "/"),
@@ -139,36 +93,22 @@ fn requests_that_cannot_be_a_jar_are_refused() {
     ];
     for request in refused {
         let refused = plan(&request, &facts(1000));
-        assert!(
-            matches!(refused, Err(SandboxError::Request(_))),
-            "{request:?}"
-        );
+        assert!(matches!(refused, Err(SandboxError::Request(_))), "{request:?}");
     }
 }
 
 /// A plan that leaves root's own files of the kernel open would be an escape, whatever the request.
 #[test]
 fn root_always_has_its_kernel_files_covered() {
-    for roots in [
-        &[][..],
-        &[("/home", RootKind::Declared)],
-        &[("/root", RootKind::Home), ("/root/x", RootKind::Workspace)],
-    ] {
-        let steps = plan(&request(roots, &[], "/root", "/root"), &facts(0))
-            .unwrap()
-            .steps;
+    for roots in
+        [&[][..], &[("/home", RootKind::Declared)], &[("/root", RootKind::Home), ("/root/x", RootKind::Workspace)]]
+    {
+        let steps = plan(&request(roots, &[], "/root", "/root"), &facts(0)).unwrap().steps;
         for path in ["/proc/sys", "/proc/sysrq-trigger", "/proc/irq", "/proc/bus"] {
-            assert!(
-                steps.contains(&Step::ReadOnly { at: path.into() }),
-                "{path}"
-            );
+            assert!(steps.contains(&Step::ReadOnly { at: path.into() }), "{path}");
         }
-        assert!(steps.contains(&Step::Mask {
-            at: "/proc/kcore".into()
-        }));
-        assert!(steps.contains(&Step::Mask {
-            at: "/etc/shadow".into()
-        }));
+        assert!(steps.contains(&Step::Mask { at: "/proc/kcore".into() }));
+        assert!(steps.contains(&Step::Mask { at: "/etc/shadow".into() }));
         assert!(steps.contains(&Step::DropPrivileges));
     }
 }
