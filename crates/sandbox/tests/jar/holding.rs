@@ -103,7 +103,9 @@ fn killed(world: &World, user: User) {
 fn init_killed(world: &World, user: User) {
     let (mut child, _stdout) = begin(world, user, "echo ready; sleep 98765");
     let children = format!("/proc/{0}/task/{0}/children", child.id());
-    let init: i32 = std::fs::read_to_string(children).unwrap().trim().parse().unwrap();
+    // The stage may not have been waited for yet; pid 1 is the younger one.
+    let children = std::fs::read_to_string(children).unwrap();
+    let init: i32 = children.split_whitespace().last().unwrap().parse().unwrap();
     kill(Pid::from_raw(init), Signal::SIGKILL).unwrap();
     let mut errors = String::new();
     child.stderr.take().unwrap().read_to_string(&mut errors).unwrap();
