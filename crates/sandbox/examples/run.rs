@@ -3,9 +3,8 @@
 //! Everything is read-only but the private places; the caller's environment is passed on. What the jar is made of
 //! is printed with `--plan` before, and a summary goes to standard error after when `JAR_REPORT` is set.
 
-use belljar_sandbox::{Request, RunFacts, plan, stage_entry, start};
-use model::{Confinement, EnvVar, FilePath, Network};
-use std::convert::Infallible;
+use belljar_sandbox::{Request, RunFacts, die_of, plan, stage_entry, start};
+use model::{Confinement, EnvVar, Exit, FilePath, Network};
 use std::ffi::OsString;
 use std::process::ExitCode;
 
@@ -16,10 +15,8 @@ fn main() -> ExitCode {
     if print {
         argv.remove(0);
     }
-    let env = std::env::vars_os().map(|(name, value)| EnvVar {
-        name: FilePath::new(name),
-        value: FilePath::new(value),
-    });
+    let env =
+        std::env::vars_os().map(|(name, value)| EnvVar { name: FilePath::new(name), value: FilePath::new(value) });
     let confinement = Confinement {
         roots: vec![],
         hidden: vec![],
@@ -28,27 +25,18 @@ fn main() -> ExitCode {
         env_withheld: vec![],
         cwd: std::env::current_dir().map_or_else(|_| FilePath::from("/"), FilePath::from),
     };
-    let request = Request {
-        confinement,
-        argv,
-        accept_weak: vec![],
-    };
+    let request = Request { confinement, argv, accept_weak: vec![] };
     match run(&request, print) {
-        Ok(never) => match never {},
+        Ok(code) => code,
         Err(error) => {
-            let cause = std::error::Error::source(&error)
-                .map(|cause| format!(": {cause}"))
-                .unwrap_or_default();
-            eprintln!(
-                "failed to {error}{cause}\nhint: {}",
-                error.hint().unwrap_or("none")
-            );
+            let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
+            eprintln!("failed to {error}{cause}\nhint: {}", error.hint().unwrap_or("none"));
             ExitCode::from(125)
         }
     }
 }
 
-fn run(request: &Request, print: bool) -> Result<Infallible, belljar_sandbox::SandboxError> {
+fn run(request: &Request, print: bool) -> Result<ExitCode, belljar_sandbox::SandboxError> {
     if print {
         eprint!("{}", plan(request, &RunFacts::gather()?)?);
     }
@@ -56,5 +44,11 @@ fn run(request: &Request, print: bool) -> Result<Infallible, belljar_sandbox::Sa
     if std::env::var_os("JAR_REPORT").is_some() {
         eprintln!("{ended:#?}");
     }
-    belljar_sandbox::end_as(ended.exit)
+    Ok(match ended.exit {
+        Exit::Code(code) => ExitCode::from(u8::try_from(code).unwrap_or(255)),
+        Exit::Signal(signal) => {
+            die_of(signal);
+            ExitCode::from(u8::try_from(128 + signal).unwrap_or(255))
+        }
+    })
 }

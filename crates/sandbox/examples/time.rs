@@ -9,19 +9,9 @@ const RUNS: usize = 300;
 fn main() -> Result<(), SandboxError> {
     stage_entry();
     let cwd = FilePath::from("/");
-    let confinement = Confinement {
-        roots: vec![],
-        hidden: vec![],
-        network: Network::None,
-        env: vec![],
-        env_withheld: vec![],
-        cwd,
-    };
-    let request = Request {
-        confinement,
-        argv: vec!["/bin/true".into()],
-        accept_weak: vec![],
-    };
+    let confinement =
+        Confinement { roots: vec![], hidden: vec![], network: Network::None, env: vec![], env_withheld: vec![], cwd };
+    let request = Request { confinement, argv: vec!["/bin/true".into()], accept_weak: vec![] };
     let (mut building, mut whole) = (Vec::new(), Vec::new());
     for _ in 0..RUNS {
         let begin = Instant::now();

@@ -9,5 +9,7 @@ pub fn die_of(signal: i32) {
     // What fails here costs a core file or turns the death into an exit code, which says the same to a shell.
     let _ = getrlimit(Resource::RLIMIT_CORE).and_then(|(_, hard)| setrlimit(Resource::RLIMIT_CORE, 0, hard));
     let own = i32::try_from(std::process::id()).unwrap_or(0);
-    let _ = sys::default_signal(signal).and_then(|()| sys::kill(own, signal));
+    // SIGKILL and SIGSTOP have no other action than their default and refuse to be given it.
+    let _ = sys::default_signal(signal);
+    let _ = sys::kill(own, signal);
 }

@@ -13,9 +13,7 @@ pub enum SandboxError {
     #[error("use the request: {0}")]
     Request(String),
     /// A standard descriptor is a directory.
-    #[error(
-        "pass descriptor {number} into the jar: it is a directory, and its parents are the host's"
-    )]
+    #[error("pass descriptor {number} into the jar: it is a directory, and its parents are the host's")]
     DirectoryDescriptor {
         /// 0, 1 or 2.
         number: i32,
@@ -110,31 +108,19 @@ impl SandboxError {
     pub fn hint(&self) -> Option<&'static str> {
         Some(match self {
             SandboxError::Request(_) => "the message names what to change",
-            SandboxError::DirectoryDescriptor { .. } => {
-                "redirect from and to files, not directories"
-            }
+            SandboxError::DirectoryDescriptor { .. } => "redirect from and to files, not directories",
             SandboxError::ProcSelf { .. } => "mount proc: mount -t proc proc /proc",
             SandboxError::Namespaces(source) => namespaces_hint(source),
-            SandboxError::IdentityMap(_) => {
-                "run as an ordinary user, or as root with CAP_SETUID and CAP_SETGID"
-            }
+            SandboxError::IdentityMap(_) => "run as an ordinary user, or as root with CAP_SETUID and CAP_SETGID",
             SandboxError::Proc(_) => {
                 "a container hides parts of /proc: start it with --security-opt systempaths=unconfined"
             }
             SandboxError::FuseDevice(source) => fuse_hint(source),
-            SandboxError::FuseMount { .. } => {
-                "load FUSE: sudo modprobe fuse (mounting as a user needs Linux 4.18)"
-            }
-            SandboxError::Root { .. } => {
-                "give the directory by its real path, without symbolic links: realpath DIR"
-            }
-            SandboxError::Cwd { .. } => {
-                "make it writable in the jar with --write DIR, or start from another directory"
-            }
+            SandboxError::FuseMount { .. } => "load FUSE: sudo modprobe fuse (mounting as a user needs Linux 4.18)",
+            SandboxError::Root { .. } => "give the directory by its real path, without symbolic links: realpath DIR",
+            SandboxError::Cwd { .. } => "make it writable in the jar with --write DIR, or start from another directory",
             SandboxError::Weakened { .. } => "run without it by naming it: --accept-weak LAYER",
-            SandboxError::Step { .. } | SandboxError::Spawn(_) | SandboxError::Wire(_) => {
-                "run `belljar doctor`"
-            }
+            SandboxError::Step { .. } | SandboxError::Spawn(_) | SandboxError::Wire(_) => "run `belljar doctor`",
             SandboxError::Serve { .. } => "run `belljar doctor`; the cause is in the message",
             SandboxError::Died { .. } => "it was killed from outside, or memory ran out: see dmesg",
         })
@@ -151,13 +137,8 @@ impl SandboxError {
             FaultKind::FuseMount => SandboxError::FuseMount { step, source },
             FaultKind::Root => SandboxError::Root { step, source },
             FaultKind::Cwd => SandboxError::Cwd { step, source },
-            FaultKind::Weak(layer) => SandboxError::Weakened {
-                layer,
-                why: format!("{step}: {source}"),
-            },
-            FaultKind::View if source.kind() == io::ErrorKind::PermissionDenied => {
-                SandboxError::Namespaces(source)
-            }
+            FaultKind::Weak(layer) => SandboxError::Weakened { layer, why: format!("{step}: {source}") },
+            FaultKind::View if source.kind() == io::ErrorKind::PermissionDenied => SandboxError::Namespaces(source),
             FaultKind::View | FaultKind::Other => SandboxError::Step { step, source },
         }
     }
@@ -166,12 +147,8 @@ impl SandboxError {
 /// Remedies for user namespaces, also shown by `doctor`.
 pub(crate) fn namespaces_hint(source: &io::Error) -> &'static str {
     match source.raw_os_error().map(Errno::from_raw) {
-        Some(Errno::ENOSPC | Errno::EUSERS) => {
-            "allow more of them: sudo sysctl -w user.max_user_namespaces=10000"
-        }
-        Some(Errno::EINVAL | Errno::ENOSYS) => {
-            "use a kernel with CONFIG_USER_NS and all of CONFIG_*_NS"
-        }
+        Some(Errno::ENOSPC | Errno::EUSERS) => "allow more of them: sudo sysctl -w user.max_user_namespaces=10000",
+        Some(Errno::EINVAL | Errno::ENOSYS) => "use a kernel with CONFIG_USER_NS and all of CONFIG_*_NS",
         _ => {
             "allow user namespaces: sudo sysctl -w kernel.apparmor_restrict_unprivileged_userns=0 (Ubuntu) or \
              kernel.unprivileged_userns_clone=1 (Debian); in a container: --security-opt seccomp=unconfined"
@@ -182,11 +159,7 @@ pub(crate) fn namespaces_hint(source: &io::Error) -> &'static str {
 /// Remedies for the FUSE device, also shown by `doctor`.
 pub(crate) fn fuse_hint(source: &io::Error) -> &'static str {
     match source.kind() {
-        io::ErrorKind::NotFound => {
-            "load FUSE: sudo modprobe fuse; in a container: --device /dev/fuse"
-        }
-        _ => {
-            "let users open it: sudo chmod 666 /dev/fuse (for good: a udev rule KERNEL==\"fuse\", MODE=\"0666\")"
-        }
+        io::ErrorKind::NotFound => "load FUSE: sudo modprobe fuse; in a container: --device /dev/fuse",
+        _ => "let users open it: sudo chmod 666 /dev/fuse (for good: a udev rule KERNEL==\"fuse\", MODE=\"0666\")",
     }
 }

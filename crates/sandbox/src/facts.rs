@@ -46,22 +46,14 @@ impl RunFacts {
     pub fn gather() -> Result<RunFacts, SandboxError> {
         let uid = geteuid().as_raw();
         let ranges = |file: &str| {
-            if uid == 0 {
-                id_ranges(file)
-            } else {
-                Ok(Vec::new())
-            }
+            if uid == 0 { id_ranges(file) } else { Ok(Vec::new()) }
         };
         Ok(RunFacts {
             uid,
             gid: getegid().as_raw(),
             uids: ranges("/proc/self/uid_map")?,
             gids: ranges("/proc/self/gid_map")?,
-            places: PLACES
-                .iter()
-                .filter(|place| is_directory(place))
-                .map(|place| FilePath::from(*place))
-                .collect(),
+            places: PLACES.iter().filter(|place| is_directory(place)).map(|place| FilePath::from(*place)).collect(),
             terminal: standard_descriptors()?,
             resolver: resolver(),
         })
@@ -69,10 +61,7 @@ impl RunFacts {
 }
 
 fn id_ranges(file: &str) -> Result<Vec<IdRange>, SandboxError> {
-    let text = std::fs::read_to_string(file).map_err(|source| SandboxError::ProcSelf {
-        file: file.into(),
-        source,
-    })?;
+    let text = std::fs::read_to_string(file).map_err(|source| SandboxError::ProcSelf { file: file.into(), source })?;
     Ok(parse_id_map(&text))
 }
 
@@ -84,10 +73,7 @@ fn parse_id_map(text: &str) -> Vec<IdRange> {
             let mut words = line.split_whitespace();
             let first = number(words.next())?;
             words.next()?;
-            Some(IdRange {
-                first,
-                count: number(words.next())?,
-            })
+            Some(IdRange { first, count: number(words.next())? })
         })
         .collect()
 }
@@ -110,9 +96,7 @@ fn standard_descriptors() -> Result<Option<FilePath>, SandboxError> {
         match kind(stat.st_mode) {
             SFlag::S_IFDIR => return Err(SandboxError::DirectoryDescriptor { number }),
             SFlag::S_IFCHR if terminal.is_none() && isatty(fd).unwrap_or(false) => {
-                terminal = readlink(format!("/proc/self/fd/{number}").as_str())
-                    .ok()
-                    .map(FilePath::new);
+                terminal = readlink(format!("/proc/self/fd/{number}").as_str()).ok().map(FilePath::new);
             }
             _ => {}
         }
@@ -123,9 +107,7 @@ fn standard_descriptors() -> Result<Option<FilePath>, SandboxError> {
 /// One of the standard descriptors, borrowed for as long as the process lives: nothing here ever closes them.
 pub(crate) fn standard(number: i32) -> Option<BorrowedFd<'static>> {
     let fd = crate::sys::standard_descriptor(number)?;
-    nix::fcntl::fcntl(fd, nix::fcntl::FcntlArg::F_GETFD)
-        .ok()
-        .map(|_| fd)
+    nix::fcntl::fcntl(fd, nix::fcntl::FcntlArg::F_GETFD).ok().map(|_| fd)
 }
 
 /// Whether this process has such a descriptor.
@@ -141,12 +123,8 @@ pub(crate) fn writes(fd: BorrowedFd<'_>) -> bool {
 
 fn resolver() -> Option<FilePath> {
     readlink("/etc/resolv.conf").ok()?;
-    let target = std::fs::canonicalize("/etc/resolv.conf")
-        .ok()
-        .map(FilePath::from)?;
-    target
-        .starts_with(&FilePath::from("/run"))
-        .then_some(target)
+    let target = std::fs::canonicalize("/etc/resolv.conf").ok().map(FilePath::from)?;
+    target.starts_with(&FilePath::from("/run")).then_some(target)
 }
 
 #[cfg(test)]
@@ -156,13 +134,7 @@ mod tests {
     #[test]
     fn id_maps_keep_the_numbers_of_this_namespace() {
         let text = "         0       1000          1\n         1     100000      65536\n";
-        let ranges = [
-            IdRange { first: 0, count: 1 },
-            IdRange {
-                first: 1,
-                count: 65536,
-            },
-        ];
+        let ranges = [IdRange { first: 0, count: 1 }, IdRange { first: 1, count: 65536 }];
         assert_eq!(parse_id_map(text), ranges);
     }
 }

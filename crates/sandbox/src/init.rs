@@ -32,13 +32,7 @@ pub(crate) fn listen() -> Result<(SigSet, SigSet), Errno> {
 }
 
 /// Runs the command to its end; returns the exit code of pid 1, which nobody reads.
-pub(crate) fn run(
-    channel: &Channel,
-    plan: &Plan,
-    executor: Executor<'_>,
-    mask: &SigSet,
-    sigchld: &SigSet,
-) -> i32 {
+pub(crate) fn run(channel: &Channel, plan: &Plan, executor: Executor<'_>, mask: &SigSet, sigchld: &SigSet) -> i32 {
     match serve(channel, plan, executor, mask, sigchld) {
         Ok(()) => 0,
         // Belljar sees the socket close without an `Ended`.
@@ -46,28 +40,15 @@ pub(crate) fn run(
     }
 }
 
-fn serve(
-    channel: &Channel,
-    plan: &Plan,
-    executor: Executor<'_>,
-    mask: &SigSet,
-    sigchld: &SigSet,
-) -> Result<(), Errno> {
+fn serve(channel: &Channel, plan: &Plan, executor: Executor<'_>, mask: &SigSet, sigchld: &SigSet) -> Result<(), Errno> {
     let children = SignalFd::with_flags(sigchld, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
-    let Executor {
-        containment, watch, ..
-    } = executor;
+    let Executor { containment, watch, .. } = executor;
     channel.send(&Up::Ready { containment }, watch.as_ref().map(AsFd::as_fd))?;
     drop(watch);
     let command = match execute(plan, mask) {
         Ok(pid) => pid,
         Err(errno) => {
-            return channel.send(
-                &Up::NotExecuted {
-                    errno: errno as i32,
-                },
-                None,
-            );
+            return channel.send(&Up::NotExecuted { errno: errno as i32 }, None);
         }
     };
     let exit = attend(channel, &children, command)?;
@@ -78,10 +59,8 @@ fn serve(
 /// Waits until the command has ended.
 fn attend(channel: &Channel, children: &SignalFd, command: i32) -> Result<Exit, Errno> {
     loop {
-        let mut fds = [
-            PollFd::new(children.as_fd(), PollFlags::POLLIN),
-            PollFd::new(channel.as_fd(), PollFlags::POLLIN),
-        ];
+        let mut fds =
+            [PollFd::new(children.as_fd(), PollFlags::POLLIN), PollFd::new(channel.as_fd(), PollFlags::POLLIN)];
         match poll(&mut fds, PollTimeout::NONE) {
             Err(Errno::EINTR) => continue,
             other => other?,
@@ -105,11 +84,7 @@ fn attend(channel: &Channel, children: &SignalFd, command: i32) -> Result<Exit, 
 }
 
 fn or_gone(done: Result<(), Errno>) -> Result<(), Errno> {
-    if done == Err(Errno::ESRCH) {
-        Ok(())
-    } else {
-        done
-    }
+    if done == Err(Errno::ESRCH) { Ok(()) } else { done }
 }
 
 /// Takes every change of state there is to learn; tells Belljar of the command's.
@@ -128,9 +103,7 @@ fn reap(channel: &Channel, command: i32) -> Result<Option<Exit>, Errno> {
             return Ok(Some(exit));
         }
         let news = match libc::WIFSTOPPED(status) {
-            true => Up::Stopped {
-                signal: libc::WSTOPSIG(status),
-            },
+            true => Up::Stopped { signal: libc::WSTOPSIG(status) },
             false => Up::Continued,
         };
         channel.send(&news, None)?;
@@ -180,21 +153,13 @@ fn execute(plan: &Plan, mask: &SigSet) -> Result<i32, Errno> {
     Err(refused)
 }
 
-fn start(
-    path: &CString,
-    attributes: &PosixSpawnAttr,
-    argv: &[CString],
-    env: &[CString],
-) -> Result<i32, Errno> {
+fn start(path: &CString, attributes: &PosixSpawnAttr, argv: &[CString], env: &[CString]) -> Result<i32, Errno> {
     let actions = PosixSpawnFileActions::init()?;
     let spawned = posix_spawn(path.as_c_str(), &actions, attributes, argv, env);
     let spawned = match spawned {
         Err(Errno::ENOEXEC) => {
             let rest = argv.iter().skip(1).cloned();
-            let script: Vec<CString> = [SHELL.to_owned(), path.clone()]
-                .into_iter()
-                .chain(rest)
-                .collect();
+            let script: Vec<CString> = [SHELL.to_owned(), path.clone()].into_iter().chain(rest).collect();
             posix_spawn(SHELL, &actions, attributes, &script, env)
         }
         other => other,
@@ -203,10 +168,7 @@ fn start(
 }
 
 fn strings(words: &[FilePath]) -> Result<Vec<CString>, Errno> {
-    words
-        .iter()
-        .map(|word| CString::new(word.as_bytes()).map_err(|_| Errno::EINVAL))
-        .collect()
+    words.iter().map(|word| CString::new(word.as_bytes()).map_err(|_| Errno::EINVAL)).collect()
 }
 
 /// The caller's mask; and SIGPIPE as it is by default, because Rust programs start with it ignored.
@@ -214,9 +176,7 @@ fn attributes(mask: &SigSet) -> Result<PosixSpawnAttr, Errno> {
     let mut defaults = SigSet::empty();
     defaults.add(Signal::SIGPIPE);
     let mut attributes = PosixSpawnAttr::init()?;
-    attributes.set_flags(
-        PosixSpawnFlags::POSIX_SPAWN_SETSIGMASK | PosixSpawnFlags::POSIX_SPAWN_SETSIGDEF,
-    )?;
+    attributes.set_flags(PosixSpawnFlags::POSIX_SPAWN_SETSIGMASK | PosixSpawnFlags::POSIX_SPAWN_SETSIGDEF)?;
     attributes.set_sigmask(mask)?;
     attributes.set_sigdefault(&defaults)?;
     Ok(attributes)
@@ -228,20 +188,9 @@ fn candidates(name: &FilePath, env: &[FilePath]) -> Vec<Vec<u8>> {
     if name.contains(&b'/') || name.is_empty() {
         return vec![name.to_vec()];
     }
-    let path = env
-        .iter()
-        .find_map(|var| var.as_bytes().strip_prefix(b"PATH="))
-        .unwrap_or(DEFAULT_PATH);
+    let path = env.iter().find_map(|var| var.as_bytes().strip_prefix(b"PATH=")).unwrap_or(DEFAULT_PATH);
     let directories = path.split(|byte| *byte == b':');
-    directories
-        .map(|dir| {
-            if dir.is_empty() {
-                name.to_vec()
-            } else {
-                [dir, b"/", name].concat()
-            }
-        })
-        .collect()
+    directories.map(|dir| if dir.is_empty() { name.to_vec() } else { [dir, b"/", name].concat() }).collect()
 }
 
 #[cfg(test)]
@@ -253,10 +202,7 @@ mod tests {
         let env = |text: &str| vec![FilePath::from("A=b"), FilePath::from(text)];
         let look = |name: &str, env: &[FilePath]| -> Vec<String> {
             let found = candidates(&FilePath::from(name), env);
-            found
-                .into_iter()
-                .map(|path| String::from_utf8(path).unwrap())
-                .collect()
+            found.into_iter().map(|path| String::from_utf8(path).unwrap()).collect()
         };
         assert_eq!(look("ls", &env("PATH=/a::/b")), ["/a/ls", "ls", "/b/ls"]);
         assert_eq!(look("./ls", &env("PATH=/a")), ["./ls"]);

@@ -38,6 +38,6 @@ pub use facts::{IdRange, RunFacts};
 pub use plan::{Identity, Plan, Step, plan};
 pub use probe::{HostFact, HostFacts, probe};
 pub use request::Request;
-pub use running::{Ended, Running, end_as};
+pub use running::{Ended, Running};
 pub use stage::stage_entry;
 pub use start::start;

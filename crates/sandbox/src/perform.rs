@@ -36,16 +36,7 @@ impl<'a> Executor<'a> {
     pub(crate) fn new(channel: &'a Channel, accept_weak: &'a [Layer]) -> Executor<'a> {
         let containment = Containment::default();
         let (connections, unserved, roots) = (Vec::new(), 0, 0);
-        Executor {
-            channel,
-            accept_weak,
-            scratch: None,
-            connections,
-            unserved,
-            roots,
-            containment,
-            watch: None,
-        }
+        Executor { channel, accept_weak, scratch: None, connections, unserved, roots, containment, watch: None }
     }
 
     /// Every step in order; the first that fails ends the jar.
@@ -55,10 +46,7 @@ impl<'a> Executor<'a> {
 
     /// Notes that a layer is in force.
     pub(crate) fn stands(&mut self, layer: Layer, detail: impl Into<String>) {
-        self.containment.active.push(LayerState {
-            layer,
-            detail: detail.into(),
-        });
+        self.containment.active.push(LayerState { layer, detail: detail.into() });
     }
 
     /// Notes that a layer is missing, if that was accepted by name.
@@ -66,10 +54,7 @@ impl<'a> Executor<'a> {
         if !self.accept_weak.contains(&layer) {
             return Err(Fault::new(FaultKind::Weak(layer), step, errno));
         }
-        self.containment.missing.push(Gap {
-            layer,
-            why: format!("{step}: {}", errno.desc()),
-        });
+        self.containment.missing.push(Gap { layer, why: format!("{step}: {}", errno.desc()) });
         Ok(())
     }
 
@@ -79,9 +64,7 @@ impl<'a> Executor<'a> {
             Step::Connections { count } => self.connect(*count),
             Step::Seal => seal().map(|()| self.stands(Layer::MountNamespace, "read-only view")),
             Step::Scratch => scratch().map(|fd| self.scratch = Some(fd)),
-            Step::Directory { at, mode } => {
-                mkdirat(AT_FDCWD, at.as_path(), Mode::from_bits_truncate(*mode))
-            }
+            Step::Directory { at, mode } => mkdirat(AT_FDCWD, at.as_path(), Mode::from_bits_truncate(*mode)),
             Step::File { at, mode } => create(at, *mode),
             Step::Link { at, to } => symlinkat(to.as_path(), AT_FDCWD, at.as_path()),
             Step::Keep { from, at } => or_absent(bind(from, at)),
@@ -105,11 +88,7 @@ impl<'a> Executor<'a> {
     /// A FUSE connection belongs to the user namespace it was opened in, so Belljar cannot hand them in.
     fn connect(&mut self, count: usize) -> Result<(), Errno> {
         for _ in 0..count {
-            self.connections.push(open(
-                "/dev/fuse",
-                OFlag::O_RDWR | OFlag::O_CLOEXEC,
-                Mode::empty(),
-            )?);
+            self.connections.push(open("/dev/fuse", OFlag::O_RDWR | OFlag::O_CLOEXEC, Mode::empty())?);
         }
         Ok(())
     }
@@ -120,22 +99,10 @@ impl<'a> Executor<'a> {
         let how = OpenHow::new()
             .flags(OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC)
             .resolve(ResolveFlag::RESOLVE_NO_SYMLINKS | ResolveFlag::RESOLVE_NO_MAGICLINKS);
-        let target =
-            openat2(AT_FDCWD, at.as_path(), how).map_err(|errno| fault(FaultKind::Root, errno))?;
-        let device = self
-            .connections
-            .pop()
-            .ok_or_else(|| fault(FaultKind::FuseDevice, Errno::ENODEV))?;
-        let mounted = fchdir(&target)
-            .and_then(|()| mount_fuse(&device))
-            .and_then(|()| self.back_to_scratch());
-        mounted.map_err(|errno| {
-            Fault::new(
-                FaultKind::FuseMount,
-                format!("mount overlay {index} on {at}"),
-                errno,
-            )
-        })?;
+        let target = openat2(AT_FDCWD, at.as_path(), how).map_err(|errno| fault(FaultKind::Root, errno))?;
+        let device = self.connections.pop().ok_or_else(|| fault(FaultKind::FuseDevice, Errno::ENODEV))?;
+        let mounted = fchdir(&target).and_then(|()| mount_fuse(&device)).and_then(|()| self.back_to_scratch());
+        mounted.map_err(|errno| Fault::new(FaultKind::FuseMount, format!("mount overlay {index} on {at}"), errno))?;
         let sent = self.channel.send(&Up::Root { index }, Some(device.as_fd()));
         sent.map_err(|errno| Fault::new(FaultKind::Other, "send the FUSE connection", errno))?;
         self.unserved += 1;
@@ -177,10 +144,7 @@ impl<'a> Executor<'a> {
         let known = sys::clear_bounding_set()?;
         sys::lock_securebits()?;
         sys::clear_capabilities()?;
-        self.stands(
-            Layer::NoCapabilities,
-            format!("{known} dropped, securebits locked"),
-        );
+        self.stands(Layer::NoCapabilities, format!("{known} dropped, securebits locked"));
         Ok(())
     }
 
@@ -223,40 +187,21 @@ fn or_absent(done: Result<(), Errno>) -> Result<(), Errno> {
 }
 
 fn loopback() -> Result<(), Errno> {
-    let any = socket(
-        AddressFamily::Inet,
-        SockType::Datagram,
-        SockFlag::SOCK_CLOEXEC,
-        None,
-    )?;
+    let any = socket(AddressFamily::Inet, SockType::Datagram, SockFlag::SOCK_CLOEXEC, None)?;
     sys::loopback_up(any.as_fd())
 }
 
 fn seal() -> Result<(), Errno> {
     let set = sys::MOUNT_ATTR_RDONLY | sys::MOUNT_ATTR_NOSUID | sys::MOUNT_ATTR_NODEV;
-    let attr = sys::MountAttr {
-        set,
-        propagation: MsFlags::MS_PRIVATE.bits(),
-        ..Default::default()
-    };
+    let attr = sys::MountAttr { set, propagation: MsFlags::MS_PRIVATE.bits(), ..Default::default() };
     sys::mount_setattr(c"/", attr, true)
 }
 
 /// A tmpfs on `/tmp`, which exists everywhere; the jar's own `/tmp` covers it in the end.
 fn scratch() -> Result<OwnedFd, Errno> {
     let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
-    mount(
-        Some("belljar"),
-        "/tmp",
-        Some("tmpfs"),
-        flags,
-        Some("mode=0755"),
-    )?;
-    let fd = open(
-        "/tmp",
-        OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC,
-        Mode::empty(),
-    )?;
+    mount(Some("belljar"), "/tmp", Some("tmpfs"), flags, Some("mode=0755"))?;
+    let fd = open("/tmp", OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())?;
     fchdir(&fd)?;
     Ok(fd)
 }
@@ -267,28 +212,16 @@ fn create(at: &FilePath, mode: u32) -> Result<(), Errno> {
 }
 
 fn bind(from: &FilePath, at: &FilePath) -> Result<(), Errno> {
-    mount(
-        Some(from.as_path()),
-        at.as_path(),
-        NOTHING,
-        MsFlags::MS_BIND | MsFlags::MS_REC,
-        NOTHING,
-    )
+    mount(Some(from.as_path()), at.as_path(), NOTHING, MsFlags::MS_BIND | MsFlags::MS_REC, NOTHING)
 }
 
 fn read_only(at: &FilePath) -> Result<(), Errno> {
-    let attr = sys::MountAttr {
-        set: sys::MOUNT_ATTR_RDONLY,
-        ..Default::default()
-    };
+    let attr = sys::MountAttr { set: sys::MOUNT_ATTR_RDONLY, ..Default::default() };
     sys::mount_setattr(&c_string(at)?, attr, true)
 }
 
 fn allow_devices(at: &FilePath) -> Result<(), Errno> {
-    let attr = sys::MountAttr {
-        clear: sys::MOUNT_ATTR_NODEV,
-        ..Default::default()
-    };
+    let attr = sys::MountAttr { clear: sys::MOUNT_ATTR_NODEV, ..Default::default() };
     sys::mount_setattr(&c_string(at)?, attr, true)
 }
 
@@ -298,13 +231,7 @@ fn c_string(path: &FilePath) -> Result<CString, Errno> {
 
 fn terminals(at: &FilePath) -> Result<(), Errno> {
     let flags = MsFlags::MS_NOSUID | MsFlags::MS_NOEXEC;
-    mount(
-        Some("devpts"),
-        at.as_path(),
-        Some("devpts"),
-        flags,
-        Some("newinstance,ptmxmode=0666,mode=0620"),
-    )
+    mount(Some("devpts"), at.as_path(), Some("devpts"), flags, Some("newinstance,ptmxmode=0666,mode=0620"))
 }
 
 fn proc(at: &FilePath) -> Result<(), Errno> {
@@ -314,11 +241,7 @@ fn proc(at: &FilePath) -> Result<(), Errno> {
 
 fn mask(at: &FilePath) -> Result<(), Errno> {
     let kind = SFlag::from_bits_truncate(stat(at.as_path())?.st_mode & SFlag::S_IFMT.bits());
-    let empty = if kind == SFlag::S_IFDIR {
-        EMPTY_DIRECTORY
-    } else {
-        EMPTY_FILE
-    };
+    let empty = if kind == SFlag::S_IFDIR { EMPTY_DIRECTORY } else { EMPTY_FILE };
     bind(&FilePath::from(empty), at)
 }
 
@@ -332,11 +255,5 @@ fn mount_fuse(device: &OwnedFd) -> Result<(), Errno> {
         ROOT_MODE.bits()
     );
     let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
-    mount(
-        Some("belljar"),
-        ".",
-        Some("fuse"),
-        flags,
-        Some(options.as_str()),
-    )
+    mount(Some("belljar"), ".", Some("fuse"), flags, Some(options.as_str()))
 }

@@ -177,31 +177,16 @@ const NAMESPACES: &[Layer] = &[
 /// An ordinary user can map only himself. Root maps every id to itself, so that owners are shown as they are; what
 /// that opens in proc(5) is covered unconditionally.
 fn identity(facts: &RunFacts) -> Identity {
-    let own = |id: u32| {
-        vec![IdRange {
-            first: id,
-            count: 1,
-        }]
-    };
+    let own = |id: u32| vec![IdRange { first: id, count: 1 }];
     match facts.uid {
-        0 => Identity {
-            uids: facts.uids.clone(),
-            gids: facts.gids.clone(),
-            deny_setgroups: false,
-        },
-        uid => Identity {
-            uids: own(uid),
-            gids: own(facts.gid),
-            deny_setgroups: true,
-        },
+        0 => Identity { uids: facts.uids.clone(), gids: facts.gids.clone(), deny_setgroups: false },
+        uid => Identity { uids: own(uid), gids: own(facts.gid), deny_setgroups: true },
     }
 }
 
 fn environment(request: &Request) -> Vec<FilePath> {
     let pairs = request.confinement.env.iter();
-    pairs
-        .map(|var| FilePath::from([var.name.as_bytes(), b"=", var.value.as_bytes()].concat()))
-        .collect()
+    pairs.map(|var| FilePath::from([var.name.as_bytes(), b"=", var.value.as_bytes()].concat())).collect()
 }
 
 /// A directory of the host that the jar shows another one for.
@@ -220,12 +205,7 @@ struct Draft<'a> {
 
 impl<'a> Draft<'a> {
     fn new(request: &'a Request, facts: &'a RunFacts) -> Draft<'a> {
-        let mut draft = Draft {
-            request,
-            facts,
-            home: own_home(request),
-            places: Vec::new(),
-        };
+        let mut draft = Draft { request, facts, home: own_home(request), places: Vec::new() };
         draft.places = draft.choose_places();
         draft
     }
@@ -242,13 +222,9 @@ impl<'a> Draft<'a> {
         }
         steps.extend(self.placements());
         steps.push(Step::AwaitRoots);
-        steps.push(Step::Landlock {
-            writable: self.writable(),
-        });
+        steps.push(Step::Landlock { writable: self.writable() });
         steps.push(Step::DropPrivileges);
-        steps.push(Step::Enter {
-            at: self.request.confinement.cwd.clone(),
-        });
+        steps.push(Step::Enter { at: self.request.confinement.cwd.clone() });
         steps.push(Step::Seccomp { watch: true });
         steps
     }
@@ -259,19 +235,9 @@ impl<'a> Draft<'a> {
 
     /// The usual places, and hidden directories that have a writable root inside.
     fn choose_places(&self) -> Vec<Place> {
-        let usual = self
-            .facts
-            .places
-            .iter()
-            .filter(|at| self.home.as_ref() != Some(at));
-        let hidden = self
-            .request
-            .confinement
-            .hidden
-            .iter()
-            .map(|hidden| &hidden.path);
-        let hidden =
-            hidden.filter(|at| self.roots().any(|root| root.starts_with(at) && root != *at));
+        let usual = self.facts.places.iter().filter(|at| self.home.as_ref() != Some(at));
+        let hidden = self.request.confinement.hidden.iter().map(|hidden| &hidden.path);
+        let hidden = hidden.filter(|at| self.roots().any(|root| root.starts_with(at) && root != *at));
         let hidden = hidden.filter(|at| !self.inside_root(at) && !self.facts.places.contains(at));
         usual.chain(hidden).map(place).collect()
     }
@@ -282,49 +248,26 @@ impl<'a> Draft<'a> {
 
     /// What stands inside a replaced directory: mount points of the roots, the user's own home, the places of /run.
     fn furnish(&self, place: &Place) -> Vec<Step> {
-        let mode = if place.at.as_bytes().ends_with(b"tmp") {
-            0o1777
-        } else {
-            0o755
-        };
+        let mode = if place.at.as_bytes().ends_with(b"tmp") { 0o1777 } else { 0o755 };
         let mut tree = Tree::new(&place.from, mode);
         if place.at.as_bytes() == b"/run" {
             self.furnish_run(&mut tree);
         }
-        let inside = |path: &FilePath| {
-            path.strip_prefix(&place.at)
-                .filter(|rest| !rest.as_bytes().is_empty())
-        };
+        let inside = |path: &FilePath| path.strip_prefix(&place.at).filter(|rest| !rest.as_bytes().is_empty());
         if let (Some(home), false) = (&self.home, self.home_is_root())
             && let Some(rest) = inside(home)
         {
             let at = tree.directories(&rest, 0o755);
-            tree.steps.push(Step::Keep {
-                from: home.clone(),
-                at,
-            });
+            tree.steps.push(Step::Keep { from: home.clone(), at });
         }
-        let kept = |root: &FilePath| {
-            self.home
-                .as_ref()
-                .is_some_and(|home| root.starts_with(home) && root != home)
-        };
-        let nested = |root: &FilePath| {
-            self.roots()
-                .any(|outer| outer != root && root.starts_with(outer))
-        };
-        for rest in self
-            .roots()
-            .filter(|root| !kept(root) && !nested(root))
-            .filter_map(inside)
-        {
+        let kept = |root: &FilePath| self.home.as_ref().is_some_and(|home| root.starts_with(home) && root != home);
+        let nested = |root: &FilePath| self.roots().any(|outer| outer != root && root.starts_with(outer));
+        for rest in self.roots().filter(|root| !kept(root) && !nested(root)).filter_map(inside) {
             tree.directories(&rest, 0o755);
         }
         let mut steps = tree.steps;
         if !place.writable {
-            steps.push(Step::Freeze {
-                at: place.from.clone(),
-            });
+            steps.push(Step::Freeze { at: place.from.clone() });
         }
         steps
     }
@@ -334,42 +277,26 @@ impl<'a> Draft<'a> {
     fn furnish_run(&self, tree: &mut Tree) {
         tree.directories(&FilePath::from("lock"), 0o1777);
         tree.directories(&FilePath::from("user"), 0o755);
-        tree.directories(
-            &FilePath::from(format!("user/{}", self.facts.uid).as_str()),
-            0o700,
-        );
+        tree.directories(&FilePath::from(format!("user/{}", self.facts.uid).as_str()), 0o700);
         let resolver = self.facts.resolver.as_ref();
-        if let Some((file, rest)) =
-            resolver.and_then(|file| Some((file, file.strip_prefix(&FilePath::from("/run"))?)))
+        if let Some((file, rest)) = resolver.and_then(|file| Some((file, file.strip_prefix(&FilePath::from("/run"))?)))
         {
             if let Some(parent) = rest.parent() {
                 tree.directories(&parent, 0o755);
             }
             let at = tree.base.join(rest.as_os_str());
-            tree.steps.push(Step::File {
-                at: at.clone(),
-                mode: 0o444,
-            });
-            tree.steps.push(Step::Keep {
-                from: file.clone(),
-                at,
-            });
+            tree.steps.push(Step::File { at: at.clone(), mode: 0o444 });
+            tree.steps.push(Step::Keep { from: file.clone(), at });
         }
     }
 
     fn home_is_root(&self) -> bool {
-        self.home
-            .as_ref()
-            .is_some_and(|home| self.roots().any(|root| root == home))
+        self.home.as_ref().is_some_and(|home| self.roots().any(|root| root == home))
     }
 
     fn devices(&self) -> Vec<Step> {
         let dev = FilePath::from("dev");
-        let mut steps = vec![
-            directory("dev", 0o755),
-            directory("dev/pts", 0o755),
-            directory("dev/shm", 0o1777),
-        ];
+        let mut steps = vec![directory("dev", 0o755), directory("dev/pts", 0o755), directory("dev/shm", 0o1777)];
         for node in view::DEVICES {
             steps.extend(device(&dev.join(node), FilePath::from("/dev").join(node)));
         }
@@ -378,60 +305,23 @@ impl<'a> Draft<'a> {
             steps.extend(device(&dev.join("console"), terminal.clone()));
         }
         let links = view::DEVICE_LINKS.iter();
-        steps.extend(links.map(|(name, to)| Step::Link {
-            at: dev.join(name),
-            to: FilePath::from(*to),
-        }));
-        steps.push(Step::Terminals {
-            at: dev.join("pts"),
-        });
+        steps.extend(links.map(|(name, to)| Step::Link { at: dev.join(name), to: FilePath::from(*to) }));
+        steps.push(Step::Terminals { at: dev.join("pts") });
         steps
     }
 
     /// All mounts of the view, outer before inner. The scratch stays the working directory, so its own cover is harmless.
     fn placements(&self) -> Vec<Step> {
-        let mut all = vec![(
-            FilePath::from("/proc"),
-            Step::Proc {
-                at: FilePath::from("/proc"),
-            },
-        )];
+        let mut all = vec![(FilePath::from("/proc"), Step::Proc { at: FilePath::from("/proc") })];
         all.push((FilePath::from("/dev"), cover("dev", "/dev")));
-        all.push((
-            FilePath::from("/dev"),
-            Step::Devices {
-                at: FilePath::from("/dev"),
-            },
-        ));
+        all.push((FilePath::from("/dev"), Step::Devices { at: FilePath::from("/dev") }));
         let covers = self.places.iter();
-        all.extend(covers.map(|p| {
-            (
-                p.at.clone(),
-                Step::Cover {
-                    from: p.from.clone(),
-                    at: p.at.clone(),
-                },
-            )
-        }));
+        all.extend(covers.map(|p| (p.at.clone(), Step::Cover { from: p.from.clone(), at: p.at.clone() })));
         let roots = self.roots().enumerate();
-        all.extend(roots.map(|(index, at)| {
-            (
-                at.clone(),
-                Step::Root {
-                    index,
-                    at: at.clone(),
-                },
-            )
-        }));
-        all.extend(
-            self.masks()
-                .into_iter()
-                .map(|at| (at.clone(), Step::Mask { at })),
-        );
+        all.extend(roots.map(|(index, at)| (at.clone(), Step::Root { index, at: at.clone() })));
+        all.extend(self.masks().into_iter().map(|at| (at.clone(), Step::Mask { at })));
         if self.facts.uid == 0 {
-            let paths = view::PROC_READ_ONLY
-                .iter()
-                .map(|path| FilePath::from(*path));
+            let paths = view::PROC_READ_ONLY.iter().map(|path| FilePath::from(*path));
             all.extend(paths.map(|at| (at.clone(), Step::ReadOnly { at })));
         }
         all.sort_by_key(|(at, _)| at.as_path().components().count());
@@ -440,28 +330,16 @@ impl<'a> Draft<'a> {
 
     fn masks(&self) -> Vec<FilePath> {
         let root_only: &[&[&str]] = &[view::PROC_MASKED, view::ROOT_SECRETS];
-        let host = [view::SYS_MASKED]
-            .into_iter()
-            .chain(root_only.iter().copied().filter(|_| self.facts.uid == 0));
+        let host = [view::SYS_MASKED].into_iter().chain(root_only.iter().copied().filter(|_| self.facts.uid == 0));
         let host = host.flatten().map(|path| FilePath::from(*path));
-        let asked = self
-            .request
-            .confinement
-            .hidden
-            .iter()
-            .map(|hidden| hidden.path.clone());
+        let asked = self.request.confinement.hidden.iter().map(|hidden| hidden.path.clone());
         let asked = asked.filter(|path| !self.places.iter().any(|place| place.at == *path));
-        host.chain(asked)
-            .filter(|path| !self.inside_root(path))
-            .collect()
+        host.chain(asked).filter(|path| !self.inside_root(path)).collect()
     }
 
     fn writable(&self) -> Vec<FilePath> {
         let private = view::PRIVATE.iter().map(|path| FilePath::from(*path));
-        private
-            .filter(|path| !self.places_lack(path))
-            .chain(self.roots().cloned())
-            .collect()
+        private.filter(|path| !self.places_lack(path)).chain(self.roots().cloned()).collect()
     }
 
     /// Whether the host has no such place, as some have no `/var/tmp`.
@@ -474,33 +352,17 @@ impl<'a> Draft<'a> {
 /// The user's home: the root of that kind, else what the jar's `HOME` says.
 fn own_home(request: &Request) -> Option<FilePath> {
     let confinement = &request.confinement;
-    let root = confinement
-        .roots
-        .iter()
-        .find(|root| root.kind == RootKind::Home);
-    let variable = confinement
-        .env
-        .iter()
-        .find(|var| var.name.as_bytes() == b"HOME");
+    let root = confinement.roots.iter().find(|root| root.kind == RootKind::Home);
+    let variable = confinement.env.iter().find(|var| var.name.as_bytes() == b"HOME");
     root.map(|root| root.path.clone())
         .or_else(|| variable.map(|var| var.value.normalise()))
         .filter(|home| home.is_absolute() && home.as_bytes() != b"/")
 }
 
 fn place(at: &FilePath) -> Place {
-    let name: Vec<u8> = at
-        .as_bytes()
-        .iter()
-        .skip(1)
-        .map(|byte| if *byte == b'/' { b'-' } else { *byte })
-        .collect();
-    let writable = view::PRIVATE.contains(&at.as_path().to_str().unwrap_or_default())
-        || at.as_bytes() == b"/var/run";
-    Place {
-        at: at.clone(),
-        from: FilePath::from([b"at-".as_slice(), &name].concat()),
-        writable,
-    }
+    let name: Vec<u8> = at.as_bytes().iter().skip(1).map(|byte| if *byte == b'/' { b'-' } else { *byte }).collect();
+    let writable = view::PRIVATE.contains(&at.as_path().to_str().unwrap_or_default()) || at.as_bytes() == b"/var/run";
+    Place { at: at.clone(), from: FilePath::from([b"at-".as_slice(), &name].concat()), writable }
 }
 
 /// A directory that is being furnished: knows which of its directories exist already.
@@ -512,14 +374,7 @@ struct Tree {
 
 impl Tree {
     fn new(base: &FilePath, mode: u32) -> Tree {
-        Tree {
-            base: base.clone(),
-            made: Vec::new(),
-            steps: vec![Step::Directory {
-                at: base.clone(),
-                mode,
-            }],
-        }
+        Tree { base: base.clone(), made: Vec::new(), steps: vec![Step::Directory { at: base.clone(), mode }] }
     }
 
     /// Makes what is missing of `rest`, the last directory with `mode`; returns its path in the scratch.
@@ -530,10 +385,7 @@ impl Tree {
             at = at.join(part.as_os_str());
             if !self.made.contains(&at) {
                 let mode = if index + 1 == count { mode } else { 0o755 };
-                self.steps.push(Step::Directory {
-                    at: at.clone(),
-                    mode,
-                });
+                self.steps.push(Step::Directory { at: at.clone(), mode });
                 self.made.push(at.clone());
             }
         }
@@ -543,19 +395,9 @@ impl Tree {
 
 /// The sources of masks: an empty directory and an empty file nobody can read, on a read-only mount.
 fn empties() -> Vec<Step> {
-    let file = Step::File {
-        at: FilePath::from(EMPTY_FILE),
-        mode: 0,
-    };
-    let frozen = Step::Freeze {
-        at: FilePath::from("none"),
-    };
-    vec![
-        directory("none", 0o755),
-        directory(EMPTY_DIRECTORY, 0o555),
-        file,
-        frozen,
-    ]
+    let file = Step::File { at: FilePath::from(EMPTY_FILE), mode: 0 };
+    let frozen = Step::Freeze { at: FilePath::from("none") };
+    vec![directory("none", 0o755), directory(EMPTY_DIRECTORY, 0o555), file, frozen]
 }
 
 /// What a masked directory shows.
@@ -564,30 +406,15 @@ pub(crate) const EMPTY_DIRECTORY: &str = "none/directory";
 pub(crate) const EMPTY_FILE: &str = "none/file";
 
 fn directory(at: &str, mode: u32) -> Step {
-    Step::Directory {
-        at: FilePath::from(at),
-        mode,
-    }
+    Step::Directory { at: FilePath::from(at), mode }
 }
 
 fn cover(from: &str, at: &str) -> Step {
-    Step::Cover {
-        from: FilePath::from(from),
-        at: FilePath::from(at),
-    }
+    Step::Cover { from: FilePath::from(from), at: FilePath::from(at) }
 }
 
 fn device(at: &FilePath, from: FilePath) -> [Step; 2] {
-    [
-        Step::File {
-            at: at.clone(),
-            mode: 0o644,
-        },
-        Step::Keep {
-            from,
-            at: at.clone(),
-        },
-    ]
+    [Step::File { at: at.clone(), mode: 0o644 }, Step::Keep { from, at: at.clone() }]
 }
 
 /// A mount below a root looks that root up, which blocks until it is served.
@@ -613,17 +440,10 @@ impl fmt::Display for Plan {
         let names: Vec<String> = self.namespaces.iter().map(ToString::to_string).collect();
         writeln!(f, "namespaces {}", names.join(", "))?;
         let ranges = |ranges: &[IdRange]| {
-            let words: Vec<String> = ranges
-                .iter()
-                .map(|range| format!("{}+{}", range.first, range.count))
-                .collect();
+            let words: Vec<String> = ranges.iter().map(|range| format!("{}+{}", range.first, range.count)).collect();
             words.join(" ")
         };
-        let groups = if self.identity.deny_setgroups {
-            ", setgroups denied"
-        } else {
-            ""
-        };
+        let groups = if self.identity.deny_setgroups { ", setgroups denied" } else { "" };
         let (uids, gids) = (ranges(&self.identity.uids), ranges(&self.identity.gids));
         writeln!(f, "identity uids {uids}, gids {gids}{groups}")?;
         for step in &self.steps {
@@ -658,13 +478,9 @@ impl fmt::Display for Step {
                 let paths: Vec<String> = writable.iter().map(ToString::to_string).collect();
                 write!(f, "landlock: write only below {}", paths.join(" "))
             }
-            Step::DropPrivileges => {
-                f.write_str("drop every capability, lock securebits, no new privileges")
-            }
+            Step::DropPrivileges => f.write_str("drop every capability, lock securebits, no new privileges"),
             Step::Enter { at } => write!(f, "enter {at}"),
-            Step::Seccomp { watch: true } => {
-                f.write_str("install the system call filter and the network watch")
-            }
+            Step::Seccomp { watch: true } => f.write_str("install the system call filter and the network watch"),
             Step::Seccomp { watch: false } => f.write_str("install the system call filter"),
         }
     }

@@ -75,36 +75,17 @@ pub fn probe() -> HostFacts {
 }
 
 fn there(name: &'static str, detail: impl Into<String>) -> HostFact {
-    HostFact {
-        name,
-        available: true,
-        detail: detail.into(),
-        why: String::new(),
-        remedy: String::new(),
-    }
+    HostFact { name, available: true, detail: detail.into(), why: String::new(), remedy: String::new() }
 }
 
 fn missing(name: &'static str, why: impl Into<String>, remedy: impl Into<String>) -> HostFact {
-    HostFact {
-        name,
-        available: false,
-        detail: String::new(),
-        why: why.into(),
-        remedy: remedy.into(),
-    }
+    HostFact { name, available: false, detail: String::new(), why: why.into(), remedy: remedy.into() }
 }
 
 fn kernel() -> HostFact {
     const NAME: &str = "kernel";
     match uname() {
-        Ok(name) => there(
-            NAME,
-            format!(
-                "{} {}",
-                name.release().to_string_lossy(),
-                name.machine().to_string_lossy()
-            ),
-        ),
+        Ok(name) => there(NAME, format!("{} {}", name.release().to_string_lossy(), name.machine().to_string_lossy())),
         Err(errno) => missing(NAME, errno.desc(), ""),
     }
 }
@@ -114,36 +95,12 @@ fn user() -> HostFact {
 }
 
 /// Builds a jar of these parts alone, and lets it go.
-fn attempt(
-    name: &'static str,
-    layers: &[Layer],
-    steps: Vec<Step>,
-) -> Result<HostFact, SandboxError> {
-    let own = |id: u32| {
-        vec![IdRange {
-            first: id,
-            count: 1,
-        }]
-    };
-    let identity = Identity {
-        uids: own(geteuid().as_raw()),
-        gids: own(getegid().as_raw()),
-        deny_setgroups: true,
-    };
-    let mut namespaces = vec![
-        Layer::UserNamespace,
-        Layer::MountNamespace,
-        Layer::PidNamespace,
-    ];
+fn attempt(name: &'static str, layers: &[Layer], steps: Vec<Step>) -> Result<HostFact, SandboxError> {
+    let own = |id: u32| vec![IdRange { first: id, count: 1 }];
+    let identity = Identity { uids: own(geteuid().as_raw()), gids: own(getegid().as_raw()), deny_setgroups: true };
+    let mut namespaces = vec![Layer::UserNamespace, Layer::MountNamespace, Layer::PidNamespace];
     namespaces.extend(layers);
-    let plan = Plan {
-        namespaces,
-        identity,
-        steps,
-        argv: vec![],
-        env: vec![],
-        accept_weak: vec![],
-    };
+    let plan = Plan { namespaces, identity, steps, argv: vec![], env: vec![], accept_weak: vec![] };
     let roots = [FilePath::from(PROBED_ROOT)];
     launch(&plan, &roots, &mut |_, _| Ok(())).map(|_| there(name, ""))
 }
@@ -153,14 +110,8 @@ const PROBED_ROOT: &str = "/tmp";
 
 fn tried(name: &'static str, layers: &[Layer], steps: Vec<Step>) -> HostFact {
     attempt(name, layers, steps).unwrap_or_else(|error| {
-        let cause = std::error::Error::source(&error)
-            .map(|cause| format!(": {cause}"))
-            .unwrap_or_default();
-        missing(
-            name,
-            format!("cannot {error}{cause}"),
-            error.hint().unwrap_or_default(),
-        )
+        let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
+        missing(name, format!("cannot {error}{cause}"), error.hint().unwrap_or_default())
     })
 }
 
@@ -169,27 +120,12 @@ fn user_namespaces() -> HostFact {
 }
 
 fn other_namespaces() -> HostFact {
-    let layers = [
-        Layer::IpcNamespace,
-        Layer::UtsNamespace,
-        Layer::NetNamespace,
-        Layer::CgroupNamespace,
-    ];
-    tried(
-        "ipc, uts, network and cgroup namespaces",
-        &layers,
-        vec![Step::Loopback],
-    )
+    let layers = [Layer::IpcNamespace, Layer::UtsNamespace, Layer::NetNamespace, Layer::CgroupNamespace];
+    tried("ipc, uts, network and cgroup namespaces", &layers, vec![Step::Loopback])
 }
 
 fn fresh_proc() -> HostFact {
-    tried(
-        "a proc of the jar's own",
-        &[],
-        vec![Step::Proc {
-            at: FilePath::from("/proc"),
-        }],
-    )
+    tried("a proc of the jar's own", &[], vec![Step::Proc { at: FilePath::from("/proc") }])
 }
 
 fn mount_setattr() -> HostFact {
@@ -197,35 +133,20 @@ fn mount_setattr() -> HostFact {
     if sys::has_mount_setattr() {
         return there(NAME, "");
     }
-    missing(
-        NAME,
-        "the kernel is older than 5.12",
-        "use Linux 5.12 or newer",
-    )
+    missing(NAME, "the kernel is older than 5.12", "use Linux 5.12 or newer")
 }
 
 fn fuse_device() -> HostFact {
     const NAME: &str = "/dev/fuse";
-    match std::fs::OpenOptions::new()
-        .read(true)
-        .write(true)
-        .open("/dev/fuse")
-    {
+    match std::fs::OpenOptions::new().read(true).write(true).open("/dev/fuse") {
         Ok(_) => there(NAME, ""),
         Err(error) => missing(NAME, error.to_string(), fuse_hint(&error)),
     }
 }
 
 fn fuse_in_namespace() -> HostFact {
-    let root = Step::Root {
-        index: 0,
-        at: FilePath::from(PROBED_ROOT),
-    };
-    tried(
-        "fuse in a user namespace",
-        &[],
-        vec![Step::Connections { count: 1 }, root],
-    )
+    let root = Step::Root { index: 0, at: FilePath::from(PROBED_ROOT) };
+    tried("fuse in a user namespace", &[], vec![Step::Connections { count: 1 }, root])
 }
 
 /// The kernel says nothing of passthrough before a FUSE connection is negotiated; its configuration tells whether it
@@ -234,16 +155,10 @@ fn fuse_passthrough() -> HostFact {
     const NAME: &str = "fuse passthrough";
     const OPTION: &str = "CONFIG_FUSE_PASSTHROUGH=y";
     match kernel_config() {
-        Err(error) => missing(
-            NAME,
-            format!("the kernel's configuration cannot be read: {error}"),
-            "",
-        ),
-        Ok(config) if !config.lines().any(|line| line == OPTION) => missing(
-            NAME,
-            format!("the kernel was built without {OPTION}"),
-            "use Linux 6.9 or newer",
-        ),
+        Err(error) => missing(NAME, format!("the kernel's configuration cannot be read: {error}"), ""),
+        Ok(config) if !config.lines().any(|line| line == OPTION) => {
+            missing(NAME, format!("the kernel was built without {OPTION}"), "use Linux 6.9 or newer")
+        }
         Ok(_) if !geteuid().is_root() => missing(NAME, "it is for root only (CAP_SYS_ADMIN)", ""),
         Ok(_) => there(NAME, ""),
     }
@@ -256,10 +171,7 @@ fn kernel_config() -> io::Result<String> {
     let release = uname()?.release().to_string_lossy().into_owned();
     let mut text = String::new();
     match std::fs::File::open(format!("/boot/config-{release}")) {
-        Ok(file) => file
-            .take(CONFIG_BYTES_MAX)
-            .read_to_string(&mut text)
-            .map(|_| text),
+        Ok(file) => file.take(CONFIG_BYTES_MAX).read_to_string(&mut text).map(|_| text),
         Err(_) => unpack("/proc/config.gz"),
     }
 }
@@ -267,15 +179,9 @@ fn kernel_config() -> io::Result<String> {
 /// gzip is everywhere, and `doctor` may take a millisecond.
 fn unpack(path: &str) -> io::Result<String> {
     std::fs::metadata(path)?;
-    let output = std::process::Command::new("gzip")
-        .arg("-dc")
-        .arg(path)
-        .output()?;
+    let output = std::process::Command::new("gzip").arg("-dc").arg(path).output()?;
     if !output.status.success() {
-        return Err(io::Error::other(format!(
-            "gzip -dc {path}: {}",
-            output.status
-        )));
+        return Err(io::Error::other(format!("gzip -dc {path}: {}", output.status)));
     }
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
@@ -284,27 +190,17 @@ fn landlock() -> HostFact {
     const NAME: &str = "landlock";
     match sys::landlock_abi() {
         Ok(abi) => there(NAME, format!("abi {abi}")),
-        Err(Errno::EOPNOTSUPP) => missing(
-            NAME,
-            "it is built in but switched off",
-            "add landlock to the kernel's lsm= parameter and reboot",
-        ),
-        Err(errno) => missing(
-            NAME,
-            errno.desc(),
-            "use Linux 5.13 or newer with CONFIG_SECURITY_LANDLOCK",
-        ),
+        Err(Errno::EOPNOTSUPP) => {
+            missing(NAME, "it is built in but switched off", "add landlock to the kernel's lsm= parameter and reboot")
+        }
+        Err(errno) => missing(NAME, errno.desc(), "use Linux 5.13 or newer with CONFIG_SECURITY_LANDLOCK"),
     }
 }
 
 fn seccomp_action(name: &'static str, action: u32, since: &str) -> HostFact {
     match sys::seccomp_knows(action) {
         Ok(()) => there(name, ""),
-        Err(errno) => missing(
-            name,
-            errno.desc(),
-            format!("use Linux {since} or newer with CONFIG_SECCOMP_FILTER"),
-        ),
+        Err(errno) => missing(name, errno.desc(), format!("use Linux {since} or newer with CONFIG_SECCOMP_FILTER")),
     }
 }
 
@@ -313,50 +209,29 @@ fn seccomp() -> HostFact {
 }
 
 fn network_watch() -> HostFact {
-    seccomp_action(
-        "seccomp user notification",
-        libc::SECCOMP_RET_USER_NOTIF,
-        "5.5",
-    )
+    seccomp_action("seccomp user notification", libc::SECCOMP_RET_USER_NOTIF, "5.5")
 }
 
 /// Needed for limits: a cgroup v2 hierarchy in which this process may make a group beside its own.
 fn cgroup() -> HostFact {
     const NAME: &str = "cgroup v2";
     let own = match std::fs::read_to_string("/proc/self/cgroup") {
-        Ok(text) => text
-            .lines()
-            .find_map(|line| line.strip_prefix("0::"))
-            .map(str::to_owned),
+        Ok(text) => text.lines().find_map(|line| line.strip_prefix("0::")).map(str::to_owned),
         Err(error) => return missing(NAME, error.to_string(), ""),
     };
     let Some(own) = own else {
-        return missing(
-            NAME,
-            "no unified hierarchy",
-            "boot with systemd.unified_cgroup_hierarchy=1",
-        );
+        return missing(NAME, "no unified hierarchy", "boot with systemd.unified_cgroup_hierarchy=1");
     };
     let bases = ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"];
-    let Some(base) = bases
-        .iter()
-        .find(|base| std::path::Path::new(base).join("cgroup.procs").exists())
-    else {
-        return missing(
-            NAME,
-            "it is not mounted",
-            "boot with systemd.unified_cgroup_hierarchy=1",
-        );
+    let Some(base) = bases.iter().find(|base| std::path::Path::new(base).join("cgroup.procs").exists()) else {
+        return missing(NAME, "it is not mounted", "boot with systemd.unified_cgroup_hierarchy=1");
     };
     let directory = format!("{base}{own}");
     match nix::unistd::access(directory.as_str(), nix::unistd::AccessFlags::W_OK) {
         Ok(()) => there(NAME, controllers(&directory)),
         Err(errno) => missing(
             NAME,
-            format!(
-                "{directory} is not delegated to this user: {}",
-                errno.desc()
-            ),
+            format!("{directory} is not delegated to this user: {}", errno.desc()),
             "run below a delegated group: systemd-run --user --scope -p Delegate=yes belljar ...",
         ),
     }

@@ -34,33 +34,17 @@ impl Request {
         let confinement = &self.confinement;
         let roots: Vec<&FilePath> = confinement.roots.iter().map(|root| &root.path).collect();
         let hidden = confinement.hidden.iter().map(|hidden| &hidden.path);
-        for path in roots
-            .iter()
-            .copied()
-            .chain(hidden)
-            .chain([&confinement.cwd])
-        {
+        for path in roots.iter().copied().chain(hidden).chain([&confinement.cwd]) {
             if !path.is_absolute() || path.as_bytes().contains(&0) || path.normalise() != *path {
                 return refuse(&format!("{path} is not an absolute path in its plain form"));
             }
         }
         for (index, root) in roots.iter().enumerate() {
-            if let Some(place) = NEVER_WRITABLE
-                .iter()
-                .find(|place| overlaps(root, &FilePath::from(**place)))
-            {
-                return refuse(&format!(
-                    "{root} cannot be a writable root, because the jar has its own {place}"
-                ));
+            if let Some(place) = NEVER_WRITABLE.iter().find(|place| overlaps(root, &FilePath::from(**place))) {
+                return refuse(&format!("{root} cannot be a writable root, because the jar has its own {place}"));
             }
-            if roots
-                .iter()
-                .skip(index + 1)
-                .any(|later| root.starts_with(later))
-            {
-                return refuse(&format!(
-                    "the writable root {root} comes before one that contains it"
-                ));
+            if roots.iter().skip(index + 1).any(|later| root.starts_with(later)) {
+                return refuse(&format!("the writable root {root} comes before one that contains it"));
             }
         }
         Ok(())
@@ -70,10 +54,7 @@ impl Request {
         for variable in &self.confinement.env {
             let (name, value) = (variable.name.as_bytes(), variable.value.as_bytes());
             if name.is_empty() || name.contains(&b'=') || name.contains(&0) || value.contains(&0) {
-                return refuse(&format!(
-                    "{} cannot be the name or value of a variable",
-                    variable.name
-                ));
+                return refuse(&format!("{} cannot be the name or value of a variable", variable.name));
             }
         }
         Ok(())

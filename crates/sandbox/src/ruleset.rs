@@ -5,8 +5,8 @@
 //! is not writable either; devices take no ioctl outside `/dev`; signals and abstract sockets stay inside.
 
 use landlock::{
-    ABI, Access, AccessFs, BitFlags, CompatLevel, Compatible, PathBeneath, Ruleset, RulesetAttr,
-    RulesetCreatedAttr, RulesetStatus, Scope,
+    ABI, Access, AccessFs, BitFlags, CompatLevel, Compatible, PathBeneath, Ruleset, RulesetAttr, RulesetCreatedAttr,
+    RulesetStatus, Scope,
 };
 use model::FilePath;
 use nix::errno::Errno;
@@ -27,14 +27,8 @@ pub(crate) fn restrict(writable: &[FilePath], abi: u32) -> Result<String, Errno>
     }
     let mut ruleset = ruleset.create().map_err(errno)?;
     for path in writable {
-        let fd = open(
-            path.as_path(),
-            OFlag::O_PATH | OFlag::O_CLOEXEC,
-            Mode::empty(),
-        )?;
-        ruleset = ruleset
-            .add_rule(PathBeneath::new(fd, rights))
-            .map_err(errno)?;
+        let fd = open(path.as_path(), OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty())?;
+        ruleset = ruleset.add_rule(PathBeneath::new(fd, rights)).map_err(errno)?;
     }
     for number in 0..=2 {
         let Some(fd) = crate::facts::standard(number).filter(|fd| crate::facts::writes(*fd)) else {
@@ -42,9 +36,7 @@ pub(crate) fn restrict(writable: &[FilePath], abi: u32) -> Result<String, Errno>
         };
         if has_path(fd)? {
             let file = rights & AccessFs::from_file(abi);
-            ruleset = ruleset
-                .add_rule(PathBeneath::new(fd, file))
-                .map_err(errno)?;
+            ruleset = ruleset.add_rule(PathBeneath::new(fd, file)).map_err(errno)?;
         }
     }
     let status = ruleset.restrict_self().map_err(errno)?;
@@ -57,10 +49,7 @@ pub(crate) fn restrict(writable: &[FilePath], abi: u32) -> Result<String, Errno>
 /// Whether a descriptor has a place in a file system; Landlock lets pipes and sockets be.
 fn has_path(fd: impl AsFd) -> Result<bool, Errno> {
     let kind = SFlag::from_bits_truncate(fstat(fd)?.st_mode & SFlag::S_IFMT.bits());
-    Ok(matches!(
-        kind,
-        SFlag::S_IFREG | SFlag::S_IFCHR | SFlag::S_IFBLK
-    ))
+    Ok(matches!(kind, SFlag::S_IFREG | SFlag::S_IFCHR | SFlag::S_IFBLK))
 }
 
 fn detail(abi: ABI, rights: BitFlags<AccessFs>, scopes: BitFlags<Scope>) -> String {
@@ -82,10 +71,7 @@ fn detail(abi: ABI, rights: BitFlags<AccessFs>, scopes: BitFlags<Scope>) -> Stri
 fn errno(error: impl std::error::Error) -> Errno {
     let mut cause: Option<&dyn std::error::Error> = error.source();
     while let Some(error) = cause {
-        if let Some(code) = error
-            .downcast_ref::<std::io::Error>()
-            .and_then(std::io::Error::raw_os_error)
-        {
+        if let Some(code) = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::raw_os_error) {
             return Errno::from_raw(code);
         }
         cause = error.source();

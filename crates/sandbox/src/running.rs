@@ -10,7 +10,6 @@ use crate::wire::{Channel, Down, Up};
 use model::{Attempt, Containment, Exit};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::resource::{Resource, setrlimit};
 use std::os::fd::{AsFd, OwnedFd};
 
 /// How a command ended and what held it.
@@ -64,21 +63,14 @@ impl Running {
             if call && watch.as_mut().is_some_and(|watch| !watch.look()) {
                 watch = watch.map(Watch::close);
             }
-            if message
-                && let News::Over { exit, exec_error } = self.listen(&mut stopped, resumed)?
-            {
+            if message && let News::Over { exit, exec_error } = self.listen(&mut stopped, resumed)? {
                 break (exit, exec_error);
             }
         };
         self.jar.reap_init();
         self.foreground.restore();
         let attempts = watch.map(Watch::into_attempts).unwrap_or_default();
-        Ok(Ended {
-            exit,
-            exec_error,
-            containment: self.containment,
-            attempts,
-        })
+        Ok(Ended { exit, exec_error, containment: self.containment, attempts })
     }
 
     /// Blocks until there is a signal, a message or a watched call.
@@ -87,11 +79,7 @@ impl Running {
             PollFd::new(self.channel.as_fd(), PollFlags::POLLIN),
             PollFd::new(self.forwarding.as_fd(), PollFlags::POLLIN),
         ];
-        fds.extend(
-            watch
-                .and_then(Watch::descriptor)
-                .map(|fd| PollFd::new(fd, PollFlags::POLLIN)),
-        );
+        fds.extend(watch.and_then(Watch::descriptor).map(|fd| PollFd::new(fd, PollFlags::POLLIN)));
         // A signal and the message of what it did must be seen together: after EINTR both are looked for again.
         while let Err(errno) = poll(&mut fds, PollTimeout::NONE) {
             if errno != Errno::EINTR {
@@ -122,10 +110,7 @@ impl Running {
     fn listen(&mut self, stopped: &mut bool, resumed: bool) -> Result<News, SandboxError> {
         match self.channel.receive::<Up>().map_err(wire)? {
             Some((Up::Ended { exit }, _)) => {
-                return Ok(News::Over {
-                    exit,
-                    exec_error: None,
-                });
+                return Ok(News::Over { exit, exec_error: None });
             }
             Some((Up::NotExecuted { errno }, _)) => return Ok(not_executed(errno)),
             Some((Up::Failed { fault }, _)) => return Err(SandboxError::from_fault(fault)),
@@ -151,15 +136,8 @@ fn wire(errno: Errno) -> SandboxError {
 
 /// The codes of a POSIX shell.
 fn not_executed(errno: i32) -> News {
-    let code = if Errno::from_raw(errno) == Errno::ENOENT {
-        127
-    } else {
-        126
-    };
-    News::Over {
-        exit: Exit::Code(code),
-        exec_error: Some(errno),
-    }
+    let code = if Errno::from_raw(errno) == Errno::ENOENT { 127 } else { 126 };
+    News::Over { exit: Exit::Code(code), exec_error: Some(errno) }
 }
 
 /// Stops this process as the command was stopped, so that a shell sees the job stopped. SIGSTOP for what this process
@@ -171,20 +149,4 @@ fn stop_like(signal: i32) {
     };
     // Raising a valid signal in this very process cannot fail.
     let _ = sys::kill(nix::unistd::getpid().as_raw(), signal);
-}
-
-#[allow(clippy::exit, reason = "it is what this function is for")]
-/// Ends this process as the command ended: with its code, or of its signal, so that whoever waits sees the same.
-/// Leaves no core file, which would be this program's and not the command's.
-pub fn end_as(exit: Exit) -> ! {
-    match exit {
-        Exit::Code(code) => std::process::exit(code),
-        Exit::Signal(signal) => {
-            // Each of these can fail only for numbers that no command can have died of; then the code says it.
-            let _ = setrlimit(Resource::RLIMIT_CORE, 0, 0);
-            let _ = sys::default_signal(signal);
-            let _ = sys::kill(nix::unistd::getpid().as_raw(), signal);
-            std::process::exit(128 + signal)
-        }
-    }
 }

@@ -7,15 +7,8 @@ use nix::fcntl::OFlag;
 use nix::unistd::{pipe2, read};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
-const CAUGHT: &[i32] = &[
-    libc::SIGINT,
-    libc::SIGQUIT,
-    libc::SIGTERM,
-    libc::SIGHUP,
-    libc::SIGUSR1,
-    libc::SIGUSR2,
-    libc::SIGCONT,
-];
+const CAUGHT: &[i32] =
+    &[libc::SIGINT, libc::SIGQUIT, libc::SIGTERM, libc::SIGHUP, libc::SIGUSR1, libc::SIGUSR2, libc::SIGCONT];
 
 /// Handlers in place until dropped. Signal handlers belong to the whole process: of several jars at once, the first
 /// has the signals.
@@ -30,12 +23,7 @@ impl Forwarding {
     pub(crate) fn install() -> Result<Forwarding, Errno> {
         let (numbers, writer) = pipe2(OFlag::O_CLOEXEC | OFlag::O_NONBLOCK)?;
         let ours = sys::claim_signal_pipe(writer.as_raw_fd());
-        let mut forwarding = Forwarding {
-            numbers,
-            _writer: writer,
-            saved: Vec::new(),
-            ours,
-        };
+        let mut forwarding = Forwarding { numbers, _writer: writer, saved: Vec::new(), ours };
         if ours {
             for signal in CAUGHT {
                 let old = sys::catch_signal(*signal)?;
@@ -50,11 +38,7 @@ impl Forwarding {
         // More than the kernel can have waiting of seven kinds; what is left over is read the next time.
         let mut bytes = [0u8; 64];
         let length = read(&self.numbers, &mut bytes).unwrap_or(0);
-        bytes
-            .iter()
-            .take(length)
-            .map(|byte| i32::from(*byte))
-            .collect()
+        bytes.iter().take(length).map(|byte| i32::from(*byte)).collect()
     }
 }
 

@@ -29,20 +29,14 @@ const PLAN_BYTES_MAX: usize = 64 << 20;
 /// Must be the first line of `main`. Returns at once in an ordinary process and never in a stage.
 pub fn stage_entry() {
     let mut arguments = std::env::args_os();
-    if arguments
-        .next()
-        .is_some_and(|name| name.as_encoded_bytes() == STAGE_NAME.to_bytes())
-    {
+    if arguments.next().is_some_and(|name| name.as_encoded_bytes() == STAGE_NAME.to_bytes()) {
         sys::leave(run());
     }
 }
 
 fn run() -> i32 {
     if let Err(errno) = close_strays() {
-        eprintln!(
-            "belljar-stage: {}: this name is for Belljar's own use",
-            errno.desc()
-        );
+        eprintln!("belljar-stage: {}: this name is for Belljar's own use", errno.desc());
         return 125;
     }
     let channel = Channel::from_socket(sys::adopt(CONTROL_FD));
@@ -101,43 +95,25 @@ type Missing = Vec<(Layer, Errno)>;
 /// All at once; if that is refused and some may be missing, without those.
 fn make_namespaces(plan: &Plan) -> Result<(Option<Pid>, Missing), Fault> {
     let fault = |errno| Fault::new(FaultKind::Namespaces, "make namespaces", errno);
-    let flags = |layers: &mut dyn Iterator<Item = &Layer>| {
-        layers.fold(0, |flags, layer| flags | clone_flag(*layer))
-    };
+    let flags = |layers: &mut dyn Iterator<Item = &Layer>| layers.fold(0, |flags, layer| flags | clone_flag(*layer));
     let whole = flags(&mut plan.namespaces.iter());
     // A sibling, not a child: Belljar itself waits for pid 1, and the stage can go.
     let errno = match sys::clone_process(whole | libc::CLONE_PARENT | libc::SIGCHLD) {
         Ok(child) => return Ok((child, Vec::new())),
         Err(errno) => errno,
     };
-    let accepted: Vec<Layer> = plan
-        .namespaces
-        .iter()
-        .copied()
-        .filter(|layer| may_lack(plan, *layer))
-        .collect();
+    let accepted: Vec<Layer> = plan.namespaces.iter().copied().filter(|layer| may_lack(plan, *layer)).collect();
     if accepted.is_empty() {
         return Err(fault(errno));
     }
-    let rest = flags(
-        &mut plan
-            .namespaces
-            .iter()
-            .filter(|layer| !accepted.contains(layer)),
-    );
+    let rest = flags(&mut plan.namespaces.iter().filter(|layer| !accepted.contains(layer)));
     let child = sys::clone_process(rest | libc::CLONE_PARENT | libc::SIGCHLD).map_err(fault)?;
-    Ok((
-        child,
-        accepted.into_iter().map(|layer| (layer, errno)).collect(),
-    ))
+    Ok((child, accepted.into_iter().map(|layer| (layer, errno)).collect()))
 }
 
 /// Without user, mount and pid namespaces nothing of the view can be built.
 fn may_lack(plan: &Plan, layer: Layer) -> bool {
-    let needed = matches!(
-        layer,
-        Layer::UserNamespace | Layer::MountNamespace | Layer::PidNamespace
-    );
+    let needed = matches!(layer, Layer::UserNamespace | Layer::MountNamespace | Layer::PidNamespace);
     !needed && plan.accept_weak.contains(&layer)
 }
 
@@ -157,11 +133,8 @@ fn clone_flag(layer: Layer) -> i32 {
 /// Tells Belljar of pid 1, gives it its ids, lets it go on.
 fn introduce(channel: &Channel, identity: &Identity, pid: Pid, map: &OwnedFd) -> Result<(), Fault> {
     let other = |errno| Fault::new(FaultKind::Other, "introduce pid 1", errno);
-    channel
-        .send(&Up::Born { pid: pid.as_raw() }, None)
-        .map_err(other)?;
-    write_identity(identity, pid)
-        .map_err(|errno| Fault::new(FaultKind::IdentityMap, "map ids", errno))?;
+    channel.send(&Up::Born { pid: pid.as_raw() }, None).map_err(other)?;
+    write_identity(identity, pid).map_err(|errno| Fault::new(FaultKind::IdentityMap, "map ids", errno))?;
     write(map, &[1]).map_err(other).map(drop)
 }
 
@@ -178,10 +151,7 @@ fn write_identity(identity: &Identity, pid: Pid) -> Result<(), Errno> {
 }
 
 fn map_text(ranges: &[IdRange]) -> String {
-    ranges
-        .iter()
-        .map(|range| format!("{} {} {}\n", range.first, range.first, range.count))
-        .collect()
+    ranges.iter().map(|range| format!("{} {} {}\n", range.first, range.first, range.count)).collect()
 }
 
 /// Pid 1 of the jar, from its first breath to its exit code.
@@ -209,16 +179,8 @@ fn wait_for_identity(mapped: &OwnedFd) -> Result<(), Fault> {
 }
 
 /// Builds the jar around this process. Returns the signal mask the command gets and the one pid 1 listens with.
-fn furnish(
-    executor: &mut Executor<'_>,
-    plan: &Plan,
-    missing: &Missing,
-) -> Result<(SigSet, SigSet), Fault> {
-    for layer in plan
-        .namespaces
-        .iter()
-        .filter(|layer| **layer != Layer::MountNamespace)
-    {
+fn furnish(executor: &mut Executor<'_>, plan: &Plan, missing: &Missing) -> Result<(SigSet, SigSet), Fault> {
+    for layer in plan.namespaces.iter().filter(|layer| **layer != Layer::MountNamespace) {
         match missing.iter().find(|(lost, _)| lost == layer) {
             Some((_, errno)) => executor.lacks(*layer, "make namespaces", *errno)?,
             None => executor.stands(*layer, detail(*layer, &plan.identity)),

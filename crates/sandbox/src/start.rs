@@ -39,26 +39,9 @@ pub fn start(
     let plan = plan(request, &RunFacts::gather()?)?;
     let foreground = Foreground::remember();
     let forwarding = Forwarding::install().map_err(|errno| SandboxError::Spawn(errno.into()))?;
-    let roots: Vec<FilePath> = request
-        .confinement
-        .roots
-        .iter()
-        .map(|root| root.path.clone())
-        .collect();
-    let Launched {
-        channel,
-        jar,
-        containment,
-        watch,
-    } = launch(&plan, &roots, serve)?;
-    Ok(Running {
-        channel,
-        jar,
-        containment,
-        watch,
-        forwarding,
-        foreground,
-    })
+    let roots: Vec<FilePath> = request.confinement.roots.iter().map(|root| root.path.clone()).collect();
+    let Launched { channel, jar, containment, watch } = launch(&plan, &roots, serve)?;
+    Ok(Running { channel, jar, containment, watch, forwarding, foreground })
 }
 
 /// A jar that stands.
@@ -77,18 +60,10 @@ pub(crate) fn launch(
 ) -> Result<Launched, SandboxError> {
     let (channel, theirs) = Channel::pair().map_err(|errno| SandboxError::Spawn(errno.into()))?;
     let stage = spawn(plan, theirs).map_err(SandboxError::Spawn)?;
-    let mut jar = Jar {
-        stage: Some(stage),
-        init: None,
-    };
+    let mut jar = Jar { stage: Some(stage), init: None };
     let (containment, watch) = answer(&channel, &mut jar, roots, serve)?;
     jar.reap_stage();
-    Ok(Launched {
-        channel,
-        jar,
-        containment,
-        watch,
-    })
+    Ok(Launched { channel, jar, containment, watch })
 }
 
 /// The processes of a jar that Belljar has to wait for. Dropping it ends them.
@@ -154,13 +129,7 @@ fn spawn(plan: &Plan, control: OwnedFd) -> io::Result<Pid> {
     actions.add_dup2(plan.as_raw_fd(), PLAN_FD)?;
     let nothing: [&CStr; 0] = [];
     let attributes = PosixSpawnAttr::init()?;
-    Ok(posix_spawn(
-        c"/proc/self/exe",
-        &actions,
-        &attributes,
-        &[STAGE_NAME],
-        &nothing,
-    )?)
+    Ok(posix_spawn(c"/proc/self/exe", &actions, &attributes, &[STAGE_NAME], &nothing)?)
 }
 
 fn plan_file(plan: &Plan) -> io::Result<OwnedFd> {
@@ -170,10 +139,7 @@ fn plan_file(plan: &Plan) -> io::Result<OwnedFd> {
 }
 
 fn above_fixed(fd: &OwnedFd) -> io::Result<OwnedFd> {
-    Ok(sys::adopt(fcntl(
-        fd,
-        FcntlArg::F_DUPFD_CLOEXEC(ABOVE_FIXED),
-    )?))
+    Ok(sys::adopt(fcntl(fd, FcntlArg::F_DUPFD_CLOEXEC(ABOVE_FIXED))?))
 }
 
 /// What is known when the jar stands.
@@ -195,10 +161,7 @@ fn answer(
             Up::Root { index } => {
                 let root = roots.get(index).ok_or_else(|| wire(Errno::EPROTO))?;
                 let fd = fd.ok_or_else(|| wire(Errno::EBADF))?;
-                serve(index, fd).map_err(|source| SandboxError::Serve {
-                    root: root.clone(),
-                    source,
-                })?;
+                serve(index, fd).map_err(|source| SandboxError::Serve { root: root.clone(), source })?;
                 channel.send(&Down::Served, None).map_err(wire)?;
             }
             Up::Ready { containment } => return Ok((containment, fd)),

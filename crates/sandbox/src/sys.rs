@@ -23,11 +23,7 @@ pub(crate) const MOUNT_ATTR_NODEV: u64 = 0x4;
 const AT_RECURSIVE: c_int = 0x8000;
 
 fn check(code: c_long) -> Result<c_long, Errno> {
-    if code == -1 {
-        Err(Errno::last())
-    } else {
-        Ok(code)
-    }
+    if code == -1 { Err(Errno::last()) } else { Ok(code) }
 }
 
 /// Takes over a descriptor number that a system call has just returned.
@@ -73,16 +69,8 @@ pub(crate) fn mount_setattr(path: &CStr, attr: MountAttr, recursive: bool) -> Re
 /// Whether the kernel knows mount_setattr(2): an empty, invalid call is refused for its size, not as unknown.
 pub(crate) fn has_mount_setattr() -> bool {
     // SAFETY: a null attribute of size 0 is refused before any memory is read.
-    let code = unsafe {
-        libc::syscall(
-            libc::SYS_mount_setattr,
-            -1,
-            c"".as_ptr(),
-            0,
-            std::ptr::null::<MountAttr>(),
-            0usize,
-        )
-    };
+    let code =
+        unsafe { libc::syscall(libc::SYS_mount_setattr, -1, c"".as_ptr(), 0, std::ptr::null::<MountAttr>(), 0usize) };
     check(code) != Err(Errno::ENOSYS)
 }
 
@@ -96,14 +84,7 @@ pub(crate) fn close_from(first: u32) -> Result<(), Errno> {
 /// close_range(2) with CLOSE_RANGE_CLOEXEC: nothing from `first` on survives the next exec.
 pub(crate) fn cloexec_from(first: u32) -> Result<(), Errno> {
     // SAFETY: only flags change; every descriptor stays open and owned by whom it was.
-    let code = unsafe {
-        libc::syscall(
-            libc::SYS_close_range,
-            first,
-            u32::MAX,
-            libc::CLOSE_RANGE_CLOEXEC,
-        )
-    };
+    let code = unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, libc::CLOSE_RANGE_CLOEXEC) };
     check(code).map(drop)
 }
 
@@ -155,14 +136,7 @@ pub(crate) fn clear_capabilities() -> Result<(), Errno> {
 pub(crate) fn landlock_abi() -> Result<u32, Errno> {
     const VERSION: u32 = 1;
     // SAFETY: with the version flag the attribute must be null and nothing is read.
-    let code = unsafe {
-        libc::syscall(
-            libc::SYS_landlock_create_ruleset,
-            std::ptr::null::<u8>(),
-            0usize,
-            VERSION,
-        )
-    };
+    let code = unsafe { libc::syscall(libc::SYS_landlock_create_ruleset, std::ptr::null::<u8>(), 0usize, VERSION) };
     check(code).map(|abi| u32::try_from(abi).unwrap_or(0))
 }
 
@@ -173,15 +147,8 @@ fn seccomp(operation: u32, flags: c_ulong, argument: *const libc::c_void) -> Res
 
 fn install(program: &[libc::sock_filter], flags: c_ulong) -> Result<c_long, Errno> {
     let length = u16::try_from(program.len()).map_err(|_| Errno::EINVAL)?;
-    let fprog = libc::sock_fprog {
-        len: length,
-        filter: program.as_ptr().cast_mut(),
-    };
-    seccomp(
-        libc::SECCOMP_SET_MODE_FILTER,
-        flags,
-        std::ptr::from_ref(&fprog).cast(),
-    )
+    let fprog = libc::sock_fprog { len: length, filter: program.as_ptr().cast_mut() };
+    seccomp(libc::SECCOMP_SET_MODE_FILTER, flags, std::ptr::from_ref(&fprog).cast())
 }
 
 /// seccomp(2): puts this thread and all it starts under `program`.
@@ -191,14 +158,9 @@ pub(crate) fn install_filter(program: &[libc::sock_filter]) -> Result<(), Errno>
 
 /// seccomp(2) with a listener for SECCOMP_RET_USER_NOTIF. A caught call cannot be interrupted by signals that are not
 /// fatal (kernel 5.19), so that programs with many signals do not restart it for ever; older kernels do without.
-pub(crate) fn install_filter_with_listener(
-    program: &[libc::sock_filter],
-) -> Result<OwnedFd, Errno> {
+pub(crate) fn install_filter_with_listener(program: &[libc::sock_filter]) -> Result<OwnedFd, Errno> {
     let listener = libc::SECCOMP_FILTER_FLAG_NEW_LISTENER;
-    match install(
-        program,
-        listener | libc::SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV,
-    ) {
+    match install(program, listener | libc::SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV) {
         Err(Errno::EINVAL) => owned(install(program, listener)?),
         code => owned(code?),
     }
@@ -206,12 +168,7 @@ pub(crate) fn install_filter_with_listener(
 
 /// Whether seccomp(2) knows an action of `SECCOMP_RET_*`.
 pub(crate) fn seccomp_knows(action: u32) -> Result<(), Errno> {
-    seccomp(
-        libc::SECCOMP_GET_ACTION_AVAIL,
-        0,
-        std::ptr::from_ref(&action).cast(),
-    )
-    .map(drop)
+    seccomp(libc::SECCOMP_GET_ACTION_AVAIL, 0, std::ptr::from_ref(&action).cast()).map(drop)
 }
 
 /// SECCOMP_IOCTL_NOTIF_RECV: the next caught call. ENOENT when its thread has died meanwhile.
@@ -219,46 +176,26 @@ pub(crate) fn notification(listener: BorrowedFd<'_>) -> Result<libc::seccomp_not
     // SAFETY: seccomp_notif is plain integers, for which zero is a value; the kernel demands it zeroed.
     let mut event: libc::seccomp_notif = unsafe { std::mem::zeroed() };
     // SAFETY: the request reads and writes one seccomp_notif, which lives on this stack.
-    let code = unsafe {
-        libc::ioctl(
-            listener.as_raw_fd(),
-            libc::SECCOMP_IOCTL_NOTIF_RECV,
-            std::ptr::from_mut(&mut event),
-        )
-    };
+    let code =
+        unsafe { libc::ioctl(listener.as_raw_fd(), libc::SECCOMP_IOCTL_NOTIF_RECV, std::ptr::from_mut(&mut event)) };
     check(c_long::from(code)).map(|_| event)
 }
 
 /// SECCOMP_IOCTL_NOTIF_ID_VALID: whether the caught thread still waits, so that what was read from it was its own.
 pub(crate) fn notification_stands(listener: BorrowedFd<'_>, id: u64) -> bool {
     // SAFETY: the request reads one u64, which lives on this stack.
-    let code = unsafe {
-        libc::ioctl(
-            listener.as_raw_fd(),
-            libc::SECCOMP_IOCTL_NOTIF_ID_VALID,
-            std::ptr::from_ref(&id),
-        )
-    };
+    let code =
+        unsafe { libc::ioctl(listener.as_raw_fd(), libc::SECCOMP_IOCTL_NOTIF_ID_VALID, std::ptr::from_ref(&id)) };
     code == 0
 }
 
 /// SECCOMP_IOCTL_NOTIF_SEND with SECCOMP_USER_NOTIF_FLAG_CONTINUE: the kernel goes on as if nobody had looked.
 pub(crate) fn continue_notification(listener: BorrowedFd<'_>, id: u64) -> Result<(), Errno> {
     const CONTINUE: u32 = 1;
-    let answer = libc::seccomp_notif_resp {
-        id,
-        val: 0,
-        error: 0,
-        flags: CONTINUE,
-    };
+    let answer = libc::seccomp_notif_resp { id, val: 0, error: 0, flags: CONTINUE };
     // SAFETY: the request reads one seccomp_notif_resp, which lives on this stack.
-    let code = unsafe {
-        libc::ioctl(
-            listener.as_raw_fd(),
-            libc::SECCOMP_IOCTL_NOTIF_SEND,
-            std::ptr::from_ref(&answer),
-        )
-    };
+    let code =
+        unsafe { libc::ioctl(listener.as_raw_fd(), libc::SECCOMP_IOCTL_NOTIF_SEND, std::ptr::from_ref(&answer)) };
     check(c_long::from(code)).map(drop)
 }
 
@@ -272,13 +209,7 @@ pub(crate) fn loopback_up(socket: BorrowedFd<'_>) -> Result<(), Errno> {
     request.ifr_ifru.ifru_flags =
         libc::c_short::try_from(libc::IFF_UP | libc::IFF_RUNNING).unwrap_or(libc::c_short::MAX);
     // SAFETY: the request reads one ifreq, which lives on this stack and whose name is NUL-terminated.
-    let code = unsafe {
-        libc::ioctl(
-            socket.as_raw_fd(),
-            libc::SIOCSIFFLAGS,
-            std::ptr::from_ref(&request),
-        )
-    };
+    let code = unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFFLAGS, std::ptr::from_ref(&request)) };
     check(c_long::from(code)).map(drop)
 }
 
@@ -287,9 +218,7 @@ static SIGNAL_PIPE: AtomicI32 = AtomicI32::new(-1);
 
 /// Claims the one place signals are written to. False when another jar of this process has it.
 pub(crate) fn claim_signal_pipe(fd: RawFd) -> bool {
-    SIGNAL_PIPE
-        .compare_exchange(-1, fd, Ordering::SeqCst, Ordering::SeqCst)
-        .is_ok()
+    SIGNAL_PIPE.compare_exchange(-1, fd, Ordering::SeqCst, Ordering::SeqCst).is_ok()
 }
 
 /// Gives the place back.
@@ -322,9 +251,7 @@ pub(crate) fn catch_signal(signal: c_int) -> Result<Option<libc::sigaction>, Err
     // SAFETY: sigaction is plain data for which zero is a value.
     let mut old: libc::sigaction = unsafe { std::mem::zeroed() };
     // SAFETY: reads the current action into a struct on this stack.
-    check(c_long::from(unsafe {
-        libc::sigaction(signal, std::ptr::null(), &raw mut old)
-    }))?;
+    check(c_long::from(unsafe { libc::sigaction(signal, std::ptr::null(), &raw mut old) }))?;
     if old.sa_sigaction == libc::SIG_IGN {
         return Ok(None);
     }
@@ -333,9 +260,7 @@ pub(crate) fn catch_signal(signal: c_int) -> Result<Option<libc::sigaction>, Err
     new.sa_sigaction = on_signal as *const () as usize;
     new.sa_flags = libc::SA_SIGINFO | libc::SA_RESTART;
     // SAFETY: the handler is async-signal-safe and has the three-argument form that SA_SIGINFO asks for.
-    check(c_long::from(unsafe {
-        libc::sigaction(signal, &raw const new, std::ptr::null_mut())
-    }))?;
+    check(c_long::from(unsafe { libc::sigaction(signal, &raw const new, std::ptr::null_mut()) }))?;
     Ok(Some(old))
 }
 
@@ -343,29 +268,6 @@ pub(crate) fn catch_signal(signal: c_int) -> Result<Option<libc::sigaction>, Err
 pub(crate) fn restore_signal(signal: c_int, old: &libc::sigaction) {
     // SAFETY: `old` is an action the kernel itself returned for this signal.
     let _ = unsafe { libc::sigaction(signal, std::ptr::from_ref(old), std::ptr::null_mut()) };
-}
-
-/// Gives `signal` its default action and lets it through to this thread.
-pub(crate) fn default_signal(signal: c_int) -> Result<(), Errno> {
-    // SAFETY: sigaction is plain data for which zero, SIG_DFL with an empty mask, is a value.
-    let action: libc::sigaction = unsafe { std::mem::zeroed() };
-    // SAFETY: the action lives on this stack and names no handler.
-    check(c_long::from(unsafe {
-        libc::sigaction(signal, &raw const action, std::ptr::null_mut())
-    }))?;
-    let mut set = action.sa_mask;
-    // SAFETY: the set lives on this stack and is initialised.
-    check(c_long::from(unsafe {
-        libc::sigaddset(&raw mut set, signal)
-    }))?;
-    // SAFETY: as above; the old mask is not asked for.
-    let code =
-        unsafe { libc::pthread_sigmask(libc::SIG_UNBLOCK, &raw const set, std::ptr::null_mut()) };
-    if code == 0 {
-        Ok(())
-    } else {
-        Err(Errno::from_raw(code))
-    }
 }
 
 /// Leaves at once, without the exit handlers of a program the stage is not.
@@ -378,9 +280,7 @@ pub(crate) fn leave(code: c_int) -> ! {
 pub(crate) fn standard_descriptor(number: RawFd) -> Option<BorrowedFd<'static>> {
     // SAFETY: 0, 1 and 2 are never closed or replaced by this crate; a closed one makes calls fail with EBADF, and
     // the number is not -1.
-    (0..=2)
-        .contains(&number)
-        .then(|| unsafe { BorrowedFd::borrow_raw(number) })
+    (0..=2).contains(&number).then(|| unsafe { BorrowedFd::borrow_raw(number) })
 }
 
 /// waitpid(2) with the raw status, because a real-time signal has no name in `nix`. `None` when nothing has happened.

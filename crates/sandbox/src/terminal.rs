@@ -12,14 +12,8 @@ pub(crate) struct Foreground(Option<(BorrowedFd<'static>, Pid)>);
 impl Foreground {
     pub(crate) fn remember() -> Foreground {
         let group = getpgrp();
-        let mine =
-            |fd: &BorrowedFd<'static>| tcgetpgrp(fd).is_ok_and(|foreground| foreground == group);
-        Foreground(
-            (0..=2)
-                .filter_map(standard)
-                .find(mine)
-                .map(|fd| (fd, group)),
-        )
+        let mine = |fd: &BorrowedFd<'static>| tcgetpgrp(fd).is_ok_and(|foreground| foreground == group);
+        Foreground((0..=2).filter_map(standard).find(mine).map(|fd| (fd, group)))
     }
 
     /// Makes the group the foreground again. Done from the background, that sends SIGTTOU, which is kept away.
@@ -30,8 +24,7 @@ impl Foreground {
         }
         let mut background = SigSet::empty();
         background.add(Signal::SIGTTOU);
-        let Ok(before) = background.thread_swap_mask(nix::sys::signal::SigmaskHow::SIG_BLOCK)
-        else {
+        let Ok(before) = background.thread_swap_mask(nix::sys::signal::SigmaskHow::SIG_BLOCK) else {
             return;
         };
         // Fails when the terminal is gone; then there is no foreground to have.

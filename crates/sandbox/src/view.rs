@@ -13,13 +13,7 @@ pub(crate) const DEVICE_LINKS: &[(&str, &str)] = &[
 ];
 
 /// Parts of proc(5) through which uid 0 changes the host, capabilities or not: their files belong to root.
-pub(crate) const PROC_READ_ONLY: &[&str] = &[
-    "/proc/sys",
-    "/proc/sysrq-trigger",
-    "/proc/irq",
-    "/proc/bus",
-    "/proc/fs",
-];
+pub(crate) const PROC_READ_ONLY: &[&str] = &["/proc/sys", "/proc/sysrq-trigger", "/proc/irq", "/proc/bus", "/proc/fs"];
 
 /// Parts of proc(5) that show uid 0 the host's memory, keys and devices.
 pub(crate) const PROC_MASKED: &[&str] = &[
@@ -42,12 +36,8 @@ pub(crate) const PROC_MASKED: &[&str] = &[
 ];
 
 /// Parts of sysfs(5) that show the host's firmware and kernel internals.
-pub(crate) const SYS_MASKED: &[&str] = &[
-    "/sys/firmware",
-    "/sys/kernel/security",
-    "/sys/kernel/debug",
-    "/sys/kernel/tracing",
-];
+pub(crate) const SYS_MASKED: &[&str] =
+    &["/sys/firmware", "/sys/kernel/security", "/sys/kernel/debug", "/sys/kernel/tracing"];
 
 /// Files of the system that only root can read, so that only a root jar could show them.
 pub(crate) const ROOT_SECRETS: &[&str] = &[

@@ -26,10 +26,7 @@ pub(crate) struct Watch {
 
 impl Watch {
     pub(crate) fn new(listener: OwnedFd) -> Watch {
-        Watch {
-            listener: Some(listener),
-            seen: BTreeMap::new(),
-        }
+        Watch { listener: Some(listener), seen: BTreeMap::new() }
     }
 
     /// What to poll, as long as somebody can call.
@@ -72,57 +69,34 @@ impl Watch {
         let mut fds = [PollFd::new(fd, PollFlags::POLLIN)];
         let polled = poll(&mut fds, PollTimeout::ZERO);
         let [fd] = fds;
-        polled.is_ok()
-            && !fd
-                .revents()
-                .is_some_and(|events| events.contains(PollFlags::POLLHUP))
+        polled.is_ok() && !fd.revents().is_some_and(|events| events.contains(PollFlags::POLLHUP))
     }
 
     fn note(&mut self, target: Target) {
         let full = self.seen.len() >= PEERS_MAX && !self.seen.contains_key(&target);
-        let target = if full {
-            unknown("more peers than are listed")
-        } else {
-            target
-        };
+        let target = if full { unknown("more peers than are listed") } else { target };
         *self.seen.entry(target).or_insert(0) += 1;
     }
 
     /// Everything seen, each peer once.
     pub(crate) fn into_attempts(self) -> Vec<Attempt> {
-        let attempt = |(target, times)| Attempt {
-            action: Action::Connect,
-            target,
-            rule: RULE.to_owned(),
-            times,
-        };
+        let attempt = |(target, times)| Attempt { action: Action::Connect, target, rule: RULE.to_owned(), times };
         self.seen.into_iter().map(attempt).collect()
     }
 }
 
 fn unknown(text: &str) -> Target {
-    Target::Unknown {
-        text: text.to_owned(),
-    }
+    Target::Unknown { text: text.to_owned() }
 }
 
 /// Whom a caught connect(2) or sendto(2) names; `None` for the jar itself.
 fn peer(event: &libc::seccomp_notif) -> Option<Target> {
-    let [
-        _,
-        connect_address,
-        connect_length,
-        _,
-        send_address,
-        send_length,
-    ] = event.data.args;
+    let [_, connect_address, connect_length, _, send_address, send_length] = event.data.args;
     let (address, length) = match i64::from(event.data.nr) {
         libc::SYS_connect => (connect_address, connect_length),
         _ => (send_address, send_length),
     };
-    let length = usize::try_from(length)
-        .unwrap_or(usize::MAX)
-        .min(ADDRESS_BYTES_MAX);
+    let length = usize::try_from(length).unwrap_or(usize::MAX).min(ADDRESS_BYTES_MAX);
     match read(event.pid, address, length) {
         Ok(bytes) => outside(&bytes).map(Target::Peer),
         Err(_) => Some(unknown("a network address that could not be read")),
@@ -150,10 +124,7 @@ fn outside(address: &[u8]) -> Option<Endpoint> {
     };
     let ip = ip.to_canonical();
     let inside = ip.is_loopback() || ip.is_unspecified();
-    (!inside).then(|| Endpoint {
-        host: ip.to_string(),
-        port: Some(u16::from_be_bytes(*port)),
-    })
+    (!inside).then(|| Endpoint { host: ip.to_string(), port: Some(u16::from_be_bytes(*port)) })
 }
 
 #[cfg(test)]
@@ -187,21 +158,12 @@ mod tests {
 
     #[test]
     fn the_record_is_bounded() {
-        let mut watch = Watch {
-            listener: None,
-            seen: BTreeMap::new(),
-        };
+        let mut watch = Watch { listener: None, seen: BTreeMap::new() };
         for number in 0..1000u16 {
-            watch.note(Target::Peer(Endpoint {
-                host: "192.0.2.1".into(),
-                port: Some(number),
-            }));
+            watch.note(Target::Peer(Endpoint { host: "192.0.2.1".into(), port: Some(number) }));
         }
         let attempts = watch.into_attempts();
         assert_eq!(attempts.len(), PEERS_MAX + 1);
-        assert_eq!(
-            attempts.iter().map(|attempt| attempt.times).sum::<u64>(),
-            1000
-        );
+        assert_eq!(attempts.iter().map(|attempt| attempt.times).sum::<u64>(), 1000);
     }
 }

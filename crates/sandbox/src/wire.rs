@@ -5,8 +5,7 @@ use crate::sys;
 use model::{Containment, Exit, Layer};
 use nix::errno::Errno;
 use nix::sys::socket::{
-    AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType, recvmsg,
-    sendmsg, socketpair,
+    AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType, recvmsg, sendmsg, socketpair,
 };
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -73,11 +72,7 @@ pub(crate) struct Fault {
 
 impl Fault {
     pub(crate) fn new(kind: FaultKind, step: impl Into<String>, errno: Errno) -> Fault {
-        Fault {
-            kind,
-            step: step.into(),
-            errno: errno as i32,
-        }
+        Fault { kind, step: step.into(), errno: errno as i32 }
     }
 }
 
@@ -89,12 +84,7 @@ pub(crate) struct Channel {
 impl Channel {
     /// Two ends, both closed on exec.
     pub(crate) fn pair() -> Result<(Channel, OwnedFd), Errno> {
-        let (ours, theirs) = socketpair(
-            AddressFamily::Unix,
-            SockType::SeqPacket,
-            None,
-            SockFlag::SOCK_CLOEXEC,
-        )?;
+        let (ours, theirs) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)?;
         Ok((Channel { socket: ours }, theirs))
     }
 
@@ -102,32 +92,16 @@ impl Channel {
         Channel { socket }
     }
 
-    pub(crate) fn send<M: Serialize>(
-        &self,
-        message: &M,
-        fd: Option<BorrowedFd<'_>>,
-    ) -> Result<(), Errno> {
+    pub(crate) fn send<M: Serialize>(&self, message: &M, fd: Option<BorrowedFd<'_>>) -> Result<(), Errno> {
         let bytes = serde_json::to_vec(message).map_err(|_| Errno::EPROTO)?;
         let raw = fd.map(|fd| [fd.as_raw_fd()]);
-        let rights: Vec<ControlMessage<'_>> = raw
-            .iter()
-            .map(|fds| ControlMessage::ScmRights(fds))
-            .collect();
+        let rights: Vec<ControlMessage<'_>> = raw.iter().map(|fds| ControlMessage::ScmRights(fds)).collect();
         let iov = [IoSlice::new(&bytes)];
-        sendmsg::<()>(
-            self.socket.as_raw_fd(),
-            &iov,
-            &rights,
-            MsgFlags::MSG_NOSIGNAL,
-            None,
-        )
-        .map(drop)
+        sendmsg::<()>(self.socket.as_raw_fd(), &iov, &rights, MsgFlags::MSG_NOSIGNAL, None).map(drop)
     }
 
     /// The next message; `None` when the other end is gone.
-    pub(crate) fn receive<M: DeserializeOwned>(
-        &self,
-    ) -> Result<Option<(M, Option<OwnedFd>)>, Errno> {
+    pub(crate) fn receive<M: DeserializeOwned>(&self) -> Result<Option<(M, Option<OwnedFd>)>, Errno> {
         let mut bytes = vec![0u8; MESSAGE_BYTES_MAX];
         let (length, fd) = match self.receive_bytes(&mut bytes) {
             Err(Errno::ECONNRESET) | Ok((0, _)) => return Ok(None),

@@ -5,9 +5,8 @@
 
 use super::table::{Check, LAST_KNOWN, Rule, Test, Verdict};
 use libc::{
-    BPF_ABS, BPF_JA, BPF_JEQ, BPF_JGE, BPF_JGT, BPF_JMP, BPF_JSET, BPF_K, BPF_LD, BPF_RET, BPF_W,
-    SECCOMP_RET_ALLOW, SECCOMP_RET_DATA, SECCOMP_RET_ERRNO, SECCOMP_RET_KILL_PROCESS,
-    SECCOMP_RET_USER_NOTIF, sock_filter,
+    BPF_ABS, BPF_JA, BPF_JEQ, BPF_JGE, BPF_JGT, BPF_JMP, BPF_JSET, BPF_K, BPF_LD, BPF_RET, BPF_W, SECCOMP_RET_ALLOW,
+    SECCOMP_RET_DATA, SECCOMP_RET_ERRNO, SECCOMP_RET_KILL_PROCESS, SECCOMP_RET_USER_NOTIF, sock_filter,
 };
 
 #[cfg(target_arch = "x86_64")]
@@ -84,12 +83,7 @@ fn one_test(test: Test, rest: u8) -> Vec<sock_filter> {
         Test::Is { arg, value } => vec![load(low(arg)), jump(BPF_JEQ, value, 0, rest)],
         Test::IsNot { arg, value } => vec![load(low(arg)), jump(BPF_JEQ, value, rest, 0)],
         Test::Given { arg } => {
-            vec![
-                load(low(arg)),
-                jump(BPF_JEQ, 0, 0, 2),
-                load(low(arg) + 4),
-                jump(BPF_JEQ, 0, rest, 0),
-            ]
+            vec![load(low(arg)), jump(BPF_JEQ, 0, 0, 2), load(low(arg) + 4), jump(BPF_JEQ, 0, rest, 0)]
         }
     }
 }
@@ -128,12 +122,7 @@ fn give(action: u32) -> sock_filter {
 }
 
 fn instruction(code: u32, k: u32, jt: u8, jf: u8) -> sock_filter {
-    sock_filter {
-        code: u16::try_from(code).unwrap_or(u16::MAX),
-        jt,
-        jf,
-        k,
-    }
+    sock_filter { code: u16::try_from(code).unwrap_or(u16::MAX), jt, jf, k }
 }
 
 #[cfg(test)]
@@ -181,10 +170,7 @@ mod tests {
             Test::IsNot { arg, value } => args[arg as usize] as u32 != value,
             Test::Given { arg } => args[arg as usize] != 0,
         };
-        let checks = rules
-            .iter()
-            .filter(|rule| rule.call == call)
-            .flat_map(|rule| &rule.checks);
+        let checks = rules.iter().filter(|rule| rule.call == call).flat_map(|rule| &rule.checks);
         checks
             .filter(|check| check.tests.iter().all(holds))
             .map(|check| verdict(check.verdict))
@@ -216,12 +202,8 @@ mod tests {
             u64::MAX,
             1 << 40,
         ];
-        let cases = words
-            .iter()
-            .flat_map(|a| words.iter().map(move |b| [*a, *b, *a, *b, *a, *b]));
-        let cases: Vec<[u64; 6]> = cases
-            .chain(words.iter().map(|w| [10, *w, 0o101, *w, 0, 0]))
-            .collect();
+        let cases = words.iter().flat_map(|a| words.iter().map(move |b| [*a, *b, *a, *b, *a, *b]));
+        let cases: Vec<[u64; 6]> = cases.chain(words.iter().map(|w| [10, *w, 0o101, *w, 0, 0])).collect();
         for watch in [false, true] {
             let rules = table::rules(watch);
             let program = compile(&rules);
@@ -237,10 +219,7 @@ mod tests {
     #[test]
     fn a_foreign_architecture_ends_the_process() {
         const I386: u32 = 0x4000_0003;
-        assert_eq!(
-            run(&compile(&table::rules(true)), I386, 1, [0; 6]),
-            SECCOMP_RET_KILL_PROCESS
-        );
+        assert_eq!(run(&compile(&table::rules(true)), I386, 1, [0; 6]), SECCOMP_RET_KILL_PROCESS);
     }
 
     #[test]

@@ -50,14 +50,9 @@ const SET_ID: u32 = S_ISUID | S_ISGID;
 /// O_CREAT, or the bit of O_TMPFILE that is not O_DIRECTORY.
 const CREATES: u32 = (O_CREAT | (O_TMPFILE & !O_DIRECTORY)).cast_unsigned();
 /// The namespaces clone(2) can ask for.
-const NAMESPACES: u32 = (CLONE_NEWNS
-    | CLONE_NEWCGROUP
-    | CLONE_NEWUTS
-    | CLONE_NEWIPC
-    | CLONE_NEWUSER
-    | CLONE_NEWPID
-    | CLONE_NEWNET)
-    .cast_unsigned();
+const NAMESPACES: u32 =
+    (CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNET)
+        .cast_unsigned();
 /// CLONE_NEWTIME shares its bit with clone(2)'s exit signal and exists for unshare(2) only.
 const NEWTIME: u32 = 0x80;
 const TIOCLINUX: u32 = 0x541c;
@@ -127,14 +122,7 @@ const UNSEEN: &[c_long] = &[SYS_clone3, SYS_openat2];
 
 /// personality(2) values that are no weakening: the default, the 32-bit view, old version numbers, fixed addresses
 /// for debuggers, and the question what it is.
-const PERSONALITIES: &[u32] = &[
-    0,
-    0x0008,
-    0x0002_0000,
-    0x0002_0008,
-    0x0004_0000,
-    0xffff_ffff,
-];
+const PERSONALITIES: &[u32] = &[0, 0x0008, 0x0002_0000, 0x0002_0008, 0x0004_0000, 0xffff_ffff];
 
 /// The whole table, sorted by call.
 pub(crate) fn rules(watch: bool) -> Vec<Rule> {
@@ -144,20 +132,8 @@ pub(crate) fn rules(watch: bool) -> Vec<Rule> {
     rules.extend(set_id_rules());
     rules.extend(namespace_rules());
     rules.extend(socket_rules());
-    rules.push(refuse(
-        SYS_ioctl,
-        EPERM,
-        [
-            [is(1, low(TIOCSTI))],
-            [is(1, TIOCLINUX)],
-            [is(1, low(TIOCSETD))],
-        ],
-    ));
-    rules.push(refuse(
-        SYS_personality,
-        EPERM,
-        [PERSONALITIES.iter().map(|value| is_not(0, *value))],
-    ));
+    rules.push(refuse(SYS_ioctl, EPERM, [[is(1, low(TIOCSTI))], [is(1, TIOCLINUX)], [is(1, low(TIOCSETD))]]));
+    rules.push(refuse(SYS_personality, EPERM, [PERSONALITIES.iter().map(|value| is_not(0, *value))]));
     if watch {
         rules.push(watch_if(SYS_connect, vec![]));
         rules.push(watch_if(SYS_sendto, vec![Test::Given { arg: 4 }]));
@@ -196,24 +172,11 @@ fn namespace_rules() -> Vec<Rule> {
 
 /// Only the families a program of today needs: unix, IPv4, IPv6, and of netlink the routing protocol.
 fn socket_rules() -> Vec<Rule> {
-    let families =
-        [AF_UNIX, AF_INET, AF_INET6, AF_NETLINK].map(|family| is_not(0, family.cast_unsigned()));
-    let netlink = [
-        is(0, AF_NETLINK.cast_unsigned()),
-        is_not(2, NETLINK_ROUTE.cast_unsigned()),
-    ];
+    let families = [AF_UNIX, AF_INET, AF_INET6, AF_NETLINK].map(|family| is_not(0, family.cast_unsigned()));
+    let netlink = [is(0, AF_NETLINK.cast_unsigned()), is_not(2, NETLINK_ROUTE.cast_unsigned())];
     let mut socket = refuse(SYS_socket, EAFNOSUPPORT, [families]);
-    socket
-        .checks
-        .extend(refuse(SYS_socket, EPROTONOSUPPORT, [netlink]).checks);
-    vec![
-        socket,
-        refuse(
-            SYS_socketpair,
-            EAFNOSUPPORT,
-            [[is_not(0, AF_UNIX.cast_unsigned())]],
-        ),
-    ]
+    socket.checks.extend(refuse(SYS_socket, EPROTONOSUPPORT, [netlink]).checks);
+    vec![socket, refuse(SYS_socketpair, EAFNOSUPPORT, [[is_not(0, AF_UNIX.cast_unsigned())]])]
 }
 
 fn always(call: c_long, errno: i32) -> Rule {
@@ -221,13 +184,7 @@ fn always(call: c_long, errno: i32) -> Rule {
 }
 
 fn watch_if(call: c_long, tests: Vec<Test>) -> Rule {
-    Rule {
-        call: number(call),
-        checks: vec![Check {
-            tests,
-            verdict: Verdict::Watch,
-        }],
-    }
+    Rule { call: number(call), checks: vec![Check { tests, verdict: Verdict::Watch }] }
 }
 
 fn refuse<C, T>(call: c_long, errno: i32, cases: C) -> Rule
@@ -236,17 +193,8 @@ where
     T: IntoIterator<Item = Test>,
 {
     let verdict = Verdict::Fail(errno);
-    let checks = cases
-        .into_iter()
-        .map(|tests| Check {
-            tests: tests.into_iter().collect(),
-            verdict,
-        })
-        .collect();
-    Rule {
-        call: number(call),
-        checks,
-    }
+    let checks = cases.into_iter().map(|tests| Check { tests: tests.into_iter().collect(), verdict }).collect();
+    Rule { call: number(call), checks }
 }
 
 fn bits(arg: u8, mask: u32) -> Test {
@@ -278,10 +226,7 @@ mod tests {
     #[test]
     fn every_call_has_one_row_and_is_known() {
         let rules = rules(true);
-        assert!(
-            rules.windows(2).all(|pair| pair[0].call < pair[1].call),
-            "sorted, no call twice"
-        );
+        assert!(rules.windows(2).all(|pair| pair[0].call < pair[1].call), "sorted, no call twice");
         assert!(rules.iter().all(|rule| rule.call <= LAST_KNOWN));
     }
 }

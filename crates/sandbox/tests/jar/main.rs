@@ -10,7 +10,8 @@
     clippy::expect_used,
     clippy::panic,
     clippy::exit,
-    clippy::indexing_slicing
+    clippy::indexing_slicing,
+    clippy::string_slice
 )]
 
 mod attacks;
@@ -30,14 +31,8 @@ pub struct Scene {
     pub play: Box<dyn Fn(&World) + std::panic::RefUnwindSafe>,
 }
 
-pub fn scene(
-    name: impl Into<String>,
-    play: impl Fn(&World) + std::panic::RefUnwindSafe + 'static,
-) -> Scene {
-    Scene {
-        name: name.into(),
-        play: Box::new(play),
-    }
+pub fn scene(name: impl Into<String>, play: impl Fn(&World) + std::panic::RefUnwindSafe + 'static) -> Scene {
+    Scene { name: name.into(), play: Box::new(play) }
 }
 
 fn main() {
@@ -57,11 +52,7 @@ fn suite(arguments: &[std::ffi::OsString]) {
     if words.contains(&"--list") {
         return;
     }
-    let filter = words
-        .iter()
-        .find(|word| !word.starts_with("--"))
-        .copied()
-        .unwrap_or("");
+    let filter = words.iter().find(|word| !word.starts_with("--")).copied().unwrap_or("");
     world::isolate();
     let world = World::new();
     let scenes = [
@@ -71,16 +62,8 @@ fn suite(arguments: &[std::ffi::OsString]) {
         overlay::scenes(&world),
         terminal::scenes(&world),
     ];
-    let scenes: Vec<Scene> = scenes
-        .into_iter()
-        .flatten()
-        .filter(|scene| scene.name.contains(filter))
-        .collect();
-    let failed: Vec<&str> = scenes
-        .iter()
-        .filter(|scene| !passes(scene, &world))
-        .map(|s| s.name.as_str())
-        .collect();
+    let scenes: Vec<Scene> = scenes.into_iter().flatten().filter(|scene| scene.name.contains(filter)).collect();
+    let failed: Vec<&str> = scenes.iter().filter(|scene| !passes(scene, &world)).map(|s| s.name.as_str()).collect();
     println!("\n{} scenes, {} failed", scenes.len(), failed.len());
     for name in &failed {
         println!("  FAILED {name}");
@@ -92,10 +75,6 @@ fn suite(arguments: &[std::ffi::OsString]) {
 fn passes(scene: &Scene, world: &World) -> bool {
     let world = std::panic::AssertUnwindSafe(world);
     let passed = catch_unwind(|| (scene.play)(&world)).is_ok();
-    println!(
-        "{} {}",
-        if passed { "ok    " } else { "FAILED" },
-        scene.name
-    );
+    println!("{} {}", if passed { "ok    " } else { "FAILED" }, scene.name);
     passed
 }

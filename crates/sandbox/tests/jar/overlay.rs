@@ -3,9 +3,8 @@
 use crate::world::World;
 use crate::{Scene, scene};
 use fuser::{
-    BsdFileFlags, Config, Errno, FileAttr, FileHandle, FileType, Filesystem, Generation, INodeNo,
-    LockOwner, OpenFlags, ReplyAttr, ReplyData, ReplyDirectory, ReplyEntry, ReplyWrite, Request,
-    Session, SessionACL, TimeOrNow, WriteFlags,
+    BsdFileFlags, Config, Errno, FileAttr, FileHandle, FileType, Filesystem, Generation, INodeNo, LockOwner, OpenFlags,
+    ReplyAttr, ReplyData, ReplyDirectory, ReplyEntry, ReplyWrite, Request, Session, SessionACL, TimeOrNow, WriteFlags,
 };
 use std::ffi::OsStr;
 use std::fs;
@@ -24,9 +23,7 @@ struct Tiny {
 }
 
 pub fn serve(fd: OwnedFd) -> io::Result<()> {
-    let tiny = Tiny {
-        note: Mutex::new(b"from the overlay".to_vec()),
-    };
+    let tiny = Tiny { note: Mutex::new(b"from the overlay".to_vec()) };
     let session = Session::from_fd(tiny, fd, SessionACL::All, Config::default())?;
     std::mem::forget(session.spawn()?);
     Ok(())
@@ -35,16 +32,9 @@ pub fn serve(fd: OwnedFd) -> io::Result<()> {
 impl Tiny {
     fn attr(&self, ino: u64) -> FileAttr {
         let file = ino == NOTE;
-        let size = if file {
-            self.note.lock().unwrap().len() as u64
-        } else {
-            0
-        };
+        let size = if file { self.note.lock().unwrap().len() as u64 } else { 0 };
         let t = SystemTime::UNIX_EPOCH;
-        let (uid, gid) = (
-            nix::unistd::geteuid().as_raw(),
-            nix::unistd::getegid().as_raw(),
-        );
+        let (uid, gid) = (nix::unistd::geteuid().as_raw(), nix::unistd::getegid().as_raw());
         FileAttr {
             ino: INodeNo(ino),
             size,
@@ -53,11 +43,7 @@ impl Tiny {
             mtime: t,
             ctime: t,
             crtime: t,
-            kind: if file {
-                FileType::RegularFile
-            } else {
-                FileType::Directory
-            },
+            kind: if file { FileType::RegularFile } else { FileType::Directory },
             perm: if file { 0o644 } else { 0o755 },
             nlink: 1,
             uid,
@@ -137,18 +123,8 @@ impl Filesystem for Tiny {
         note[offset as usize..end].copy_from_slice(data);
         reply.written(data.len() as u32);
     }
-    fn readdir(
-        &self,
-        _: &Request,
-        _: INodeNo,
-        _: FileHandle,
-        offset: u64,
-        mut reply: ReplyDirectory,
-    ) {
-        let names = [
-            (NOTE, FileType::RegularFile, "note"),
-            (INNER, FileType::Directory, "inner"),
-        ];
+    fn readdir(&self, _: &Request, _: INodeNo, _: FileHandle, offset: u64, mut reply: ReplyDirectory) {
+        let names = [(NOTE, FileType::RegularFile, "note"), (INNER, FileType::Directory, "inner")];
         for (index, (ino, kind, name)) in names.into_iter().enumerate().skip(offset as usize) {
             if reply.add(INodeNo(ino), index as u64 + 1, kind, name) {
                 break;
@@ -158,93 +134,56 @@ impl Filesystem for Tiny {
     }
 }
 
-const LOOK: &str =
-    "cat note; echo changed > note; cat note; ls; cat /proc/self/mountinfo | grep -c ' - fuse '";
+const LOOK: &str = "cat note; echo changed > note; cat note; ls; cat /proc/self/mountinfo | grep -c ' - fuse '";
 
 pub fn scenes(world: &World) -> Vec<Scene> {
     let mut scenes = Vec::new();
-    if fs::OpenOptions::new()
-        .read(true)
-        .write(true)
-        .open("/dev/fuse")
-        .is_err()
-    {
+    if fs::OpenOptions::new().read(true).write(true).open("/dev/fuse").is_err() {
         println!("skipped: writable roots (/dev/fuse cannot be opened)");
         return scenes;
     }
     for user in world.users() {
-        scenes.push(scene(
-            format!("overlay/{user:?}/a root shows and takes what its server says"),
-            move |world| {
-                let root = world.path("root-a");
-                fs::create_dir_all(&root).unwrap();
-                let told = world
-                    .jar(user)
-                    .root(&root)
-                    .cwd(&root)
-                    .stdout(&["sh", "-c", LOOK]);
-                assert_eq!(told, "from the overlaychanged\ninner\nnote\n1\n");
-                assert_eq!(
-                    fs::read_dir(&root).unwrap().count(),
-                    0,
-                    "the host's directory is untouched"
-                );
-            },
-        ));
-        scenes.push(scene(
-            format!("overlay/{user:?}/a root inside a root"),
-            move |world| {
-                let root = world.path("root-b");
-                fs::create_dir_all(root.join("inner")).unwrap();
-                let jar = world
-                    .jar(user)
-                    .root(&root)
-                    .root(root.join("inner"))
-                    .cwd(root.join("inner"));
-                let told = jar.stdout(&[
-                    "sh",
-                    "-c",
-                    "cat note; echo x > note; cat ../note; ls /proc/self/fd | wc -l",
-                ]);
-                assert_eq!(told, "from the overlayfrom the overlay4\n");
-            },
-        ));
-        scenes.push(scene(
-            format!("overlay/{user:?}/a root in a place the jar covers"),
-            move |world| {
-                let root = Path::new("/tmp/deep/er/root");
-                fs::create_dir_all(root).unwrap();
-                fs::set_permissions("/tmp/deep", fs::Permissions::from_mode(0o777)).unwrap();
-                let jar = world.jar(user).root(root).cwd(root);
-                assert_eq!(
-                    jar.stdout(&["sh", "-c", "cat note; ls /tmp /tmp/deep"]),
-                    "from the overlay/tmp:\ndeep\n\n/tmp/deep:\ner\n"
-                );
-            },
-        ));
-        scenes.push(scene(
-            format!("overlay/{user:?}/a server that refuses is a clear error"),
-            move |world| {
-                let root = world.path("root-c");
-                fs::create_dir_all(&root).unwrap();
-                let mut command = world.jar(user).root(&root).cwd(&root).command(&["true"]);
-                let output = command.env("JAR_REFUSE_TO_SERVE", "1").output().unwrap();
-                let errors = String::from_utf8(output.stderr).unwrap();
-                assert_eq!(output.status.code(), Some(125), "{errors}");
-                assert!(errors.contains("serve the overlay on"), "{errors}");
-            },
-        ));
-        scenes.push(scene(
-            format!("overlay/{user:?}/a root that is a link is refused"),
-            move |world| {
-                let link = world.path(&format!("link-{user:?}"));
-                std::os::unix::fs::symlink("/usr", &link).unwrap();
-                let output = world.jar(user).root(&link).output(&["true"]);
-                let errors = String::from_utf8(output.stderr).unwrap();
-                assert_eq!(output.status.code(), Some(125), "{errors}");
-                assert!(errors.contains("realpath"), "{errors}");
-            },
-        ));
+        scenes.push(scene(format!("overlay/{user:?}/a root shows and takes what its server says"), move |world| {
+            let root = world.path("root-a");
+            fs::create_dir_all(&root).unwrap();
+            let told = world.jar(user).root(&root).cwd(&root).stdout(&["sh", "-c", LOOK]);
+            assert_eq!(told, "from the overlaychanged\ninner\nnote\n1\n");
+            assert_eq!(fs::read_dir(&root).unwrap().count(), 0, "the host's directory is untouched");
+        }));
+        scenes.push(scene(format!("overlay/{user:?}/a root inside a root"), move |world| {
+            let root = world.path("root-b");
+            fs::create_dir_all(root.join("inner")).unwrap();
+            let jar = world.jar(user).root(&root).root(root.join("inner")).cwd(root.join("inner"));
+            let told = jar.stdout(&["sh", "-c", "cat note; echo x > note; cat ../note; ls /proc/self/fd | wc -l"]);
+            assert_eq!(told, "from the overlayfrom the overlay4\n");
+        }));
+        scenes.push(scene(format!("overlay/{user:?}/a root in a place the jar covers"), move |world| {
+            let root = Path::new("/tmp/deep/er/root");
+            fs::create_dir_all(root).unwrap();
+            fs::set_permissions("/tmp/deep", fs::Permissions::from_mode(0o777)).unwrap();
+            let jar = world.jar(user).root(root).cwd(root);
+            assert_eq!(
+                jar.stdout(&["sh", "-c", "cat note; ls /tmp /tmp/deep"]),
+                "from the overlay/tmp:\ndeep\n\n/tmp/deep:\ner\n"
+            );
+        }));
+        scenes.push(scene(format!("overlay/{user:?}/a server that refuses is a clear error"), move |world| {
+            let root = world.path("root-c");
+            fs::create_dir_all(&root).unwrap();
+            let mut command = world.jar(user).root(&root).cwd(&root).command(&["true"]);
+            let output = command.env("JAR_REFUSE_TO_SERVE", "1").output().unwrap();
+            let errors = String::from_utf8(output.stderr).unwrap();
+            assert_eq!(output.status.code(), Some(125), "{errors}");
+            assert!(errors.contains("serve the overlay on"), "{errors}");
+        }));
+        scenes.push(scene(format!("overlay/{user:?}/a root that is a link is refused"), move |world| {
+            let link = world.path(&format!("link-{user:?}"));
+            std::os::unix::fs::symlink("/usr", &link).unwrap();
+            let output = world.jar(user).root(&link).output(&["true"]);
+            let errors = String::from_utf8(output.stderr).unwrap();
+            assert_eq!(output.status.code(), Some(125), "{errors}");
+            assert!(errors.contains("realpath"), "{errors}");
+        }));
     }
     scenes
 }

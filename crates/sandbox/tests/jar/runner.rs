@@ -1,39 +1,24 @@
 //! A small Belljar: `jar-run CONFINEMENT -- COMMAND ...` ends as the command ended.
 
 use belljar_sandbox::{Ended, Request, start};
-use model::Confinement;
+use model::{Confinement, Exit};
 use std::ffi::OsString;
 
 pub fn main(arguments: &[OsString]) {
     let confinement: Confinement = serde_json::from_str(arguments[0].to_str().unwrap()).unwrap();
     let argv = arguments[2..].to_vec();
-    let accept_weak = std::env::var("JAR_ACCEPT")
-        .map(|text| serde_json::from_str(&text).unwrap())
-        .unwrap_or_default();
-    let request = Request {
-        confinement,
-        argv,
-        accept_weak,
-    };
+    let accept_weak = std::env::var("JAR_ACCEPT").map(|text| serde_json::from_str(&text).unwrap()).unwrap_or_default();
+    let request = Request { confinement, argv, accept_weak };
     let refuse = std::env::var_os("JAR_REFUSE_TO_SERVE").is_some();
     let mut serve = |_, fd| {
-        if refuse {
-            Err(std::io::Error::other("refused"))
-        } else {
-            crate::overlay::serve(fd)
-        }
+        if refuse { Err(std::io::Error::other("refused")) } else { crate::overlay::serve(fd) }
     };
     let ended = start(&request, &mut serve).and_then(belljar_sandbox::Running::wait);
     match ended {
         Ok(ended) => finish(&ended),
         Err(error) => {
-            let cause = std::error::Error::source(&error)
-                .map(|cause| format!(": {cause}"))
-                .unwrap_or_default();
-            eprintln!(
-                "failed to {error}{cause}\nhint: {}",
-                error.hint().unwrap_or("none")
-            );
+            let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
+            eprintln!("failed to {error}{cause}\nhint: {}", error.hint().unwrap_or("none"));
             std::process::exit(125);
         }
     }
@@ -47,5 +32,9 @@ fn finish(ended: &Ended) -> ! {
         });
         std::fs::write(path, report.to_string()).unwrap();
     }
-    belljar_sandbox::end_as(ended.exit)
+    match ended.exit {
+        Exit::Code(code) => std::process::exit(code),
+        Exit::Signal(signal) => belljar_sandbox::die_of(signal),
+    }
+    std::process::exit(125)
 }

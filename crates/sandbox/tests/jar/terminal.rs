@@ -17,18 +17,10 @@ pub fn scenes(world: &World) -> Vec<Scene> {
             let mut terminal = Terminal::open(
                 world,
                 user,
-                &[
-                    "sh",
-                    "-c",
-                    "test -t 0 && test -t 1 && tty && stty size < /dev/tty && echo done",
-                ],
+                &["sh", "-c", "test -t 0 && test -t 1 && tty && stty size < /dev/tty && echo done"],
             );
             terminal.expect("done");
-            assert!(
-                terminal.text().contains("/dev/console"),
-                "{}",
-                terminal.text()
-            );
+            assert!(terminal.text().contains("/dev/console"), "{}", terminal.text());
         }));
         scenes.push(scene(named("Ctrl-C ends the command and it alone decides"), move |world| {
             let mut terminal = Terminal::shell(world, user);
@@ -38,62 +30,49 @@ pub fn scenes(world: &World) -> Vec<Scene> {
             terminal.expect("caught");
             terminal.expect("code=9");
         }));
-        scenes.push(scene(
-            named("Ctrl-Z stops the job and fg resumes it"),
-            move |world| {
-                let mut terminal = Terminal::shell(world, user);
-                terminal.type_line("$JAR sh -c 'echo up; read x; echo got-$x'");
-                terminal.expect("up\r\n");
-                terminal.press(b"\x1a");
-                terminal.expect("Stopped");
-                terminal.type_line("jobs; echo here-$((40+2))");
-                terminal.expect("here-42");
-                terminal.type_line("fg");
-                std::thread::sleep(Duration::from_millis(200));
-                terminal.type_line("word");
-                terminal.expect("got-word");
-            },
-        ));
-        scenes.push(scene(
-            named("a command that stops itself stops the job"),
-            move |world| {
-                let mut terminal = Terminal::shell(world, user);
-                terminal.type_line("$JAR sh -c 'kill -STOP $$; echo resumed-$((1+1))'");
-                terminal.expect("Stopped");
-                terminal.type_line("fg");
-                terminal.expect("resumed-2");
-            },
-        ));
-        scenes.push(scene(
-            named("job control in an interactive shell inside"),
-            move |world| {
-                let mut terminal = Terminal::shell(world, user);
-                terminal.type_line("$JAR bash --norc -i");
-                terminal.type_line("PS1='in''side> '; echo shell-$((6*7))");
-                terminal.expect("shell-42");
-                assert!(
-                    !terminal.text().contains("no job control"),
-                    "{}",
-                    terminal.text()
-                );
-                terminal.type_line("sleep 100");
-                std::thread::sleep(Duration::from_millis(300));
-                terminal.press(b"\x1a");
-                terminal.expect("Stopped");
-                terminal.type_line("jobs; kill %1; wait; echo killed-$((3*5))");
-                terminal.expect("killed-15");
-                terminal.type_line("sleep 100");
-                std::thread::sleep(Duration::from_millis(300));
-                terminal.press(b"\x03");
-                terminal.type_line("echo interrupted=$?");
-                terminal.expect("interrupted=130");
-                terminal.type_line("exit 3");
-                terminal.type_line("echo outer=$?; read y; echo y=$y");
-                terminal.expect("outer=3");
-                terminal.type_line("back");
-                terminal.expect("y=back");
-            },
-        ));
+        scenes.push(scene(named("Ctrl-Z stops the job and fg resumes it"), move |world| {
+            let mut terminal = Terminal::shell(world, user);
+            terminal.type_line("$JAR sh -c 'echo up; read x; echo got-$x'");
+            terminal.expect("up\r\n");
+            terminal.press(b"\x1a");
+            terminal.expect("Stopped");
+            terminal.type_line("jobs; echo here-$((40+2))");
+            terminal.expect("here-42");
+            terminal.type_line("fg");
+            std::thread::sleep(Duration::from_millis(200));
+            terminal.type_line("word");
+            terminal.expect("got-word");
+        }));
+        scenes.push(scene(named("a command that stops itself stops the job"), move |world| {
+            let mut terminal = Terminal::shell(world, user);
+            terminal.type_line("$JAR sh -c 'kill -STOP $$; echo resumed-$((1+1))'");
+            terminal.expect("Stopped");
+            terminal.type_line("fg");
+            terminal.expect("resumed-2");
+        }));
+        scenes.push(scene(named("job control in an interactive shell inside"), move |world| {
+            let mut terminal = Terminal::shell(world, user);
+            terminal.type_line("$JAR bash --norc -i");
+            terminal.type_line("PS1='in''side> '; echo shell-$((6*7))");
+            terminal.expect("shell-42");
+            assert!(!terminal.text().contains("no job control"), "{}", terminal.text());
+            terminal.type_line("sleep 100");
+            std::thread::sleep(Duration::from_millis(300));
+            terminal.press(b"\x1a");
+            terminal.expect("Stopped");
+            terminal.type_line("jobs; kill %1; wait; echo killed-$((3*5))");
+            terminal.expect("killed-15");
+            terminal.type_line("sleep 100");
+            std::thread::sleep(Duration::from_millis(300));
+            terminal.press(b"\x03");
+            terminal.type_line("echo interrupted=$?");
+            terminal.expect("interrupted=130");
+            terminal.type_line("exit 3");
+            terminal.type_line("echo outer=$?; read y; echo y=$y");
+            terminal.expect("outer=3");
+            terminal.type_line("back");
+            terminal.expect("y=back");
+        }));
     }
     scenes
 }
@@ -119,23 +98,15 @@ impl Terminal {
     /// An interactive shell without a jar, in which `$JAR` runs one.
     fn shell(world: &World, user: User) -> Terminal {
         let jar = world.jar(user).env("TERM", "dumb").command(&[]);
-        let quoted: Vec<String> = jar
-            .get_args()
-            .map(|word| format!("'{}'", word.to_str().unwrap().replace('\'', "'\\''")))
-            .collect();
-        let line = format!(
-            "{} {}",
-            jar.get_program().to_str().unwrap(),
-            quoted.join(" ")
-        );
+        let quoted: Vec<String> =
+            jar.get_args().map(|word| format!("'{}'", word.to_str().unwrap().replace('\'', "'\\''"))).collect();
+        let line = format!("{} {}", jar.get_program().to_str().unwrap(), quoted.join(" "));
         let mut shell = Command::new("bash");
         shell.args(["--norc", "-i"]);
         let mut terminal = Terminal::start(&shell, &[("HISTFILE", "/dev/null"), ("TERM", "dumb")]);
         let (path, setup) = (
             world.path("setup.sh"),
-            format!(
-                "JAR='run_jar'; run_jar() {{ {line} \"$@\"; }}\nbind 'set enable-bracketed-paste off'\n"
-            ),
+            format!("JAR='run_jar'; run_jar() {{ {line} \"$@\"; }}\nbind 'set enable-bracketed-paste off'\n"),
         );
         std::fs::write(&path, setup).unwrap();
         terminal.type_line(&format!(". {}; echo re''ady", path.display()));
@@ -146,26 +117,11 @@ impl Terminal {
     fn start(command: &Command, env: &[(&str, &str)]) -> Terminal {
         let pair = openpty(None, None).unwrap();
         let mut child = Command::new("setsid");
-        child
-            .args(["-c", "-w"])
-            .arg(command.get_program())
-            .args(command.get_args());
-        child.env_clear().envs(
-            command
-                .get_envs()
-                .filter_map(|(name, value)| Some((name, value?))),
-        );
-        child
-            .env("PATH", "/usr/local/bin:/usr/bin:/bin")
-            .envs(env.iter().copied())
-            .current_dir("/");
+        child.args(["-c", "-w"]).arg(command.get_program()).args(command.get_args());
+        child.env_clear().envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        child.env("PATH", "/usr/local/bin:/usr/bin:/bin").envs(env.iter().copied()).current_dir("/");
         let slave = || Stdio::from(pair.slave.try_clone().unwrap());
-        let child = child
-            .stdin(slave())
-            .stdout(slave())
-            .stderr(slave())
-            .spawn()
-            .unwrap();
+        let child = child.stdin(slave()).stdout(slave()).stderr(slave()).spawn().unwrap();
         drop(pair.slave);
         let master = File::from(pair.master);
         let seen = Arc::new(Mutex::new(String::new()));
@@ -173,17 +129,10 @@ impl Terminal {
         std::thread::spawn(move || {
             let mut bytes = [0; 4096];
             while let Ok(length @ 1..) = reader.read(&mut bytes) {
-                sink.lock()
-                    .unwrap()
-                    .push_str(&String::from_utf8_lossy(&bytes[..length]));
+                sink.lock().unwrap().push_str(&String::from_utf8_lossy(&bytes[..length]));
             }
         });
-        Terminal {
-            child,
-            master,
-            seen,
-            from: 0,
-        }
+        Terminal { child, master, seen, from: 0 }
     }
 
     fn text(&self) -> String {

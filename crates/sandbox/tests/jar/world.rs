@@ -36,18 +36,7 @@ pub fn isolate() {
     }
     let me = std::env::current_exe().unwrap();
     let error = Command::new("timeout")
-        .args([
-            "-s",
-            "KILL",
-            SUITE_SECONDS,
-            "unshare",
-            "-m",
-            "-p",
-            "-i",
-            "-f",
-            "--mount-proc",
-            "--kill-child",
-        ])
+        .args(["-s", "KILL", SUITE_SECONDS, "unshare", "-m", "-p", "-i", "-f", "--mount-proc", "--kill-child"])
         .arg("--propagation=private")
         .arg(me)
         .args(std::env::args_os().skip(1))
@@ -63,19 +52,11 @@ impl World {
         let program = base.join("jar");
         fs::copy(std::env::current_exe().unwrap(), &program).unwrap();
         fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
-        World {
-            root,
-            base,
-            program,
-        }
+        World { root, base, program }
     }
 
     pub fn users(&self) -> Vec<User> {
-        if self.root {
-            vec![User::Root, User::Plain]
-        } else {
-            vec![User::Own]
-        }
+        if self.root { vec![User::Root, User::Plain] } else { vec![User::Own] }
     }
 
     pub fn clean(&self) {
@@ -100,34 +81,18 @@ impl World {
             User::Plain => {
                 let id = PLAIN_UID.to_string();
                 let mut command = Command::new("setpriv");
-                command.args([
-                    "--reuid",
-                    &id,
-                    "--regid",
-                    &id,
-                    "--clear-groups",
-                    "--",
-                    program,
-                ]);
+                command.args(["--reuid", &id, "--regid", &id, "--clear-groups", "--", program]);
                 command
             }
             User::Root | User::Own => Command::new(program),
         };
-        command
-            .args(arguments)
-            .env_clear()
-            .envs(environment(user))
-            .current_dir("/")
-            .stdin(Stdio::null());
+        command.args(arguments).env_clear().envs(environment(user)).current_dir("/").stdin(Stdio::null());
         command
     }
 
     pub fn jar(&self, user: User) -> Jar<'_> {
         let env = environment(user).into_iter();
-        let env = env.map(|(name, value)| EnvVar {
-            name: name.as_str().into(),
-            value: value.as_str().into(),
-        });
+        let env = env.map(|(name, value)| EnvVar { name: name.as_str().into(), value: value.as_str().into() });
         let confinement = Confinement {
             roots: vec![],
             hidden: vec![],
@@ -136,12 +101,7 @@ impl World {
             env_withheld: vec![],
             cwd: FilePath::from("/"),
         };
-        Jar {
-            world: self,
-            user,
-            confinement,
-            serve: None,
-        }
+        Jar { world: self, user, confinement, serve: None }
     }
 }
 
@@ -156,11 +116,7 @@ fn home(user: User) -> String {
 
 fn environment(user: User) -> Vec<(String, String)> {
     let path = "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin".to_owned();
-    vec![
-        ("PATH".into(), path),
-        ("HOME".into(), home(user)),
-        ("LANG".into(), "C".into()),
-    ]
+    vec![("PATH".into(), path), ("HOME".into(), home(user)), ("LANG".into(), "C".into())]
 }
 
 fn sh(script: &str) {
@@ -178,14 +134,8 @@ fn prepare_as_root() -> PathBuf {
         mount --bind /opt/passwd /etc/passwd
         mkdir -p /home/plain /home/other /opt/t /opt/t/hidden
         chown 44242:44242 /home/plain /opt/t");
-    let secrets = [
-        "/home/other/key",
-        "/home/plain/own",
-        "/tmp/shared",
-        "/run/secret",
-        "/opt/t/hidden/key",
-        "/opt/t/file",
-    ];
+    let secrets =
+        ["/home/other/key", "/home/plain/own", "/tmp/shared", "/run/secret", "/opt/t/hidden/key", "/opt/t/file"];
     for path in secrets {
         fs::write(path, SECRET).unwrap();
         fs::set_permissions(path, fs::Permissions::from_mode(0o666)).unwrap();
@@ -194,11 +144,7 @@ fn prepare_as_root() -> PathBuf {
 }
 
 fn prepare() -> PathBuf {
-    let base = PathBuf::from(format!(
-        "{}/belljar-test-{}",
-        home(User::Own),
-        std::process::id()
-    ));
+    let base = PathBuf::from(format!("{}/belljar-test-{}", home(User::Own), std::process::id()));
     fs::create_dir_all(base.join("hidden")).unwrap();
     fs::write(base.join("hidden/key"), SECRET).unwrap();
     fs::write(base.join("file"), SECRET).unwrap();
@@ -215,10 +161,7 @@ pub struct Jar<'a> {
 
 impl Jar<'_> {
     pub fn hide(mut self, path: impl AsRef<Path>) -> Self {
-        self.confinement.hidden.push(Hidden {
-            path: path.as_ref().into(),
-            rule: "test".into(),
-        });
+        self.confinement.hidden.push(Hidden { path: path.as_ref().into(), rule: "test".into() });
         self
     }
 
@@ -228,19 +171,13 @@ impl Jar<'_> {
     }
 
     pub fn env(mut self, name: &str, value: &str) -> Self {
-        self.confinement.env.push(EnvVar {
-            name: name.into(),
-            value: value.into(),
-        });
+        self.confinement.env.push(EnvVar { name: name.into(), value: value.into() });
         self
     }
 
     /// A writable root, served by a small file system of the runner's.
     pub fn root(mut self, path: impl AsRef<Path>) -> Self {
-        self.confinement.roots.push(WritableRoot {
-            path: path.as_ref().into(),
-            kind: RootKind::Declared,
-        });
+        self.confinement.roots.push(WritableRoot { path: path.as_ref().into(), kind: RootKind::Declared });
         self
     }
 
@@ -268,11 +205,7 @@ impl Jar<'_> {
     pub fn stdout(&self, argv: &[&str]) -> String {
         let output = self.output(argv);
         let errors = String::from_utf8_lossy(&output.stderr);
-        assert!(
-            output.status.success(),
-            "{argv:?}: {:?} {errors}",
-            output.status
-        );
+        assert!(output.status.success(), "{argv:?}: {:?} {errors}", output.status);
         String::from_utf8(output.stdout).unwrap()
     }
 }

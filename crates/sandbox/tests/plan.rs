@@ -1,0 +1,114 @@
+//! Plans as a person reads them, one snapshot for each kind of place a command is run in.
+#![allow(missing_docs, clippy::unwrap_used)]
+
+use belljar_sandbox::{IdRange, Request, RunFacts, SandboxError, Step, plan};
+use model::{Confinement, EnvVar, FilePath, Hidden, Network, RootKind, WritableRoot};
+
+fn facts(uid: u32) -> RunFacts {
+    let all = if uid == 0 { vec![IdRange { first: 0, count: u32::MAX }] } else { vec![] };
+    let places = ["/home", "/root", "/tmp", "/var/tmp", "/run"].map(FilePath::from).to_vec();
+    RunFacts { uid, gid: uid, uids: all.clone(), gids: all, places, terminal: None, resolver: None }
+}
+
+fn request(roots: &[(&str, RootKind)], hidden: &[&str], home: &str, cwd: &str) -> Request {
+    let roots = roots.iter().map(|(path, kind)| WritableRoot { path: FilePath::from(*path), kind: *kind });
+    let hidden = hidden.iter().map(|path| Hidden { path: FilePath::from(*path), rule: "test".into() });
+    let confinement = Confinement {
+        roots: roots.collect(),
+        hidden: hidden.collect(),
+        network: Network::None,
+        env: vec![EnvVar { name: "HOME".into(), value: home.into() }],
+        env_withheld: vec![],
+        cwd: cwd.into(),
+    };
+    Request { confinement, argv: vec!["make".into(), "all".into()], accept_weak: vec![] }
+}
+
+fn shown(request: &Request, facts: &RunFacts) -> String {
+    plan(request, facts).unwrap().to_string()
+}
+
+#[test]
+fn root_without_a_writable_root() {
+    insta::assert_snapshot!(shown(&request(&[], &[], "/root", "/"), &facts(0)));
+}
+
+#[test]
+fn a_user_in_a_project_at_home() {
+    let roots = [("/home/u", RootKind::Home), ("/home/u/project", RootKind::Workspace)];
+    let hidden = ["/home/u/.ssh", "/srv/secrets"];
+    insta::assert_snapshot!(shown(&request(&roots, &hidden, "/home/u", "/home/u/project"), &facts(1000)));
+}
+
+#[test]
+fn a_user_whose_home_is_shown_but_not_writable() {
+    let roots = [("/home/u/project", RootKind::Workspace)];
+    insta::assert_snapshot!(shown(&request(&roots, &["/home/u/.ssh"], "/home/u", "/home/u/project"), &facts(1000)));
+}
+
+#[test]
+fn a_project_below_tmp_on_a_terminal_with_a_local_resolver() {
+    let roots = [("/tmp/a/b", RootKind::Workspace)];
+    let mut facts = facts(1000);
+    facts.terminal = Some("/dev/pts/3".into());
+    facts.resolver = Some("/run/systemd/resolve/stub-resolv.conf".into());
+    insta::assert_snapshot!(shown(&request(&roots, &[], "/home/u", "/tmp/a/b"), &facts));
+}
+
+#[test]
+fn a_writable_root_inside_a_hidden_directory() {
+    let roots = [("/srv/all/mine", RootKind::Workspace)];
+    insta::assert_snapshot!(shown(&request(&roots, &["/srv/all"], "/home/u", "/srv/all/mine"), &facts(1000)));
+}
+
+#[test]
+fn a_root_that_contains_private_places_comes_before_them() {
+    let request = request(&[("/var", RootKind::Declared)], &[], "/home/u", "/var");
+    let steps = plan(&request, &facts(1000)).unwrap().steps;
+    let at = |wanted: &dyn Fn(&Step) -> bool| steps.iter().position(wanted).unwrap();
+    let root = at(&|step| matches!(step, Step::Root { .. }));
+    let wait = at(&|step| *step == Step::AwaitRoots);
+    let cover = at(&|step| matches!(step, Step::Cover { at, .. } if *at == FilePath::from("/var/tmp")));
+    assert!(root < wait && wait < cover, "{root} {wait} {cover}");
+}
+
+#[test]
+fn requests_that_cannot_be_a_jar_are_refused() {
+    let workspace = |path| [(path, RootKind::Workspace)];
+    let nested = [("/a/b", RootKind::Workspace), ("/a", RootKind::Home)];
+    let mut empty = request(&[], &[], "/home/u", "/");
+    empty.argv.clear();
+    let mut variable = request(&[], &[], "/home/u", "/");
+    variable.confinement.env.push(EnvVar { name: "A=B".into(), value: "".into() });
+    let refused = [
+        request(&workspace("/"), &[], "/home/u", "/"),
+        request(&workspace("/proc/self"), &[], "/home/u", "/"),
+        request(&workspace("relative"), &[], "/home/u", "/"),
+        request(&workspace("/a/../b"), &[], "/home/u", "/"),
+        request(&nested, &[], "/home/u", "/"),
+        request(&[], &["relative"], "/home/u", "/"),
+        request(&[], &[], "/home/u", "relative"),
+        empty,
+        variable,
+    ];
+    for request in refused {
+        let refused = plan(&request, &facts(1000));
+        assert!(matches!(refused, Err(SandboxError::Request(_))), "{request:?}");
+    }
+}
+
+/// A plan that leaves root's own files of the kernel open would be an escape, whatever the request.
+#[test]
+fn root_always_has_its_kernel_files_covered() {
+    for roots in
+        [&[][..], &[("/home", RootKind::Declared)], &[("/root", RootKind::Home), ("/root/x", RootKind::Workspace)]]
+    {
+        let steps = plan(&request(roots, &[], "/root", "/root"), &facts(0)).unwrap().steps;
+        for path in ["/proc/sys", "/proc/sysrq-trigger", "/proc/irq", "/proc/bus"] {
+            assert!(steps.contains(&Step::ReadOnly { at: path.into() }), "{path}");
+        }
+        assert!(steps.contains(&Step::Mask { at: "/proc/kcore".into() }));
+        assert!(steps.contains(&Step::Mask { at: "/etc/shadow".into() }));
+        assert!(steps.contains(&Step::DropPrivileges));
+    }
+}
