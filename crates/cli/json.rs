@@ -113,8 +113,9 @@ pub(crate) fn diff(id: &TrialId, previews: &[(&Change, Preview)]) -> Value {
 
 fn preview_value(preview: &Preview) -> Value {
     match preview {
-        Preview::Text(text) => json!({"type": "text", "unified": text}),
-        Preview::Binary(summary) => json!({"type": "binary", "summary": summary}),
+        Preview::Text { diff } => json!({"type": "text", "unified": diff}),
+        Preview::Binary { before, after } => json!({"type": "binary", "bytes_before": before, "bytes_after": after}),
+        _ => json!({"type": "none"}),
     }
 }
 

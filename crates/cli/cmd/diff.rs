@@ -25,7 +25,7 @@ pub(crate) fn diff(args: &args::Diff) -> Result<Exit, Failure> {
     if args.json {
         ui::print_json(&json::diff(&id, &previews))?;
     } else {
-        ui::diff(&previews)?;
+        ui::diff(&frozen.record().place, &previews)?;
     }
     Ok(Exit::Ok)
 }

@@ -50,9 +50,10 @@ impl Terminal {
     }
 
     fn look(&mut self, frozen: &Trial<Frozen>) -> io::Result<()> {
+        let place = &frozen.record().place;
         for change in &frozen.changes().changes {
             match frozen.preview(change) {
-                Ok(preview) => write!(self.tty, "{}", trials::diff_text(self.style, &[(change, preview)]))?,
+                Ok(preview) => write!(self.tty, "{}", trials::one_diff(self.style, place, change, &preview))?,
                 Err(error) => writeln!(self.tty, "{}: {error}", change.path)?,
             }
         }

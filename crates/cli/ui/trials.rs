@@ -3,7 +3,7 @@
 use super::changes;
 use super::style::Style;
 use engine::{Broken, Frozen, Listed, Outcome, Settlement, Trial, TrialRecord, Weight};
-use model::{Change, Exit, FilePath, Risk, TrialId, TrialState};
+use model::{Change, Exit, FilePath, Place, Risk, TrialId, TrialState};
 use nix::sys::signal::Signal;
 use overlay::Preview;
 use std::io::{self, Write};
@@ -201,21 +201,22 @@ fn state_words(state: TrialState) -> &'static str {
 }
 
 /// Unified diffs, escaped line by line.
-pub(crate) fn diff(previews: &[(&Change, Preview)]) -> io::Result<()> {
+pub(crate) fn diff(place: &Place, previews: &[(&Change, Preview)]) -> io::Result<()> {
     let mut out = io::stdout().lock();
-    write!(out, "{}", diff_text(Style::stdout(), previews))
+    let style = Style::stdout();
+    previews.iter().try_for_each(|(change, preview)| write!(out, "{}", one_diff(style, place, change, preview)))
 }
 
-pub(super) fn diff_text(style: Style, previews: &[(&Change, Preview)]) -> String {
-    previews.iter().map(|(change, preview)| one_diff(style, change, preview)).collect()
-}
-
-fn one_diff(style: Style, change: &Change, preview: &Preview) -> String {
+/// A heading that says what happened to the name, and what differs inside it.
+pub(super) fn one_diff(style: Style, place: &Place, change: &Change, preview: &Preview) -> String {
+    let heading = style.bold(&changes::line(place, change));
     match preview {
-        Preview::Binary(summary) => {
-            format!("{}\n", style.dim(&format!("{}: {}", change.path, model::escape::text(summary))))
+        Preview::Text { diff } => format!("{heading}\n{}", diff.lines().map(|line| diff_line(style, line)).collect::<String>()),
+        Preview::Binary { before, after } => {
+            let size = |size: &Option<u64>| size.map_or("nothing".to_owned(), bytes);
+            format!("{heading}\n{}\n", style.dim(&format!("binary: {} -> {}", size(before), size(after))))
         }
-        Preview::Text(text) => text.lines().map(|line| diff_line(style, line)).collect(),
+        _ => format!("{heading}\n"),
     }
 }
 

@@ -194,10 +194,12 @@ impl Trial<Frozen> {
     }
 
     /// Finishes what an interrupted apply had begun.
-    fn resume(&self) -> Result<u64, SettleError> {
+    fn resume(&self) -> Result<u64, RunError> {
         let mut applied = 0;
-        for overlay in self.overlays.iter().filter(|overlay| overlay.state() == LayerState::Applying) {
-            applied += overlay.resume().map_err(|error| self.failed(error))?.applied;
+        for overlay in &self.overlays {
+            if overlay.state()? == LayerState::Applying {
+                applied += overlay.resume().map_err(|error| self.failed(error))?.applied;
+            }
         }
         Ok(applied)
     }
@@ -208,8 +210,8 @@ impl Trial<Frozen> {
         let mut conflicts = Vec::new();
         for (index, overlay) in self.overlays.iter().enumerate() {
             let Some(chosen) = self.chosen_in(overlay, paths) else { continue };
-            match overlay.plan_apply(&Selection { paths: chosen, allow_setid: by == Chooser::Person }) {
-                Ok(plan) => plans.push((index, plan)),
+            match overlay.plan_apply(&chosen) {
+                Ok(plan) => plans.push((index, plan.allow_setid(by == Chooser::Person))),
                 Err(ApplyError::Conflicts(mut more)) => conflicts.append(&mut more),
                 Err(error) => return Err(self.failed(error)),
             }
@@ -217,16 +219,15 @@ impl Trial<Frozen> {
         if conflicts.is_empty() { Ok(plans) } else { Err(SettleError::Conflicts(conflicts)) }
     }
 
-    /// The part of the choice that concerns `overlay`; `Some(None)` is all of it.
-    #[allow(clippy::option_option)]
-    fn chosen_in(&self, overlay: &Overlay, paths: Option<&[FilePath]>) -> Option<Option<Vec<FilePath>>> {
-        let Some(paths) = paths else { return Some(None) };
+    /// The part of the choice that concerns `overlay`.
+    fn chosen_in(&self, overlay: &Overlay, paths: Option<&[FilePath]>) -> Option<Selection> {
+        let Some(paths) = paths else { return Some(Selection::All) };
         if paths.iter().any(|path| overlay.root().starts_with(path)) {
-            return Some(None);
+            return Some(Selection::All);
         }
         let owned = |path: &&FilePath| self.overlay_of(path).is_some_and(|owner| owner.root() == overlay.root());
         let mine: Vec<FilePath> = paths.iter().filter(owned).cloned().collect();
-        (!mine.is_empty()).then_some(Some(mine))
+        (!mine.is_empty()).then_some(Selection::Paths(mine))
     }
 
     fn carry_out(&self, plans: Vec<(usize, ApplyPlan)>) -> Result<(u64, u64), SettleError> {
