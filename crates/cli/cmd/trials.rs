@@ -5,16 +5,22 @@ use crate::cmd::select;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::{json, ui};
+use engine::{Broken, Listed, RunError, StoreError, Weight};
 use model::TrialState;
 
 /// Lists the trials, and finishes what crashes left half removed.
 pub(crate) fn trials(args: &args::Trials) -> Result<Exit, Failure> {
     let (engine, _) = select::open()?;
-    let (mut trials, broken) = engine.trials()?;
+    let (mut trials, mut broken) = engine.trials()?;
     trials.retain(|listed| args.all || listed.record.state != TrialState::Applied);
     let mut rows = Vec::new();
     for listed in &trials {
-        rows.push((listed, engine.weigh(listed)?));
+        match engine.weigh(listed) {
+            Ok(weight) => rows.push((listed, weight)),
+            // It was begun or ended just now.
+            Err(RunError::Store(StoreError::Busy(_))) => rows.push((listed, Weight::default())),
+            Err(error) => broken.push(damaged(listed, Failure::from(error).message())),
+        }
     }
     if args.json {
         ui::print_json(&json::trials(&rows, &broken))?;
@@ -22,4 +28,9 @@ pub(crate) fn trials(args: &args::Trials) -> Result<Exit, Failure> {
         ui::trials(&rows, &broken)?;
     }
     Ok(Exit::Ok)
+}
+
+/// One trial that cannot be read must not hide the others.
+fn damaged(listed: &Listed, error: String) -> Broken {
+    Broken { id: listed.record.id.clone(), path: listed.record.place.workspace.clone(), error: Some(error) }
 }

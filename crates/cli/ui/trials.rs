@@ -101,7 +101,7 @@ fn settlement_line(style: Style, id: &TrialId, settlement: &Settlement) -> Strin
                 style.green("applied:")
             )
         }
-        Settlement::Discarded => format!("{} nothing of {id} became real", style.green("discarded:")),
+        Settlement::Discarded => format!("{} what waited in {id} is gone", style.green("discarded:")),
         Settlement::Left => format!(
             "nothing is real yet: belljar show {id} · belljar diff {id} · belljar apply {id} · belljar discard {id}"
         ),
