@@ -74,7 +74,7 @@ impl<'a> Executor<'a> {
             Step::Devices { at } => allow_devices(at),
             Step::Proc { at } => proc(at),
             Step::ReadOnly { at } => or_absent(bind(at, at).and_then(|()| read_only(at))),
-            Step::Mask { at } => or_absent(mask(at)),
+            Step::Mask { at } => or_out_of_reach(mask(at)),
             Step::Root { index, at } => return self.root(*index, at),
             Step::AwaitRoots => self.await_roots(),
             Step::Landlock { writable } => return self.landlock(writable),
@@ -183,6 +183,14 @@ fn or_absent(done: Result<(), Errno>) -> Result<(), Errno> {
     match done {
         Err(Errno::ENOENT | Errno::ENOTDIR) => Ok(()),
         done => done,
+    }
+}
+
+/// What this process cannot reach with every capability in the namespace, the command cannot reach without any.
+fn or_out_of_reach(done: Result<(), Errno>) -> Result<(), Errno> {
+    match done {
+        Err(Errno::EACCES | Errno::ELOOP) => Ok(()),
+        done => or_absent(done),
     }
 }
 

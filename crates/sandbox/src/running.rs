@@ -58,8 +58,10 @@ impl Running {
         let mut watch = self.watch.take().map(Watch::new);
         let mut stopped = false;
         let (exit, exec_error) = loop {
-            let (signal, message, call) = self.ready(watch.as_ref()).map_err(wire)?;
-            let resumed = signal && self.forward(stopped).map_err(wire)?;
+            let (message, call) = self.ready(watch.as_ref()).map_err(wire)?;
+            // Not only when poll said so: on its way out with a message, this process may have been stopped and
+            // continued, and that must be known before the message of the command's own stop is acted on.
+            let resumed = self.forward(stopped).map_err(wire)?;
             if call && watch.as_mut().is_some_and(|watch| !watch.look()) {
                 watch = watch.map(Watch::close);
             }
@@ -73,11 +75,11 @@ impl Running {
         Ok(Ended { exit, exec_error, containment: self.containment, attempts })
     }
 
-    /// Blocks until there is a signal, a message or a watched call.
-    fn ready(&self, watch: Option<&Watch>) -> Result<(bool, bool, bool), Errno> {
+    /// Blocks until there is a message, a watched call (which of them is returned) or a signal.
+    fn ready(&self, watch: Option<&Watch>) -> Result<(bool, bool), Errno> {
         let mut fds = vec![
-            PollFd::new(self.channel.as_fd(), PollFlags::POLLIN),
             PollFd::new(self.forwarding.as_fd(), PollFlags::POLLIN),
+            PollFd::new(self.channel.as_fd(), PollFlags::POLLIN),
         ];
         fds.extend(watch.and_then(Watch::descriptor).map(|fd| PollFd::new(fd, PollFlags::POLLIN)));
         // A signal and the message of what it did must be seen together: after EINTR both are looked for again.
@@ -86,9 +88,8 @@ impl Running {
                 return Err(errno);
             }
         }
-        let mut ready = fds.iter().map(|fd| fd.any().unwrap_or(true));
-        let (message, signal) = (ready.next().unwrap_or(true), ready.next().unwrap_or(false));
-        Ok((signal, message, ready.next().unwrap_or(false)))
+        let mut ready = fds.iter().skip(1).map(|fd| fd.any().unwrap_or(true));
+        Ok((ready.next().unwrap_or(true), ready.next().unwrap_or(false)))
     }
 
     /// Passes on what has arrived. True when this process was continued.

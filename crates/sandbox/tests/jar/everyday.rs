@@ -125,6 +125,22 @@ fn exits(user: User) -> Vec<Scene> {
             assert_eq!(output.status.code(), Some(125), "{errors}");
             assert!(errors.contains("enter /tmp/nowhere") && errors.contains("--write"), "{errors}");
         }),
+        scene(named("hidden paths that are not there, not reachable or links"), move |world| {
+            if user == User::Own {
+                return;
+            }
+            let deep = world.path("closed/deep");
+            std::fs::create_dir_all(&deep).unwrap();
+            std::fs::write(deep.join("key"), crate::world::SECRET).unwrap();
+            std::fs::set_permissions(world.path("closed"), std::os::unix::fs::PermissionsExt::from_mode(0o700))
+                .unwrap();
+            let (link, around) = (world.path(&format!("hid-{user:?}")), world.path(&format!("loop-{user:?}")));
+            std::os::unix::fs::symlink("hidden", &link).unwrap();
+            std::os::unix::fs::symlink(&around, &around).unwrap();
+            let jar = world.jar(user).hide("/no/such/path").hide(deep.join("key")).hide(&link).hide(&around);
+            let looks = format!("cat {}/key {}/key; echo looked", link.display(), world.path("hidden").display());
+            assert_eq!(jar.stdout(&["sh", "-c", &format!("({looks}) 2>/dev/null")]), "looked\n");
+        }),
         scene(named("a directory as standard input is refused"), move |world| {
             let mut command = world.jar(user).command(&["true"]);
             let output = command.stdin(std::fs::File::open("/").unwrap()).output().unwrap();
