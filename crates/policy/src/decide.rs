@@ -145,9 +145,6 @@ fn peer_attributes(words: &Words, host: &str, port: Option<u16>, network: Option
     if let Some(port) = port {
         attributes.push(("port", number(port)));
     }
-    if let Ok(address) = host.trim_start_matches('[').trim_end_matches(']').parse::<std::net::IpAddr>() {
-        attributes.push(("ip", RestrictedExpression::new_ip(address.to_canonical().to_string())));
-    }
     attributes.push(("host", text(host)));
     attributes
 }
