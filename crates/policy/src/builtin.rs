@@ -1,10 +1,10 @@
 //! The built-in policy as ready-made trees. Written from policies/default.cedar by tests/builtin.rs; do not edit.
 
 use crate::error::PolicyError;
-use crate::term::{Terms, and, attr, context, contains, eq, less_eq, long, not, or, resource, statement};
+use crate::term::{Terms, and, attr, contains, context, eq, less_eq, long, not, or, resource, statement};
 use crate::words::Words;
-use cedar_policy::Policy;
-use cedar_policy::pst::{Effect, ResourceConstraint};
+use cedar_policy_core::ast::Policy;
+use cedar_policy_core::pst::{Effect, ResourceConstraint};
 
 /// Every rule, in the order of the text.
 #[rustfmt::skip]

@@ -214,19 +214,22 @@ pub(crate) fn is_surprise(facts: &ChangeFacts<'_>) -> bool {
 
 /// Judges one change: its flags, and its tier as their maximum and that of the plain fact.
 pub(crate) fn judge(facts: &ChangeFacts<'_>) -> Verdict {
-    let mut flags: Vec<(Risk, &'static str, String)> = Vec::new();
-    let what = happened(facts);
-    if let Some(row) = facts.protected() {
-        flags.push((row.risk, row.rule, format!("{what}: {}", row.says)));
-    }
-    if let Some(secret) = facts.path.secret.filter(|_| !facts.only_times()) {
-        let risk = if facts.path.location == Location::Workspace { Medium } else { High };
-        flags.push((risk, secret, format!("{what}: such a file holds secrets")));
-    }
+    let mut said: Vec<(Risk, &'static str, &'static str)> = Vec::new();
+    said.extend(facts.protected().map(|row| (row.risk, row.rule, row.says)));
+    said.extend(secret(facts));
     let met = ROWS.iter().filter(|row| (row.applies)(facts));
-    flags.extend(met.map(|row| (row.risk, row.rule, format!("{what}: {}", row.says))));
-    let risk = flags.iter().map(|(risk, ..)| *risk).fold(plain(facts), Risk::max);
-    Verdict { risk, flags }
+    said.extend(met.map(|row| (row.risk, row.rule, row.says)));
+    let risk = said.iter().map(|(risk, ..)| *risk).fold(plain(facts), Risk::max);
+    let flag = |(risk, rule, says)| (risk, rule, format!("{}: {says}", happened(facts)));
+    Verdict { risk, flags: said.into_iter().map(flag).collect() }
+}
+
+/// A file of credentials: in the project one of its own, elsewhere one that the jar did not show and that would be
+/// replaced.
+fn secret(facts: &ChangeFacts<'_>) -> Option<(Risk, &'static str, &'static str)> {
+    let rule = facts.path.secret.filter(|_| !facts.only_times())?;
+    let risk = if facts.path.location == Location::Workspace { Medium } else { High };
+    Some((risk, rule, "such a file holds secrets"))
 }
 
 /// The tier where no row applies.

@@ -1,18 +1,16 @@
 //! Decide: one question per effect and one for the command as a whole; the strictest answer is the decision.
 
-use crate::engine::{Asked, Engine};
+use crate::engine::{Asked, Attributes, Engine};
 use crate::facts::{Ground, Network, PathFacts, STATE_RULE};
 use crate::pattern::Fit;
 use crate::risk::{self, EffectFacts};
 use crate::words::{Question, Words, number, text, yes};
-use cedar_policy::RestrictedExpression;
+use cedar_policy_core::ast::Value;
 use model::{
     Analysis, Assessment, Because, Certainty, Coverage, Decision, FilePath, PathScope, Place, Reversibility, Risk,
     Target, Tiers, Verdict,
 };
 use std::collections::HashSet;
-
-type Attributes = Vec<(&'static str, RestrictedExpression)>;
 
 /// The strictest answer over all parts, with what determined it.
 pub(crate) fn decide(engine: &Engine, analysis: &Analysis, assessment: &Assessment, place: &Place) -> Decision {
@@ -63,9 +61,9 @@ fn decide_command(
     let risk = risk::tier(text_tiers, place).max(raised);
     let worst = reasons.iter().max_by_key(|reason| risk::tier(reason.tiers, place));
     let about = worst.map_or_else(|| "the command as a whole".to_owned(), |reason| reason.text.clone());
-    let checks = known_checks(analysis).map(|check| engine.words().value("Check", &check));
+    let checks: Vec<String> = known_checks(analysis).collect();
     let attributes = vec![
-        ("checks", RestrictedExpression::new_set(checks)),
+        ("checks", engine.words().values("Check", checks.iter().map(String::as_str))),
         ("understood", yes(analysis.coverage == Coverage::Full)),
     ];
     let context = context(place, risk, true, true);
@@ -101,8 +99,8 @@ fn resource(words: &Words, facts: &EffectFacts<'_>) -> (&'static str, Attributes
     match &facts.effect.target {
         Target::Path { path, scope } => ("Path", path_attributes(words, path, *scope, facts)),
         Target::Peer(peer) => ("Peer", peer_attributes(words, &peer.host, peer.port, facts.network)),
-        Target::Program { name } => ("Program", vec![("name", text(name.as_str()))]),
-        Target::Thing { what } => ("Thing", vec![("what", text(what.as_str()))]),
+        Target::Program { name } => ("Program", vec![("name", text(name))]),
+        Target::Thing { what } => ("Thing", vec![("what", text(what))]),
         Target::Unknown { .. } => ("Unknown", Vec::new()),
     }
 }
@@ -129,14 +127,14 @@ fn path_attributes(words: &Words, path: &FilePath, scope: PathScope, facts: &Eff
 /// The two forms of a path a policy sees, in the escape of the model.
 pub(crate) fn names(path: &FilePath) -> Attributes {
     let name = path.file_name().map(|name| FilePath::new(name).encode());
-    vec![("path", text(path.encode())), ("name", text(name.unwrap_or_default()))]
+    vec![("path", text(&path.encode())), ("name", text(&name.unwrap_or_default()))]
 }
 
 /// Every rule of the tables that the path meets.
-pub(crate) fn rules(words: &Words, facts: &PathFacts, tree: bool) -> RestrictedExpression {
+pub(crate) fn rules(words: &Words, facts: &PathFacts, tree: bool) -> Value {
     let protected = facts.protected.filter(|(fit, _)| *fit == Fit::Within || tree).map(|(_, row)| row.rule);
     let all = [facts.secret, protected, facts.state.then_some(STATE_RULE)];
-    RestrictedExpression::new_set(all.into_iter().flatten().map(|rule| words.value("Rule", rule)))
+    words.values("Rule", all.into_iter().flatten())
 }
 
 fn peer_attributes(words: &Words, host: &str, port: Option<u16>, network: Option<Network>) -> Attributes {
@@ -145,9 +143,6 @@ fn peer_attributes(words: &Words, host: &str, port: Option<u16>, network: Option
     if let Some(port) = port {
         attributes.push(("port", number(port)));
     }
-    if let Ok(address) = host.trim_start_matches('[').trim_end_matches(']').parse::<std::net::IpAddr>() {
-        attributes.push(("ip", RestrictedExpression::new_ip(address.to_canonical().to_string())));
-    }
-    attributes.push(("host", text(host)));
+    attributes.push(("host", text(&host)));
     attributes
 }

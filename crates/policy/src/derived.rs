@@ -141,7 +141,7 @@ static TABLE: LazyLock<Table<Derived>> = LazyLock::new(|| Table::new(ROWS, |row|
 
 /// The deepest tree `path` lies in, or [`Depth::Source`], and whether what lies there is run unchecked.
 pub(crate) fn find(path: &Folded, home: &Folded) -> (Depth, bool) {
-    let met = TABLE.matches(path, home).filter(|(fit, _)| *fit == Fit::Within);
+    let met = TABLE.matches(path, home).into_iter().filter(|(fit, _)| *fit == Fit::Within);
     met.map(|(_, row)| (row.depth, row.runs)).max().unwrap_or((Depth::Source, false))
 }
 

@@ -112,8 +112,8 @@ impl<'a> Ground<'a> {
         if !path.is_absolute() {
             return Location::Unknown;
         }
-        let within = |base: &FilePath| path.starts_with(base);
-        let under = |bases: &[&str]| bases.iter().any(|base| path.as_path().starts_with(base));
+        let within = |base: &FilePath| is_under(path, base.as_bytes());
+        let under = |bases: &[&str]| bases.iter().any(|base| is_under(path, base.as_bytes()));
         if is_stream(path) {
             Location::Stream
         } else if under(TEMPORARY) && !within(&self.place.workspace) && !within(&self.place.home) {
@@ -130,6 +130,12 @@ impl<'a> Ground<'a> {
             Location::Elsewhere
         }
     }
+}
+
+/// Whether a normalised path is `base` or lies below it, compared by bytes: this runs for every changed name.
+fn is_under(path: &FilePath, base: &[u8]) -> bool {
+    let rest = path.as_bytes().strip_prefix(base);
+    rest.is_some_and(|rest| rest.is_empty() || rest.first() == Some(&b'/') || base == b"/")
 }
 
 const TEMPORARY: &[&str] = &["/tmp", "/var/tmp", "/dev/shm"];
@@ -157,7 +163,7 @@ fn is_stream(path: &FilePath) -> bool {
     ];
     const BELOW: &[&str] = &["/dev/fd", "/dev/pts", "/proc/self/fd"];
     NAMES.iter().any(|name| path.as_bytes() == name.as_bytes())
-        || BELOW.iter().any(|base| path.as_path().starts_with(base))
+        || BELOW.iter().any(|base| is_under(path, base.as_bytes()))
 }
 
 /// For a glob that means everything in a directory (`/*`, `~/.*`, `./{*,.*}`): that directory.

@@ -1,7 +1,10 @@
 //! Layers: policies that come from outside, each checked against the schema before any of it counts.
 
 use crate::error::PolicyError;
-use cedar_policy::{Effect, Policy, PolicyId, PolicySet, Schema, ValidationMode, Validator};
+use cedar_policy_core::ast::{Effect, Policy, PolicyID, PolicySet};
+use cedar_policy_core::extensions::Extensions;
+use cedar_policy_core::parser::{err::ParseErrors, parse_policyset};
+use cedar_policy_core::validator::{ValidationMode, Validator, ValidatorSchema};
 use std::collections::HashSet;
 
 /// Whose policy it is.
@@ -36,9 +39,9 @@ pub const SCHEMA: &str = include_str!("../../../policies/belljar.cedarschema");
 pub const DEFAULT: &str = include_str!("../../../policies/default.cedar");
 
 /// The schema, parsed.
-fn schema() -> Result<Schema, PolicyError> {
-    let (schema, warnings) =
-        Schema::from_cedarschema_str(SCHEMA).map_err(|e| PolicyError::Builtin { message: e.to_string() })?;
+fn schema() -> Result<ValidatorSchema, PolicyError> {
+    let (schema, warnings) = ValidatorSchema::from_cedarschema_str(SCHEMA, Extensions::all_available())
+        .map_err(|e| PolicyError::Builtin { message: e.to_string() })?;
     drop(warnings);
     Ok(schema)
 }
@@ -61,7 +64,7 @@ pub(crate) fn load_all(layers: &[Layer<'_>]) -> Result<Vec<Policy>, PolicyError>
 }
 
 /// Reads and checks one layer; the rules come back under ids that name the layer.
-fn load(layer: &Layer<'_>, schema: &Schema) -> Result<Vec<Policy>, PolicyError> {
+fn load(layer: &Layer<'_>, schema: &ValidatorSchema) -> Result<Vec<Policy>, PolicyError> {
     let policies = parse(layer)?;
     let named = policies.iter().map(|policy| rename(layer, policy)).collect::<Result<Vec<_>, _>>()?;
     let mut seen = HashSet::new();
@@ -79,47 +82,44 @@ fn parse(layer: &Layer<'_>) -> Result<Vec<Policy>, PolicyError> {
     if layer.text.len() > LAYER_BYTES_MAX {
         return Err(PolicyError::TooLarge { layer: layer.name.to_owned(), bytes: layer.text.len() });
     }
-    let set: PolicySet = layer.text.parse().map_err(|errors| syntax(layer, &errors))?;
+    let set = parse_policyset(layer.text).map_err(|errors| syntax(layer, &errors))?;
     if let Some(template) = set.templates().next() {
-        let rule = template.annotation("id").unwrap_or_default().to_owned();
+        let id = template.annotations().find(|(key, _)| key.as_ref() == "id");
+        let rule = id.map(|(_, value)| value.val.to_string()).unwrap_or_default();
         return Err(PolicyError::Template { layer: layer.name.to_owned(), rule });
     }
     Ok(set.policies().cloned().collect())
 }
 
 fn rename(layer: &Layer<'_>, policy: &Policy) -> Result<Policy, PolicyError> {
-    match policy.annotation("id") {
-        Some(id) if !id.is_empty() => Ok(policy.new_id(PolicyId::new(format!("{}:{id}", layer.name)))),
+    match rule_of(policy) {
+        id if !id.is_empty() => Ok(policy.new_id(PolicyID::from_string(format!("{}:{id}", layer.name)))),
         _ => Err(PolicyError::Nameless { layer: layer.name.to_owned(), line: line_of(layer, policy) }),
     }
 }
 
+/// The `@id`, or nothing.
 fn rule_of(policy: &Policy) -> String {
-    policy.annotation("id").unwrap_or_default().to_owned()
+    let id = policy.annotations().find(|(key, _)| key.as_ref() == "id");
+    id.map(|(_, value)| value.val.to_string()).unwrap_or_default()
 }
 
-/// The line a policy begins on, found by its own text.
 fn line_of(layer: &Layer<'_>, policy: &Policy) -> usize {
-    let text = policy.to_cedar().unwrap_or_default();
-    layer.text.find(text.trim()).map_or(1, |offset| position(layer.text, offset).0)
+    policy.loc().map_or(1, |loc| position(layer.text, loc.span.offset()).0)
 }
 
-fn validate(layer: &Layer<'_>, policies: &[Policy], schema: &Schema) -> Result<(), PolicyError> {
-    let broken = |message: String| PolicyError::Builtin { message };
-    let set = PolicySet::from_policies(policies.iter().cloned()).map_err(|e| broken(e.to_string()))?;
-    let result = Validator::new(schema.clone()).validate(&set, ValidationMode::Strict);
-    let Some(error) = result.validation_errors().next() else {
-        return Ok(());
-    };
-    let policy = policies.iter().find(|policy| policy.id() == error.policy_id());
-    let (line, column) = place_of(layer, error).or_else(|| policy.map(|p| (line_of(layer, p), 1))).unwrap_or((1, 1));
-    Err(PolicyError::Schema {
-        layer: layer.name.to_owned(),
-        line,
-        column,
-        rule: policy.map(rule_of).unwrap_or_default(),
-        message: with_help(error),
-    })
+/// Checks each rule against the schema, strictly.
+fn validate(layer: &Layer<'_>, policies: &[Policy], schema: &ValidatorSchema) -> Result<(), PolicyError> {
+    let validator = Validator::new(schema.clone());
+    for policy in policies {
+        let result = validator.validate(&PolicySet::singleton(policy.clone()), ValidationMode::Strict);
+        if let Some(error) = result.validation_errors().next() {
+            let (line, column) = place_of(layer, error).unwrap_or((line_of(layer, policy), 1));
+            let (layer, rule) = (layer.name.to_owned(), rule_of(policy));
+            return Err(PolicyError::Schema { layer, line, column, rule, message: with_help(error) });
+        }
+    }
+    Ok(())
 }
 
 fn place_of(layer: &Layer<'_>, error: &dyn miette::Diagnostic) -> Option<(usize, usize)> {
@@ -135,7 +135,7 @@ fn with_help(error: &dyn miette::Diagnostic) -> String {
     format!("{}{help}", model::escape::text(message))
 }
 
-fn syntax(layer: &Layer<'_>, errors: &cedar_policy::ParseErrors) -> PolicyError {
+fn syntax(layer: &Layer<'_>, errors: &ParseErrors) -> PolicyError {
     let first = errors.iter().next();
     let (line, column) = first.and_then(|error| place_of(layer, error)).unwrap_or((1, 1));
     let message = first.map_or_else(|| errors.to_string(), |error| with_help(error));

@@ -12,17 +12,20 @@ use std::collections::HashMap;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Folded {
     parts: Vec<String>,
+    glob: bool,
 }
 
 impl Folded {
     pub(crate) fn new(path: &FilePath) -> Folded {
         let parts = path.as_bytes().split(|b| *b == b'/').filter(|part| !part.is_empty());
-        Folded { parts: parts.map(fold).collect() }
+        let parts: Vec<String> = parts.map(fold).collect();
+        let glob = parts.iter().any(|part| is_glob(part));
+        Folded { parts, glob }
     }
 
     /// Whether any component holds glob characters, so that the path stands for more than one name.
     pub(crate) fn is_glob(&self) -> bool {
-        self.parts.iter().any(|part| is_glob(part))
+        self.glob
     }
 
     fn parts(&self) -> &[String] {
@@ -166,46 +169,58 @@ pub(crate) fn glob(pattern: &[u8], text: &[u8]) -> bool {
 /// Rows with their patterns, indexed by the first component, so that a path meets only the rows it could match.
 pub(crate) struct Table<R: 'static> {
     rows: Vec<(Pattern, &'static R)>,
-    by_first: HashMap<String, Vec<usize>>,
+    anywhere: Index,
+    root: Index,
+    home: Index,
+    /// Rows whose first component is a glob.
     rest: Vec<usize>,
 }
+
+type Index = HashMap<String, Vec<usize>>;
 
 impl<R> Table<R> {
     pub(crate) fn new(rows: &'static [R], pattern: fn(&R) -> &'static str) -> Table<R> {
         let rows: Vec<_> = rows.iter().map(|row| (Pattern::new(pattern(row)), row)).collect();
-        let mut table = Table { rows, by_first: HashMap::new(), rest: Vec::new() };
-        for (index, (pattern, _)) in table.rows.iter().enumerate() {
+        let mut table =
+            Table { rows, anywhere: Index::new(), root: Index::new(), home: Index::new(), rest: Vec::new() };
+        for (at, (pattern, _)) in table.rows.iter().enumerate() {
+            let index = match pattern.anchor {
+                Anchor::Anywhere => &mut table.anywhere,
+                Anchor::Root => &mut table.root,
+                Anchor::Home => &mut table.home,
+            };
             match pattern.parts.first() {
-                Some(first) if pattern.anchor == Anchor::Anywhere && !is_glob(first) => {
-                    table.by_first.entry(first.clone()).or_default().push(index);
-                }
-                _ => table.rest.push(index),
+                Some(first) if !is_glob(first) => index.entry(first.clone()).or_default().push(at),
+                _ => table.rest.push(at),
             }
         }
         table
     }
 
     /// Every row that `path` meets, with how.
-    pub(crate) fn matches<'t>(
-        &'t self,
-        path: &'t Folded,
-        home: &'t Folded,
-    ) -> impl Iterator<Item = (Fit, &'static R)> + 't {
-        let globbed = path.is_glob();
-        let indexed = path.parts().iter().enumerate().flat_map(move |(start, part)| {
-            let rows = self.by_first.get(part.as_str()).map(Vec::as_slice).unwrap_or_default();
-            rows.iter().filter_map(move |index| {
-                let (pattern, row) = self.rows.get(*index)?;
-                Some((pattern.fit_at(path, start)?, *row))
-            })
-        });
-        let others: Box<dyn Iterator<Item = usize>> =
-            if globbed { Box::new(0..self.rows.len()) } else { Box::new(self.rest.iter().copied()) };
-        indexed.chain(others.filter_map(move |index| {
-            let (pattern, row) = self.rows.get(index)?;
-            Some((pattern.fit(path, home)?, *row))
-        }))
+    pub(crate) fn matches(&self, path: &Folded, home: &Folded) -> Vec<(Fit, &'static R)> {
+        let below_home = below(home, path);
+        if path.is_glob() || path.parts().is_empty() || below_home.is_some_and(<[String]>::is_empty) {
+            return self.scan(0..self.rows.len(), path, home);
+        }
+        let mut met = self.scan(self.rest.iter().copied(), path, home);
+        met.extend(self.scan(candidates(&self.root, path.parts().first()), path, home));
+        met.extend(self.scan(candidates(&self.home, below_home.and_then(<[String]>::first)), path, home));
+        for (start, part) in path.parts().iter().enumerate() {
+            let rows = candidates(&self.anywhere, Some(part)).filter_map(|at| self.rows.get(at));
+            met.extend(rows.filter_map(|(pattern, row)| Some((pattern.fit_at(path, start)?, *row))));
+        }
+        met
     }
+
+    fn scan(&self, rows: impl Iterator<Item = usize>, path: &Folded, home: &Folded) -> Vec<(Fit, &'static R)> {
+        let rows = rows.filter_map(|at| self.rows.get(at));
+        rows.filter_map(|(pattern, row)| Some((pattern.fit(path, home)?, *row))).collect()
+    }
+}
+
+fn candidates<'t>(index: &'t Index, first: Option<&String>) -> impl Iterator<Item = usize> + use<'t> {
+    first.and_then(|first| index.get(first)).into_iter().flatten().copied()
 }
 
 #[cfg(test)]

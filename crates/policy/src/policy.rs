@@ -1,6 +1,6 @@
 //! The policy: built-in rules with whatever layers stand on them, and the four judgements made with it.
 
-use crate::engine::Engine;
+use crate::engine::{Engine, Functions};
 use crate::error::PolicyError;
 use crate::layer::{self, Layer};
 use crate::words::Words;
@@ -30,7 +30,8 @@ impl Policy {
         let words = Words::new()?;
         let mut policies = builtin::statements(&words)?;
         policies.extend(layer::load_all(layers)?);
-        Ok(Policy { engine: Engine::new(words, &policies)? })
+        let functions = if layers.is_empty() { Functions::None } else { Functions::All };
+        Ok(Policy { engine: Engine::new(words, &policies, functions) })
     }
 
     /// The layers alone, without the built-in rules: for tools that compare and test policies. It denies what no layer
@@ -39,7 +40,7 @@ impl Policy {
     /// # Errors
     /// As [`Policy::layered`].
     pub fn without_builtin(layers: &[Layer<'_>]) -> Result<Policy, PolicyError> {
-        Ok(Policy { engine: Engine::new(Words::new()?, &layer::load_all(layers)?)? })
+        Ok(Policy { engine: Engine::new(Words::new()?, &layer::load_all(layers)?, Functions::All) })
     }
 
     /// How dangerous a command is, in a jar and bare, with every reason and an explanation.

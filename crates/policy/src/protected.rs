@@ -248,10 +248,10 @@ static TABLE: LazyLock<Table<Protected>> = LazyLock::new(|| Table::new(ROWS, |ro
 /// The most dangerous row that `path` meets within `depth`, with how: [`Fit::Above`] is a directory that could bring
 /// the protected name with it when it is moved or replaced as a whole.
 pub(crate) fn find(path: &Folded, home: &Folded, depth: Depth) -> Option<(Fit, &'static Protected)> {
-    if !path.is_glob() && INERT.matches(path, home).any(|(fit, _)| fit == Fit::Within) {
+    if !path.is_glob() && INERT.matches(path, home).iter().any(|(fit, _)| *fit == Fit::Within) {
         return None;
     }
-    let met = TABLE.matches(path, home).filter(|(_, row)| depth <= row.reach);
+    let met = TABLE.matches(path, home).into_iter().filter(|(_, row)| depth <= row.reach);
     met.max_by_key(|(fit, row)| (*fit, row.risk))
 }
 

@@ -218,7 +218,7 @@ static NOT_SECRET: LazyLock<Table<&'static str>> = LazyLock::new(|| Table::new(S
 
 /// The rule of the first secret that `path` names; with `tree`, also of one that lies below it.
 pub(crate) fn find(path: &Folded, home: &Folded, tree: bool) -> Option<&'static str> {
-    if !path.is_glob() && NOT_SECRET.matches(path, home).any(|(fit, _)| fit == Fit::Within) {
+    if !path.is_glob() && NOT_SECRET.matches(path, home).iter().any(|(fit, _)| *fit == Fit::Within) {
         return None;
     }
     let mut found = TABLES.iter().flat_map(|table| table.matches(path, home));

@@ -24,6 +24,7 @@ pub(crate) enum Announced {
 pub(crate) struct Forecast<'a> {
     by_path: HashMap<&'a FilePath, Vec<(Action, PathScope)>>,
     globs: Vec<(Action, &'a FilePath)>,
+    trees: bool,
     effects: &'a [Effect],
     /// Whether a program runs whose effects nobody announced, or part of the text was not understood.
     pub(crate) opaque: bool,
@@ -41,7 +42,8 @@ impl<'a> Forecast<'a> {
             }
         }
         let opaque = analysis.coverage != Coverage::Full || analysis.effects.iter().any(is_opaque);
-        Forecast { by_path, globs, effects: &analysis.effects, opaque }
+        let trees = by_path.values().flatten().any(|(_, scope)| *scope == PathScope::Tree);
+        Forecast { by_path, globs, trees, effects: &analysis.effects, opaque }
     }
 
     /// How far a change was announced.
@@ -62,7 +64,7 @@ impl<'a> Forecast<'a> {
         }
         let mut above = std::iter::successors(path.parent(), FilePath::parent);
         let tree = |dir: FilePath| self.at(&dir).any(|(a, scope)| *scope == PathScope::Tree && actions.contains(a));
-        let covered = above.any(tree)
+        let covered = (self.trees && above.any(tree))
             || self.globs.iter().any(|(action, pattern)| actions.contains(action) && glob_covers(pattern, path));
         if covered { Announced::Covered } else { Announced::No }
     }

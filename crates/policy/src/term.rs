@@ -4,9 +4,9 @@
 
 use crate::error::PolicyError;
 use crate::words::Words;
-use cedar_policy::Policy;
-use cedar_policy::pst::{
-    ActionConstraint, BinaryOp, Clause, Effect, EntityType, EntityUID, Expr, Literal, PolicyID, PrincipalConstraint,
+use cedar_policy_core::ast::Policy;
+use cedar_policy_core::pst::{
+    ActionConstraint, BinaryOp, Clause, Effect, EntityUID, Expr, Literal, PolicyID, PrincipalConstraint,
     ResourceConstraint, StaticPolicy, Template, UnaryOp, Var,
 };
 use std::sync::Arc;
@@ -23,13 +23,8 @@ impl<'w> Terms<'w> {
         Terms { words }
     }
 
-    fn entity_type(&self, kind: &str) -> EntityType {
-        let found = self.words.type_named(kind).unwrap_or(self.words.action_type());
-        found.as_ref().clone().into()
-    }
-
     fn uid(&self, kind: &str, id: &str) -> EntityUID {
-        EntityUID { ty: self.entity_type(kind), eid: id.into() }
+        EntityUID { ty: self.words.kind(kind).clone().into(), eid: id.into() }
     }
 
     pub(crate) fn entity(&self, kind: &str, id: &str) -> Term {
@@ -45,7 +40,7 @@ impl<'w> Terms<'w> {
     }
 
     pub(crate) fn resource_is(&self, kind: &str) -> ResourceConstraint {
-        ResourceConstraint::Is(self.entity_type(kind))
+        ResourceConstraint::Is(self.words.kind(kind).clone().into())
     }
 }
 
@@ -61,7 +56,7 @@ pub(crate) fn statement(
     let template = Template::new(PolicyID(id.into()), effect, PrincipalConstraint::Any, action, resource);
     let template = template.try_with_clauses(vec![Clause::When(when)]).map_err(|e| broken(&e))?;
     let fixed = StaticPolicy::try_from(template).map_err(|e| broken(&e))?;
-    Policy::from_pst(fixed.into()).map_err(|e| broken(&e))
+    Policy::try_from(fixed).map_err(|e| broken(&e))
 }
 
 pub(crate) fn context() -> Term {

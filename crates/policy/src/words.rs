@@ -1,7 +1,8 @@
 //! Vocabulary: the entity types and actions of the schema, as values Cedar takes.
 
 use crate::error::PolicyError;
-use cedar_policy::{Entity, EntityId, EntityTypeName, EntityUid, RestrictedExpression};
+use cedar_policy_core::FromNormalizedStr;
+use cedar_policy_core::ast::{Eid, Entity, EntityType, EntityUID, Literal, Name, Value};
 use model::Action;
 use std::collections::{HashMap, HashSet};
 
@@ -64,9 +65,9 @@ impl Question {
 
 /// The entity types, made once: Cedar checks a name with a regular expression, whose first use costs 0.1 ms.
 pub(crate) struct Words {
-    action: EntityTypeName,
-    user: EntityTypeName,
-    types: HashMap<&'static str, EntityTypeName>,
+    action: EntityType,
+    user: EntityType,
+    types: HashMap<&'static str, EntityType>,
 }
 
 /// Entity types besides `Action` and `User`.
@@ -75,8 +76,10 @@ const TYPES: &[&str] = &[
     "Happened", "Rule", "Check",
 ];
 
-fn entity_type(name: &str) -> Result<EntityTypeName, PolicyError> {
-    name.parse().map_err(|error: cedar_policy::ParseErrors| PolicyError::Builtin { message: error.to_string() })
+fn entity_type(name: &str) -> Result<EntityType, PolicyError> {
+    let broken =
+        |error: cedar_policy_core::parser::err::ParseErrors| PolicyError::Builtin { message: error.to_string() };
+    Ok(EntityType::from(Name::from_normalized_str(name).map_err(broken)?))
 }
 
 impl Words {
@@ -88,49 +91,53 @@ impl Words {
         Ok(Words { action: entity_type("Action")?, user: entity_type("User")?, types })
     }
 
-    pub(crate) fn action_type(&self) -> &EntityTypeName {
-        &self.action
+    /// A type of the schema. One that is not in it gives `Action`, which no rule takes for a resource or a value: the
+    /// question is denied by default.
+    pub(crate) fn kind(&self, name: &str) -> &EntityType {
+        self.types.get(name).unwrap_or(&self.action)
     }
 
-    pub(crate) fn type_named(&self, name: &str) -> Option<&EntityTypeName> {
-        self.types.get(name)
+    pub(crate) fn action(&self, name: &str) -> EntityUID {
+        EntityUID::from_components(self.action.clone(), Eid::new(name), None)
     }
 
-    pub(crate) fn action(&self, name: &str) -> EntityUid {
-        EntityUid::from_type_name_and_id(self.action.clone(), EntityId::new(name))
+    pub(crate) fn user(&self, uid: u32) -> EntityUID {
+        EntityUID::from_components(self.user.clone(), Eid::new(uid.to_string()), None)
     }
 
-    pub(crate) fn user(&self, uid: u32) -> EntityUid {
-        EntityUid::from_type_name_and_id(self.user.clone(), EntityId::new(uid.to_string()))
-    }
-
-    /// An entity of a type of the schema. A type that is not in it gives an action, which no policy takes for a
-    /// resource: the question is denied by default.
-    pub(crate) fn uid(&self, kind: &str, id: &str) -> EntityUid {
-        let kind = self.types.get(kind).unwrap_or(&self.action);
-        EntityUid::from_type_name_and_id(kind.clone(), EntityId::new(id))
+    pub(crate) fn uid(&self, kind: &str, id: &str) -> EntityUID {
+        EntityUID::from_components(self.kind(kind).clone(), Eid::new(id), None)
     }
 
     /// A value of an enumerated type.
-    pub(crate) fn value(&self, kind: &str, id: &str) -> RestrictedExpression {
-        RestrictedExpression::new_entity_uid(self.uid(kind, id))
+    pub(crate) fn value(&self, kind: &str, id: &str) -> Value {
+        literal(Literal::from(self.uid(kind, id)))
+    }
+
+    /// A set of values of an enumerated type.
+    pub(crate) fn values<'a>(&self, kind: &str, ids: impl Iterator<Item = &'a str>) -> Value {
+        Value::set_of_lits(ids.map(|id| Literal::from(self.uid(kind, id))), None)
     }
 
     /// The action of a question with the groups it is in, as Cedar wants to be told.
     pub(crate) fn action_entity(&self, question: Question) -> Entity {
-        let groups: HashSet<EntityUid> = question.groups().iter().map(|group| self.action(group)).collect();
-        Entity::new_no_attrs(self.action(question.name()), groups)
+        let groups: HashSet<EntityUID> = question.groups().iter().map(|group| self.action(group)).collect();
+        Entity::new_with_attr_partial_value(self.action(question.name()), [], HashSet::new(), groups, [])
     }
 }
 
-pub(crate) fn text(value: impl Into<String>) -> RestrictedExpression {
-    RestrictedExpression::new_string(value.into())
+fn literal(value: Literal) -> Value {
+    Value::new(value, None)
 }
 
-pub(crate) fn yes(value: bool) -> RestrictedExpression {
-    RestrictedExpression::new_bool(value)
+pub(crate) fn text(value: &str) -> Value {
+    literal(Literal::from(value))
 }
 
-pub(crate) fn number(value: impl Into<i64>) -> RestrictedExpression {
-    RestrictedExpression::new_long(value.into())
+pub(crate) fn yes(value: bool) -> Value {
+    literal(Literal::from(value))
+}
+
+pub(crate) fn number(value: impl Into<i64>) -> Value {
+    literal(Literal::from(value.into()))
 }

@@ -1,7 +1,7 @@
 //! Every case beside the default policy holds, every rule is exercised by one, and the policy is what its schema says.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
-use belljar_policy::{DEFAULT, Policy, SCHEMA};
+use belljar_policy::{DEFAULT, Layer, Origin, Policy, SCHEMA};
 use cedar_policy::{PolicySet, Schema, ValidationMode, Validator};
 use model::{
     Action, Analysis, Attempt, Certainty, Change, ChangeKind, ChangeSet, CheckId, Coverage, Differs, Disposition,
@@ -146,6 +146,87 @@ fn change(case: &ReviewCase) -> Change {
         other => panic!("no such change: {other}"),
     };
     Change { path: FilePath::from(path), kind, before, after, differs, below: case.below }
+}
+
+/// What is wrong with a decision, if anything.
+fn wrong_decision(policy: &Policy, case: &DecideCase) -> Option<String> {
+    let analysis = analysis(&case.effects, &case.findings, case.partial);
+    let place = place(case.contained);
+    let assessment = policy.assess(&analysis, &place);
+    let decision = policy.decide(&analysis, &assessment, &place);
+    (decision.verdict != case.verdict).then(|| format!("{}: {decision:#?}", case.says))
+}
+
+/// What is wrong with a review, if anything.
+fn wrong_review(policy: &Policy, case: &ReviewCase) -> Option<String> {
+    let analysis = analysis(&case.announced, &[], false);
+    let changes = ChangeSet { changes: vec![change(case)] };
+    let review = policy.review(&changes, &analysis, &place(true), &[]);
+    (review.disposition != case.disposition).then(|| format!("{}: {review:#?}", case.says))
+}
+
+/// The default policy with one rule gone, or one word of it changed.
+fn mutants() -> Vec<(String, String)> {
+    const SWAPS: &[(&str, &str)] = &[
+        ("context.risk == 0", "context.risk <= 1"),
+        ("context.risk <= 1", "context.risk <= 2"),
+        ("context.risk <= 1", "context.risk <= 0"),
+        ("context.contained", "context.approved"),
+        ("!context.contained", "context.contained"),
+        ("when { context.approved }", "when { !context.approved }"),
+        ("when { context.approved }", "when { context.approved && context.risk <= 1 }"),
+        ("permit (principal, action in Action::\"effect\"", "permit (principal, action in Action::\"change\""),
+        ("forbid (principal, action in Action::\"change\"", "forbid (principal, action in [Action::\"read\"]"),
+        ("forbid", "permit"),
+        ("Location::\"device\"", "Location::\"home\""),
+        ("resource.top &&", "!resource.top &&"),
+        ("!(resource.scope == Scope::\"exact\")", "resource.scope == Scope::\"tree\""),
+        ("!(resource.scope == Scope::\"exact\")", "resource.scope == Scope::\"glob\""),
+        ("Rule::\"belljar/state\"", "Rule::\"secrets/aws\""),
+        ("context.named", "context.predicted"),
+        ("Kind::\"block-device\"", "Kind::\"fifo\""),
+        ("||", "&&"),
+    ];
+    let set: PolicySet = DEFAULT.parse().unwrap();
+    let count = set.policies().count();
+    let rules: Vec<String> = (0..count)
+        .map(|n| set.policy(&cedar_policy::PolicyId::new(format!("policy{n}"))).unwrap().to_cedar().unwrap())
+        .collect();
+    let with = |at: usize, text: &str| {
+        let rules = rules.iter().enumerate().map(|(n, rule)| if n == at { text } else { rule.as_str() });
+        rules.collect::<Vec<_>>().join("\n")
+    };
+    let dropped = (0..count).map(|at| (format!("without rule {at}: {}", rules[at]), with(at, "")));
+    let swapped = (0..count).flat_map(|at| {
+        let rule = &rules[at];
+        let met = SWAPS.iter().filter(|(from, _)| rule.contains(from));
+        met.map(|(from, to)| (format!("{to} in rule {at}: {rule}"), with(at, &rule.replace(from, to))))
+            .collect::<Vec<_>>()
+    });
+    dropped.chain(swapped).collect()
+}
+
+#[test]
+fn every_mutant_of_the_policy_fails_a_case() {
+    let file = cases();
+    let mutants = mutants();
+    assert!(mutants.len() >= 30, "{}", mutants.len());
+    for (what, text) in mutants {
+        let layer = Layer { name: "mutant", origin: Origin::User, text: &text };
+        let policy = Policy::without_builtin(&[layer]).unwrap_or_else(|error| panic!("{what}: {error}"));
+        let caught = file.decide.iter().any(|case| wrong_decision(&policy, case).is_some())
+            || file.review.iter().any(|case| wrong_review(&policy, case).is_some());
+        assert!(caught, "no case fails with {what}");
+    }
+}
+
+#[test]
+fn the_text_decides_as_the_trees_do() {
+    let layer = Layer { name: "text", origin: Origin::User, text: DEFAULT };
+    let policy = Policy::without_builtin(&[layer]).unwrap();
+    let file = cases();
+    assert_eq!(file.decide.iter().find_map(|case| wrong_decision(&policy, case)), None);
+    assert_eq!(file.review.iter().find_map(|case| wrong_review(&policy, case)), None);
 }
 
 #[test]
