@@ -28,7 +28,9 @@ pub(crate) fn run(args: &args::Run) -> Result<Exit, Failure> {
         Err(error) => return failed(report, error.into()),
     };
     report.write(&json::outcome(&outcome, exit(&outcome).code()))?;
-    if args.json.is_none() && request.apply != Apply::Discard {
+    // A run whose changes were to be thrown away has nothing to tell, except what nobody may miss.
+    let telling = outcome.exec_error.is_some() || !outcome.record.containment.missing.is_empty();
+    if args.json.is_none() && (request.apply != Apply::Discard || telling) {
         ui::ended(&outcome)?;
     }
     Ok(exit(&outcome))

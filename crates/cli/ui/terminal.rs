@@ -72,7 +72,9 @@ impl Terminal {
             Ok(chosen) => {
                 let path = |number: usize| all.get(number.checked_sub(1)?).map(|change| change.path.clone());
                 let paths: Vec<FilePath> = chosen.into_iter().filter_map(path).collect();
-                Ok(Some(Choice::Apply(paths)))
+                // A directory brings what is below it: red there is chosen too.
+                let agreed = self.confirm_red(trials::red_within(frozen, &paths))?;
+                Ok(agreed.then_some(Choice::Apply(paths)))
             }
             Err(wrong) => {
                 writeln!(self.tty, "{} is no number of the list", model::escape::text(&wrong))?;

@@ -211,7 +211,9 @@ pub(crate) fn diff(place: &Place, previews: &[(&Change, Preview)]) -> io::Result
 pub(super) fn one_diff(style: Style, place: &Place, change: &Change, preview: &Preview) -> String {
     let heading = style.bold(&changes::line(place, change));
     match preview {
-        Preview::Text { diff } => format!("{heading}\n{}", diff.lines().map(|line| diff_line(style, line)).collect::<String>()),
+        Preview::Text { diff } => {
+            format!("{heading}\n{}", diff.lines().map(|line| diff_line(style, line)).collect::<String>())
+        }
         Preview::Binary { before, after } => {
             let size = |size: &Option<u64>| size.map_or("nothing".to_owned(), bytes);
             format!("{heading}\n{}\n", style.dim(&format!("binary: {} -> {}", size(before), size(after))))
@@ -235,6 +237,13 @@ fn diff_line(style: Style, line: &str) -> String {
 /// How many changes need a person.
 pub(super) fn red(frozen: &Trial<Frozen>) -> usize {
     frozen.review().risks.iter().filter(|risk| **risk == Risk::High).count()
+}
+
+/// How many of those a choice of `paths` would make real.
+pub(super) fn red_within(frozen: &Trial<Frozen>, paths: &[FilePath]) -> usize {
+    let judged = frozen.changes().changes.iter().zip(&frozen.review().risks);
+    let chosen = |change: &Change| paths.iter().any(|path| change.path.starts_with(path));
+    judged.filter(|(change, risk)| **risk == Risk::High && chosen(change)).count()
 }
 
 #[cfg(test)]

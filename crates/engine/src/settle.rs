@@ -4,8 +4,10 @@ use crate::audit::{AuditLog, Durability};
 use crate::error::RunError;
 use crate::store::TrialDir;
 use crate::trial::{Frozen, Trial, discard_layers};
-use model::{Disposition, FilePath, Review, Risk, Stage, TrialId, TrialState};
+use model::{Change, ChangeKind, Disposition, FilePath, Review, Risk, Stage, TrialId, TrialState};
 use overlay::{ApplyError, ApplyPlan, Conflict, LayerState, Overlay, Selection};
+use std::collections::HashSet;
+use std::path::Path;
 
 /// What is to become of a trial's changes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -113,8 +115,19 @@ pub fn up_to(ceiling: Risk, changes: &model::ChangeSet, review: &Review) -> Choi
     if review.disposition != Disposition::Discard && review.risks.iter().all(harmless) {
         return Choice::ApplyAll;
     }
-    let chosen = changes.changes.iter().zip(&review.risks).filter(|(_, risk)| harmless(risk));
-    Choice::Apply(chosen.map(|(change, _)| change.path.clone()).collect())
+    let judged = || changes.changes.iter().zip(&review.risks);
+    let red = judged().filter(|(_, risk)| !harmless(risk)).map(|(change, _)| change.path.as_path());
+    // A chosen directory brings all that is below it, so one with something red below is not chosen. What is needed
+    // of it comes with the harmless changes inside ...
+    let above_red: HashSet<&Path> = red.flat_map(Path::ancestors).collect();
+    // ... unless it was renamed or replaced: such a directory comes whole or not at all.
+    let whole = |change: &Change| matches!(change.kind, ChangeKind::Renamed { .. } | ChangeKind::Replaced);
+    let held = |change: &&Change| above_red.contains(change.path.as_path()) && whole(change);
+    let held: Vec<&FilePath> = changes.changes.iter().filter(held).map(|change| &change.path).collect();
+    let chosen = judged()
+        .map(|(change, _)| &change.path)
+        .filter(|path| !above_red.contains(path.as_path()) && !held.iter().any(|whole| path.starts_with(whole)));
+    Choice::Apply(chosen.cloned().collect())
 }
 
 impl Trial<Frozen> {
@@ -298,6 +311,18 @@ mod tests {
             let (changes, review) = judged(&[Risk::Low, Risk::High]);
             assert_eq!(up_to(ceiling, &changes, &review), Choice::Apply(vec![FilePath::from("/w/0")]));
         }
+    }
+
+    #[test]
+    fn a_directory_is_not_chosen_for_what_is_red_below_it() {
+        let (mut changes, review) = judged(&[Risk::Low, Risk::High, Risk::Low, Risk::Low]);
+        for (change, path) in changes.changes.iter_mut().zip(["/w/d", "/w/d/red", "/w/d/fine", "/w/d-2"]) {
+            change.path = FilePath::from(path);
+        }
+        let fine = |paths: &[&str]| Choice::Apply(paths.iter().map(|path| FilePath::from(*path)).collect());
+        assert_eq!(up_to(Risk::Medium, &changes, &review), fine(&["/w/d/fine", "/w/d-2"]));
+        changes.changes[0].kind = ChangeKind::Renamed { from: FilePath::from("/w/old") };
+        assert_eq!(up_to(Risk::Medium, &changes, &review), fine(&["/w/d-2"]));
     }
 
     #[test]
