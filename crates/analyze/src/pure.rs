@@ -71,7 +71,10 @@ pub(crate) fn python(code: &str) -> bool {
     if code.len() > CODE_BYTES_MAX {
         return false;
     }
-    let Some(words) = words(code, &['#'], false) else { return false };
+    if code.contains("\"\"\"") || code.contains("'''") {
+        return false;
+    }
+    let Some(words) = words(code, &['#']) else { return false };
     code.split(['\n', ';']).map(str::trim).filter(|line| !line.is_empty()).all(|line| match line.strip_prefix("import ") {
         Some(modules) => modules.split(',').all(|module| MODULES.contains(&module.trim())),
         None => !line.contains("import"),
@@ -105,7 +108,7 @@ pub(crate) fn javascript(code: &str) -> bool {
     ];
     code.len() <= CODE_BYTES_MAX
         && !code.contains(['`', '['])
-        && words(code, &[], false).is_some_and(|words| words.iter().all(|word| NAMES.contains(&word.as_str())))
+        && words(code, &['/']).is_some_and(|words| words.iter().all(|word| NAMES.contains(&word.as_str())))
 }
 
 /// awk: no `system`, no pipes, no redirections, no `getline`, no indirect calls, no includes.
@@ -114,7 +117,12 @@ pub(crate) fn awk(code: &str) -> bool {
     if code.len() > CODE_BYTES_MAX || code.contains('@') {
         return false;
     }
-    let Some((bare, _)) = without_strings(code) else { return false };
+    if REFUSED.iter().any(|word| code.contains(word)) {
+        return false;
+    }
+    let Some((stripped, _)) = without_strings(code) else { return false };
+    // A quote inside a regular expression would make code look like a string: then everything is looked at.
+    let bare = if code.contains('/') && code.contains('"') { code.to_owned() } else { stripped };
     let words = identifiers(&bare);
     if words.iter().any(|word| REFUSED.contains(&word.as_str())) {
         return false;
@@ -129,10 +137,11 @@ pub(crate) fn awk(code: &str) -> bool {
     !one_bar && !writes
 }
 
-/// The identifiers of code outside its strings; `None` when a string does not end or an escape hides a name.
-fn words(code: &str, comments: &[char], _keep: bool) -> Option<Vec<String>> {
+/// The identifiers of code outside its strings; `None` when a string does not end, an escape hides a name, or one of
+/// `refused` stands outside (comments, regular expressions: quotes in them would hide code).
+fn words(code: &str, refused: &[char]) -> Option<Vec<String>> {
     let (bare, formatted) = without_strings(code)?;
-    if formatted || bare.contains(comments) || bare.contains('\\') || bare.contains("__") {
+    if formatted || bare.contains(refused) || bare.contains('\\') || bare.contains("__") {
         return None;
     }
     Some(identifiers(&bare))
@@ -200,6 +209,7 @@ mod tests {
             "import sys,os",
             "print(open('x'))",
             "system('id')",
+            "\"\"\" \" \"\"\"; evil(); \"\"\" \" \"\"\"",
         ] {
             assert!(!python(code), "{code}");
         }
@@ -210,6 +220,7 @@ mod tests {
             "process['mainModule']",
             "eval('1')",
             "import('fs')",
+            "/'/.test(1);evil();/'/",
         ] {
             assert!(!javascript(code), "{code}");
         }
@@ -221,6 +232,8 @@ mod tests {
             "@include \"x\"",
             "{printf \"x\" >> \"y\"}",
             "\"unclosed",
+            "/\"/{system(\"id\")} /\"/",
+            "/\"/{print | \"sh\"} /\"/",
         ] {
             assert!(!awk(code), "{code}");
         }

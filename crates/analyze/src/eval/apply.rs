@@ -332,7 +332,7 @@ impl Eval<'_> {
         if host.starts_with("169.254.") || host == "metadata.google.internal" {
             self.out.find(17, field.span, "asks the cloud's metadata address, which hands out credentials");
         }
-        self.connect(&host.to_owned(), port, field.span, by);
+        self.connect(host, port, field.span, by);
     }
 
     pub(super) fn change_directory(&mut self, field: &Field) {

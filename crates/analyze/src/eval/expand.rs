@@ -1,9 +1,9 @@
 //! Word expansion: from the parts of a word to the arguments it becomes.
 
-use super::Eval;
 use super::brace;
 use super::state::Var;
 use super::value::{Field, Value};
+use super::{Eval, Output, Stdin};
 use crate::syntax::ast::{Param, Part, Word};
 use model::Span;
 
@@ -207,8 +207,11 @@ impl Eval<'_> {
 
     /// `<(...)` is a file that holds the output; `>(...)` is one that feeds a command.
     fn process(&mut self, list: &crate::syntax::ast::List, reads: bool, span: Span, fields: &mut Fields) {
-        let out = self.in_subshell(|eval| eval.list(list));
-        self.note_embedded(span);
+        let mark = self.embedded_mark();
+        let stdin =
+            if reads { Stdin::Inherited } else { Stdin::Pipe(Output { value: Value::Unknown, fetched: false }) };
+        let out = self.in_subshell(|eval| eval.list_with(list, stdin));
+        self.note_embedded(mark, span);
         fields.append(&Value::Known(format!("/dev/fd/{}", if reads { 63 } else { 62 })));
         let field = fields.current();
         field.quoted = true;
@@ -252,8 +255,9 @@ impl Eval<'_> {
             Part::Double(inner) => self.quoted_parts(inner),
             Part::Param(param) => (self.param(param), false),
             Part::Substitution { list, span } => {
+                let mark = self.embedded_mark();
                 let out = self.in_subshell(|eval| eval.list(list));
-                self.note_embedded(*span);
+                self.note_embedded(mark, *span);
                 (trimmed(out.value), out.fetched)
             }
             Part::Process { list, reads, span } => {
@@ -364,23 +368,20 @@ impl Eval<'_> {
         }
     }
 
-    /// BJ008 in its plain form: a substitution is no fault, but it is worth knowing when something in it is.
-    fn note_embedded(&mut self, span: Span) {
-        let inside = |finding: &model::Finding| {
-            finding.severity == model::Risk::High
-                && finding.span.start >= span.start
-                && finding.span.end <= span.end
-                && finding.check.0 != 8
-        };
-        let changes = self.out.effects.iter().any(|effect| {
-            effect.action != model::Action::Read
-                && effect.span.is_some_and(|at| at.start >= span.start && at.end <= span.end)
-        });
-        if self.out.findings.iter().any(inside) {
+    /// BJ008: a substitution is no fault, but it is worth knowing when something in it is.
+    fn note_embedded(&mut self, mark: (usize, usize), span: Span) {
+        let dangerous = |finding: &model::Finding| finding.severity == model::Risk::High && finding.check.0 != 8;
+        let findings = self.out.findings.get(mark.0..).unwrap_or(&[]);
+        let effects = self.out.effects.get(mark.1..).unwrap_or(&[]);
+        if findings.iter().any(dangerous) {
             self.out.find(8, span, "a substitution runs something dangerous");
-        } else if changes {
+        } else if effects.iter().any(|effect| effect.action != model::Action::Read) {
             self.out.find_as(8, model::Risk::Medium, span, "a substitution does more than read");
         }
+    }
+
+    fn embedded_mark(&self) -> (usize, usize) {
+        (self.out.findings.len(), self.out.effects.len())
     }
 }
 

@@ -50,7 +50,7 @@ impl Eval<'_> {
                 Some(if fetched {
                     Stdin::Pipe(super::Output { value: Value::Unknown, fetched: true })
                 } else {
-                    Stdin::File
+                    Stdin::File(Some(field))
                 })
             }
             RedirectOp::HereString => Some(Stdin::Text(field.value.concat(&Value::Known("\n".into())))),

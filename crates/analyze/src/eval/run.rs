@@ -274,7 +274,7 @@ impl Eval<'_> {
             self.bare_wrapper(name, start)
         } else {
             let past = !matches!(name, "time" | "builtin");
-            let stdin = if wrapper.appends { Stdin::File } else { start.stdin.clone() };
+            let stdin = if wrapper.appends { Stdin::File(None) } else { start.stdin.clone() };
             self.run(&argv, Start { stdin, span: start.span, unwrapped: start.unwrapped + 1, past_functions: past })
         };
         self.state.cwd = saved;
