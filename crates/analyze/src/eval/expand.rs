@@ -53,7 +53,8 @@ impl Fields {
     }
 
     fn append_live(&mut self, text: &str) {
-        self.current().glob |= text.contains(['*', '?', '[']);
+        self.current().glob |=
+            text.contains(['*', '?']) || text.split_once('[').is_some_and(|(_, rest)| rest.contains(']'));
         self.append(&Value::Known(text.to_owned()));
     }
 }
@@ -73,7 +74,7 @@ impl Eval<'_> {
         for (at, part) in parts.iter().enumerate() {
             match part {
                 Part::Literal(text) => {
-                    let rest = if at == 0 { self.tilde(text, &mut fields) } else { text.as_str() };
+                    let rest = if at == 0 { self.tilde(text, parts.len() == 1, &mut fields) } else { text.as_str() };
                     if !rest.is_empty() {
                         fields.append_live(rest);
                     }
@@ -90,16 +91,21 @@ impl Eval<'_> {
         fields.done
     }
 
-    /// Replaces a leading `~`; gives what is left of the text.
-    fn tilde<'t>(&mut self, text: &'t str, fields: &mut Fields) -> &'t str {
+    /// Replaces a leading `~` or `~user`; gives what is left of the text. The name ends at a slash or with the word
+    /// (`whole`: nothing comes behind this text), and a name that no user has stays as it is.
+    fn tilde<'t>(&mut self, text: &'t str, whole: bool, fields: &mut Fields) -> &'t str {
         let Some(rest) = text.strip_prefix('~') else { return text };
         let user = rest.split('/').next().unwrap_or("");
+        let named = user.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | '+'));
+        if !named || (user.len() == rest.len() && !whole) {
+            return text;
+        }
         let value = match user {
             "" => self.state.scalar("HOME").unwrap_or(Value::Unknown),
             "+" => self.cwd_value(),
             "root" => Value::Known("/root".into()),
             "-" => Value::Unknown,
-            name => Value::Known(format!("/home/{name}")),
+            name => Value::any_of(vec![format!("/home/{name}"), format!("~{name}")]),
         };
         fields.append(&value);
         rest.get(user.len()..).unwrap_or("")
@@ -212,7 +218,7 @@ impl Eval<'_> {
             if reads { Stdin::Inherited } else { Stdin::Pipe(Output { value: Value::Unknown, fetched: false }) };
         let out = self.in_subshell(|eval| eval.list_with(list, stdin));
         self.note_embedded(mark, span);
-        fields.append(&Value::Known(format!("/dev/fd/{}", if reads { 63 } else { 62 })));
+        fields.append(&Value::Known("/dev/fd/63".into()));
         let field = fields.current();
         field.quoted = true;
         field.fetched |= out.fetched && reads;
@@ -236,7 +242,7 @@ impl Eval<'_> {
             && text.starts_with('~')
         {
             let mut fields = Fields { done: Vec::new(), open: None, span: word.span };
-            let rest = self.tilde(text, &mut fields).to_owned();
+            let rest = self.tilde(text, word.parts.len() == 1, &mut fields).to_owned();
             fields.append(&Value::Known(rest));
             let head = fields.open.map_or(Value::Unknown, |field| field.value);
             let tail = self.text_of_parts(word.parts.get(1..).unwrap_or(&[]));

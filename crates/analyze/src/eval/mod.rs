@@ -15,7 +15,7 @@ pub(crate) mod state;
 pub(crate) mod value;
 
 use crate::context::ShellContext;
-use crate::limits::{CALL_DEPTH_MAX, NESTED_TEXT_DEPTH_MAX, STEPS_MAX};
+use crate::limits::{CALL_DEPTH_MAX, NESTED_TEXT_DEPTH_MAX, SOURCE_CHARS_MAX, STEPS_MAX};
 use crate::syntax::ast::{Arm, Command, Entry, Joint, Kind, List, Pipeline, Word};
 use crate::syntax::{self, Base};
 use model::{FilePath, Span};
@@ -134,9 +134,13 @@ impl<'a> Eval<'a> {
         }
     }
 
-    /// The source text of a span, escaped.
+    /// The source text of a span, escaped; cut when it is long.
     fn source(&self, span: Span) -> String {
-        model::escape::text(self.text.get(span.start..span.end).unwrap_or(""))
+        let text = self.text.get(span.start..span.end).unwrap_or("");
+        match text.char_indices().nth(SOURCE_CHARS_MAX) {
+            Some((cut, _)) => model::escape::text(text.get(..cut).unwrap_or("")) + "…",
+            None => model::escape::text(text),
+        }
     }
 
     fn give_up(&mut self, span: Span) {

@@ -107,6 +107,14 @@ impl Eval<'_> {
         self.may -= usize::from(!one);
     }
 
+    /// The word as it stands in the canonical form.
+    pub(super) fn shown(&self, field: &Field) -> String {
+        match &field.value {
+            Value::Known(text) if !field.many => text.clone(),
+            _ => format!("‹{}›", self.source(field.span)),
+        }
+    }
+
     fn on_unknown_path(&mut self, action: Action, field: &Field, scope: PathScope, by: &str) {
         let text = self.source(field.span);
         let destroys = matches!(action, Action::Delete | Action::Rename);
@@ -229,12 +237,4 @@ fn proc_self(path: FilePath) -> FilePath {
         }
     }
     path
-}
-
-/// The word as it stands in the canonical form.
-pub(super) fn canonical(field: &Field, source: &str) -> String {
-    match &field.value {
-        Value::Known(text) if !field.many => text.clone(),
-        _ => format!("‹{source}›"),
-    }
 }

@@ -1,7 +1,6 @@
 //! Simple commands: assignments, redirections, then the program by name, through wrappers, to a row.
 
 use super::redirect::Redirected;
-use super::report::canonical;
 use super::state::Var;
 use super::value::{Field, Value};
 use super::{Eval, Output, Stdin};
@@ -48,7 +47,7 @@ impl Eval<'_> {
             return Output::nothing();
         }
         self.out.canonical.push(Invocation {
-            argv: argv.iter().map(|field| canonical(field, &self.source(field.span))).collect(),
+            argv: argv.iter().map(|field| self.shown(field)).collect(),
             redirects: redirected.canonical.clone(),
             env: env
                 .iter()
