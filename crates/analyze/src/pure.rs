@@ -120,9 +120,7 @@ pub(crate) fn awk(code: &str) -> bool {
     if REFUSED.iter().any(|word| code.contains(word)) {
         return false;
     }
-    let Some((stripped, _)) = without_strings(code) else { return false };
-    // A quote inside a regular expression would make code look like a string: then everything is looked at.
-    let bare = if code.contains('/') && code.contains('"') { code.to_owned() } else { stripped };
+    let Some(bare) = without_literals(code) else { return false };
     let words = identifiers(&bare);
     if words.iter().any(|word| REFUSED.contains(&word.as_str())) {
         return false;
@@ -173,6 +171,42 @@ fn without_strings(code: &str) -> Option<(String, bool)> {
     Some((out, formatted))
 }
 
+/// awk code without its strings and regular expressions. `None` where a quote or bracket inside a regular expression
+/// makes it doubtful where the literal ends.
+fn without_literals(code: &str) -> Option<String> {
+    let mut out = String::new();
+    let mut chars = code.chars();
+    while let Some(c) = chars.next() {
+        // Behind these a division is impossible, so a slash starts a regular expression.
+        let opens =
+            out.trim_end_matches([' ', '\t']).chars().next_back().is_none_or(|before| "~(,!&|;{}\n".contains(before));
+        match c {
+            '"' => skip_literal(&mut chars, '"', "")?,
+            '/' if opens => skip_literal(&mut chars, '/', "\"[\n")?,
+            '#' => return None,
+            c => out.push(c),
+        }
+        if matches!(c, '"' | '/') {
+            out.push_str(" 0 ");
+        }
+    }
+    Some(out)
+}
+
+/// Passes over a literal up to its `end`; `None` when it does not end or holds one of `doubtful`.
+fn skip_literal(chars: &mut std::str::Chars<'_>, end: char, doubtful: &str) -> Option<()> {
+    loop {
+        match chars.next()? {
+            '\\' => {
+                chars.next()?;
+            }
+            c if c == end => return Some(()),
+            c if doubtful.contains(c) => return None,
+            _ => {}
+        }
+    }
+}
+
 fn identifiers(code: &str) -> Vec<String> {
     code.split(|c: char| !(c.is_alphanumeric() || c == '_'))
         .filter(|word| word.starts_with(|c: char| c.is_alphabetic() || c == '_'))
@@ -190,6 +224,7 @@ mod tests {
         assert!(python("import sys; print(sys.version)"));
         assert!(javascript("console.log(process.version)"));
         assert!(awk("{print $1}"));
+        assert!(awk("NR > 1 && $3 ~ /foo|bar/ {sum += $4} END {print sum / 2}"));
         assert!(awk("$3 > 10 {print $1, \"a > b\"}"));
         assert!(awk("BEGIN{FS=\",\"} NR==1||NR==2{print $2}"));
     }
@@ -233,6 +268,7 @@ mod tests {
             "{printf \"x\" >> \"y\"}",
             "\"unclosed",
             "/\"/{system(\"id\")} /\"/",
+            "{x = a / b; print | \"sh\"} / c",
             "/\"/{print | \"sh\"} /\"/",
         ] {
             assert!(!awk(code), "{code}");

@@ -253,6 +253,8 @@ impl Eval<'_> {
             self.out.find(15, field.span, "runs what was downloaded");
         } else if text.starts_with("/dev/fd/") {
             self.out.find(13, field.span, "runs what another command prints");
+        } else if field.glob || field.known().is_none() {
+            self.out.find(11, field.span, "which file is run depends on what is not known");
         }
         self.effect(
             Action::Execute,
