@@ -28,3 +28,5 @@ pub(crate) const REPORT_MAX: usize = 20_000;
 pub(crate) const TREE_NODES_MAX: usize = 2_000_000;
 /// Times tree-sitter may report progress before it is stopped; measured: 1 MiB of ordinary text reports fewer.
 pub(crate) const TREE_PROGRESS_MAX: usize = 400_000;
+/// Characters of source text that are repeated in an effect or the canonical form.
+pub(crate) const SOURCE_CHARS_MAX: usize = 200;

@@ -309,33 +309,35 @@ fn find(table: &'static [Name], path: &str, home_dir: &str) -> Option<&'static s
     let lower = path.to_lowercase();
     let parts: Vec<&str> = lower.split('/').filter(|part| !part.is_empty()).collect();
     let home_lower = home_dir.to_lowercase();
-    table.iter().find(|name| matches(name, &parts, path.starts_with('/'), &home_lower)).map(|name| name.rule)
-}
-
-fn matches(name: &Name, parts: &[&str], absolute: bool, home_dir: &str) -> bool {
-    let pattern: Vec<&str> = name.pattern.split('/').filter(|part| !part.is_empty()).collect();
-    match name.anchor {
-        Anchor::Root => absolute && starts(&pattern, parts),
-        Anchor::Home => {
-            let depth = home_dir.split('/').filter(|part| !part.is_empty()).count();
-            let inside = home_dir.split('/').filter(|part| !part.is_empty()).zip(parts).all(|(a, b)| overlaps(a, b));
-            absolute && inside && parts.get(depth..).is_some_and(|rest| starts(&pattern, rest))
-        }
-        Anchor::Anywhere => (0..parts.len()).any(|at| parts.get(at..).is_some_and(|rest| starts(&pattern, rest))),
-    }
+    let home: Vec<&str> = home_lower.split('/').filter(|part| !part.is_empty()).collect();
+    let absolute = path.starts_with('/');
+    let below_home =
+        parts.get(home.len()..).filter(|_| absolute && home.iter().zip(&parts).all(|(a, b)| overlaps(a, b)));
+    let matches = |name: &Name| match name.anchor {
+        Anchor::Root => absolute && starts(name.pattern, &parts),
+        Anchor::Home => below_home.is_some_and(|rest| starts(name.pattern, rest)),
+        Anchor::Anywhere => (0..parts.len()).any(|at| parts.get(at..).is_some_and(|rest| starts(name.pattern, rest))),
+    };
+    table.iter().find(|name| matches(name)).map(|name| name.rule)
 }
 
 /// Whether `parts` is what `pattern` names: whole, or anything below where it ends in `**`.
-fn starts(pattern: &[&str], parts: &[&str]) -> bool {
-    match pattern.split_last() {
-        Some((&"**", head)) => parts.len() >= head.len() && zip_all(head, parts),
-        _ => parts.len() == pattern.len() && zip_all(pattern, parts),
+fn starts(pattern: &str, parts: &[&str]) -> bool {
+    let mut parts = parts.iter();
+    for name in pattern.split('/').filter(|name| !name.is_empty()) {
+        if name == "**" {
+            return true;
+        }
+        if !parts.next().is_some_and(|part| part_matches(name, part)) {
+            return false;
+        }
     }
+    parts.next().is_none()
 }
 
 /// A path part that is all stars matches every name, which says nothing about this one.
-fn zip_all(pattern: &[&str], parts: &[&str]) -> bool {
-    pattern.iter().zip(parts).all(|(a, b)| overlaps(a, b) && !is_wild(b) && !hides_dot(a, b) && !only_wildly(a, b))
+fn part_matches(name: &str, part: &str) -> bool {
+    overlaps(name, part) && !is_wild(part) && !hides_dot(name, part) && !only_wildly(name, part)
 }
 
 /// Two patterns that both hold wildcards overlap nearly always (`secrets.*` and `*.toml`); it says something only when

@@ -71,7 +71,10 @@ pub(crate) fn python(code: &str) -> bool {
     if code.len() > CODE_BYTES_MAX {
         return false;
     }
-    let Some(words) = words(code, &['#'], false) else { return false };
+    if code.contains("\"\"\"") || code.contains("'''") {
+        return false;
+    }
+    let Some(words) = words(code, &['#']) else { return false };
     code.split(['\n', ';']).map(str::trim).filter(|line| !line.is_empty()).all(|line| match line.strip_prefix("import ") {
         Some(modules) => modules.split(',').all(|module| MODULES.contains(&module.trim())),
         None => !line.contains("import"),
@@ -105,7 +108,7 @@ pub(crate) fn javascript(code: &str) -> bool {
     ];
     code.len() <= CODE_BYTES_MAX
         && !code.contains(['`', '['])
-        && words(code, &[], false).is_some_and(|words| words.iter().all(|word| NAMES.contains(&word.as_str())))
+        && words(code, &['/']).is_some_and(|words| words.iter().all(|word| NAMES.contains(&word.as_str())))
 }
 
 /// awk: no `system`, no pipes, no redirections, no `getline`, no indirect calls, no includes.
@@ -114,7 +117,10 @@ pub(crate) fn awk(code: &str) -> bool {
     if code.len() > CODE_BYTES_MAX || code.contains('@') {
         return false;
     }
-    let Some((bare, _)) = without_strings(code) else { return false };
+    if REFUSED.iter().any(|word| code.contains(word)) {
+        return false;
+    }
+    let Some(bare) = without_literals(code) else { return false };
     let words = identifiers(&bare);
     if words.iter().any(|word| REFUSED.contains(&word.as_str())) {
         return false;
@@ -129,10 +135,11 @@ pub(crate) fn awk(code: &str) -> bool {
     !one_bar && !writes
 }
 
-/// The identifiers of code outside its strings; `None` when a string does not end or an escape hides a name.
-fn words(code: &str, comments: &[char], _keep: bool) -> Option<Vec<String>> {
+/// The identifiers of code outside its strings; `None` when a string does not end, an escape hides a name, or one of
+/// `refused` stands outside (comments, regular expressions: quotes in them would hide code).
+fn words(code: &str, refused: &[char]) -> Option<Vec<String>> {
     let (bare, formatted) = without_strings(code)?;
-    if formatted || bare.contains(comments) || bare.contains('\\') || bare.contains("__") {
+    if formatted || bare.contains(refused) || bare.contains('\\') || bare.contains("__") {
         return None;
     }
     Some(identifiers(&bare))
@@ -164,6 +171,42 @@ fn without_strings(code: &str) -> Option<(String, bool)> {
     Some((out, formatted))
 }
 
+/// awk code without its strings and regular expressions. `None` where a quote or bracket inside a regular expression
+/// makes it doubtful where the literal ends.
+fn without_literals(code: &str) -> Option<String> {
+    let mut out = String::new();
+    let mut chars = code.chars();
+    while let Some(c) = chars.next() {
+        // Behind these a division is impossible, so a slash starts a regular expression.
+        let opens =
+            out.trim_end_matches([' ', '\t']).chars().next_back().is_none_or(|before| "~(,!&|;{}\n".contains(before));
+        match c {
+            '"' => skip_literal(&mut chars, '"', "")?,
+            '/' if opens => skip_literal(&mut chars, '/', "\"[\n")?,
+            '#' => return None,
+            c => out.push(c),
+        }
+        if matches!(c, '"' | '/') {
+            out.push_str(" 0 ");
+        }
+    }
+    Some(out)
+}
+
+/// Passes over a literal up to its `end`; `None` when it does not end or holds one of `doubtful`.
+fn skip_literal(chars: &mut std::str::Chars<'_>, end: char, doubtful: &str) -> Option<()> {
+    loop {
+        match chars.next()? {
+            '\\' => {
+                chars.next()?;
+            }
+            c if c == end => return Some(()),
+            c if doubtful.contains(c) => return None,
+            _ => {}
+        }
+    }
+}
+
 fn identifiers(code: &str) -> Vec<String> {
     code.split(|c: char| !(c.is_alphanumeric() || c == '_'))
         .filter(|word| word.starts_with(|c: char| c.is_alphabetic() || c == '_'))
@@ -181,6 +224,7 @@ mod tests {
         assert!(python("import sys; print(sys.version)"));
         assert!(javascript("console.log(process.version)"));
         assert!(awk("{print $1}"));
+        assert!(awk("NR > 1 && $3 ~ /foo|bar/ {sum += $4} END {print sum / 2}"));
         assert!(awk("$3 > 10 {print $1, \"a > b\"}"));
         assert!(awk("BEGIN{FS=\",\"} NR==1||NR==2{print $2}"));
     }
@@ -200,6 +244,7 @@ mod tests {
             "import sys,os",
             "print(open('x'))",
             "system('id')",
+            "\"\"\" \" \"\"\"; evil(); \"\"\" \" \"\"\"",
         ] {
             assert!(!python(code), "{code}");
         }
@@ -210,6 +255,7 @@ mod tests {
             "process['mainModule']",
             "eval('1')",
             "import('fs')",
+            "/'/.test(1);evil();/'/",
         ] {
             assert!(!javascript(code), "{code}");
         }
@@ -221,6 +267,9 @@ mod tests {
             "@include \"x\"",
             "{printf \"x\" >> \"y\"}",
             "\"unclosed",
+            "/\"/{system(\"id\")} /\"/",
+            "{x = a / b; print | \"sh\"} / c",
+            "/\"/{print | \"sh\"} /\"/",
         ] {
             assert!(!awk(code), "{code}");
         }

@@ -56,6 +56,14 @@ fn delimited(text: &str, delimiter: char) -> Option<&str> {
     None
 }
 
+/// Whether the delimiter that ends `pattern` (before `rest`) may stand inside a bracket expression. GNU sed ends the
+/// pattern there, other seds do not: then nobody knows what the script says.
+fn brackets_hold(pattern: &str, rest: &str, delimiter: char) -> bool {
+    let length = pattern.len().saturating_sub(rest.len() + delimiter.len_utf8());
+    let head = pattern.get(..length).unwrap_or("");
+    head.rfind('[').is_some_and(|open| !head.get(open + 1..).is_some_and(|inside| inside.contains(']')))
+}
+
 fn command<'s>(rest: &'s str, facts: &mut Facts) -> Option<&'s str> {
     let letter = rest.chars().next()?;
     let tail = rest.get(letter.len_utf8()..)?;
@@ -73,7 +81,12 @@ fn command<'s>(rest: &'s str, facts: &mut Facts) -> Option<&'s str> {
         }
         's' => {
             let delimiter = tail.chars().next()?;
-            let behind = delimited(delimited(tail.get(delimiter.len_utf8()..)?, delimiter)?, delimiter)?;
+            let pattern = tail.get(delimiter.len_utf8()..)?;
+            let replacement = delimited(pattern, delimiter)?;
+            if brackets_hold(pattern, replacement, delimiter) {
+                return None;
+            }
+            let behind = delimited(replacement, delimiter)?;
             flags(behind, facts)
         }
         'y' => {
@@ -155,6 +168,7 @@ mod tests {
         assert_eq!(read("p;w /tmp/o").unwrap().writes, ["/tmp/o"]);
         assert_eq!(read("r f").unwrap().reads, ["f"]);
         assert_eq!(read("s/a/b"), None);
+        assert_eq!(read("s/[/]/;p;#/e"), None);
         assert_eq!(read("@"), None);
     }
 }

@@ -18,7 +18,13 @@ fn scan(text: &str, fixed: Option<Span>, report: &mut Report) {
     if text.is_ascii() && !text.bytes().any(|byte| byte < 0x20 && !matches!(byte, b'\n' | b'\t') || byte == 0x7f) {
         return;
     }
+    let mut before = ' ';
     for (at, c) in text.char_indices() {
+        let joins_emoji = matches!(c, '\u{200d}' | '\u{fe0f}') && u32::from(before) > 0x2000;
+        before = c;
+        if joins_emoji {
+            continue;
+        }
         let span = fixed.unwrap_or_else(|| Span::new(at, at + c.len_utf8()));
         if let Some((check, severity, what)) = disguise(c) {
             let mut message = format!("{what} (U+");
@@ -45,9 +51,7 @@ fn disguise(c: char) -> Option<(u16, Risk, &'static str)> {
             (4, Risk::High, "a blank that bash reads as part of a word")
         }
         '\u{2028}' | '\u{2029}' => (4, Risk::High, "a line separator that bash reads as part of a word"),
-        '\u{200d}' | '\u{fe0f}' => return None,
         c if model::escape::is_deceptive(c) => (4, Risk::High, "an invisible or reordering character"),
-        '\u{2010}'..='\u{2015}' | '\u{2212}' => return None,
         _ => return None,
     })
 }

@@ -122,7 +122,7 @@ pub(crate) fn parse(row: &Row, args: &[Field]) -> Parsed {
         } else if text == "--" && arg.known().is_some() {
             only_operands = true;
         } else if arg.known().is_none() {
-            unknown_option(&mut parsed, arg, text);
+            unknown_option(row, &mut parsed, arg, text);
             only_operands |= stops;
         } else if !option(row, arg, text, &mut rest, &mut parsed) {
             parsed.unknown.push(arg.span);
@@ -131,12 +131,24 @@ pub(crate) fn parse(row: &Row, args: &[Field]) -> Parsed {
     parsed
 }
 
-/// A word that is not fully known. Where it surely is no option it is an operand; else it may be either.
-fn unknown_option(parsed: &mut Parsed, arg: &Field, prefix: &str) {
+/// A word that is not fully known may be an option. It counts as an operand, and as not understood where an option of
+/// this row would do more than read.
+fn unknown_option(row: &Row, parsed: &mut Parsed, arg: &Field, prefix: &str) {
     if prefix.starts_with('-') {
         parsed.unknown.push(arg.span);
-    } else {
-        parsed.operands.push(arg.clone());
+        return;
+    }
+    parsed.operands.push(arg.clone());
+    if entries(row).any(|entry| entry.acts().any(does_more_than_read)) {
+        parsed.unknown.push(arg.span);
+    }
+}
+
+fn does_more_than_read(act: Act) -> bool {
+    match act {
+        Act::Noop | Act::First | Act::Recursive => false,
+        Act::Value(role) | Act::Operands(role) => !matches!(role, "data" | "read" | "list" | "tree" | "cwd"),
+        Act::Check(_) | Act::Does(_) => true,
     }
 }
 

@@ -167,7 +167,7 @@ pub(super) static ROWS: &[Row] = &[
     row("look", "-b -d -f -t=", "data read", ""),
     row(
         "man",
-        "-k,--apropos -f,--whatis -w,--where -a,--all -s= -S= -M=:bj014 -P,--pager=:program+bj014 -H? --html=:program+bj014 --help:noop --version:noop",
+        "-k,--apropos -f,--whatis -w,--where -a,--all -s= -S= -M=:bj014 -P,--pager=:program+bj014 -H?:bj014 --html?:program+bj014 --help:noop --version:noop",
         "data*",
         "",
     ),

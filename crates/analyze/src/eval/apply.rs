@@ -6,6 +6,7 @@ use super::{Eval, Output};
 use crate::commands::options::{Act, Hit, Parsed, parse};
 use crate::commands::roles::{Fact, Operands, fact};
 use crate::commands::{self, Row};
+use crate::limits::VALUE_BYTES_MAX;
 use model::{Action, PathScope, Reversibility, Span, Target};
 
 /// Subcommands of subcommands that are followed (`git remote get-url`).
@@ -252,6 +253,8 @@ impl Eval<'_> {
             self.out.find(15, field.span, "runs what was downloaded");
         } else if text.starts_with("/dev/fd/") {
             self.out.find(13, field.span, "runs what another command prints");
+        } else if field.glob || field.known().is_none() {
+            self.out.find(11, field.span, "which file is run depends on what is not known");
         }
         self.effect(
             Action::Execute,
@@ -332,7 +335,7 @@ impl Eval<'_> {
         if host.starts_with("169.254.") || host == "metadata.google.internal" {
             self.out.find(17, field.span, "asks the cloud's metadata address, which hands out credentials");
         }
-        self.connect(&host.to_owned(), port, field.span, by);
+        self.connect(host, port, field.span, by);
     }
 
     pub(super) fn change_directory(&mut self, field: &Field) {
@@ -462,17 +465,24 @@ impl Eval<'_> {
 /// Words joined by blanks, as `eval`, `watch` and `ssh` join them.
 pub(super) fn joined(fields: &[Field]) -> Field {
     let Some(first) = fields.first() else { return Field::constant("", Span::new(0, 0)) };
-    let mut all = Field::constant("", first.span);
-    for (at, field) in fields.iter().enumerate() {
-        if at > 0 {
-            all.value = all.value.concat(&Value::Known(" ".into()));
-        }
-        all.value = all.value.concat(&field.value);
-        all.many |= field.many;
-        all.fetched |= field.fetched;
-        all.span = Span::new(first.span.start, field.span.end.max(first.span.start));
+    let last = fields.last().map_or(first.span.end, |field| field.span.end);
+    let known: Option<Vec<&str>> = fields.iter().map(|field| field.value.known()).collect();
+    let value = match known {
+        Some(words) if words.iter().map(|word| word.len() + 1).sum::<usize>() > VALUE_BYTES_MAX => Value::Unknown,
+        Some(words) => Value::Known(words.join(" ")),
+        None => fields
+            .iter()
+            .skip(1)
+            .fold(first.value.clone(), |all, field| all.concat(&Value::Known(" ".into())).concat(&field.value)),
+    };
+    Field {
+        value,
+        glob: false,
+        many: fields.iter().any(|field| field.many),
+        quoted: true,
+        fetched: fields.iter().any(|field| field.fetched),
+        span: Span::new(first.span.start, last.max(first.span.start)),
     }
-    all
 }
 
 /// `grep x` reads standard input; with `-r`, and for tools that search by themselves, the default counts.

@@ -12,24 +12,11 @@ impl Eval<'_> {
     /// Expands arithmetic for what runs inside it.
     pub(super) fn arithmetic(&mut self, parts: &[Part]) {
         let value = self.text_of_parts(parts);
-        let span = Span::new(0, 0);
-        match value.choices() {
-            Some(all) => {
-                for text in all.to_vec() {
-                    self.evaluated_again(&text, self.place(parts).unwrap_or(span));
-                    self.variables_in(&text, self.place(parts).unwrap_or(span));
-                }
-            }
-            None => {}
+        let span = place(parts).unwrap_or(Span::new(0, 0));
+        for text in value.choices().unwrap_or(&[]) {
+            self.evaluated_again(text, span);
+            self.variables_in(text, span);
         }
-    }
-
-    fn place(&self, parts: &[Part]) -> Option<Span> {
-        parts.iter().find_map(|part| match part {
-            Part::Param(param) => Some(param.span),
-            Part::Substitution { span, .. } | Part::Process { span, .. } => Some(*span),
-            _ => None,
-        })
     }
 
     /// Names in an arithmetic expression stand for their values, which are evaluated in turn.
@@ -78,9 +65,9 @@ impl Eval<'_> {
     pub(super) fn subscript_data(&mut self, field: &Field) {
         match field.value.choices() {
             Some(all) => {
-                for text in all.to_vec() {
-                    self.evaluated_again(&text, field.span);
-                    self.variables_in(&text, field.span);
+                for text in all {
+                    self.evaluated_again(text, field.span);
+                    self.variables_in(text, field.span);
                 }
             }
             None if field.value.prefix().contains('[') => {
@@ -102,4 +89,13 @@ impl Eval<'_> {
         let field = Field { value, glob: false, many: false, quoted: true, fetched: false, span };
         self.subscript_data(&field);
     }
+}
+
+/// Where the first expansion of an arithmetic expression stands.
+fn place(parts: &[Part]) -> Option<Span> {
+    parts.iter().find_map(|part| match part {
+        Part::Param(param) => Some(param.span),
+        Part::Substitution { span, .. } | Part::Process { span, .. } => Some(*span),
+        _ => None,
+    })
 }

@@ -130,7 +130,7 @@ mod tests {
             .map(|parts| match parts.as_slice() {
                 [] => String::new(),
                 [Part::Literal(text)] => text.clone(),
-                _ => unreachable!(),
+                other => panic!("{other:?}"),
             })
             .collect()
     }

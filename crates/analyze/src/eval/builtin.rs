@@ -107,6 +107,8 @@ impl Eval<'_> {
     fn declare(&mut self, program: &str, args: &[Field]) {
         let exports = program == "export"
             || args.iter().any(|field| field.known().is_some_and(|text| text.starts_with('-') && text.contains('x')));
+        let integer =
+            args.iter().any(|field| field.known().is_some_and(|text| text.starts_with('-') && text.contains('i')));
         for field in args {
             if field.many || field.value.prefix().is_empty() {
                 self.out.find(10, field.span, "a declaration whose name is not known");
@@ -114,6 +116,10 @@ impl Eval<'_> {
             }
             let text = field.value.prefix().to_owned();
             if text.starts_with(['-', '+']) {
+                if text.contains('n') && program != "export" {
+                    self.out.find(10, field.span, "a name stands for another variable, which is not followed");
+                    self.state.forget_variables();
+                }
                 if text.contains('f') && program == "export" {
                     self.out.find(7, field.span, "a function is handed to other shells");
                 }
@@ -127,6 +133,9 @@ impl Eval<'_> {
                 None => (text.clone(), None),
             };
             self.evaluated_again(&name, field.span);
+            if integer {
+                self.evaluated_again(&text, field.span);
+            }
             if let Some(value) = value {
                 self.check_environment(name.trim_end_matches('+'), &value, field.span, exports);
                 self.state.set(name.trim_end_matches('+'), if name.ends_with('+') { Value::Unknown } else { value });
@@ -169,7 +178,10 @@ impl Eval<'_> {
         let words: Option<Vec<String>> = line.map(|line| line.split_whitespace().map(str::to_owned).collect());
         for (at, field) in names.iter().enumerate() {
             self.subscript_data(field);
-            let Some(name) = field.known() else { continue };
+            let Some(name) = field.known() else {
+                self.state.forget_variables();
+                continue;
+            };
             let value = match &words {
                 Some(words) if at + 1 == names.len() => Value::Known(words.get(at..).unwrap_or(&[]).join(" ")),
                 Some(words) => Value::Known(words.get(at).cloned().unwrap_or_default()),
@@ -260,8 +272,9 @@ impl Eval<'_> {
         let value = printed(args);
         if let Some(name) = into {
             self.subscript_data(&name);
-            if let Some(name) = name.known() {
-                self.state.set(name.split('[').next().unwrap_or(name), value);
+            match name.known() {
+                Some(name) => self.state.set(name.split('[').next().unwrap_or(name), value),
+                None => self.state.forget_variables(),
             }
             return Output { value: Value::Known(String::new()), fetched: false };
         }

@@ -88,7 +88,9 @@ impl Eval<'_> {
         let mut operand = None;
         while let Some(field) = rest.next() {
             match field.known() {
-                Some("--version" | "--help") => return Output { value: Value::Unknown, fetched: false },
+                Some("--version" | "--help") if args.len() == 1 => {
+                    return Output { value: Value::Unknown, fetched: false };
+                }
                 Some("--rcfile" | "--init-file") => {
                     if let Some(file) = rest.next() {
                         self.run_file(&file.clone(), program, start);
@@ -152,9 +154,11 @@ impl Eval<'_> {
             Stdin::Pipe(out) => {
                 Field { value: out.value.clone(), fetched: out.fetched, ..Field::constant("", start.span) }
             }
-            Stdin::Inherited | Stdin::File => {
-                return self.opaque_program(program, &[], start);
+            Stdin::File(Some(file)) => {
+                let file = file.clone();
+                return self.shell_file(&file, program, start);
             }
+            Stdin::Inherited | Stdin::File(None) => return self.opaque_program(program, &[], start),
         };
         if text.value.choices().is_none() && !text.fetched {
             self.out.find(13, start.span, &format!("{program} runs what another command prints"));
@@ -179,7 +183,7 @@ impl Eval<'_> {
             if let Some(code) = inline(language, text, &mut rest, field) {
                 return self.inline_code(language, program, &code, start);
             }
-            if language.loads.iter().any(|option| text == *option) {
+            if language.loads.contains(&text) {
                 if let Some(module) = rest.next() {
                     self.out.find(14, module.span, &format!("an option of {program} runs other code first"));
                 }

@@ -1,9 +1,9 @@
 //! Word expansion: from the parts of a word to the arguments it becomes.
 
-use super::Eval;
 use super::brace;
 use super::state::Var;
 use super::value::{Field, Value};
+use super::{Eval, Output, Stdin};
 use crate::syntax::ast::{Param, Part, Word};
 use model::Span;
 
@@ -53,7 +53,8 @@ impl Fields {
     }
 
     fn append_live(&mut self, text: &str) {
-        self.current().glob |= text.contains(['*', '?', '[']);
+        self.current().glob |=
+            text.contains(['*', '?']) || text.split_once('[').is_some_and(|(_, rest)| rest.contains(']'));
         self.append(&Value::Known(text.to_owned()));
     }
 }
@@ -73,7 +74,7 @@ impl Eval<'_> {
         for (at, part) in parts.iter().enumerate() {
             match part {
                 Part::Literal(text) => {
-                    let rest = if at == 0 { self.tilde(text, &mut fields) } else { text.as_str() };
+                    let rest = if at == 0 { self.tilde(text, parts.len() == 1, &mut fields) } else { text.as_str() };
                     if !rest.is_empty() {
                         fields.append_live(rest);
                     }
@@ -90,16 +91,21 @@ impl Eval<'_> {
         fields.done
     }
 
-    /// Replaces a leading `~`; gives what is left of the text.
-    fn tilde<'t>(&mut self, text: &'t str, fields: &mut Fields) -> &'t str {
+    /// Replaces a leading `~` or `~user`; gives what is left of the text. The name ends at a slash or with the word
+    /// (`whole`: nothing comes behind this text), and a name that no user has stays as it is.
+    fn tilde<'t>(&mut self, text: &'t str, whole: bool, fields: &mut Fields) -> &'t str {
         let Some(rest) = text.strip_prefix('~') else { return text };
         let user = rest.split('/').next().unwrap_or("");
+        let named = user.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | '+'));
+        if !named || (user.len() == rest.len() && !whole) {
+            return text;
+        }
         let value = match user {
             "" => self.state.scalar("HOME").unwrap_or(Value::Unknown),
             "+" => self.cwd_value(),
             "root" => Value::Known("/root".into()),
             "-" => Value::Unknown,
-            name => Value::Known(format!("/home/{name}")),
+            name => Value::any_of(vec![format!("/home/{name}"), format!("~{name}")]),
         };
         fields.append(&value);
         rest.get(user.len()..).unwrap_or("")
@@ -207,9 +213,12 @@ impl Eval<'_> {
 
     /// `<(...)` is a file that holds the output; `>(...)` is one that feeds a command.
     fn process(&mut self, list: &crate::syntax::ast::List, reads: bool, span: Span, fields: &mut Fields) {
-        let out = self.in_subshell(|eval| eval.list(list));
-        self.note_embedded(span);
-        fields.append(&Value::Known(format!("/dev/fd/{}", if reads { 63 } else { 62 })));
+        let mark = self.embedded_mark();
+        let stdin =
+            if reads { Stdin::Inherited } else { Stdin::Pipe(Output { value: Value::Unknown, fetched: false }) };
+        let out = self.in_subshell(|eval| eval.list_with(list, stdin));
+        self.note_embedded(mark, span);
+        fields.append(&Value::Known("/dev/fd/63".into()));
         let field = fields.current();
         field.quoted = true;
         field.fetched |= out.fetched && reads;
@@ -233,7 +242,7 @@ impl Eval<'_> {
             && text.starts_with('~')
         {
             let mut fields = Fields { done: Vec::new(), open: None, span: word.span };
-            let rest = self.tilde(text, &mut fields).to_owned();
+            let rest = self.tilde(text, word.parts.len() == 1, &mut fields).to_owned();
             fields.append(&Value::Known(rest));
             let head = fields.open.map_or(Value::Unknown, |field| field.value);
             let tail = self.text_of_parts(word.parts.get(1..).unwrap_or(&[]));
@@ -252,8 +261,9 @@ impl Eval<'_> {
             Part::Double(inner) => self.quoted_parts(inner),
             Part::Param(param) => (self.param(param), false),
             Part::Substitution { list, span } => {
+                let mark = self.embedded_mark();
                 let out = self.in_subshell(|eval| eval.list(list));
-                self.note_embedded(*span);
+                self.note_embedded(mark, *span);
                 (trimmed(out.value), out.fetched)
             }
             Part::Process { list, reads, span } => {
@@ -364,23 +374,20 @@ impl Eval<'_> {
         }
     }
 
-    /// BJ008 in its plain form: a substitution is no fault, but it is worth knowing when something in it is.
-    fn note_embedded(&mut self, span: Span) {
-        let inside = |finding: &model::Finding| {
-            finding.severity == model::Risk::High
-                && finding.span.start >= span.start
-                && finding.span.end <= span.end
-                && finding.check.0 != 8
-        };
-        let changes = self.out.effects.iter().any(|effect| {
-            effect.action != model::Action::Read
-                && effect.span.is_some_and(|at| at.start >= span.start && at.end <= span.end)
-        });
-        if self.out.findings.iter().any(inside) {
+    /// BJ008: a substitution is no fault, but it is worth knowing when something in it is.
+    fn note_embedded(&mut self, mark: (usize, usize), span: Span) {
+        let dangerous = |finding: &model::Finding| finding.severity == model::Risk::High && finding.check.0 != 8;
+        let findings = self.out.findings.get(mark.0..).unwrap_or(&[]);
+        let effects = self.out.effects.get(mark.1..).unwrap_or(&[]);
+        if findings.iter().any(dangerous) {
             self.out.find(8, span, "a substitution runs something dangerous");
-        } else if changes {
+        } else if effects.iter().any(|effect| effect.action != model::Action::Read) {
             self.out.find_as(8, model::Risk::Medium, span, "a substitution does more than read");
         }
+    }
+
+    fn embedded_mark(&self) -> (usize, usize) {
+        (self.out.findings.len(), self.out.effects.len())
     }
 }
 

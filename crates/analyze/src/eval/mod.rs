@@ -15,7 +15,7 @@ pub(crate) mod state;
 pub(crate) mod value;
 
 use crate::context::ShellContext;
-use crate::limits::{CALL_DEPTH_MAX, NESTED_TEXT_DEPTH_MAX, STEPS_MAX};
+use crate::limits::{CALL_DEPTH_MAX, NESTED_TEXT_DEPTH_MAX, SOURCE_CHARS_MAX, STEPS_MAX};
 use crate::syntax::ast::{Arm, Command, Entry, Joint, Kind, List, Pipeline, Word};
 use crate::syntax::{self, Base};
 use model::{FilePath, Span};
@@ -37,8 +37,8 @@ pub(crate) enum Stdin {
     Pipe(Output),
     /// A here-document or here-string.
     Text(Value),
-    /// A file.
-    File,
+    /// A file, where its name is known.
+    File(Option<value::Field>),
 }
 
 /// What a command prints, as far as known.
@@ -76,6 +76,8 @@ pub(crate) struct Eval<'a> {
     unchecked_cd: bool,
     called: BTreeSet<String>,
     exhausted: Option<Span>,
+    /// What commands of a group read that was given a standard input as a whole.
+    ambient: Stdin,
 }
 
 impl<'a> Eval<'a> {
@@ -107,6 +109,7 @@ impl<'a> Eval<'a> {
             unchecked_cd: false,
             called: BTreeSet::new(),
             exhausted: None,
+            ambient: Stdin::Inherited,
         }
     }
 
@@ -131,9 +134,13 @@ impl<'a> Eval<'a> {
         }
     }
 
-    /// The source text of a span, escaped.
+    /// The source text of a span, escaped; cut when it is long.
     fn source(&self, span: Span) -> String {
-        model::escape::text(self.text.get(span.start..span.end).unwrap_or(""))
+        let text = self.text.get(span.start..span.end).unwrap_or("");
+        match text.char_indices().nth(SOURCE_CHARS_MAX) {
+            Some((cut, _)) => model::escape::text(text.get(..cut).unwrap_or("")) + "…",
+            None => model::escape::text(text),
+        }
     }
 
     fn give_up(&mut self, span: Span) {
@@ -200,7 +207,9 @@ impl<'a> Eval<'a> {
         let mut out = Output::nothing();
         for command in &pipeline.commands {
             let saved = self.state.clone();
+            let fetched = out.fetched;
             out = self.command(command, stdin);
+            out.fetched |= fetched;
             self.state = State { downloaded: self.state.downloaded.clone(), ..saved };
             stdin = Stdin::Pipe(out.clone());
         }
@@ -214,11 +223,15 @@ impl<'a> Eval<'a> {
             return Output::unknown();
         }
         self.depth += 1;
+        let stdin = if matches!(stdin, Stdin::Inherited) { self.ambient.clone() } else { stdin };
         let out = match &command.kind {
             Kind::Simple(simple) => self.simple(simple, command, stdin),
             other => {
                 let (stdin, _) = self.redirects(&command.redirects, stdin, "");
-                self.compound(other, stdin)
+                let outer = std::mem::replace(&mut self.ambient, shared(&stdin));
+                let out = self.compound(other, stdin);
+                self.ambient = outer;
+                out
             }
         };
         self.depth -= 1;
@@ -259,17 +272,18 @@ impl<'a> Eval<'a> {
         }
     }
 
-    /// A list whose first command inherits `stdin`.
+    /// A list whose commands share `stdin`. Which of several reads what is not followed.
     fn list_with(&mut self, list: &List, stdin: Stdin) -> Output {
-        match (&stdin, list.entries.as_slice()) {
-            (Stdin::Inherited, _) | (_, []) => self.list(list),
-            (_, [only]) if only.pipeline.commands.len() == 1 => match only.pipeline.commands.first() {
-                Some(command) => self.command(command, stdin),
-                None => Output::nothing(),
-            },
-            // Which command of several reads it is not followed: each interpreter among them then reads unknown text.
-            _ => self.list(list),
-        }
+        let single = matches!(list.entries.as_slice(), [only] if only.pipeline.commands.len() == 1);
+        let given = match stdin {
+            Stdin::Inherited => return self.list(list),
+            stdin if single => stdin,
+            stdin => shared(&stdin),
+        };
+        let outer = std::mem::replace(&mut self.ambient, given);
+        let out = self.list(list);
+        self.ambient = outer;
+        out
     }
 
     fn in_subshell<T>(&mut self, run: impl FnOnce(&mut Self) -> T) -> T {
@@ -324,30 +338,35 @@ impl<'a> Eval<'a> {
     /// What a loop assigns is not known at its start: an earlier round may have assigned it.
     fn forget_assigned(&mut self, lists: &[&List]) {
         let mut found = scan::Assigned::default();
-        lists.iter().for_each(|list| found.list(list));
+        lists.iter().for_each(|list| found.list(list, &self.state.functions));
         for name in found.names {
             self.state.vars.insert(name, Var::Scalar(Value::Unknown));
         }
-        if found.moves {
+        if found.anything {
+            self.state.forget_variables();
+        }
+        if found.shifts || found.anything {
+            self.state.positional = None;
+        }
+        if found.moves || found.anything {
             self.state.cwd = Cwd { places: Vec::new(), if_failed: Vec::new() };
         }
     }
 
     fn case(&mut self, subject: &Word, arms: &[Arm]) -> Output {
         self.expand(subject);
-        let before = self.state.clone();
-        let mut ends: Vec<State> = Vec::new();
         let mut fetched = false;
         self.may += 1;
         for arm in arms {
             for pattern in &arm.patterns {
                 self.expand(pattern);
             }
+            // `;&` falls into the next arm, so each arm may start where any earlier one ended.
+            let before = self.state.clone();
             fetched |= self.list(&arm.body).fetched;
-            ends.push(std::mem::replace(&mut self.state, before.clone()));
+            self.state.join(before);
         }
         self.may -= 1;
-        ends.into_iter().for_each(|end| self.state.join(end));
         Output { value: Value::Unknown, fetched }
     }
 
@@ -360,6 +379,8 @@ impl<'a> Eval<'a> {
         if scan::calls_itself(&name, body) {
             self.out.find(7, body.span, "a function starts itself again and again");
         }
+        // A new body under an old name has not been looked at yet.
+        self.called.remove(&name);
         self.state.functions.insert(name, Rc::new(body.clone()));
     }
 
@@ -412,6 +433,16 @@ impl<'a> Eval<'a> {
     /// The path of `HOME` as the shell sees it.
     fn home_path(&self) -> FilePath {
         self.context.home.normalise()
+    }
+}
+
+/// What the parts of a compound command find on its standard input: the same source, but not from its start.
+fn shared(stdin: &Stdin) -> Stdin {
+    match stdin {
+        Stdin::Inherited => Stdin::Inherited,
+        Stdin::Pipe(out) => Stdin::Pipe(Output { value: Value::Unknown, fetched: out.fetched }),
+        Stdin::Text(_) => Stdin::Text(Value::Unknown),
+        Stdin::File(_) => Stdin::File(None),
     }
 }
 

@@ -40,7 +40,7 @@ impl Eval<'_> {
         };
         let fd = redirect.fd.clone();
         let (operator, default_fd) = operator(redirect.op);
-        let shown = super::report::canonical(&field, &self.source(field.span));
+        let shown = self.shown(&field);
         seen.canonical.push(format!("{}{operator} {shown}", fd.clone().unwrap_or_else(|| default_fd.into())));
         self.open(redirect.op, &field, by, seen);
         let standard = fd.is_none() || fd.as_deref() == Some("0");
@@ -50,7 +50,7 @@ impl Eval<'_> {
                 Some(if fetched {
                     Stdin::Pipe(super::Output { value: Value::Unknown, fetched: true })
                 } else {
-                    Stdin::File
+                    Stdin::File(Some(field))
                 })
             }
             RedirectOp::HereString => Some(Stdin::Text(field.value.concat(&Value::Known("\n".into())))),

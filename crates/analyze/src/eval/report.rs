@@ -10,6 +10,9 @@ use model::{
     Risk, Span, Target,
 };
 
+/// How far back equal entries are looked for; the rest is made unique at the end.
+const RECENT: usize = 32;
+
 /// The results so far.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Report {
@@ -34,14 +37,14 @@ impl Report {
         let finding = Finding { check: CheckId(check), severity, span, message: model::escape::text(message) };
         if self.findings.len() >= REPORT_MAX {
             self.overflowed = true;
-        } else if !self.findings.contains(&finding) {
+        } else if !self.findings.iter().rev().take(RECENT).any(|old| *old == finding) {
             self.findings.push(finding);
         }
     }
 
     /// Marks `span` as not understood.
     pub(crate) fn unexplained(&mut self, span: Span) {
-        if self.unexplained.len() < REPORT_MAX && !self.unexplained.contains(&span) {
+        if self.unexplained.len() < REPORT_MAX && !self.unexplained.iter().rev().take(RECENT).any(|old| *old == span) {
             self.unexplained.push(span);
         }
     }
@@ -62,7 +65,7 @@ impl Eval<'_> {
         let effect = Effect { action, target, certainty, reversibility, span: Some(span), by };
         if self.out.effects.len() >= REPORT_MAX {
             self.out.overflowed = true;
-        } else if !self.out.effects.iter().rev().take(64).any(|old| *old == effect) {
+        } else if !self.out.effects.iter().rev().take(RECENT).any(|old| *old == effect) {
             self.out.effects.push(effect);
         }
     }
@@ -102,6 +105,14 @@ impl Eval<'_> {
             }
         }
         self.may -= usize::from(!one);
+    }
+
+    /// The word as it stands in the canonical form.
+    pub(super) fn shown(&self, field: &Field) -> String {
+        match &field.value {
+            Value::Known(text) if !field.many => text.clone(),
+            _ => format!("‹{}›", self.source(field.span)),
+        }
     }
 
     fn on_unknown_path(&mut self, action: Action, field: &Field, scope: PathScope, by: &str) {
@@ -178,8 +189,8 @@ impl Eval<'_> {
         if action == Action::Delete {
             self.check_deleted(path, scope, span);
         }
-        if !path.starts_with('/') && action == Action::Delete {
-            self.out.find(18, span, "removes a name relative to a directory that is not known");
+        if !path.starts_with('/') {
+            self.out.find(18, span, &format!("{action} a name relative to a directory that is not known"));
         }
     }
 
@@ -226,12 +237,4 @@ fn proc_self(path: FilePath) -> FilePath {
         }
     }
     path
-}
-
-/// The word as it stands in the canonical form.
-pub(super) fn canonical(field: &Field, source: &str) -> String {
-    match &field.value {
-        Value::Known(text) if !field.many => text.clone(),
-        _ => format!("‹{source}›"),
-    }
 }

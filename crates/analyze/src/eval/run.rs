@@ -1,7 +1,6 @@
 //! Simple commands: assignments, redirections, then the program by name, through wrappers, to a row.
 
 use super::redirect::Redirected;
-use super::report::canonical;
 use super::state::Var;
 use super::value::{Field, Value};
 use super::{Eval, Output, Stdin};
@@ -48,7 +47,7 @@ impl Eval<'_> {
             return Output::nothing();
         }
         self.out.canonical.push(Invocation {
-            argv: argv.iter().map(|field| canonical(field, &self.source(field.span))).collect(),
+            argv: argv.iter().map(|field| self.shown(field)).collect(),
             redirects: redirected.canonical.clone(),
             env: env
                 .iter()
@@ -274,7 +273,7 @@ impl Eval<'_> {
             self.bare_wrapper(name, start)
         } else {
             let past = !matches!(name, "time" | "builtin");
-            let stdin = if wrapper.appends { Stdin::File } else { start.stdin.clone() };
+            let stdin = if wrapper.appends { Stdin::File(None) } else { start.stdin.clone() };
             self.run(&argv, Start { stdin, span: start.span, unwrapped: start.unwrapped + 1, past_functions: past })
         };
         self.state.cwd = saved;

@@ -1,38 +1,71 @@
 //! Looking ahead over a structure without evaluating it: what a loop assigns, whether a function calls itself.
 
-use crate::syntax::ast::{Command, Kind, List, Word};
+use crate::syntax::ast::{Command, Kind, List, Simple, Word};
+use std::collections::BTreeMap;
+use std::rc::Rc;
 
-/// Names that a piece of script assigns, and whether it changes the working directory.
+/// Builtins whose arguments name variables they assign.
+const ASSIGNERS: &[&str] = &[
+    "read",
+    "printf",
+    "declare",
+    "typeset",
+    "local",
+    "export",
+    "readonly",
+    "mapfile",
+    "readarray",
+    "getopts",
+    "unset",
+    "let",
+    "wait",
+];
+
+/// What a piece of script changes in its own shell.
 #[derive(Debug, Default)]
 pub(super) struct Assigned {
     pub(super) names: Vec<String>,
+    /// It changes the working directory.
     pub(super) moves: bool,
+    /// It changes the positional parameters.
+    pub(super) shifts: bool,
+    /// It may assign anything (`eval`, a function, a name that is computed).
+    pub(super) anything: bool,
 }
 
 impl Assigned {
-    pub(super) fn list(&mut self, list: &List) {
+    pub(super) fn list(&mut self, list: &List, functions: &BTreeMap<String, Rc<Command>>) {
         for command in commands(list) {
-            self.command(command);
+            match &command.kind {
+                Kind::Simple(simple) => self.simple(simple, functions),
+                Kind::For { name, .. } => self.names.push(name.clone()),
+                Kind::Arith(_) | Kind::ForArith { .. } => self.anything = true,
+                _ => {}
+            }
+            for list in inner_lists(&command.kind) {
+                self.list(list, functions);
+            }
         }
     }
 
-    fn command(&mut self, command: &Command) {
-        match &command.kind {
-            Kind::Simple(simple) => {
-                if simple.words.is_empty() {
-                    self.names.extend(simple.assigns.iter().map(|assign| assign.name.clone()));
+    fn simple(&mut self, simple: &Simple, functions: &BTreeMap<String, Rc<Command>>) {
+        let Some((first, rest)) = simple.words.split_first() else {
+            self.names.extend(simple.assigns.iter().map(|assign| assign.name.clone()));
+            return;
+        };
+        match first.plain() {
+            Some("cd" | "pushd" | "popd") => self.moves = true,
+            Some("set" | "shift") => self.shifts = true,
+            Some("eval" | "source" | "." | "builtin" | "command") | None => self.anything = true,
+            Some(name) if ASSIGNERS.contains(&name) => {
+                for word in rest {
+                    match word.plain() {
+                        Some(text) => self.names.push(text.split(['=', '[']).next().unwrap_or(text).to_owned()),
+                        None => self.anything |= name != "printf" && name != "let",
+                    }
                 }
-                self.moves |= simple
-                    .words
-                    .first()
-                    .and_then(Word::plain)
-                    .is_some_and(|name| matches!(name, "cd" | "pushd" | "popd"));
             }
-            Kind::For { name, .. } => self.names.push(name.clone()),
-            _ => {}
-        }
-        for list in inner_lists(&command.kind) {
-            self.list(list);
+            Some(name) => self.anything |= functions.contains_key(name),
         }
     }
 }

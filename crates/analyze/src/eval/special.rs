@@ -573,11 +573,10 @@ impl Eval<'_> {
         let parsed = commands::options::parse(row, args);
         for hit in &parsed.hits {
             let Some(value) = &hit.value else { continue };
-            if hit.is("-o") || hit.is("-O") || hit.is("--output-document") {
-                if let Some(name) = value.known() {
-                    let paths: Vec<_> = self.resolve(name).into_iter().map(|(path, _)| path).collect();
-                    self.state.downloaded.extend(paths);
-                }
+            let saves = hit.is("-o") || hit.is("-O") || hit.is("--output-document");
+            if let Some(name) = value.known().filter(|_| saves) {
+                let paths: Vec<_> = self.resolve(name).into_iter().map(|(path, _)| path).collect();
+                self.state.downloaded.extend(paths);
             }
             if ["-d", "--data-binary", "--data-urlencode", "-F", "--json"].iter().any(|name| hit.is(name)) {
                 self.uploaded(value, program);

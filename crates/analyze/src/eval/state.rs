@@ -82,6 +82,13 @@ impl State {
         self.vars.insert(name.to_owned(), Var::Scalar(value));
     }
 
+    /// Anything may have been assigned. `IFS` and `HOME` count too.
+    pub(crate) fn forget_variables(&mut self) {
+        for value in self.vars.values_mut() {
+            *value = Var::Scalar(Value::Unknown);
+        }
+    }
+
     /// The state when either `self` or `other` may hold.
     pub(crate) fn join(&mut self, other: State) {
         for (name, theirs) in &other.vars {

@@ -107,7 +107,7 @@ impl Reader<'_> {
                 let splices = self.notes.splices.len();
                 self.eat(word);
                 self.notes.splices.truncate(splices);
-                self.peek().is_none_or(is_meta)
+                self.peek().is_none_or(is_meta) && !self.at("<(") && !self.at(">(")
             }
         });
         (self.pos, self.last) = saved;

@@ -243,8 +243,8 @@ impl Reader<'_> {
     fn backtick(&mut self, double: bool) -> Part {
         let start = self.pos;
         self.bump_raw();
-        let (text, escaped) = self.backtick_text(start, double);
-        let (body_start, body_end) = (start + 1, self.last.saturating_sub(1).max(start + 1));
+        let (text, escaped, closed) = self.backtick_text(start, double);
+        let (body_start, body_end) = (start + 1, self.last.saturating_sub(usize::from(closed)).max(start + 1));
         let span = self.span(start, self.last);
         let waiting = std::mem::take(&mut self.pending);
         let list = if escaped {
@@ -256,17 +256,17 @@ impl Reader<'_> {
         Part::Substitution { list: list.unwrap_or_default(), span }
     }
 
-    fn backtick_text(&mut self, start: usize, double: bool) -> (String, bool) {
+    /// The unescaped text, whether anything was escaped, and whether it is closed.
+    fn backtick_text(&mut self, start: usize, double: bool) -> (String, bool, bool) {
         let mut text = String::new();
         let mut escaped = false;
         loop {
             match self.bump_raw() {
                 None => {
                     self.problem(ProblemKind::Incomplete, start, "a backtick is not closed");
-                    self.last = self.pos + 1;
-                    return (text, escaped);
+                    return (text, escaped, false);
                 }
-                Some('`') => return (text, escaped),
+                Some('`') => return (text, escaped, true),
                 Some('\\') => match self.bump_raw() {
                     Some(c @ ('`' | '\\' | '$')) => {
                         escaped = true;
