@@ -12,7 +12,7 @@ use crate::store::store_error;
 use crate::{copy_up, remove, xattr};
 use nix::errno::Errno;
 use nix::fcntl::RenameFlags;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ffi::{OsStr, OsString};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
@@ -213,6 +213,11 @@ impl Overlay {
         if self.state()? == LayerState::Applying {
             return Err(ApplyError::Unfinished);
         }
+        let renames = plan
+            .steps
+            .iter()
+            .filter(|step| matches!(step.action, Action::Stash | Action::Place { .. }));
+        let moving: HashSet<&Path> = renames.map(|step| step.path.as_path()).collect();
         let mut conflicts = Vec::new();
         for step in &plan.steps {
             let path = self.absolute(step.path.as_path());
@@ -220,37 +225,12 @@ impl Overlay {
                 path: path.clone(),
                 source,
             };
-            if matches!(step.action, Action::Put | Action::Attributes | Action::Make) {
-                let own = host_object(&self.store.upper, step.path.as_path()).map_err(failed)?;
-                if own.map(|(_, stat)| stat.st_ino) != step.own {
-                    return Err(ApplyError::Stale);
-                }
+            if !self.own_is_fresh(step).map_err(failed)? {
+                return Err(ApplyError::Stale);
             }
-            if self.below_rename(plan, step) {
-                continue;
+            if let Some(kind) = self.host_conflict(step, &moving).map_err(failed)? {
+                conflicts.push(Conflict { path, kind });
             }
-            let host = host_object(&self.root, step.path.as_path()).map_err(failed)?;
-            let kind = match (&step.host, host) {
-                _ if matches!(step.action, Action::Place { .. }) => None,
-                (Some(was), Some((_, stat))) => {
-                    (!was.matches(&stat)).then_some(ConflictKind::Changed)
-                }
-                (Some(_), None) => Some(ConflictKind::Gone),
-                (None, Some(_))
-                    if plan
-                        .steps
-                        .iter()
-                        .any(|s| s.action == Action::Stash && s.path == step.path) =>
-                {
-                    None
-                }
-                (None, Some(_)) => Some(ConflictKind::Appeared),
-                (None, None) => None,
-            };
-            conflicts.extend(kind.map(|kind| Conflict {
-                path: path.clone(),
-                kind,
-            }));
         }
         if conflicts.is_empty() {
             Ok(())
@@ -259,12 +239,33 @@ impl Overlay {
         }
     }
 
-    /// What lies below a directory that is renamed first has another path until then.
-    fn below_rename(&self, plan: &ApplyPlan, step: &Step) -> bool {
-        let moves = |other: &&Step| matches!(other.action, Action::Place { .. } | Action::Stash);
-        let mut moved = plan.steps.iter().filter(moves);
-        step.action != Action::Stash
-            && moved.any(|other| step.path != other.path && step.path.starts_with(&other.path))
+    fn own_is_fresh(&self, step: &Step) -> Result<bool, Errno> {
+        if !matches!(step.action, Action::Put | Action::Attributes | Action::Make) {
+            return Ok(true);
+        }
+        let own = host_object(&self.store.upper, step.path.as_path())?;
+        Ok(own.map(|(_, stat)| stat.st_ino) == step.own)
+    }
+
+    fn host_conflict(
+        &self,
+        step: &Step,
+        moving: &HashSet<&Path>,
+    ) -> Result<Option<ConflictKind>, Errno> {
+        let Some(was) = &step.host else {
+            // Where directories are renamed, a place is free or not only after that.
+            let vacated = step
+                .path
+                .as_path()
+                .ancestors()
+                .any(|above| moving.contains(above));
+            let there = !vacated && host_object(&self.root, step.path.as_path())?.is_some();
+            return Ok(there.then_some(ConflictKind::Appeared));
+        };
+        Ok(match host_object(&self.root, step.lower.as_path())? {
+            None => Some(ConflictKind::Gone),
+            Some((_, stat)) => (!was.matches(&stat)).then_some(ConflictKind::Changed),
+        })
     }
 
     /// Brings the upper layer into a form in which parts of it can leave.

@@ -100,6 +100,7 @@ impl Layers {
     pub(crate) fn link(&self, number: u64, parent: u64, name: &OsStr) -> Result<Attr, Errno> {
         let mut table = self.changing()?;
         let table = &mut *table;
+        let found = self.vacant(table, parent, name)?;
         let source = table.get(number)?;
         if source.is_dir() {
             return Err(Errno::EPERM);
@@ -107,7 +108,6 @@ impl Layers {
         if source.links.is_empty() {
             return Err(Errno::ENOENT);
         }
-        let found = self.vacant(table, parent, name)?;
         self.copy_up(table, number, crate::copy_up::Content::All)?;
         let (from, from_name) = self.locate(table, table.get(number)?)?;
         let dir = self.merged_dir(table, parent)?;

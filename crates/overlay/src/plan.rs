@@ -281,6 +281,13 @@ impl<'p> Planner<'p> {
             self.make_parents(&mut steps, &mut made, delta)?;
             let action = self.action(delta, &stashes);
             self.add(&mut steps, action, &delta.rel, delta)?;
+            if is_rename(delta)
+                && self
+                    .looks_differ(delta)
+                    .map_err(|e| (delta.rel.clone(), e))?
+            {
+                self.add(&mut steps, Action::Attributes, &delta.rel, delta)?;
+            }
             if action == Action::Put && delta.own.as_ref().is_some_and(at::is_dir) {
                 whole.insert(&delta.rel);
             }
@@ -354,7 +361,7 @@ impl<'p> Planner<'p> {
     ) -> Planned<()> {
         let on = |errno| (path.to_owned(), errno);
         let xattrs = match action {
-            Action::Attributes => self.host_xattrs(path).map_err(on)?,
+            Action::Attributes => self.host_xattrs(&delta.lower).map_err(on)?,
             _ => Vec::new(),
         };
         let (near, own) = (
@@ -374,6 +381,16 @@ impl<'p> Planner<'p> {
             xattrs,
         });
         Ok(())
+    }
+
+    /// Whether a renamed directory has another mode, owner or attribute as well.
+    fn looks_differ(&self, delta: &Delta) -> Result<bool, Errno> {
+        let looks = |stat: &at::Stat| (stat.st_mode, stat.st_uid, stat.st_gid);
+        let host = at::open_beneath(&self.overlay.root, &delta.lower)?;
+        let own = open_upper(self.overlay, &delta.rel)?;
+        let attributes =
+            xattr::all_foreign(&host, at::dot())? == xattr::all_foreign(&own, at::dot())?;
+        Ok(delta.host.as_ref().map(looks) != delta.own.as_ref().map(looks) || !attributes)
     }
 
     fn host_xattrs(&self, rel: &Path) -> Result<Vec<(FilePath, Vec<u8>)>, Errno> {

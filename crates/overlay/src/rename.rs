@@ -60,11 +60,12 @@ impl Layers {
     ) -> Result<(), Errno> {
         let moved = self.enter(table, from.parent, from.name, source)?.number;
         self.check_descent(table, moved, to.parent)?;
-        let replaced = self.check_replace(table, source, to, target)?;
-        if replaced == Some(moved) {
+        if self.is_same(table, moved, to, target)? {
             // Two names of one file: nothing happens, as rename(2) says.
             return Ok(());
         }
+        self.check_ascent(table, from.parent, to, target)?;
+        let replaced = self.check_replace(table, source, to, target)?;
         self.make_ready(table, moved)?;
         let (old_dir, new_dir) = (
             self.merged_dir(table, from.parent)?,
@@ -94,6 +95,33 @@ impl Layers {
             above = table.get(above)?.links.first().ok_or(Errno::ENOENT)?.parent;
         }
         Ok(())
+    }
+
+    /// Nor can it replace a directory above it, which holds it and so is not empty.
+    fn check_ascent(
+        &self,
+        table: &mut Table,
+        above: u64,
+        to: Spot<'_>,
+        target: &Found,
+    ) -> Result<(), Errno> {
+        if !target.shown().is_some_and(at::is_dir) {
+            return Ok(());
+        }
+        let number = self.enter(table, to.parent, to.name, target)?.number;
+        self.check_descent(table, number, above)
+            .map_err(|_| Errno::ENOTEMPTY)
+    }
+
+    fn is_same(
+        &self,
+        table: &mut Table,
+        moved: u64,
+        to: Spot<'_>,
+        target: &Found,
+    ) -> Result<bool, Errno> {
+        Ok(target.shown().is_some()
+            && self.enter(table, to.parent, to.name, target)?.number == moved)
     }
 
     /// Checks kinds and emptiness of what would be replaced; its node.
@@ -226,6 +254,8 @@ impl Layers {
         if one == other {
             return Ok(());
         }
+        self.check_descent(table, one, to.parent)?;
+        self.check_descent(table, other, from.parent)?;
         for number in [one, other] {
             self.make_ready(table, number)?;
             self.make_opaque(table, number)?;

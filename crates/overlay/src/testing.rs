@@ -124,6 +124,10 @@ impl View {
     pub(crate) fn hold(&self, path: &str) -> Result<u64, Errno> {
         let mut number = ROOT;
         for part in Path::new(path).components() {
+            if at::kind_of(&self.layers.getattr(number)?.stat) == libc::S_IFLNK {
+                // A path goes on behind a link; no link of these tests leads anywhere.
+                return Err(Errno::ENOENT);
+            }
             number = self.layers.lookup(number, part.as_os_str())?.number;
         }
         Ok(number)
@@ -131,7 +135,12 @@ impl View {
 
     fn spot<'p>(&self, path: &'p str) -> Result<(u64, &'p OsStr), Errno> {
         let (parent, name) = at::split(Path::new(path)).ok_or(Errno::EINVAL)?;
-        Ok((self.hold(parent.to_str().unwrap())?, name))
+        let parent = self.hold(parent.to_str().unwrap())?;
+        match at::kind_of(&self.layers.getattr(parent)?.stat) {
+            libc::S_IFLNK => Err(Errno::ENOENT),
+            libc::S_IFDIR => Ok((parent, name)),
+            _ => Err(Errno::ENOTDIR),
+        }
     }
 
     pub(crate) fn stat(&self, path: &str) -> Result<Attr, Errno> {

@@ -37,3 +37,300 @@ new'; test $(stat -c %a d/f) = 640
 z'",
     );
 }
+
+/// A git repository with a few hundred files, one commit.
+fn repository() -> Bench {
+    let bench = Bench::new();
+    sh(
+        &bench.host(),
+        "git init -q .; git config user.email a@b; git config user.name n; git config core.untrackedCache false
+         for d in 1 2 3 4 5 6 7 8; do mkdir -p src/$d; for f in 1 2 3 4 5 6 7 8 9; do echo $d$f > src/$d/$f; done; done
+         git add -A; git commit -qm one; sleep 1; git status --porcelain",
+    );
+    bench
+}
+
+#[test]
+fn git_works_and_its_index_stays_valid() {
+    let bench = repository();
+    let before = sh(
+        &bench.host(),
+        "git status --porcelain; git rev-parse HEAD; git fsck --strict 2>&1",
+    );
+    bench.run(
+        "# A refreshed index is written only when something did not fit it.
+         cp .git/index /tmp/.index.$$; git status --porcelain; cmp .git/index /tmp/.index.$$; rm /tmp/.index.$$
+         git checkout -qb topic; echo more >> src/1/1; echo new > src/new; git rm -q src/2/2; git mv src/3 src/three
+         git add -A; git commit -qm two; test -z \"$(git status --porcelain)\"; git fsck --strict
+         git checkout -q -; test -z \"$(git status --porcelain)\"; test -e src/3/1; git merge -q topic
+         git gc -q; git clone -q . clone; git -C clone log --oneline | wc -l; git stash list; git worktree prune",
+    );
+    assert_eq!(
+        sh(
+            &bench.host(),
+            "git status --porcelain; git rev-parse HEAD; git fsck --strict 2>&1"
+        ),
+        before
+    );
+    let overlay = bench.overlay();
+    let plan = overlay
+        .plan_apply(&belljar_overlay::Selection::All)
+        .unwrap();
+    assert_eq!(overlay.apply(plan).unwrap().left, 0);
+    assert_eq!(
+        sh(
+            &bench.host(),
+            "git status --porcelain; git log --format=%s; git fsck --strict"
+        ),
+        "?? clone/\ntwo\none\n"
+    );
+}
+
+#[test]
+fn tar_make_cp_and_rm() {
+    let bench = repository();
+    let expected = sh(&bench.host(), "tar cf - --sort=name src | sha256sum");
+    bench.run(
+        "tar cf /tmp/.t.$$ src; mkdir out; tar xf /tmp/.t.$$ -C out; rm /tmp/.t.$$; diff -r src out/src
+         cp -a src copy; diff -r src copy
+         printf 'all: a.o b.o\n\tcat a.o b.o > all\n%%.o: %%.c\n\tcp $< $@\n' > Makefile; echo a > a.c; echo b > b.c
+         make -s; test \"$(cat all)\" = 'a
+b'; make -s | grep -q 'up to date\\|Nothing' || test -z \"$(make -s)\"; touch -d '1 hour' a.c; make -s 2>/dev/null
+         rm -rf copy out; test ! -e copy; rm -rf src; test ! -e src; mkdir src; test -z \"$(ls -A src)\"",
+    );
+    assert_eq!(
+        sh(&bench.host(), "tar cf - --sort=name src | sha256sum"),
+        expected
+    );
+}
+
+#[test]
+fn shared_memory_locks_holes_and_open_files() {
+    let bench = Bench::new();
+    std::fs::write(bench.host().join("low"), vec![b'.'; 10_000]).unwrap();
+    let script = r#"
+import mmap, os, fcntl, errno, stat
+# A shared writable mapping of a host file: what is written through it is in the file.
+f = os.open("low", os.O_RDWR)
+m = mmap.mmap(f, 10000)
+m[5000:5005] = b"HELLO"
+m.flush()
+assert open("low", "rb").read()[5000:5005] == b"HELLO"
+os.unlink("low")
+m[0:2] = b"ab"; m.flush()
+assert os.pread(f, 2, 0) == b"ab" and os.fstat(f).st_nlink == 0
+assert os.fstat(f).st_size == 10000
+m.close(); os.close(f)
+# Locks between two descriptors.
+a, b = os.open("lock", os.O_RDWR | os.O_CREAT), os.open("lock", os.O_RDWR)
+fcntl.flock(a, fcntl.LOCK_EX)
+try:
+    fcntl.flock(b, fcntl.LOCK_EX | fcntl.LOCK_NB); assert False
+except BlockingIOError:
+    pass
+pid = os.fork()
+if pid == 0:
+    c = os.open("plock", os.O_RDWR | os.O_CREAT); fcntl.lockf(c, fcntl.LOCK_EX); os._exit(0)
+assert os.waitpid(pid, 0)[1] == 0
+# Holes.
+h = os.open("holes", os.O_RDWR | os.O_CREAT)
+os.ftruncate(h, 1 << 20); os.pwrite(h, b"x", 900000)
+assert os.lseek(h, 0, os.SEEK_DATA) > 800000 and os.fstat(h).st_blocks < 100
+os.posix_fallocate(h, 0, 8192); assert os.fstat(h).st_blocks >= 16
+# A read-only new file stays writable for its creator, even with many others open.
+g = os.open("object", os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o444)
+for n in range(300):
+    os.close(os.open("f%d" % n, os.O_WRONLY | os.O_CREAT)); open("f%d" % n, "w").write("x")
+os.write(g, b"late"); assert open("object").read() == "late"
+assert stat.S_IMODE(os.fstat(g).st_mode) == 0o444
+# A removed directory one stands in.
+os.mkdir("cwd"); os.chdir("cwd"); os.rmdir("../cwd")
+assert os.listdir(".") == []
+try:
+    open("no", "w"); assert False
+except FileNotFoundError:
+    pass
+os.chdir("..")if False else os.chdir(os.environ["ROOT"])
+# No temporary file without a name here: a clean refusal.
+try:
+    os.open(".", os.O_TMPFILE | os.O_RDWR); assert False
+except OSError as e:
+    assert e.errno == errno.EOPNOTSUPP
+# fifo, socket, copy_file_range, append, xattrs, times
+os.mkfifo("fifo"); assert stat.S_ISFIFO(os.lstat("fifo").st_mode)
+import socket
+s = socket.socket(socket.AF_UNIX); s.bind("sock"); s.listen(1)
+t = socket.socket(socket.AF_UNIX); t.connect("sock"); t.close(); s.close()
+i, o = os.open("object", os.O_RDONLY), os.open("copy", os.O_RDWR | os.O_CREAT)
+assert os.copy_file_range(i, o, 4) == 4 and open("copy").read() == "late"
+ap = os.open("copy", os.O_WRONLY | os.O_APPEND)
+for n in range(100): os.write(ap, b"!")
+assert os.path.getsize("copy") == 104
+os.setxattr("copy", "user.k", b"v"); assert os.getxattr("copy", "user.k") == b"v" and os.listxattr("copy") == ["user.k"]
+try:
+    os.setxattr("copy", "user.overlay.opaque", b"y"); assert False
+except PermissionError:
+    pass
+os.utime("copy", ns=(-1500000000, 1234567890123456789)); assert os.stat("copy").st_mtime_ns == 1234567890123456789
+try:
+    os.mknod("dev", stat.S_IFCHR | 0o600, 0); assert False
+except PermissionError:
+    pass
+names = ["d%d" % n for n in range(3000)]
+os.mkdir("many")
+for n in names: open("many/" + n, "w").close()
+assert sorted(os.listdir("many")) == sorted(names)
+for n, e in enumerate(os.scandir("many")):
+    os.unlink(e.path)
+assert os.listdir("many") == []
+"#;
+    bench.mounted(|root| {
+        std::fs::write(root.join("t.py"), script).unwrap();
+        sh(root, "ROOT=$PWD python3 t.py");
+    });
+    assert_eq!(
+        std::fs::read(bench.host().join("low")).unwrap(),
+        vec![b'.'; 10_000]
+    );
+}
+
+#[test]
+fn hidden_paths_are_not_there_and_tries_are_told() {
+    let mut bench = Bench::new();
+    sh(
+        &bench.host(),
+        "mkdir .ssh; echo key > .ssh/id; echo pw > .netrc; echo ok > seen",
+    );
+    let hide = |path: &str, rule: &str| model::Hidden {
+        path: bench.host().join(path).into(),
+        rule: rule.into(),
+    };
+    bench.hidden = vec![hide(".ssh", "secrets/ssh"), hide(".netrc", "secrets/netrc")];
+    let (out, observed) = bench.mounted(|root| {
+        sh(root, "ls -A; find . >/dev/null; ! cat .netrc 2>/dev/null; ! cat .ssh/id 2>/dev/null; test -z \"$(ls -A .ssh)\"; ! rmdir .ssh 2>/dev/null; echo mine > .netrc")
+    });
+    assert_eq!(out, ".ssh\nseen\n");
+    let seen: Vec<_> = observed
+        .attempts
+        .iter()
+        .map(|a| (a.target.to_string(), a.rule.as_str()))
+        .collect();
+    let root = bench.host().display().to_string();
+    for (path, rule) in [
+        (".netrc", "secrets/netrc"),
+        (".ssh", "secrets/ssh"),
+        (".ssh/id", "secrets/ssh"),
+    ] {
+        assert!(seen.contains(&(format!("{root}/{path}"), rule)), "{seen:?}");
+    }
+    let overlay = bench.overlay();
+    let refused = overlay
+        .plan_apply(&belljar_overlay::Selection::All)
+        .unwrap_err();
+    assert!(
+        matches!(refused, belljar_overlay::ApplyError::Conflicts(_)),
+        "{refused:?}"
+    );
+    assert_eq!(sh(&bench.host(), "cat .netrc .ssh/id"), "pw\nkey\n");
+}
+
+#[test]
+fn edits_of_the_host_are_seen() {
+    let bench = Bench::new();
+    sh(&bench.host(), "echo one > f; mkdir d; ln f g");
+    let host = bench.host();
+    // The host as everybody else sees it, not under the mount.
+    let outside = nix::fcntl::open(
+        &host,
+        nix::fcntl::OFlag::O_PATH,
+        nix::sys::stat::Mode::empty(),
+    )
+    .unwrap();
+    let outside = format!(
+        "/proc/{}/fd/{}",
+        std::process::id(),
+        std::os::fd::AsRawFd::as_raw_fd(&outside)
+    );
+    bench.mounted(|root| {
+        assert_eq!(sh(root, "cat f; ls d"), "one\n");
+        sh(std::path::Path::new("/"), &format!("echo second > {outside}/f; echo n > {outside}/d/new; rm {outside}/g; echo r > {outside}/g"));
+        std::thread::sleep(std::time::Duration::from_millis(5_200));
+        assert_eq!(sh(root, "cat f; cat d/new; ls d; cat g"), "second\nn\nnew\nr\n");
+    });
+}
+
+#[test]
+fn two_views_nest_in_one_process() {
+    let outer = Bench::new();
+    sh(
+        &outer.host(),
+        "mkdir -p src/ws; echo o > src/o; echo w > src/ws/w",
+    );
+    let stores = tempfile::tempdir().unwrap();
+    let ws = outer.host().join("src/ws");
+    let make = |root: &std::path::Path, name: &str, nested: Vec<model::FilePath>| {
+        belljar_overlay::Overlay::create(&belljar_overlay::Spec {
+            root: root.into(),
+            dir: stores.path().join(name),
+            hidden: Vec::new(),
+            nested,
+            id: name.into(),
+        })
+        .unwrap()
+    };
+    let (home, inner) = (
+        make(&outer.host(), "home", vec![ws.clone().into()]),
+        make(&ws, "ws", Vec::new()),
+    );
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNS).unwrap();
+            let private = nix::mount::MsFlags::MS_REC | nix::mount::MsFlags::MS_PRIVATE;
+            nix::mount::mount(None::<&str>, "/", None::<&str>, private, None::<&str>).unwrap();
+            let first = common::serve_on(&home, &outer.host());
+            let second = common::serve_on(&inner, &ws);
+            sh(&outer.host(), "echo O > src/o; echo W > src/ws/w; ! mv src moved 2>/dev/null; ! rmdir src/ws 2>/dev/null; cat src/ws/w");
+            for root in [&ws, &outer.host()] {
+                nix::mount::umount2(root, nix::mount::MntFlags::MNT_DETACH).unwrap();
+            }
+            first.finish().unwrap();
+            second.finish().unwrap();
+        });
+    });
+    let names = |overlay: &belljar_overlay::Overlay| {
+        overlay
+            .changes()
+            .unwrap()
+            .changes
+            .iter()
+            .map(|c| c.path.to_string())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(
+        names(&home),
+        [outer.host().join("src/o").display().to_string()]
+    );
+    assert_eq!(names(&inner), [ws.join("w").display().to_string()]);
+}
+
+#[test]
+fn a_view_that_stays_mounted_is_frozen() {
+    let bench = Bench::new();
+    sh(&bench.host(), "echo one > f");
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNS).unwrap();
+            let private = nix::mount::MsFlags::MS_REC | nix::mount::MsFlags::MS_PRIVATE;
+            nix::mount::mount(None::<&str>, "/", None::<&str>, private, None::<&str>).unwrap();
+            let served = common::serve_on(&bench.overlay(), &bench.host());
+            let ended = served.finish();
+            assert!(matches!(
+                ended,
+                Err(belljar_overlay::OverlayError::StillMounted { .. })
+            ));
+            assert!(std::fs::write(bench.host().join("f"), "late").is_err());
+            nix::mount::umount2(&bench.host(), nix::mount::MntFlags::MNT_DETACH).unwrap();
+        });
+    });
+    assert!(bench.overlay().is_untouched().unwrap());
+}
