@@ -334,3 +334,48 @@ fn a_view_that_stays_mounted_is_frozen() {
     });
     assert!(bench.overlay().is_untouched().unwrap());
 }
+
+/// The view as an ordinary run has it: mounted and served inside a user namespace, without any right outside.
+#[test]
+fn in_a_user_namespace() {
+    const INSIDE: &str = "BELLJAR_TEST_IN_NAMESPACE";
+    if std::env::var_os(INSIDE).is_some() {
+        let bench = Bench::new();
+        sh(
+            &bench.host(),
+            "mkdir ro; echo x > ro/f; chmod 555 ro; echo y > g; chmod 400 g",
+        );
+        bench.run(
+            "chmod u+w g; echo z >> g; rm -f ro/f || true; mkdir d; chmod 000 d; chmod 700 d; echo k > d/k
+             git init -q r; cd r; git config user.email a@b; git config user.name n; echo 1 > f; git add f; git commit -qm m; cd ..
+             rm -rf r; mv d D; ! mknod c c 0 0 2>/dev/null",
+        );
+        let overlay = bench.overlay();
+        let plan = overlay
+            .plan_apply(&belljar_overlay::Selection::All)
+            .unwrap();
+        assert_eq!(overlay.apply(plan).unwrap().left, 0);
+        assert_eq!(sh(&bench.host(), "cat g D/k"), "y\nz\nk\n");
+        return;
+    }
+    let exe = std::env::current_exe().unwrap();
+    let output = std::process::Command::new("timeout")
+        .args([
+            "120",
+            "unshare",
+            "--user",
+            "--map-root-user",
+            "--mount",
+            "--",
+        ])
+        .arg(exe)
+        .args(["--exact", "in_a_user_namespace", "--test-threads=1"])
+        .env(INSIDE, "1")
+        .output()
+        .unwrap();
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stdout)
+    );
+}
