@@ -164,10 +164,11 @@ both! {
         world.git_init();
         let mut pty = ask(world, "mkdir -p .git/hooks new && rm -r .git/hooks && mkdir .git/hooks && echo x > .git/hooks/pre-push; echo y > new/y");
         answer(&mut pty, "Make it real?", "c");
+        pty.expect("Apply which?").expect("]");
         let list = pty.screen();
         let numbers: Vec<&str> = list.lines().filter_map(|line| line.trim_start().split_once("  ")).map(|(n, _)| n).collect();
         let all = format!("1-{}\n", numbers.iter().filter_map(|n| n.parse::<u32>().ok()).max().unwrap());
-        answer(&mut pty, "Apply which?", &all);
+        pty.send(&all);
         answer(&mut pty, "Apply them too?", "n");
         answer(&mut pty, "Make it real?", "d");
         pty.expect("discarded:");

@@ -108,7 +108,13 @@ pub static CHECKS: &[Check] = &[
         severity: Risk::High,
         says: "quotes or backslashes inside a program's name hide which program it is",
         caught: &["r''m -rf d", "r\\m d", "$'\\x72\\x6d' -rf d", "w\"ho\"ami"],
-        passed: &["rg -g\"*.py\" x", "grep --include='*.rs' x", "\\ls", "\"ls\" -l"],
+        passed: &[
+            "rg -g\"*.py\" x",
+            "grep --include='*.rs' x",
+            "\\ls",
+            "\"ls\" -l",
+            "sh -c 'grep '\\''a'\\'' x; ls'",
+        ],
         help: "write the name plainly",
     },
     Check {

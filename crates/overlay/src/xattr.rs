@@ -1,6 +1,6 @@
 //! Extended attributes of an object named by its parent's descriptor, and the names the child may not see or set.
 
-use crate::sys;
+use crate::{at, sys};
 use nix::errno::Errno;
 use std::ffi::{CString, OsStr, OsString};
 use std::io::Write as _;
@@ -164,14 +164,20 @@ pub(crate) fn copy(
     Ok(())
 }
 
-/// Removes the overlay's own attributes from `dir/entry`, before it becomes a file of the host.
+/// Removes the overlay's own attributes from `dir/entry`, before it becomes a file of the host. The kernel asks for the
+/// right to write the file, which even its owner may lack, as with the read-only objects of git.
 pub(crate) fn strip(dir: impl AsFd, entry: &OsStr) -> Result<(), Errno> {
-    for name in list(&dir, entry)? {
-        if is_reserved(&name) {
-            remove(&dir, entry, &name)?;
-        }
+    let own: Vec<_> = list(&dir, entry)?.into_iter().filter(|name| is_reserved(name)).collect();
+    let remove_all = || own.iter().try_for_each(|name| remove(&dir, entry, name));
+    match remove_all() {
+        Err(Errno::EACCES) => {}
+        other => return other,
     }
-    Ok(())
+    let mode = at::stat(&dir, entry)?.st_mode & 0o7777;
+    at::chmod(&dir, entry, mode | 0o200)?;
+    let removed = remove_all();
+    at::chmod(&dir, entry, mode)?;
+    removed
 }
 
 /// `/proc/self/fd/N/entry`: the kernel resolves the magic link to the open directory, so nothing can be swapped.

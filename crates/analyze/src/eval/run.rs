@@ -186,6 +186,8 @@ impl Eval<'_> {
                     .is_some_and(|rest| rest.strip_suffix('\'').is_some_and(|body| !body.contains('\''))));
         let escaped_first = source.strip_prefix('\\').is_some_and(|rest| rest == program);
         let hides = source.contains(['"', '\'', '\\']) && !quoted_whole && !escaped_first;
+        // The span of a name inside `sh -c '...'` is that of the whole quoted script, which is no name.
+        let hides = hides && !plain.contains(char::is_whitespace);
         if hides && (plain.ends_with(program) || source.starts_with("$'")) {
             self.out.find(6, name.span, &format!("quotes inside a program's name hide that it is {program}"));
         }
