@@ -21,6 +21,14 @@ fn shell(world: &World, program: &[&str]) -> Pty {
     pty
 }
 
+/// Waits for `question` with its keys and presses one. Keys pressed before it listens are dropped on purpose, and when
+/// it begins to listen does not show on the screen: hence the moment.
+fn answer(pty: &mut Pty, question: &str, key: &str) {
+    pty.expect(question).expect("]");
+    std::thread::sleep(std::time::Duration::from_millis(200));
+    pty.send(key);
+}
+
 both! {
     fn ctrl_c_ends_the_command_as_it_would_bare(world) {
         let mut pty = ask(world, "echo ready; exec sleep 300");
@@ -88,7 +96,8 @@ both! {
 
     fn applied_by_one_key(world) {
         let mut pty = ask(world, "echo hi > new.txt");
-        pty.expect("new.txt").expect("Make it real?").send("a");
+        pty.expect("new.txt");
+            answer(&mut pty, "Make it real?", "a");
         pty.expect("applied:");
         assert!(pty.wait().success(), "{}", pty.screen());
         assert_eq!(world.read("new.txt").unwrap(), "hi\n");
@@ -97,8 +106,9 @@ both! {
 
     fn looked_at_and_discarded(world) {
         let mut pty = ask(world, "echo hi > new.txt; exit 3");
-        pty.expect("Make it real?").send("l");
-        pty.expect("+hi").expect("Make it real?").send("d");
+        answer(&mut pty, "Make it real?", "l");
+        pty.expect("+hi");
+            answer(&mut pty, "Make it real?", "d");
         pty.expect("discarded:");
         assert_eq!(pty.wait().code(), Some(3), "{}", pty.screen());
         assert!(!world.has("new.txt"));
@@ -107,10 +117,11 @@ both! {
 
     fn chosen_by_number_the_rest_waits(world) {
         let mut pty = ask(world, "echo 1 > a; echo 2 > b; echo 3 > c; echo 4 > d");
-        pty.expect("Make it real?").send("c");
-        pty.expect("Apply which?").send("9\n");
-        pty.expect("9 is no number").expect("Make it real?").send("c");
-        pty.expect("Apply which?").send("1 3-4\n");
+        answer(&mut pty, "Make it real?", "c");
+        answer(&mut pty, "Apply which?", "9\n");
+        pty.expect("9 is no number");
+            answer(&mut pty, "Make it real?", "c");
+        answer(&mut pty, "Apply which?", "1 3-4\n");
         pty.expect("applied:");
         assert!(pty.wait().success(), "{}", pty.screen());
         assert_eq!(["a", "b", "c", "d"].map(|name| world.has(name)), [true, false, true, true]);
@@ -125,25 +136,43 @@ both! {
         world.git_init();
         let hook = "mkdir -p .git/hooks && echo x > .git/hooks/pre-commit && echo ok > plain";
         let mut pty = ask(world, hook);
-        pty.expect("HIGH").expect("pre-commit").expect("Make it real?").send("a");
-        pty.expect("Apply them too?").send("n");
-        pty.expect("Make it real?").send("s");
+        pty.expect("HIGH").expect("pre-commit");
+            answer(&mut pty, "Make it real?", "a");
+        answer(&mut pty, "Apply them too?", "n");
+        answer(&mut pty, "Make it real?", "s");
         pty.expect("applied:");
         pty.wait();
         assert!(world.has("plain") && !world.has(".git/hooks/pre-commit"));
         let trial = only_trial(world);
         let mut pty = world.belljar(["apply", &trial]).on_terminal();
-        pty.expect("Apply them all the same?").send("y");
+        answer(&mut pty, "Apply them all the same?", "y");
         assert!(pty.wait().success(), "{}", pty.screen());
         assert!(world.has(".git/hooks/pre-commit"));
         assert_nothing_left(world);
 
         let mut pty = ask(world, "echo later > late; sleep 1");
         pty.send("aaaa");
-        pty.expect("Make it real?").send("d");
+        answer(&mut pty, "Make it real?", "d");
         pty.expect("discarded:");
         pty.wait();
         assert!(!world.has("late"));
+        assert_nothing_left(world);
+    }
+
+    /// Choosing a new directory chooses the dangerous file in it, which takes the second key as well.
+    fn choosing_a_directory_asks_for_what_is_red_in_it(world) {
+        world.git_init();
+        let mut pty = ask(world, "mkdir -p .git/hooks new && rm -r .git/hooks && mkdir .git/hooks && echo x > .git/hooks/pre-push; echo y > new/y");
+        answer(&mut pty, "Make it real?", "c");
+        let list = pty.screen();
+        let numbers: Vec<&str> = list.lines().filter_map(|line| line.trim_start().split_once("  ")).map(|(n, _)| n).collect();
+        let all = format!("1-{}\n", numbers.iter().filter_map(|n| n.parse::<u32>().ok()).max().unwrap());
+        answer(&mut pty, "Apply which?", &all);
+        answer(&mut pty, "Apply them too?", "n");
+        answer(&mut pty, "Make it real?", "d");
+        pty.expect("discarded:");
+        pty.wait();
+        assert!(!world.has(".git/hooks/pre-push") && !world.has("new"));
         assert_nothing_left(world);
     }
 
@@ -151,7 +180,8 @@ both! {
     fn no_answer_leaves_the_changes_to_wait(world) {
         for key in [CTRL_C, CTRL_D, "\r"] {
             let mut pty = ask(world, "echo hi > new.txt");
-            pty.expect("new.txt").expect("Make it real?").send(key);
+            pty.expect("new.txt");
+            answer(&mut pty, "Make it real?", key);
             assert!(pty.wait().success(), "{}", pty.screen());
             assert!(!world.has("new.txt"));
             let trial = only_trial(world);

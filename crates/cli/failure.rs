@@ -64,9 +64,14 @@ impl Failure {
         match self {
             Failure::Usage { .. } => Exit::Usage,
             Failure::NeedsPerson { .. } | Failure::Run(RunError::Refused(_)) => Exit::Denied,
-            Failure::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => Exit::Ok,
+            failure if failure.is_broken_pipe() => Exit::Ok,
             _ => Exit::Failed,
         }
+    }
+
+    /// Whether our own output was not wanted any more, as with `belljar trials | head -1`.
+    pub(crate) fn is_broken_pipe(&self) -> bool {
+        matches!(self, Failure::Output(error) if error.kind() == io::ErrorKind::BrokenPipe)
     }
 
     /// A word for programs.

@@ -17,8 +17,8 @@ fn unexplained(metadata: &serde_json::Value, text: &str) -> BTreeSet<String> {
 
 /// Names after `held by` in `text`, each in backquotes.
 fn promised_tests(text: &str) -> Vec<&str> {
-    let after = text.split("held by ").skip(1);
-    let lists = after.map(|rest| rest.split('.').next().unwrap_or_default());
+    let after = text.split("held by").skip(1);
+    let lists = after.map(|rest| rest.split(".\n").next().unwrap_or_default());
     lists.flat_map(|list| list.split('`').skip(1).step_by(2)).collect()
 }
 

@@ -19,13 +19,27 @@ pub enum Used {
     Macro(String, usize),
 }
 
-/// Every `.rs` file below `tree/below`. Files that are test modules only (`mod tests;` under `cfg(test)`) count as
-/// sources: a gate that is too strict there says so, one that is too lax says nothing.
+/// Every `.rs` file below `tree/below` but those that are compiled for tests only (`#[cfg(test)] mod tests;`).
 pub fn sources(tree: &Path, below: &str) -> Vec<Source> {
     let mut found = Vec::new();
     walk(tree, &tree.join(below), &mut found);
+    let tests: Vec<PathBuf> = found.iter().flat_map(test_modules).collect();
+    found.retain(|source| {
+        !tests.iter().any(|module| source.path.starts_with(module) || source.path == module.with_extension("rs"))
+    });
     found.sort_by(|a, b| a.path.cmp(&b.path));
     found
+}
+
+/// The paths, without `.rs`, of the modules in files of their own that `source` declares for tests only.
+fn test_modules(source: &Source) -> Vec<PathBuf> {
+    let own_directory = ["lib.rs", "main.rs", "mod.rs"].iter().any(|name| source.path.ends_with(name));
+    let dir = if own_directory { source.path.parent().unwrap().to_owned() } else { source.path.with_extension("") };
+    let modules = source.file.items.iter().filter_map(|item| match item {
+        syn::Item::Mod(module) if module.content.is_none() && is_test(&module.attrs) => Some(module.ident.to_string()),
+        _ => None,
+    });
+    modules.map(|name| dir.join(name)).collect()
 }
 
 fn walk(tree: &Path, dir: &Path, found: &mut Vec<Source>) {

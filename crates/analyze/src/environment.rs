@@ -77,6 +77,11 @@ static HIJACKS: &[(&str, &str)] = &[
     ("TAR_OPTIONS", "adds options to every tar"),
     ("GREP_OPTIONS", "adds options to every grep"),
     ("RIPGREP_CONFIG_PATH", "adds options to every rg"),
+    ("HISTFILE", "decides whether what is run is remembered"),
+    ("HISTSIZE", "decides whether what is run is remembered"),
+    ("HISTFILESIZE", "decides whether what is run is remembered"),
+    ("HISTCONTROL", "decides whether what is run is remembered"),
+    ("HISTIGNORE", "decides whether what is run is remembered"),
     ("BELLJAR*", "changes how Belljar itself works"),
 ];
 

@@ -40,6 +40,7 @@ const LOW: &[&str] = &[
     "printf '%s\\n' a b c | sort -u",
     "python3 -c 'import sys; print(sys.version)'",
     "tar tzf release.tgz | head",
+    "less +20 a.txt; date +%F; git diff HEAD -- src/main.rs; crontab -l; ip a",
     "which cargo rustc; type ls",
     "ps aux | grep -c node",
     "docker ps --format '{{.Names}}'",
@@ -53,6 +54,10 @@ const LOW: &[&str] = &[
 ];
 
 const MEDIUM: &[&str] = &[
+    "ip addr add 192.0.2.1/24 dev eth0",
+    "ip a add 192.0.2.1/24 dev eth0",
+    "ifconfig eth0 down",
+    "git symbolic-ref HEAD refs/heads/x",
     "echo hi > notes.txt",
     "mkdir -p src/api && touch src/api/mod.rs",
     "sed -i 's/foo/bar/' src/main.rs",
@@ -81,6 +86,15 @@ const MEDIUM: &[&str] = &[
 ];
 
 const HIGH: &[&str] = &[
+    "git diff /dev/null ~/.ssh/id_rsa",
+    "git show HEAD:.env",
+    "find .env -exec cat {} +",
+    "getent shadow",
+    "date 010203042026",
+    "less '+!id' a.txt",
+    "rpm -i x.rpm",
+    "export HISTFILE=/dev/null",
+    "x=ls; shopt -s lastpipe; echo rm | read x; $x y",
     "rm -rf /",
     "cd /srv && rm -rf *",
     "cd \"$dir\"; rm -rf .",

@@ -34,6 +34,10 @@ pub(crate) fn os(text: &OsStr) -> String {
 
 /// A failure and what to do next: in words on standard error; asked for JSON, as a document on standard output.
 pub(crate) fn failure(failure: &Failure, as_json: bool) {
+    if failure.is_broken_pipe() {
+        // Whoever read our output has had enough; that is no failure.
+        return;
+    }
     // Where even the failure cannot be told, the exit code still tells it.
     let _ = if as_json { print_json(&json::failure(failure)) } else { failure_in_words(failure) };
 }

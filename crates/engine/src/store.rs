@@ -284,7 +284,7 @@ impl Store {
 
     fn broken(&self, id: TrialId, error: &StoreError) -> Broken {
         let path = FilePath::from(self.dir.join(&id.0));
-        // Without a record no command was ever started: the record is written first.
+        // Without a record no command was ever started: the record is written before.
         let never_began = matches!(error, StoreError::Io { source, .. } if source.kind() == io::ErrorKind::NotFound);
         let error = (!never_began).then(|| match std::error::Error::source(error) {
             Some(cause) => format!("{error}: {cause}"),

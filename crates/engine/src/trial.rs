@@ -67,8 +67,8 @@ impl<S> Trial<S> {
 }
 
 impl Trial<Prepared> {
-    /// Makes the trial's directory and one overlay for each writable root. The record is written first, so a
-    /// directory without one never ran anything.
+    /// Makes the trial's directory and one overlay for each writable root. The record is written last and
+    /// before anything runs, so one that is there has whole layers, and a directory without one never ran anything.
     ///
     /// # Errors
     /// When the store or an overlay cannot be made; then nothing is left behind.
@@ -143,7 +143,7 @@ impl Trial<Ran> {
     pub(crate) fn reopen(store: &Store, id: &TrialId) -> Result<Self, RunError> {
         let dir = store.lock(id)?;
         let mut record = store.load(id)?;
-        // Killed between record and layers: such a root was never written to.
+        // Killed while it was being removed: a layer that is gone holds nothing any more.
         let layers = (0..record.roots.len()).map(|index| dir.layer(index)).filter(|layer| layer.exists());
         let overlays = layers.map(|layer| Overlay::open(&layer)).collect::<Result<Vec<_>, _>>()?;
         if record.state == TrialState::Running {
@@ -225,7 +225,6 @@ impl Trial<Frozen> {
 }
 
 fn layers(dir: &TrialDir, record: &TrialRecord, confinement: &Confinement) -> Result<Vec<Overlay>, RunError> {
-    dir.save(record)?;
     let make = |(index, root): (usize, &WritableRoot)| {
         let spec = overlay::Spec {
             root: root.path.clone(),
@@ -236,7 +235,9 @@ fn layers(dir: &TrialDir, record: &TrialRecord, confinement: &Confinement) -> Re
         };
         Overlay::create(&spec).map_err(RunError::from)
     };
-    confinement.roots.iter().enumerate().map(make).collect()
+    let overlays = confinement.roots.iter().enumerate().map(make).collect::<Result<_, _>>()?;
+    dir.save(record)?;
+    Ok(overlays)
 }
 
 fn below(hidden: &[Hidden], root: &FilePath) -> Vec<Hidden> {

@@ -62,6 +62,7 @@ impl Overlay {
 
     /// [`Overlay::changes`] with the details, sorted by path.
     pub(crate) fn deltas(&self) -> Result<Vec<Delta>, OverlayError> {
+        self.complete_links()?;
         let mut diff = Diff {
             overlay: self,
             moved: HashMap::new(),

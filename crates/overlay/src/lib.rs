@@ -21,6 +21,7 @@ mod fuse;
 mod hidden;
 mod journal;
 mod layers;
+mod links;
 mod node;
 mod origin;
 mod overlay;

@@ -8,7 +8,7 @@ use crate::at::Stat;
 use model::FilePath;
 use nix::errno::Errno;
 use serde::{Deserialize, Serialize};
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -68,13 +68,13 @@ struct Record {
 /// The records of one overlay.
 pub(crate) struct Origins {
     file: File,
-    known: Mutex<HashMap<PathBuf, Identity>>,
+    known: Mutex<BTreeMap<PathBuf, Identity>>,
 }
 
 impl Origins {
     /// Reads what an earlier process recorded; `file` is opened for reading and appending.
     pub(crate) fn load(file: File, text: &[u8]) -> Result<Origins, String> {
-        let mut known = HashMap::new();
+        let mut known = BTreeMap::new();
         for line in text
             .split_inclusive(|b| *b == b'\n')
             .filter(|line| line.ends_with(b"\n"))
@@ -115,15 +115,18 @@ impl Origins {
     /// Takes back the records of `rel` and, with `below`, of all under it.
     pub(crate) fn forget(&self, rel: &Path, below: bool) -> Result<(), Errno> {
         let mut known = self.lock();
-        let gone: Vec<PathBuf> = if below {
-            known
-                .keys()
-                .filter(|path| path.starts_with(rel))
-                .cloned()
-                .collect()
-        } else {
-            known.keys().filter(|path| *path == rel).cloned().collect()
-        };
+        // Paths sort by component, so what lies below one stands right behind it.
+        let from_here = known.range(rel.to_owned()..).map(|(path, _)| path);
+        let gone: Vec<PathBuf> = from_here
+            .take_while(|path| {
+                if below {
+                    path.starts_with(rel)
+                } else {
+                    *path == rel
+                }
+            })
+            .cloned()
+            .collect();
         for path in gone {
             self.append(&Record {
                 path: FilePath::from(path.as_path()),
@@ -135,11 +138,16 @@ impl Origins {
     }
 
     /// Gives every record of the object `was` the state `now`: renaming a file, by one of its names or there and
-    /// back, moves its change time although nobody changed it.
+    /// back, moves its change time although nobody changed it. Change times are therefore not held against `was`.
     pub(crate) fn renew(&self, was: &Identity, now: &Stat) -> Result<(), Errno> {
         let now = Identity::of(now);
         let mut known = self.lock();
-        for (path, identity) in known.iter_mut().filter(|(_, identity)| *identity == was) {
+        let state = |identity: &Identity| Identity {
+            ctime: (0, 0),
+            ..*identity
+        };
+        let same = |identity: &Identity| state(identity) == state(was) && *identity != now;
+        for (path, identity) in known.iter_mut().filter(|(_, identity)| same(identity)) {
             self.append(&Record {
                 path: FilePath::from(path.as_path()),
                 was: Some(now),
@@ -158,7 +166,7 @@ impl Origins {
             .map_err(|e| Errno::from_raw(e.raw_os_error().unwrap_or(libc::EIO)))
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<PathBuf, Identity>> {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<PathBuf, Identity>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -79,7 +79,9 @@ impl Worker<'_> {
         match step.action {
             Action::Stash => Ok(()),
             Action::Remove => {
-                if !step.near {
+                if step.near {
+                    self.renew_linked(step)?;
+                } else {
                     self.keep_pre_image(step)?;
                 }
                 self.drop_whiteout(step)
@@ -285,10 +287,6 @@ impl Worker<'_> {
         };
         match own.stat()? {
             Some(stat) if is_host(step, &stat) => {
-                if let Some(was) = step.host.filter(|_| stat.st_nlink > 1) {
-                    // The host's other names of it may be among the changes that wait.
-                    self.overlay.store.origins.renew(&was, &stat)?;
-                }
                 (self.fault)();
                 own.rename(
                     &Spot {
@@ -296,10 +294,23 @@ impl Worker<'_> {
                         name: pre_name(step),
                     },
                     RenameFlags::empty(),
-                )
+                )?;
             }
-            _ => Ok(()),
+            _ => {}
         }
+        self.renew_linked(step)
+    }
+
+    /// The pre-image in the store may have other names on the host, among the changes that wait; leaving moved its
+    /// change time.
+    fn renew_linked(&self, step: &Step) -> Result<(), Errno> {
+        let (Some(was), Some(stat)) = (step.host, at::stat_opt(&self.pre, &pre_name(step))?) else {
+            return Ok(());
+        };
+        if stat.st_nlink < 2 || !is_host(step, &stat) {
+            return Ok(());
+        }
+        self.overlay.store.origins.renew(&was, &stat)
     }
 
     /// Brings the pre-image from beside its place, on another file system, into the store.

@@ -334,3 +334,133 @@ fn a_view_that_stays_mounted_is_frozen() {
     });
     assert!(bench.overlay().is_untouched().unwrap());
 }
+
+/// The view as an ordinary run has it: mounted and served inside a user namespace, without any right outside.
+#[test]
+fn in_a_user_namespace() {
+    const INSIDE: &str = "BELLJAR_TEST_IN_NAMESPACE";
+    if std::env::var_os(INSIDE).is_some() {
+        let bench = Bench::new();
+        sh(
+            &bench.host(),
+            "mkdir ro; echo x > ro/f; chmod 555 ro; echo y > g; chmod 400 g",
+        );
+        bench.run(
+            "chmod u+w g; echo z >> g; rm -f ro/f || true; mkdir d; chmod 000 d; chmod 700 d; echo k > d/k
+             git init -q r; cd r; git config user.email a@b; git config user.name n; echo 1 > f; git add f; git commit -qm m; cd ..
+             rm -rf r; mv d D; ! mknod c c 0 0 2>/dev/null",
+        );
+        let overlay = bench.overlay();
+        let plan = overlay
+            .plan_apply(&belljar_overlay::Selection::All)
+            .unwrap();
+        assert_eq!(overlay.apply(plan).unwrap().left, 0);
+        assert_eq!(sh(&bench.host(), "cat g D/k"), "y\nz\nk\n");
+        return;
+    }
+    let exe = std::env::current_exe().unwrap();
+    let output = std::process::Command::new("timeout")
+        .args([
+            "120",
+            "unshare",
+            "--user",
+            "--map-root-user",
+            "--mount",
+            "--",
+        ])
+        .arg(exe)
+        .args(["--exact", "in_a_user_namespace", "--test-threads=1"])
+        .env(INSIDE, "1")
+        .output()
+        .unwrap();
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stdout)
+    );
+}
+
+/// Mounted in a user namespace by another process, served from outside it, as a jar is.
+#[test]
+fn served_from_outside_the_namespace() {
+    use rustix::net::{
+        RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
+        SendAncillaryMessage, SendFlags,
+    };
+    use std::io::{IoSlice, IoSliceMut};
+    use std::mem::MaybeUninit;
+    use std::os::fd::AsFd as _;
+    const SPACE: usize = rustix::cmsg_space!(ScmRights(1));
+    const AT: &str = "BELLJAR_TEST_MOUNT_AT";
+    if let Some(at) = std::env::var_os(AT) {
+        let at = std::path::PathBuf::from(at);
+        let fuse = common::mount_fuse(&at);
+        let socket = std::os::unix::net::UnixStream::connect(at.with_file_name("socket")).unwrap();
+        let mut space = [MaybeUninit::uninit(); SPACE];
+        let mut control = SendAncillaryBuffer::new(&mut space);
+        let fds = [fuse.as_fd()];
+        assert!(control.push(SendAncillaryMessage::ScmRights(&fds)));
+        rustix::net::sendmsg(
+            &socket,
+            &[IoSlice::new(b"f")],
+            &mut control,
+            SendFlags::empty(),
+        )
+        .unwrap();
+        drop(fuse);
+        sh(
+            &at,
+            "test \"$(cat f)\" = one; echo two > f; mkdir d; echo x > d/y; cp -a d e; mv d D; rm -rf e; test $(stat -c %u f) = 0; test $(stat -c %u D/y) = 0",
+        );
+        return;
+    }
+    let bench = Bench::new();
+    sh(&bench.host(), "echo one > f");
+    let listener =
+        std::os::unix::net::UnixListener::bind(bench.host().with_file_name("socket")).unwrap();
+    let child = std::process::Command::new("timeout")
+        .args([
+            "60",
+            "unshare",
+            "--user",
+            "--map-root-user",
+            "--mount",
+            "--pid",
+            "--fork",
+            "--",
+        ])
+        .arg(std::env::current_exe().unwrap())
+        .args([
+            "--exact",
+            "served_from_outside_the_namespace",
+            "--test-threads=1",
+        ])
+        .env(AT, bench.host())
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let (socket, _) = listener.accept().unwrap();
+    let (mut byte, mut space) = ([0; 1], [MaybeUninit::uninit(); SPACE]);
+    let mut control = RecvAncillaryBuffer::new(&mut space);
+    let mut parts = [IoSliceMut::new(&mut byte)];
+    rustix::net::recvmsg(&socket, &mut parts, &mut control, RecvFlags::CMSG_CLOEXEC).unwrap();
+    let Some(RecvAncillaryMessage::ScmRights(mut fds)) = control.drain().next() else {
+        panic!("no descriptor")
+    };
+    let fuse = fds.next().unwrap();
+    let served = bench.overlay().serve(fuse).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stdout)
+    );
+    served.finish().unwrap();
+    let changes = bench.overlay().changes().unwrap().changes;
+    let names: Vec<_> = changes
+        .iter()
+        .map(|c| c.path.file_name().unwrap().to_str().unwrap().to_owned())
+        .collect();
+    assert_eq!(names, ["D", "y", "f"]);
+    assert_eq!(sh(&bench.host(), "cat f"), "one\n");
+}

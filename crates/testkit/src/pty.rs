@@ -1,11 +1,13 @@
 //! A real terminal around a command: its keyboard and its screen.
 
 use crate::wait::Child;
+use nix::fcntl::OFlag;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::pty::{OpenptyResult, Winsize, openpty};
-use std::fs::File;
+use nix::pty::{PtyMaster, grantpt, posix_openpt, ptsname_r, unlockpt};
+use std::fs::{File, OpenOptions};
 use std::io::{Read, Write};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::{OpenOptionsExt, chown};
 use std::process::{Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
@@ -13,7 +15,8 @@ use std::time::{Duration, Instant};
 const SCREEN_SECONDS_MAX: u64 = 60;
 /// One look at the screen.
 const LOOK_MS: u8 = 50;
-const WINDOW: Winsize = Winsize { ws_row: 40, ws_col: 160, ws_xpixel: 0, ws_ypixel: 0 };
+/// The size of every test's window, set by stty(1) because a safe ioctl(2) for it does not exist.
+const WINDOW: [&str; 4] = ["rows", "40", "cols", "160"];
 
 /// A command in a session of its own on a terminal of its own.
 #[derive(Debug)]
@@ -29,8 +32,7 @@ pub struct Pty {
 impl Pty {
     /// Starts `program` with `args`. setsid(1) makes the terminal its controlling one, which a safe `Command` cannot.
     pub(crate) fn start(command: &mut Command, owner: (u32, u32)) -> Pty {
-        let OpenptyResult { master, slave } = openpty(&WINDOW, None).expect("open a terminal");
-        std::os::unix::fs::fchown(&slave, Some(owner.0), Some(owner.1)).expect("hand the terminal over");
+        let (master, slave) = open(owner);
         let end = || Stdio::from(slave.try_clone().expect("duplicate the terminal"));
         let child = command.stdin(end()).stdout(end()).stderr(end()).spawn().expect("start setsid");
         Pty { master: File::from(master), child: Child::new(child, None), screen: Vec::new(), seen: 0 }
@@ -114,6 +116,21 @@ impl Pty {
         let mut fds = [PollFd::new(self.master.as_fd(), PollFlags::POLLIN)];
         poll(&mut fds, PollTimeout::from(LOOK_MS)).is_ok_and(|ready| ready > 0)
     }
+}
+
+/// A new terminal that belongs to `owner`. Close-on-exec from the start (openpty(3) cannot): a child that inherited the
+/// keyboard's end would keep the terminal from ever hanging up.
+fn open(owner: (u32, u32)) -> (OwnedFd, File) {
+    let master: PtyMaster = posix_openpt(OFlag::O_RDWR | OFlag::O_NOCTTY | OFlag::O_CLOEXEC).expect("open a terminal");
+    grantpt(&master).and_then(|()| unlockpt(&master)).expect("unlock the terminal");
+    let path = ptsname_r(&master).expect("name the terminal");
+    chown(&path, Some(owner.0), Some(owner.1)).expect("hand the terminal over");
+    let no_controlling = OFlag::O_NOCTTY.bits();
+    let slave =
+        OpenOptions::new().read(true).write(true).custom_flags(no_controlling).open(&path).expect("open its end");
+    let sized = Command::new("stty").arg("-F").arg(&path).args(WINDOW).status().expect("run stty");
+    assert!(sized.success(), "set the size of {path}");
+    (master.into(), slave)
 }
 
 #[cfg(test)]

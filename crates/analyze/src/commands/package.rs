@@ -264,7 +264,12 @@ pub(super) static ROWS: &[Row] = &[
         "",
     ),
     row("dpkg-query", "-l -L -s -S -W -f=", "data*", ""),
-    row("rpm", "-q -a -i -l -f -p -V -e:bj020+bj019 -U:bj020 --query --version:noop", "data*", ""),
+    row(
+        "rpm",
+        "-q -qa -qi -ql -qf -qip -qlp -qR -a -l -f -p -V -i,--install:does-exec+bj020 -F:does-exec+bj020 -e,--erase:bj020+bj019 -U,--upgrade:does-exec+bj020 --query --version:noop",
+        "data*",
+        "",
+    ),
     row("yum", "-y -q", "data*", "exec privilege:yum bj020"),
     row("dnf", "-y -q", "data*", "exec privilege:dnf bj020"),
     row("pacman", "-Q -Qi -Ql -Ss -Si -S:bj020 -Syu:bj020 -R:bj020", "data*", "privilege:pacman bj020"),

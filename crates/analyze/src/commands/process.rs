@@ -49,7 +49,7 @@ pub(super) static ROWS: &[Row] = &[
     row("atrm", "", "data*", "changes:scheduled_jobs"),
     row(
         "crontab",
-        "-l -u= -i -e:does-changes:scheduled_jobs+bj009 -r:does-changes:scheduled_jobs+bj019",
+        "-l:noop -u= -i -e:does-changes:scheduled_jobs+bj009 -r:does-changes:scheduled_jobs+bj019",
         "exec",
         "bj016",
     ),

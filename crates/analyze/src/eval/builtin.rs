@@ -67,6 +67,9 @@ impl Eval<'_> {
                     return;
                 }
                 Some("-o" | "+o") => {
+                    if tail.first().and_then(Field::known) == Some("history") {
+                        self.out.find(12, first.span, "decides whether what is run is remembered");
+                    }
                     self.state.exits_on_error |=
                         first.known() == Some("-o") && tail.first().and_then(Field::known) == Some("errexit");
                     rest = tail.get(1..).unwrap_or(&[]);

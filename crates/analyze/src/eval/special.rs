@@ -50,6 +50,20 @@ impl Eval<'_> {
                     self.thing(Action::Privilege, "hostname", Reversibility::Never, start.span, program);
                 }
             }
+            "getent" => {
+                if args.iter().any(|field| field.known().is_none_or(|text| text.contains("shadow"))) {
+                    self.out.find(17, start.span, "reads the password database");
+                }
+            }
+            "date" => return self.date(args, start),
+            "less" | "more" | "zless" => return self.pager(program, args, start),
+            "shopt" => {
+                const READING: &[&str] =
+                    &["expand_aliases", "lastpipe", "extglob", "sourcepath", "interactive_comments"];
+                if args.iter().any(|field| field.known().is_none_or(|text| READING.contains(&text))) {
+                    self.out.find(7, start.span, "changes how the shell reads what follows");
+                }
+            }
             "aws" => self.aws(args, start),
             "redis-cli" => {
                 self.destructive_words(program, args, &["flushdb", "flushall", "shutdown", "del", "config"], start)
@@ -413,6 +427,10 @@ impl Eval<'_> {
                 self.out.find(19, start.span, "deletes files that git does not track")
             }
             "config" => self.git_config(args, start),
+            "symbolic-ref" if args.iter().filter(|field| !field.value.prefix().starts_with('-')).count() > 1 => {
+                self.thing(Action::Write, "the git repository", Reversibility::ByOverlay, start.span, "git");
+            }
+            "diff" | "blame" | "annotate" | "grep" | "log" | "show" if !has("--no-index") => self.git_paths(args),
             "diff" if has("--no-index") => {
                 for field in args.iter().filter(|field| !field.value.prefix().starts_with('-')) {
                     self.on_path(Action::Read, field, PathScope::Tree, "git");
@@ -441,6 +459,19 @@ impl Eval<'_> {
             if field.value.prefix().starts_with("ext::") || field.value.prefix().starts_with("-oProxyCommand") {
                 self.out.find(14, field.span, "an address of git that runs a program");
                 self.executes("git", start);
+            }
+        }
+    }
+
+    /// Operands that are files and no revisions: outside of the project, or of a name that holds secrets.
+    fn git_paths(&mut self, args: &[Field]) {
+        for field in args {
+            let text = field.value.prefix();
+            let outside = text.starts_with(['/', '~']) || text.starts_with("..");
+            let file = text.rsplit(':').next().unwrap_or(text);
+            if !text.starts_with('-') && (outside || crate::names::secret(file, &self.home).is_some()) {
+                let file = Field { value: Value::starting(file).known_as(field), ..field.clone() };
+                self.on_path(Action::Read, &file, PathScope::Tree, "git");
             }
         }
     }
@@ -659,6 +690,29 @@ impl Eval<'_> {
         Some(unknown())
     }
 
+    /// `date` with an operand that is no format sets the clock.
+    fn date(&mut self, args: &[Field], start: &Start) -> Option<Output> {
+        let (family, row) = commands::find("date")?;
+        let parsed = commands::options::parse(row, args);
+        if parsed.operands.iter().any(|field| !field.value.prefix().starts_with('+')) {
+            self.out.find(20, start.span, "sets the clock");
+        }
+        Some(self.apply(family, row, args, start).1)
+    }
+
+    /// `less +CMD` runs a command of the pager, which may be `!`.
+    fn pager(&mut self, program: &str, args: &[Field], start: &Start) -> Option<Output> {
+        let tame = |text: &str| {
+            matches!(text, "+F" | "+G")
+                || text.get(1..).is_some_and(|rest| rest.bytes().all(|byte| byte.is_ascii_digit()))
+        };
+        if args.iter().any(|field| field.value.prefix().starts_with('+') && !field.known().is_some_and(tame)) {
+            self.out.find(14, start.span, "a command of the pager runs at its start");
+        }
+        let (family, row) = commands::find(program)?;
+        Some(self.apply(family, row, args, start).1)
+    }
+
     /// `kill -9 -1`: behind a signal, `-1` is every process and `-N` a group.
     fn kill(&mut self, args: &[Field], start: &Start) -> Option<Output> {
         let signalled = args.get(1..).unwrap_or(&[]).iter().any(|field| field.known() == Some("-1"));
@@ -731,6 +785,14 @@ impl Eval<'_> {
             .iter()
             .any(|start| verb.starts_with(start));
         let version = args.iter().any(|field| matches!(field.known(), Some("--version" | "help")));
+        for field in args {
+            if let Some((_, file)) =
+                field.value.prefix().split_once("file://").or_else(|| field.value.prefix().split_once("fileb://"))
+            {
+                let file = Field { value: Value::starting(file).known_as(field), ..field.clone() };
+                self.on_path(Action::Read, &file, PathScope::Exact, "aws");
+            }
+        }
         let secret = words.iter().any(|word| {
             word.contains("secret")
                 || word.contains("password")
@@ -770,7 +832,8 @@ impl Eval<'_> {
 /// A name somewhere below `point`, as the word `at` will hold it.
 fn below(point: &Field, at: &Field) -> Field {
     let value = match point.known() {
-        Some(text) => Value::Known(format!("{}/*", text.trim_end_matches('/'))),
+        // A start point may be a file: then it is found itself.
+        Some(text) => Value::any_of(vec![format!("{}/*", text.trim_end_matches('/')), text.to_owned()]),
         None => point.value.clone(),
     };
     Field { value, glob: true, many: false, quoted: true, fetched: false, span: at.span }

@@ -65,6 +65,14 @@ impl Value {
         if prefix.is_empty() { Value::Unknown } else { Value::Prefix(prefix.to_owned()) }
     }
 
+    /// This prefix as a constant where the field it was taken from is one.
+    pub(crate) fn known_as(self, field: &Field) -> Value {
+        match self {
+            Value::Prefix(text) if field.known().is_some() => Value::Known(text),
+            other => other,
+        }
+    }
+
     /// `self` followed by `next`.
     pub(crate) fn concat(&self, next: &Value) -> Value {
         match (self.choices(), next.choices()) {

@@ -210,6 +210,37 @@ proptest! {
     }
 
     #[test]
+    fn a_part_applied_leaves_the_view_as_it_is(
+        before in proptest::collection::vec(op(), 0..24),
+        ops in proptest::collection::vec(op(), 1..24),
+        picks in proptest::collection::vec(any::<prop::sample::Index>(), 1..4),
+    ) {
+        let bench = Bench::new();
+        let twin = bench.dir.join("twin");
+        fs::create_dir(&twin).unwrap();
+        furnish(&[&bench.host(), &twin], &before);
+        run_both(&bench, &twin, &ops)?;
+        for pick in picks {
+            let changes = bench.overlay().changes().unwrap().changes;
+            if changes.is_empty() {
+                break;
+            }
+            let path = pick.get(&changes).path.clone();
+            let told = bench.changes();
+            let overlay = bench.overlay();
+            let fail = |e: crate::ApplyError| TestCaseError::fail(format!("{path:?} {e:?} {told:?}"));
+            let plan = overlay.plan_apply(&Selection::Paths(vec![path.clone()])).map_err(fail)?;
+            let left = overlay.apply(plan).map_err(fail)?.left;
+            prop_assert!(left < u64::try_from(changes.len()).unwrap(), "{path:?} of {told:?}");
+            prop_assert_eq!(without_counts(bench.view().tree()), without_counts(native_tree(&twin)), "{:?} of {:?}", path, told);
+        }
+        let overlay = bench.overlay();
+        let plan = overlay.plan_apply(&Selection::All).map_err(|e| TestCaseError::fail(format!("{e:?}")))?;
+        overlay.apply(plan).map_err(|e| TestCaseError::fail(format!("{e:?}")))?;
+        prop_assert_eq!(without_counts(native_tree(&bench.host())), without_counts(native_tree(&twin)));
+    }
+
+    #[test]
     fn discard_is_the_identity(before in proptest::collection::vec(op(), 0..16), ops in proptest::collection::vec(op(), 1..24)) {
         let bench = Bench::new();
         furnish(&[&bench.host()], &before);

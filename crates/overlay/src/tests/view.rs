@@ -127,6 +127,21 @@ fn host_hard_links_stay_linked() {
 }
 
 #[test]
+fn names_nobody_looked_up_are_changed_too() {
+    let bench = Bench::new();
+    fs::write(bench.host().join("a"), "x").unwrap();
+    fs::create_dir(bench.host().join("d")).unwrap();
+    fs::hard_link(bench.host().join("a"), bench.host().join("d/b")).unwrap();
+    bench.view().write("a", b"changed").unwrap();
+    assert_eq!(bench.changes(), ["M a c", "M d/b c"]);
+    let plan = bench.overlay().plan_apply(&crate::Selection::All).unwrap();
+    bench.overlay().apply(plan).unwrap();
+    assert_eq!(fs::read(bench.host().join("d/b")).unwrap(), b"changed");
+    let ino = |path: &str| fs::metadata(bench.host().join(path)).unwrap().ino();
+    assert_eq!(ino("a"), ino("d/b"));
+}
+
+#[test]
 fn the_child_cannot_plant_marks() {
     let bench = Bench::new();
     fs::write(bench.host().join("f"), "x").unwrap();
