@@ -31,7 +31,7 @@ fn headline(analysis: &Analysis, tiers: Tiers, place: &Place) -> String {
     let here = tier(tiers, place);
     let where_ = if place.contained { "in the jar" } else { "on the bare machine" };
     let says = match here {
-        Risk::Low if analysis.canonical.is_empty() => "it runs nothing",
+        Risk::Low if analysis.canonical.is_empty() && analysis.effects.is_empty() => "it runs nothing",
         Risk::Low => "every part is proven to only read, and nothing secret",
         Risk::Medium if place.contained => "what it changes is held back and can be reviewed",
         Risk::Medium => "what it changes stays in the project or can be made again",
@@ -111,5 +111,61 @@ fn list(texts: &[String]) -> String {
     match texts.len().saturating_sub(NAMED_MAX) {
         0 => named,
         more => format!("{named} and {more} more"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::risk::assess;
+    use crate::testing::{analysis, effect, path, place};
+    use model::{Action, Effect, Endpoint, PathScope, Reversibility, Target};
+
+    fn told(effects: Vec<Effect>, contained: bool) -> Vec<String> {
+        assess(&analysis(effects), &place(contained)).explanation
+    }
+
+    fn write(name: &str) -> Effect {
+        path(Action::Write, &format!("/home/u/work/{name}"), PathScope::Exact)
+    }
+
+    #[test]
+    fn the_sentences_are_these() {
+        let push = effect(
+            Action::Connect,
+            Target::Peer(Endpoint { host: "github.com".to_owned(), port: Some(443) }),
+            Reversibility::Never,
+        );
+        let key = path(Action::Read, "/home/u/.ssh/id_rsa", PathScope::Exact);
+        assert_eq!(told(vec![], false), ["LOW on the bare machine: it runs nothing."]);
+        assert_eq!(
+            told(vec![write("a"), write("b"), write("c"), write("d"), write("e")], true),
+            [
+                "MEDIUM in the jar: what it changes is held back and can be reviewed.",
+                "It would write /home/u/work/a, write /home/u/work/b, write /home/u/work/c and 2 more.",
+            ]
+        );
+        assert_eq!(
+            told(vec![push, key], true),
+            [
+                "MEDIUM in the jar: what it changes is held back and can be reviewed. It would be HIGH on the bare machine.",
+                "HIGH: connect to github.com:443: it cannot be taken back.",
+                "HIGH: read /home/u/.ssh/id_rsa: it holds secrets.",
+                "Cannot be taken back once done: connect to github.com:443.",
+                "The jar does not show credentials of the home: secrets/ssh.",
+            ]
+        );
+    }
+
+    #[test]
+    fn bare_changes_have_a_safer_form() {
+        let told = told(vec![path(Action::Write, "/home/u/.bashrc", PathScope::Exact)], false);
+        assert_eq!(told.last().unwrap(), "Safer: `belljar run` runs it on a copy and shows the result first.");
+        assert!(told.contains(&"HIGH: write /home/u/.bashrc: every new shell runs it.".to_owned()), "{told:?}");
+    }
+
+    #[test]
+    fn names_cannot_play_tricks() {
+        let told = told(vec![write("a\u{202e}b\u{1b}[2J\nLOW")], true).join(" ");
+        assert!(told.contains("a\\u{202e}b\\u{1b}[2J\\nLOW"), "{told}");
     }
 }

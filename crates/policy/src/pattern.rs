@@ -6,6 +6,7 @@
 //! characters, and git on such a system runs `.GIT/hooks` (CVE-2014-9390).
 
 use model::FilePath;
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 /// A path made comparable: its components in lower case, without invisible characters.
@@ -43,6 +44,11 @@ fn fold(part: &[u8]) -> String {
     seen.flat_map(char::to_lowercase).map(|c| if c == '\u{17f}' { 's' } else { c }).collect()
 }
 
+/// One component of a pattern, folded; nearly all are written that way already.
+fn folded(part: &'static str) -> Cow<'static, str> {
+    if part.bytes().any(|b| b.is_ascii_uppercase()) { Cow::Owned(fold(part.as_bytes())) } else { Cow::Borrowed(part) }
+}
+
 /// How a path stands to a pattern.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Fit {
@@ -62,7 +68,7 @@ enum Anchor {
 #[derive(Clone, Debug)]
 pub(crate) struct Pattern {
     anchor: Anchor,
-    parts: Vec<String>,
+    parts: Vec<Cow<'static, str>>,
     below: bool,
 }
 
@@ -73,7 +79,7 @@ impl Pattern {
             (_, Some(rest)) => (Anchor::Root, rest),
             _ => (Anchor::Anywhere, text),
         };
-        let parts = rest.split('/').filter(|part| !part.is_empty()).map(|part| fold(part.as_bytes())).collect();
+        let parts = rest.split('/').filter(|part| !part.is_empty()).map(folded).collect();
         Pattern { anchor, parts, below: text.ends_with('/') }
     }
 
@@ -108,7 +114,7 @@ fn below<'a>(home: &Folded, path: &'a Folded) -> Option<&'a [String]> {
 }
 
 /// Walks pattern and path in step. Recursion is over pattern components, of which the tables have at most six.
-fn walk(pattern: &[String], path: &[String], below: bool) -> Option<Fit> {
+fn walk(pattern: &[Cow<'static, str>], path: &[String], below: bool) -> Option<Fit> {
     match (pattern, path) {
         ([], []) => Some(Fit::Within),
         ([], _) => below.then_some(Fit::Within),
@@ -176,7 +182,7 @@ pub(crate) struct Table<R: 'static> {
     rest: Vec<usize>,
 }
 
-type Index = HashMap<String, Vec<usize>>;
+type Index = HashMap<Cow<'static, str>, Vec<usize>>;
 
 impl<R> Table<R> {
     pub(crate) fn new(rows: &'static [R], pattern: fn(&R) -> &'static str) -> Table<R> {
@@ -220,7 +226,7 @@ impl<R> Table<R> {
 }
 
 fn candidates<'t>(index: &'t Index, first: Option<&String>) -> impl Iterator<Item = usize> + use<'t> {
-    first.and_then(|first| index.get(first)).into_iter().flatten().copied()
+    first.and_then(|first| index.get(first.as_str())).into_iter().flatten().copied()
 }
 
 #[cfg(test)]

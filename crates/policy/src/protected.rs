@@ -7,6 +7,7 @@
 use crate::derived::Depth;
 use crate::pattern::{Fit, Folded, Table};
 use model::Risk;
+use std::cmp::Reverse;
 use std::sync::LazyLock;
 
 /// One row.
@@ -245,14 +246,14 @@ const SAMPLES: &[&str] = &[".git/hooks/*.sample", ".git/modules/**/hooks/*.sampl
 static INERT: LazyLock<Table<&'static str>> = LazyLock::new(|| Table::new(SAMPLES, |pattern| pattern));
 static TABLE: LazyLock<Table<Protected>> = LazyLock::new(|| Table::new(ROWS, |row| row.pattern));
 
-/// The most dangerous row that `path` meets within `depth`, with how: [`Fit::Above`] is a directory that could bring
+/// The most dangerous row, the first of equals, that `path` meets within `depth`, with how: [`Fit::Above`] is a directory that could bring
 /// the protected name with it when it is moved or replaced as a whole.
 pub(crate) fn find(path: &Folded, home: &Folded, depth: Depth) -> Option<(Fit, &'static Protected)> {
     if !path.is_glob() && INERT.matches(path, home).iter().any(|(fit, _)| *fit == Fit::Within) {
         return None;
     }
     let met = TABLE.matches(path, home).into_iter().filter(|(_, row)| depth <= row.reach);
-    met.max_by_key(|(fit, row)| (*fit, row.risk))
+    met.min_by_key(|(fit, row)| Reverse((*fit, row.risk)))
 }
 
 /// Every rule of the table, for the schema.

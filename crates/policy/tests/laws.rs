@@ -182,7 +182,7 @@ fn joined(a: &Analysis, b: &Analysis) -> Analysis {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(256))]
+    #![proptest_config(ProptestConfig::with_cases(128))]
 
     #[test]
     fn the_risk_of_two_is_the_maximum_of_both(a in analysis(), b in analysis()) {

@@ -130,7 +130,7 @@ fn risk(text: &str) -> Risk {
 }
 
 fn change(case: &ReviewCase) -> Change {
-    let (verb, path) = case.change.split_once(' ').expect("verb and path");
+    let (verb, mut path) = case.change.split_once(' ').expect("verb and path");
     let kind = case.kind.unwrap_or(if case.link.is_some() { FileKind::Symlink } else { FileKind::File });
     let mode = case.mode.as_ref().map_or(0o644, |mode| u32::from_str_radix(mode, 8).expect("octal"));
     let link = case.link.as_deref().map(FilePath::from);
@@ -143,6 +143,11 @@ fn change(case: &ReviewCase) -> Change {
         "replaced" => (ChangeKind::Replaced, Some(before), Some(after)),
         "deleted" => (ChangeKind::Deleted, Some(before), None),
         "touched" => (ChangeKind::Modified, Some(before), Some(after)),
+        "renamed" => {
+            let (from, to) = path.split_once(' ').expect("from and to");
+            path = to;
+            (ChangeKind::Renamed { from: from.into() }, Some(before), Some(after))
+        }
         other => panic!("no such change: {other}"),
     };
     Change { path: FilePath::from(path), kind, before, after, differs, below: case.below }
@@ -312,6 +317,51 @@ fn attempts_that_were_not_announced_are_surprises() {
     let surprises: Vec<_> = review.surprises.iter().map(|e| format!("{} {}", e.action, e.target)).collect();
     assert_eq!(surprises, ["read /home/u/.ssh/id_rsa", "connect to evil.example:443"]);
     assert_eq!(review.disposition, Disposition::Keep);
+}
+
+#[test]
+fn many_small_deletions_are_a_mass_deletion() {
+    let policy = Policy::builtin().unwrap();
+    let gone = |n: usize, dir: &str| {
+        let case = format!("deleted /home/u/work/{dir}/{n}");
+        let meta = Meta { kind: FileKind::File, mode: 0o644, uid: 1000, gid: 1000, size: 2, link: None };
+        let path = case.split_once(' ').unwrap().1.into();
+        let kind = ChangeKind::Deleted;
+        Change { path, kind, before: Some(meta), after: None, differs: Differs::default(), below: 0 }
+    };
+    let announced = analysis(&["delete tree /home/u/work".to_owned()], &[], false);
+    for (dir, count, red) in [("src", 32, false), ("src", 33, true), ("node_modules", 1000, false)] {
+        let changes = ChangeSet { changes: (0..count).map(|n| gone(n, dir)).collect() };
+        let review = policy.review(&changes, &announced, &place(true), &[]);
+        let mass = review.flags.iter().filter(|flag| flag.rule == "delete/mass").count();
+        assert_eq!(mass, if red { count } else { 0 }, "{count} in {dir}");
+    }
+}
+
+#[test]
+fn flags_come_red_first() {
+    let policy = Policy::builtin().unwrap();
+    let changes = ["added /home/u/work/a.sh", "added /home/u/work/.git/hooks/x"].map(|change_text| {
+        change(&ReviewCase {
+            says: String::new(),
+            announced: vec![],
+            change: change_text.to_owned(),
+            mode: Some("755".to_owned()),
+            link: None,
+            kind: None,
+            below: 0,
+            risk: String::new(),
+            disposition: Disposition::Ask,
+            flag: None,
+            rule: String::new(),
+        })
+    });
+    let announced = analysis(&["execute program make".to_owned()], &[], false);
+    let review = policy.review(&ChangeSet { changes: changes.to_vec() }, &announced, &place(true), &[]);
+    let order: Vec<_> = review.flags.iter().map(|flag| (flag.change, flag.risk)).collect();
+    assert_eq!(order.first(), Some(&(1, Risk::High)));
+    assert!(order.is_sorted_by_key(|(change, risk)| (std::cmp::Reverse(*risk), *change)), "{order:?}");
+    assert_eq!(review.surprises.len(), 2);
 }
 
 #[test]
