@@ -1,4 +1,5 @@
-//! Rough times of the view against native, in one interleaved run: `cargo bench -p belljar-overlay`. Needs root.
+//! Rough times of the view against native: `cargo bench -p belljar-overlay`. Needs root. Set `TMPDIR` to a file system with a
+//! journal: ext4 without one does not use fresh inodes again, so that creating after deleting is slow on either side.
 #![allow(
     missing_docs,
     clippy::unwrap_used,
