@@ -12,6 +12,7 @@ use nix::spawn::{PosixSpawnAttr, PosixSpawnFileActions, PosixSpawnFlags, posix_s
 use nix::sys::prctl;
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::unistd::{AccessFlags, access};
 use std::ffi::CString;
 use std::os::fd::AsFd;
 
@@ -144,7 +145,9 @@ fn execute(plan: &Plan, mask: &SigSet) -> Result<i32, Errno> {
     let mut refused = Errno::ENOENT;
     for path in candidates(name, &plan.env) {
         let path = CString::new(path).map_err(|_| Errno::EINVAL)?;
-        match start(&path, &attributes, &argv, &env) {
+        // Where nothing is, no process need be made to find that out.
+        let there = access(path.as_c_str(), AccessFlags::F_OK);
+        match there.and_then(|()| start(&path, &attributes, &argv, &env)) {
             Err(Errno::ENOENT | Errno::ENOTDIR) => {}
             Err(Errno::EACCES) => refused = Errno::EACCES,
             done => return done,
