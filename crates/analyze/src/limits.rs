@@ -1,7 +1,7 @@
 //! Every bound of the analyser in one place. Exceeding one can only raise the verdict (BJ090), never skip a part.
 
-/// Longest text that is parsed; more than any command a person or an agent writes by hand.
-pub(crate) const TEXT_BYTES_MAX: usize = 1 << 20;
+/// Longest text that is parsed: twice the 128 KiB that Linux lets one argument of execve(2) have.
+pub(crate) const TEXT_BYTES_MAX: usize = 1 << 18;
 /// Nesting of compound commands, substitutions and expansions; bounds the recursion of the reader.
 pub(crate) const DEPTH_MAX: usize = 48;
 /// Simple commands, words and parts in one text.
@@ -26,7 +26,9 @@ pub(crate) const CWDS_MAX: usize = 4;
 pub(crate) const REPORT_MAX: usize = 20_000;
 /// Nodes of the tree-sitter tree that are visited.
 pub(crate) const TREE_NODES_MAX: usize = 2_000_000;
-/// Times tree-sitter may report progress before it is stopped; measured: 1 MiB of ordinary text reports fewer.
+/// Times tree-sitter may report progress before it is stopped; it reports every hundred or so steps of its parser.
 pub(crate) const TREE_PROGRESS_MAX: usize = 400_000;
 /// Characters of source text that are repeated in an effect or the canonical form.
 pub(crate) const SOURCE_CHARS_MAX: usize = 200;
+/// Components of a working directory that is followed; `cd a` again and again must not make every path longer.
+pub(crate) const CWD_PARTS_MAX: usize = 64;

@@ -157,7 +157,7 @@ fn bash_reads_a_quoted_vector_back_as_it_was() {
 fn what_is_too_large_is_high_and_not_covered() {
     for text in [
         "x=aa;".to_owned() + &"x=$x$x;".repeat(100) + "$x",
-        "a".repeat((1 << 20) + 1),
+        "a".repeat((1 << 18) + 1),
         "$(".repeat(5000),
         "(".repeat(5000),
         format!("echo {}", "{a,b}".repeat(40)),

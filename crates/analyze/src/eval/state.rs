@@ -1,7 +1,7 @@
 //! The shell's state as far as it is known at one point of the script.
 
 use super::value::Value;
-use crate::limits::CWDS_MAX;
+use crate::limits::{CWD_PARTS_MAX, CWDS_MAX};
 use crate::syntax::ast::Command;
 use model::FilePath;
 use std::collections::{BTreeMap, BTreeSet};
@@ -26,8 +26,10 @@ pub(crate) struct Cwd {
 impl Cwd {
     /// `cd` to `to`, which may fail.
     pub(crate) fn change(&mut self, to: Vec<FilePath>) {
+        let too_deep = |place: &FilePath| place.as_bytes().iter().filter(|byte| **byte == b'/').count() > CWD_PARTS_MAX;
+        let to = if to.iter().any(too_deep) { Vec::new() } else { to };
         let old = std::mem::replace(&mut self.places, to);
-        self.if_failed = old;
+        self.if_failed = if self.places.is_empty() { Vec::new() } else { old };
     }
 
     /// The last command succeeded.
