@@ -5,7 +5,7 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::json;
 use crate::ui::{self, Terminal};
-use engine::{Apply, Engine, Outcome, Person, Request, host};
+use engine::{Apply, Engine, Outcome, Person, Request, RunError, host};
 use model::FilePath;
 use nix::errno::Errno;
 use serde_json::Value;
@@ -20,10 +20,9 @@ use std::path::{Path, PathBuf};
 pub(crate) fn run(args: &args::Run) -> Result<Exit, Failure> {
     let mut terminal = Terminal::open();
     let request = request(args, terminal.is_some())?;
-    let engine = Engine::open(&request.place)?;
     let mut report = Report::open(args.json.as_ref())?;
     let person = terminal.as_mut().map(|terminal| terminal as &mut dyn Person);
-    let outcome = match engine.run(&request, person) {
+    let outcome = match journey(&request, person) {
         Ok(outcome) => outcome,
         Err(error) => return failed(report, error.into()),
     };
@@ -34,6 +33,12 @@ pub(crate) fn run(args: &args::Run) -> Result<Exit, Failure> {
         ui::ended(&outcome)?;
     }
     Ok(exit(&outcome))
+}
+
+/// The jar's namespaces are made on one processor while the policy is loaded and the command judged on another.
+fn journey(request: &Request, person: Option<&mut dyn Person>) -> Result<Outcome, RunError> {
+    let standby = engine::standby()?;
+    Engine::open(&request.place)?.run(request, standby, person)
 }
 
 /// A failure is told on every channel that waits for a report.

@@ -15,6 +15,7 @@ use model::{
     Analysis, Assessment, ChangeSet, Confinement, Decision, FilePath, Place, Review, Risk, Stage, TrialId, TrialState,
 };
 use policy::{ConfineRequest, Policy};
+use sandbox::Standby;
 use std::ffi::OsString;
 
 /// What to run, and how its end is to be settled.
@@ -94,6 +95,15 @@ pub struct Weight {
     pub files: u64,
 }
 
+/// Begins to make the empty namespaces of a jar, which takes about as long as judging its command does. Nothing runs in
+/// them until an approval puts it there. Standard input, output and error of the command are those of this moment.
+///
+/// # Errors
+/// When no process can be started, or a standard descriptor cannot be handed to a jar.
+pub fn standby() -> Result<Standby, RunError> {
+    Ok(sandbox::standby(&[])?)
+}
+
 /// The rooms, ready to use.
 pub struct Engine {
     pub(crate) policy: Policy,
@@ -111,18 +121,24 @@ impl Engine {
         Ok(Engine { policy: layers::load(place)?, store: Store::new(state), audit: AuditLog::new(state) })
     }
 
-    /// The whole journey of a command. `person` is whoever can be asked; without one, ask means no.
+    /// The whole journey of a command. `standby` comes from [`standby`]; `person` is whoever can be asked, without one
+    /// ask means no.
     ///
     /// # Errors
     /// When the command may not run, could not be contained as asked, or its changes could not be settled.
-    pub fn run(&self, request: &Request, mut person: Option<&mut dyn Person>) -> Result<Outcome, RunError> {
+    pub fn run(
+        &self,
+        request: &Request,
+        standby: Standby,
+        mut person: Option<&mut dyn Person>,
+    ) -> Result<Outcome, RunError> {
         let judged = self.judge(&analyze::quote(&request.argv), &request.place);
         let confinement = confine(request)?;
         let id = fresh_id()?;
         let approval = self.decided(&id, &judged, approve(&judged.question(), person.as_deref_mut()))?;
         let record = trial::record(id, &judged, &request.argv, &confinement);
         let prepared = self.noted(&record.id.clone(), Trial::prepare(&self.store, record, confinement))?;
-        let frozen = self.noted(&prepared.id().clone(), prepared.execute(approval))?.freeze(&self.policy)?;
+        let frozen = self.noted(&prepared.id().clone(), prepared.execute(approval, standby))?.freeze(&self.policy)?;
         self.ran(&frozen)?;
         let (choice, by) = choose(&frozen, request.apply, person);
         self.settle(frozen, &choice, by)

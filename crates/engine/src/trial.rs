@@ -19,6 +19,7 @@ use crate::store::{Store, TrialDir, TrialRecord};
 use model::{Attempt, ChangeSet, Confinement, FilePath, Hidden, Review, TrialId, TrialState, WritableRoot};
 use overlay::{Overlay, Served};
 use policy::Policy;
+use sandbox::Standby;
 use std::ffi::OsString;
 use std::io;
 use std::time::Instant;
@@ -88,10 +89,10 @@ impl Trial<Prepared> {
     ///
     /// # Errors
     /// When the jar could not be built: then the trial is gone and nothing ran. When it failed later the trial stays.
-    pub(crate) fn execute(mut self, _approval: Approval) -> Result<Trial<Ran>, RunError> {
+    pub(crate) fn execute(mut self, _approval: Approval, standby: Standby) -> Result<Trial<Ran>, RunError> {
         let began = Instant::now();
         let mut served = Vec::new();
-        let started = sandbox::start(&self.request(), &mut |index, fuse| {
+        let started = standby.start(&self.request(), &mut |index, fuse| {
             let overlay = self.overlays.get(index).ok_or(io::ErrorKind::InvalidInput)?;
             served.push(overlay.serve(fuse).map_err(io::Error::other)?);
             Ok(())

@@ -77,7 +77,7 @@ fn attend(channel: &Channel, children: &SignalFd, command: i32) -> Result<Exit, 
             match channel.receive::<Down>()? {
                 // A command that has just ended cannot be signalled any more.
                 Some((Down::Signal { signal }, _)) => or_gone(sys::kill(command, signal))?,
-                Some((Down::Served, _)) => {}
+                Some((Down::Served | Down::Plan, _)) => {}
                 None => return Err(Errno::EPIPE),
             }
         }

@@ -119,7 +119,7 @@ impl<'a> Executor<'a> {
         while self.unserved > 0 {
             match self.channel.receive::<Down>()? {
                 Some((Down::Served, _)) => self.unserved -= 1,
-                Some((Down::Signal { .. }, _)) => {}
+                Some((Down::Signal { .. } | Down::Plan, _)) => {}
                 None => return Err(Errno::EPIPE),
             }
         }

@@ -131,21 +131,34 @@ pub enum Step {
     },
 }
 
-/// Everything the stage needs to know.
+/// What the namespaces need: the same for every command of a user, so it can be made before the command is known.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Plan {
+pub struct Ground {
     /// Namespaces to make, at once.
     pub namespaces: Vec<Layer>,
     /// Who the command is inside.
     pub identity: Identity,
+    /// Layers that may be missing.
+    pub accept_weak: Vec<Layer>,
+}
+
+/// Everything the stage needs to know.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Plan {
+    /// What it stands on.
+    pub ground: Ground,
     /// The walk.
     pub steps: Vec<Step>,
     /// The command.
     pub argv: Vec<FilePath>,
     /// Its whole environment, `NAME=value`.
     pub env: Vec<FilePath>,
-    /// Layers that may be missing.
-    pub accept_weak: Vec<Layer>,
+}
+
+/// Makes the ground a plan of this user stands on. Pure.
+#[must_use]
+pub fn ground(facts: &RunFacts, accept_weak: &[Layer]) -> Ground {
+    Ground { namespaces: NAMESPACES.to_vec(), identity: identity(facts), accept_weak: accept_weak.to_vec() }
 }
 
 /// Makes the plan. Pure: the same request and facts give the same plan.
@@ -155,12 +168,10 @@ pub struct Plan {
 pub fn plan(request: &Request, facts: &RunFacts) -> Result<Plan, SandboxError> {
     request.check()?;
     Ok(Plan {
-        namespaces: NAMESPACES.to_vec(),
-        identity: identity(facts),
+        ground: ground(facts, &request.accept_weak),
         steps: Draft::new(request, facts).steps(),
         argv: request.argv.iter().map(FilePath::new).collect(),
         env: environment(request),
-        accept_weak: request.accept_weak.clone(),
     })
 }
 
@@ -437,14 +448,14 @@ fn await_where_needed(placements: Vec<(FilePath, Step)>) -> Vec<Step> {
 /// One line a step, for people; paths are escaped.
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let names: Vec<String> = self.namespaces.iter().map(ToString::to_string).collect();
+        let names: Vec<String> = self.ground.namespaces.iter().map(ToString::to_string).collect();
         writeln!(f, "namespaces {}", names.join(", "))?;
         let ranges = |ranges: &[IdRange]| {
             let words: Vec<String> = ranges.iter().map(|range| format!("{}+{}", range.first, range.count)).collect();
             words.join(" ")
         };
-        let groups = if self.identity.deny_setgroups { ", setgroups denied" } else { "" };
-        let (uids, gids) = (ranges(&self.identity.uids), ranges(&self.identity.gids));
+        let groups = if self.ground.identity.deny_setgroups { ", setgroups denied" } else { "" };
+        let (uids, gids) = (ranges(&self.ground.identity.uids), ranges(&self.ground.identity.gids));
         writeln!(f, "identity uids {uids}, gids {gids}{groups}")?;
         for step in &self.steps {
             writeln!(f, "{step}")?;

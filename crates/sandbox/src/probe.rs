@@ -2,7 +2,7 @@
 
 use crate::error::{SandboxError, fuse_hint};
 use crate::facts::IdRange;
-use crate::plan::{Identity, Plan, Step};
+use crate::plan::{Ground, Identity, Plan, Step};
 use crate::start::launch;
 use crate::sys;
 use model::{FilePath, Layer};
@@ -100,7 +100,8 @@ fn attempt(name: &'static str, layers: &[Layer], steps: Vec<Step>) -> Result<Hos
     let identity = Identity { uids: own(geteuid().as_raw()), gids: own(getegid().as_raw()), deny_setgroups: true };
     let mut namespaces = vec![Layer::UserNamespace, Layer::MountNamespace, Layer::PidNamespace];
     namespaces.extend(layers);
-    let plan = Plan { namespaces, identity, steps, argv: vec![], env: vec![], accept_weak: vec![] };
+    let ground = Ground { namespaces, identity, accept_weak: vec![] };
+    let plan = Plan { ground, steps, argv: vec![], env: vec![] };
     let roots = [FilePath::from(PROBED_ROOT)];
     launch(&plan, &roots, &mut |_, _| Ok(())).map(|_| there(name, ""))
 }

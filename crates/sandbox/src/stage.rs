@@ -4,22 +4,23 @@
 use crate::facts::IdRange;
 use crate::init;
 use crate::perform::Executor;
-use crate::plan::{Identity, Plan};
+use crate::plan::{Ground, Identity, Plan};
 use crate::sys;
-use crate::wire::{Channel, Fault, FaultKind, Up};
+use crate::wire::{Channel, Down, Fault, FaultKind, Up};
 use model::Layer;
 use nix::errno::Errno;
 use nix::sys::signal::SigSet;
 use nix::sys::stat::fstat;
 use nix::unistd::{Pid, pipe2, read, write};
+use serde::de::DeserializeOwned;
 use std::os::fd::{OwnedFd, RawFd};
 
 /// How the stage recognises itself.
 pub(crate) const STAGE_NAME: &std::ffi::CStr = c"belljar-stage";
 /// Where it finds the socket to Belljar.
 pub(crate) const CONTROL_FD: RawFd = 3;
-/// Where it finds the plan.
-pub(crate) const PLAN_FD: RawFd = 4;
+/// Where it finds the ground to make.
+pub(crate) const GROUND_FD: RawFd = 4;
 /// The first descriptor that nobody meant it to have.
 const FIRST_STRAY: u32 = 5;
 /// A plan holds the environment and the arguments, which the kernel bounds at a quarter of an 8 MiB stack by default,
@@ -40,7 +41,7 @@ fn run() -> i32 {
         return 125;
     }
     let channel = Channel::from_socket(sys::adopt(CONTROL_FD));
-    let built = read_plan().and_then(|plan| build(&channel, &plan));
+    let built = read_file::<Ground>(&sys::adopt(GROUND_FD)).and_then(|ground| build(&channel, &ground));
     match built {
         Ok(()) => 0,
         Err(fault) => {
@@ -51,40 +52,39 @@ fn run() -> i32 {
     }
 }
 
-/// Nothing but the standard descriptors, the socket and the plan is inherited, and those two go no further.
+/// Nothing but the standard descriptors, the socket and the ground is inherited, and those two go no further.
 fn close_strays() -> Result<(), Errno> {
     sys::close_from(FIRST_STRAY)?;
     sys::cloexec_from(CONTROL_FD.cast_unsigned())?;
     crate::facts::is_open(CONTROL_FD)?;
-    crate::facts::is_open(PLAN_FD)
+    crate::facts::is_open(GROUND_FD)
 }
 
-fn read_plan() -> Result<Plan, Fault> {
+fn read_file<T: DeserializeOwned>(fd: &OwnedFd) -> Result<T, Fault> {
     let fault = |errno| Fault::new(FaultKind::Other, "read the plan", errno);
-    let fd = sys::adopt(PLAN_FD);
-    let size = usize::try_from(fstat(&fd).map_err(fault)?.st_size).unwrap_or(usize::MAX);
+    let size = usize::try_from(fstat(fd).map_err(fault)?.st_size).unwrap_or(usize::MAX);
     if size > PLAN_BYTES_MAX {
         return Err(fault(Errno::E2BIG));
     }
     let mut bytes = vec![0u8; size];
-    let length = nix::sys::uio::pread(&fd, &mut bytes, 0).map_err(fault)?;
+    let length = nix::sys::uio::pread(fd, &mut bytes, 0).map_err(fault)?;
     bytes.truncate(length);
     serde_json::from_slice(&bytes).map_err(|_| fault(Errno::EPROTO))
 }
 
 /// Makes the namespaces. In the stage it returns when pid 1 is on its way; in pid 1 it does not return.
-fn build(channel: &Channel, plan: &Plan) -> Result<(), Fault> {
+fn build(channel: &Channel, ground: &Ground) -> Result<(), Fault> {
     let plain = |errno| Fault::new(FaultKind::Other, "make a pipe", errno);
     let (mapped, map) = pipe2(nix::fcntl::OFlag::O_CLOEXEC).map_err(plain)?;
-    let (child, missing) = make_namespaces(plan)?;
+    let (child, missing) = make_namespaces(ground)?;
     match child {
         Some(pid) => {
             drop(mapped);
-            introduce(channel, &plan.identity, pid, &map)
+            introduce(channel, &ground.identity, pid, &map)
         }
         None => {
             drop(map);
-            sys::leave(first_process(channel, plan, &mapped, &missing))
+            sys::leave(first_process(channel, ground, &mapped, &missing))
         }
     }
 }
@@ -93,28 +93,28 @@ fn build(channel: &Channel, plan: &Plan) -> Result<(), Fault> {
 type Missing = Vec<(Layer, Errno)>;
 
 /// All at once; if that is refused and some may be missing, without those.
-fn make_namespaces(plan: &Plan) -> Result<(Option<Pid>, Missing), Fault> {
+fn make_namespaces(ground: &Ground) -> Result<(Option<Pid>, Missing), Fault> {
     let fault = |errno| Fault::new(FaultKind::Namespaces, "make namespaces", errno);
     let flags = |layers: &mut dyn Iterator<Item = &Layer>| layers.fold(0, |flags, layer| flags | clone_flag(*layer));
-    let whole = flags(&mut plan.namespaces.iter());
+    let whole = flags(&mut ground.namespaces.iter());
     // A sibling, not a child: Belljar itself waits for pid 1, and the stage can go.
     let errno = match sys::clone_process(whole | libc::CLONE_PARENT | libc::SIGCHLD) {
         Ok(child) => return Ok((child, Vec::new())),
         Err(errno) => errno,
     };
-    let accepted: Vec<Layer> = plan.namespaces.iter().copied().filter(|layer| may_lack(plan, *layer)).collect();
+    let accepted: Vec<Layer> = ground.namespaces.iter().copied().filter(|layer| may_lack(ground, *layer)).collect();
     if accepted.is_empty() {
         return Err(fault(errno));
     }
-    let rest = flags(&mut plan.namespaces.iter().filter(|layer| !accepted.contains(layer)));
+    let rest = flags(&mut ground.namespaces.iter().filter(|layer| !accepted.contains(layer)));
     let child = sys::clone_process(rest | libc::CLONE_PARENT | libc::SIGCHLD).map_err(fault)?;
     Ok((child, accepted.into_iter().map(|layer| (layer, errno)).collect()))
 }
 
 /// Without user, mount and pid namespaces nothing of the view can be built.
-fn may_lack(plan: &Plan, layer: Layer) -> bool {
+fn may_lack(ground: &Ground, layer: Layer) -> bool {
     let needed = matches!(layer, Layer::UserNamespace | Layer::MountNamespace | Layer::PidNamespace);
-    !needed && plan.accept_weak.contains(&layer)
+    !needed && ground.accept_weak.contains(&layer)
 }
 
 fn clone_flag(layer: Layer) -> i32 {
@@ -155,16 +155,30 @@ fn map_text(ranges: &[IdRange]) -> String {
 }
 
 /// Pid 1 of the jar, from its first breath to its exit code.
-fn first_process(channel: &Channel, plan: &Plan, mapped: &OwnedFd, missing: &Missing) -> i32 {
-    let mut executor = Executor::new(channel, &plan.accept_weak);
-    let ready = wait_for_identity(mapped).and_then(|()| furnish(&mut executor, plan, missing));
+fn first_process(channel: &Channel, ground: &Ground, mapped: &OwnedFd, missing: &Missing) -> i32 {
+    let mut executor = Executor::new(channel, &ground.accept_weak);
+    let ready = wait_for_identity(mapped).and_then(|()| wait_for_plan(channel)).and_then(|plan| {
+        let signals = furnish(&mut executor, &plan, missing)?;
+        Ok((plan, signals))
+    });
     match ready {
-        Ok((mask, sigchld)) => init::run(channel, plan, executor, &mask, &sigchld),
+        Ok((plan, (mask, sigchld))) => init::run(channel, &plan, executor, &mask, &sigchld),
         Err(fault) => {
             // If Belljar is gone, nobody wants to know.
             let _ = channel.send(&Up::Failed { fault }, None);
             125
         }
+    }
+}
+
+/// The namespaces stand; what is to happen in them may still be under decision. It ends when Belljar is gone or has
+/// decided against it.
+fn wait_for_plan(channel: &Channel) -> Result<Plan, Fault> {
+    let fault = |errno| Fault::new(FaultKind::Other, "wait for the plan", errno);
+    match channel.receive::<Down>().map_err(fault)? {
+        Some((Down::Plan, Some(fd))) => read_file(&fd),
+        Some(_) => Err(fault(Errno::EPROTO)),
+        None => Err(fault(Errno::EPIPE)),
     }
 }
 
@@ -180,10 +194,10 @@ fn wait_for_identity(mapped: &OwnedFd) -> Result<(), Fault> {
 
 /// Builds the jar around this process. Returns the signal mask the command gets and the one pid 1 listens with.
 fn furnish(executor: &mut Executor<'_>, plan: &Plan, missing: &Missing) -> Result<(SigSet, SigSet), Fault> {
-    for layer in plan.namespaces.iter().filter(|layer| **layer != Layer::MountNamespace) {
+    for layer in plan.ground.namespaces.iter().filter(|layer| **layer != Layer::MountNamespace) {
         match missing.iter().find(|(lost, _)| lost == layer) {
             Some((_, errno)) => executor.lacks(*layer, "make namespaces", *errno)?,
-            None => executor.stands(*layer, detail(*layer, &plan.identity)),
+            None => executor.stands(*layer, detail(*layer, &plan.ground.identity)),
         }
     }
     executor.stands(Layer::CleanDescriptors, "");

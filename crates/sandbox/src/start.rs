@@ -3,45 +3,78 @@
 use crate::error::SandboxError;
 use crate::facts::RunFacts;
 use crate::init::exit_of;
-use crate::plan::{Plan, plan};
+use crate::plan::{Ground, Plan, ground, plan};
 use crate::request::Request;
 use crate::running::Running;
 use crate::signals::Forwarding;
-use crate::stage::{CONTROL_FD, PLAN_FD, STAGE_NAME};
+use crate::stage::{CONTROL_FD, GROUND_FD, STAGE_NAME};
 use crate::sys;
 use crate::terminal::Foreground;
 use crate::wire::{Channel, Down, Up};
-use model::{Containment, Exit, FilePath};
+use model::{Containment, Exit, FilePath, Layer};
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, fcntl};
 use nix::spawn::{PosixSpawnAttr, PosixSpawnFileActions, posix_spawn};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::unistd::Pid;
+use serde::Serialize;
 use std::ffi::CStr;
 use std::io::{self, Write as _};
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 /// Descriptors of ours that are to be moved to fixed numbers must not already have one of those.
 const ABOVE_FIXED: i32 = 10;
 
-/// Builds the jar and starts the command in it.
-///
-/// `serve` is called once for each writable root, with its index and the descriptor of its mounted FUSE connection,
-/// outer roots before inner ones; when it returns, requests on that root must be answered (by threads of its own).
-/// Returns when the jar is complete and the command is about to be executed or was.
+/// Namespaces that stand and wait for a command. Nothing runs in them but their own first process; dropping this ends
+/// it.
+pub struct Standby {
+    facts: RunFacts,
+    nursery: Nursery,
+}
+
+/// Begins to make the namespaces of a jar while its command is still being decided on; returns at once. What cannot
+/// be made is told by [`Standby::start`].
 ///
 /// # Errors
-/// Any layer that cannot be had, unless the request accepts its loss; each error says what to do.
+/// When the facts cannot be had or no process can be started.
+pub fn standby(accept_weak: &[Layer]) -> Result<Standby, SandboxError> {
+    let facts = RunFacts::gather()?;
+    let nursery = Nursery::open(&ground(&facts, accept_weak))?;
+    Ok(Standby { facts, nursery })
+}
+
+/// As [`Standby::start`], with nothing made beforehand.
+///
+/// # Errors
+/// As there.
 pub fn start(
     request: &Request,
     serve: &mut dyn FnMut(usize, OwnedFd) -> io::Result<()>,
 ) -> Result<Running, SandboxError> {
-    let plan = plan(request, &RunFacts::gather()?)?;
-    let foreground = Foreground::remember();
-    let forwarding = Forwarding::install().map_err(|errno| SandboxError::Spawn(errno.into()))?;
-    let roots: Vec<FilePath> = request.confinement.roots.iter().map(|root| root.path.clone()).collect();
-    let Launched { channel, jar, containment, watch } = launch(&plan, &roots, serve)?;
-    Ok(Running { channel, jar, containment, watch, forwarding, foreground })
+    standby(&request.accept_weak)?.start(request, serve)
+}
+
+impl Standby {
+    /// Builds the jar and starts the command in it. The layers whose loss is accepted are those of [`standby`].
+    ///
+    /// `serve` is called once for each writable root, with its index and the descriptor of its mounted FUSE
+    /// connection, outer roots before inner ones; when it returns, requests on that root must be answered (by threads
+    /// of its own). Returns when the jar is complete and the command is about to be executed or was.
+    ///
+    /// # Errors
+    /// Any layer that cannot be had, unless its loss is accepted by name; each error says what to do.
+    pub fn start(
+        self,
+        request: &Request,
+        serve: &mut dyn FnMut(usize, OwnedFd) -> io::Result<()>,
+    ) -> Result<Running, SandboxError> {
+        let plan = plan(request, &self.facts)?;
+        let foreground = Foreground::remember();
+        let forwarding = Forwarding::install().map_err(|errno| SandboxError::Spawn(errno.into()))?;
+        let roots: Vec<FilePath> = request.confinement.roots.iter().map(|root| root.path.clone()).collect();
+        let Launched { channel, jar, containment, watch } = self.nursery.launch(&plan, &roots, serve)?;
+        Ok(Running { channel, jar, containment, watch, forwarding, foreground })
+    }
 }
 
 /// A jar that stands.
@@ -58,12 +91,55 @@ pub(crate) fn launch(
     roots: &[FilePath],
     serve: &mut dyn FnMut(usize, OwnedFd) -> io::Result<()>,
 ) -> Result<Launched, SandboxError> {
-    let (channel, theirs) = Channel::pair().map_err(|errno| SandboxError::Spawn(errno.into()))?;
-    let stage = spawn(plan, theirs).map_err(SandboxError::Spawn)?;
-    let mut jar = Jar { stage: Some(stage), init: None };
-    let (containment, watch) = answer(&channel, &mut jar, roots, serve)?;
-    jar.reap_stage();
-    Ok(Launched { channel, jar, containment, watch })
+    Nursery::open(&plan.ground)?.launch(plan, roots, serve)
+}
+
+/// A stage that has been told the ground and not yet the plan.
+struct Nursery {
+    /// `None` only once the jar has been launched.
+    begun: Option<(Channel, Jar)>,
+}
+
+impl Nursery {
+    fn open(ground: &Ground) -> Result<Nursery, SandboxError> {
+        let (channel, theirs) = Channel::pair().map_err(|errno| SandboxError::Spawn(errno.into()))?;
+        let stage = spawn(ground, theirs).map_err(SandboxError::Spawn)?;
+        Ok(Nursery { begun: Some((channel, Jar { stage: Some(stage), init: None })) })
+    }
+
+    fn launch(
+        mut self,
+        plan: &Plan,
+        roots: &[FilePath],
+        serve: &mut dyn FnMut(usize, OwnedFd) -> io::Result<()>,
+    ) -> Result<Launched, SandboxError> {
+        let Some((channel, mut jar)) = self.begun.take() else {
+            return Err(SandboxError::Wire(Errno::EPROTO.into()));
+        };
+        let file = file_of(plan).map_err(SandboxError::Spawn)?;
+        match channel.send(&Down::Plan, Some(file.as_fd())) {
+            // The stage has failed already; it says why.
+            Ok(()) | Err(Errno::EPIPE) => {}
+            Err(errno) => return Err(SandboxError::Wire(errno.into())),
+        }
+        let (containment, watch) = answer(&channel, &mut jar, roots, serve)?;
+        jar.reap_stage();
+        Ok(Launched { channel, jar, containment, watch })
+    }
+}
+
+impl Drop for Nursery {
+    fn drop(&mut self) {
+        let Some((channel, mut jar)) = self.begun.take() else { return };
+        // Pid 1 waits for a plan, reads that none will come, and ends; until then it may still tell its number.
+        if channel.no_more().is_ok() {
+            while let Ok(Some((message, _))) = channel.receive::<Up>() {
+                if let Up::Born { pid } = message {
+                    jar.init = Some(Pid::from_raw(pid));
+                }
+            }
+        }
+    }
 }
 
 /// The processes of a jar that Belljar has to wait for. Dropping it ends them.
@@ -121,20 +197,20 @@ fn reap(pid: Pid) -> Option<Exit> {
 }
 
 /// Executes this program again, with nothing in its environment and two descriptors.
-fn spawn(plan: &Plan, control: OwnedFd) -> io::Result<Pid> {
-    let plan = plan_file(plan)?;
-    let (control, plan) = (above_fixed(&control)?, above_fixed(&plan)?);
+fn spawn(ground: &Ground, control: OwnedFd) -> io::Result<Pid> {
+    let ground = file_of(ground)?;
+    let (control, ground) = (above_fixed(&control)?, above_fixed(&ground)?);
     let mut actions = PosixSpawnFileActions::init()?;
     actions.add_dup2(control.as_raw_fd(), CONTROL_FD)?;
-    actions.add_dup2(plan.as_raw_fd(), PLAN_FD)?;
+    actions.add_dup2(ground.as_raw_fd(), GROUND_FD)?;
     let nothing: [&CStr; 0] = [];
     let attributes = PosixSpawnAttr::init()?;
     Ok(posix_spawn(c"/proc/self/exe", &actions, &attributes, &[STAGE_NAME], &nothing)?)
 }
 
-fn plan_file(plan: &Plan) -> io::Result<OwnedFd> {
+fn file_of(words: &impl Serialize) -> io::Result<OwnedFd> {
     let mut file = std::fs::File::from(memfd_create(c"belljar-plan", MFdFlags::MFD_CLOEXEC)?);
-    file.write_all(&serde_json::to_vec(plan)?)?;
+    file.write_all(&serde_json::to_vec(words)?)?;
     Ok(file.into())
 }
 

@@ -5,7 +5,8 @@ use crate::sys;
 use model::{Containment, Exit, Layer};
 use nix::errno::Errno;
 use nix::sys::socket::{
-    AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType, recvmsg, sendmsg, socketpair,
+    AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, Shutdown, SockFlag, SockType, recvmsg, sendmsg,
+    shutdown, socketpair,
 };
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -39,6 +40,8 @@ pub(crate) enum Up {
 /// What Belljar tells its stage.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Down {
+    /// What to build and run; the plan's file comes along.
+    Plan,
     /// The next of the roots answers requests.
     Served,
     /// Pass this signal to the command.
@@ -92,6 +95,11 @@ impl Channel {
         Channel { socket }
     }
 
+    /// Tells the other end that nothing more will come; it can still tell.
+    pub(crate) fn no_more(&self) -> Result<(), Errno> {
+        shutdown(self.socket.as_raw_fd(), Shutdown::Write)
+    }
+
     pub(crate) fn send<M: Serialize>(&self, message: &M, fd: Option<BorrowedFd<'_>>) -> Result<(), Errno> {
         let bytes = serde_json::to_vec(message).map_err(|_| Errno::EPROTO)?;
         let raw = fd.map(|fd| [fd.as_raw_fd()]);
@@ -104,7 +112,7 @@ impl Channel {
     pub(crate) fn receive<M: DeserializeOwned>(&self) -> Result<Option<(M, Option<OwnedFd>)>, Errno> {
         let mut bytes = vec![0u8; MESSAGE_BYTES_MAX];
         let (length, fd) = match self.receive_bytes(&mut bytes) {
-            Err(Errno::ECONNRESET) | Ok((0, _)) => return Ok(None),
+            Ok((0, _)) => return Ok(None),
             other => other?,
         };
         let text = bytes.get(..length).ok_or(Errno::EPROTO)?;
@@ -118,7 +126,8 @@ impl Channel {
         let flags = MsgFlags::MSG_CMSG_CLOEXEC;
         let message = loop {
             match recvmsg::<()>(self.socket.as_raw_fd(), &mut iov, Some(&mut space), flags) {
-                Err(Errno::EINTR) => {}
+                // The other end went without reading all we said. That is told once; what it said before comes next.
+                Err(Errno::EINTR | Errno::ECONNRESET) => {}
                 other => break other?,
             }
         };
