@@ -139,7 +139,7 @@ impl Engine {
         let record = trial::record(id, &judged, &request.argv, &confinement);
         let prepared = self.noted(&record.id.clone(), Trial::prepare(&self.store, record, confinement))?;
         let frozen = self.noted(&prepared.id().clone(), prepared.execute(approval, standby))?.freeze(&self.policy)?;
-        self.ran(&frozen)?;
+        self.ran(&frozen, request.apply)?;
         let (choice, by) = choose(&frozen, request.apply, person);
         self.settle(frozen, &choice, by)
     }
@@ -262,8 +262,10 @@ impl Engine {
     }
 
     /// Remembers what came of it, before anybody is asked: a kill at the question loses nothing.
-    fn ran(&self, frozen: &Trial<Frozen>) -> Result<(), RunError> {
-        frozen.dir.save(frozen.record())?;
+    fn ran(&self, frozen: &Trial<Frozen>, apply: Apply) -> Result<(), RunError> {
+        if apply != Apply::Discard {
+            frozen.dir.save(frozen.record())?;
+        }
         let Some(exit) = frozen.record().exit else { return Ok(()) };
         let stage = Stage::Ran {
             exit,
