@@ -38,6 +38,6 @@ fuzz_target!(|text: &[u8]| {
         if matches!(analysis.coverage, Coverage::Partial(_)) {
             assert!(assessment.tiers.bare > Risk::Low, "not understood is never LOW");
         }
-        POLICY.decide(&analysis, &assessment, &place(contained));
+        let _ = POLICY.decide(&analysis, &assessment, &place(contained));
     }
 });

@@ -5,7 +5,7 @@
 use analyze::{ShellContext, analyze};
 use libfuzzer_sys::fuzz_target;
 use model::{FilePath, Place};
-use policy::{Layer, LayerKind, Policy};
+use policy::{Layer, Origin, Policy};
 use std::sync::LazyLock;
 
 static BUILTIN: LazyLock<Policy> = LazyLock::new(|| Policy::builtin().expect("the built-in policy loads"));
@@ -24,7 +24,7 @@ fn place() -> Place {
 }
 
 fuzz_target!(|text: &str| {
-    let project = Layer { kind: LayerKind::Project, name: "fuzz".into(), text: text.into() };
+    let project = Layer { origin: Origin::Project, name: "fuzz", text };
     let Ok(layered) = Policy::layered(&[project]) else { return };
     for command in COMMANDS {
         let analysis = analyze(command, &ShellContext::default());
