@@ -58,6 +58,18 @@ both! {
         assert_nothing_left(world);
     }
 
+    fn a_report_that_cannot_be_written_stops_the_run(world) {
+        let run = world.belljar(["run", "--json=/no/such/dir/report", "--", "touch", "a"]).run();
+        failed_clearly(&run, "write the report /no/such/dir/report");
+        assert_nothing_left(world);
+    }
+
+    fn a_further_directory_that_is_not_there_is_an_error(world) {
+        let run = world.belljar(["run", "--write", "/no/such/dir", "--", "true"]).run();
+        failed_clearly(&run, "/no/such/dir");
+        assert_nothing_left(world);
+    }
+
     /// Answering nothing is not yes: what is HIGH does not become real without a terminal and without `--yes`.
     fn apply_without_yes_and_without_a_terminal_makes_nothing_dangerous_real(world) {
         sh(world, "never", "echo x > x; echo x >> ~/.bashrc").run().success();

@@ -28,6 +28,15 @@ pub(crate) enum Failure {
         #[source]
         source: io::Error,
     },
+    /// The file for a report cannot be written.
+    #[error("write the report {path}")]
+    Report {
+        /// Which.
+        path: model::FilePath,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
     /// A person would have to agree first.
     #[error("{message}")]
     NeedsPerson {
@@ -79,6 +88,7 @@ impl Failure {
         match self {
             Failure::Usage { .. } => "usage",
             Failure::Input { .. } => "input",
+            Failure::Report { .. } => "report",
             Failure::NeedsPerson { .. } => "needs-person",
             Failure::Output(_) => "output",
             Failure::Run(error) => match error {
@@ -101,7 +111,11 @@ impl Failure {
         match self {
             Failure::Run(error) => error.hint(),
             Failure::Usage { hint, .. } | Failure::NeedsPerson { hint, .. } => Some(hint.clone()),
-            Failure::Input { .. } | Failure::Output(_) => None,
+            Failure::Input { .. } => {
+                Some("it must exist, be what the option wants (a file, a directory) and be readable for you".into())
+            }
+            Failure::Report { .. } => Some("name a file that you may write; nothing has run".into()),
+            Failure::Output(_) => None,
         }
     }
 

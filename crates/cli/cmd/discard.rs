@@ -44,7 +44,7 @@ fn all(engine: &Engine, yes: bool) -> Result<Vec<TrialId>, Failure> {
         return Ok(ids);
     }
     Err(Failure::NeedsPerson {
-        message: format!("this throws away the changes of {} trials", ids.len()),
+        message: format!("this throws away the changes of {}", ui::count(ids.len() as u64, "trial")),
         hint: "`belljar discard --all --yes`".into(),
     })
 }

@@ -136,7 +136,7 @@ impl Report {
             None => Ok(Report::None),
             Some(Some(path)) => {
                 let file =
-                    File::create(path).map_err(|source| Failure::Input { path: path.as_path().into(), source })?;
+                    File::create(path).map_err(|source| Failure::Report { path: path.as_path().into(), source })?;
                 Ok(Report::File(file))
             }
             Some(None) => {

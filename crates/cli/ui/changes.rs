@@ -1,19 +1,21 @@
-//! A change set for a person: red first, then by place; a cap folds only what is harmless, never a deletion.
+//! A change set for a person: red first, then by place, what only got a new time last; a cap folds neither what is red
+//! nor a deletion.
 
 use super::style::Style;
 use engine::{Frozen, Trial, TrialRecord};
 use model::{Attempt, Change, ChangeKind, ChangeSet, FilePath, Flag, Place, Review, Risk};
+use std::cmp::Reverse;
 use std::fmt::Write as _;
 
-/// Harmless lines shown before the rest is only counted; about a screen with the red ones.
-const HARMLESS_LINES_MAX: usize = 12;
+/// Lines that are neither red nor deletions shown before the rest is only counted; about a screen with the red ones.
+const CALM_LINES_MAX: usize = 12;
 /// Refused attempts shown before the rest is only counted.
 const ATTEMPT_LINES_MAX: usize = 12;
 
 /// The whole summary: changes, attempts, surprises counted.
 pub(crate) fn summary(style: Style, record: &TrialRecord, changes: &ChangeSet, review: &Review, full: bool) -> String {
     let mut out = String::new();
-    let cap = if full { usize::MAX } else { HARMLESS_LINES_MAX };
+    let cap = if full { usize::MAX } else { CALM_LINES_MAX };
     changes_block(&mut out, style, &record.place, changes, review, cap);
     attempts_block(&mut out, style, &record.attempts, if full { usize::MAX } else { ATTEMPT_LINES_MAX });
     out
@@ -38,28 +40,49 @@ fn judged<'a>(changes: &'a ChangeSet, review: &'a Review) -> impl Iterator<Item 
 fn changes_block(out: &mut String, style: Style, place: &Place, changes: &ChangeSet, review: &Review, cap: usize) {
     let mut rows: Vec<(usize, &Change, Risk)> =
         judged(changes, review).enumerate().map(|(index, (change, risk))| (index, change, risk)).collect();
-    rows.sort_by(|a, b| b.2.cmp(&a.2).then_with(|| a.1.path.cmp(&b.1.path)));
+    rows.sort_by_key(|(_, change, risk)| (Reverse(*risk), only_times(change), &change.path));
     let mut room = cap;
-    let mut folded = 0;
+    let mut folded: Vec<&Change> = Vec::new();
     for (index, change, risk) in rows {
         let must_show = risk == Risk::High || matches!(change.kind, ChangeKind::Deleted);
         if !must_show && room == 0 {
-            folded += 1;
+            folded.push(change);
             continue;
         }
         room = if must_show { room } else { room.saturating_sub(1) };
-        let _ = writeln!(out, "  {} {}", style.risk(risk), line(place, change));
-        for flag in review.flags.iter().filter(|flag| flag.change == index) {
+        let flags: Vec<&Flag> = review.flags.iter().filter(|flag| flag.change == index).collect();
+        // Above LOW without a flag there is one reason left: the text of the command did not announce it.
+        let note = if risk > Risk::Low && flags.is_empty() { style.dim("  (not announced)") } else { String::new() };
+        let _ = writeln!(out, "  {} {}{note}", style.risk(risk), line(place, change));
+        for flag in flags {
             let _ = writeln!(out, "         {}", flag_line(style, flag));
         }
     }
-    if folded > 0 {
-        let _ = writeln!(
-            out,
-            "         {}",
-            style.dim(&format!("and {folded} more harmless changes (`belljar show` lists all)"))
-        );
+    if !folded.is_empty() {
+        let _ = writeln!(out, "         {}", style.dim(&folded_line(&folded)));
     }
+}
+
+/// What a cap left out: how much, and that it is not red.
+fn folded_line(folded: &[&Change]) -> String {
+    let all = count(folded.len() as u64, "change");
+    let times = match folded.iter().filter(|change| only_times(change)).count() {
+        0 => String::new(),
+        times if times == folded.len() => ", only times".to_owned(),
+        times => format!(", {times} of them only times"),
+    };
+    format!("and {all} more, none HIGH{times} (`belljar show` lists all)")
+}
+
+/// Nothing but the modification time differs.
+fn only_times(change: &Change) -> bool {
+    let differs = change.differs;
+    change.kind == ChangeKind::Modified && !(differs.content || differs.mode || differs.owner || differs.xattr)
+}
+
+/// A number and its noun, in the plural where that is right.
+pub(crate) fn count(number: u64, noun: &str) -> String {
+    if number == 1 { format!("{number} {noun}") } else { format!("{number} {noun}s") }
 }
 
 fn flag_line(style: Style, flag: &Flag) -> String {
@@ -120,5 +143,35 @@ pub(super) fn short(place: &Place, path: &FilePath) -> String {
     match path.strip_prefix(&place.home) {
         Some(rest) if !rest.as_bytes().is_empty() => format!("~/{rest}"),
         _ => path.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{count, folded_line};
+    use model::{Change, ChangeKind, Differs, FilePath};
+
+    fn change(kind: ChangeKind, content: bool) -> Change {
+        let differs = Differs { content, ..Differs::default() };
+        Change { path: FilePath::from("/w/a"), kind, before: None, after: None, differs, below: 0 }
+    }
+
+    #[test]
+    fn numbers_have_nouns() {
+        for (number, expected) in [(0, "0 changes"), (1, "1 change"), (2, "2 changes")] {
+            assert_eq!(count(number, "change"), expected);
+        }
+    }
+
+    #[test]
+    fn what_is_folded_is_counted_and_never_called_harmless() {
+        let (new, touched) = (change(ChangeKind::Added, false), change(ChangeKind::Modified, false));
+        for (folded, expected) in [
+            (vec![&new], "and 1 change more, none HIGH (`belljar show` lists all)"),
+            (vec![&touched, &touched], "and 2 changes more, none HIGH, only times (`belljar show` lists all)"),
+            (vec![&new, &touched], "and 2 changes more, none HIGH, 1 of them only times (`belljar show` lists all)"),
+        ] {
+            assert_eq!(folded_line(&folded), expected);
+        }
     }
 }

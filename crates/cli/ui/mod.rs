@@ -8,6 +8,7 @@ mod style;
 mod terminal;
 mod trials;
 
+pub(crate) use changes::count;
 pub(crate) use check::{check, checks, explain};
 pub(crate) use health::{doctor, record, verification};
 pub(crate) use terminal::Terminal;

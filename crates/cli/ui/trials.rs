@@ -93,12 +93,13 @@ fn settlement_line(style: Style, id: &TrialId, settlement: &Settlement) -> Strin
     match settlement {
         Settlement::Unchanged => format!("{id}: nothing had changed"),
         Settlement::Applied { applied, left: 0 } => {
-            format!("{} {applied} changes of {id} are real now", style.green("applied:"))
+            format!("{} {}", style.green("applied:"), now_real(*applied, id))
         }
         Settlement::Applied { applied, left } => {
             format!(
-                "{} {applied} changes of {id} are real now, {left} wait: belljar apply {id} · belljar discard {id}",
-                style.green("applied:")
+                "{} {}, {left} wait: belljar apply {id} · belljar discard {id}",
+                style.green("applied:"),
+                now_real(*applied, id)
             )
         }
         Settlement::Discarded => format!("{} what waited in {id} is gone", style.green("discarded:")),
@@ -106,6 +107,11 @@ fn settlement_line(style: Style, id: &TrialId, settlement: &Settlement) -> Strin
             "nothing is real yet: belljar show {id} · belljar diff {id} · belljar apply {id} · belljar discard {id}"
         ),
     }
+}
+
+fn now_real(applied: u64, id: &TrialId) -> String {
+    let are = if applied == 1 { "is" } else { "are" };
+    format!("{} of {id} {are} real now", changes::count(applied, "change"))
 }
 
 /// A line each.
@@ -117,12 +123,12 @@ pub(crate) fn trials(rows: &[(&Listed, Weight)], broken: &[Broken]) -> io::Resul
         let state = engine::state(listed);
         writeln!(
             out,
-            "{} {:<11} {} {:>9} in {:>5} files  {}  {}",
+            "{} {:<11} {} {:>9} in {:>11}  {}  {}",
             style.bold(&record.id.0),
             state,
             when(record.created_ms),
             bytes(weight.bytes),
-            weight.files,
+            changes::count(weight.files, "file"),
             command(&record.argv),
             style.dim(&record.place.workspace.to_string()),
         )?;

@@ -177,7 +177,7 @@ static ROWS: &[Row] = &[
     row("cache/code",          Medium, "later builds run it without checking it again",          |f| f.path.runs && f.is_file() && f.before().is_some() && !f.only_times()),
     row("delete/repository",   High,   "a repository's history is gone",                         |f| f.is_deleted() && is_history(&f.change.path)),
     row("delete/mass",         High,   "it is one of very many that are gone",                   |f| f.is_deleted() && !f.is_derived() && f.mass_deletion),
-    row("delete/name",         Medium, "it is gone",                                             |f| f.is_deleted() && !f.is_derived()),
+    row("delete/name",         Medium, "it is gone",                                             |f| f.is_deleted() && !f.is_derived() && !f.mass_deletion),
     row("surprise/unannounced", High,  "the command was understood, and said nothing of it",     is_red_surprise),
 ];
 
