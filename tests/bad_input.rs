@@ -70,6 +70,20 @@ both! {
         assert_nothing_left(world);
     }
 
+    /// The log shows what ran, letter by letter; a log that was altered is told in one line.
+    fn the_audit_log_is_told_as_it_is(world) {
+        for _ in 0..3 {
+            sh(world, "discard", "echo LOUD > a").run().success();
+        }
+        world.belljar(["audit", "log"]).run().success().stdout_has("echo LOUD");
+        let log = world.state().join("belljar/audit/log.jsonl");
+        let text = world.read(&log).unwrap();
+        world.file(&log, text.replacen("LOUD", "QUIET", 1));
+        let verified = world.belljar(["audit", "verify"]).run();
+        verified.code(125).stdout_has("NOT SOUND");
+        assert_eq!(verified.stdout.matches("BROKEN").count(), 1, "{}", verified.report());
+    }
+
     /// Answering nothing is not yes: what is HIGH does not become real without a terminal and without `--yes`.
     fn apply_without_yes_and_without_a_terminal_makes_nothing_dangerous_real(world) {
         sh(world, "never", "echo x > x; echo x >> ~/.bashrc").run().success();

@@ -1,5 +1,6 @@
 //! The doctor and the audit log in words.
 
+use super::changes::count;
 use super::style::Style;
 use engine::{Checkup, Verification};
 use model::{AuditRecord, Stage};
@@ -40,19 +41,20 @@ fn stage(stage: &Stage) -> String {
         Stage::Decided { analysis, assessment, decision, approved_by } => {
             let by = approved_by.as_deref().map_or("nobody".to_owned(), model::escape::text);
             let text = model::escape::text(&analysis.text);
-            format!("{:?} ({}), approved by {by}: {text}", decision.verdict, assessment.tiers.contained).to_lowercase()
+            let decided = format!("{:?} ({})", decision.verdict, assessment.tiers.contained).to_lowercase();
+            format!("{decided}, approved by {by}: {text}")
         }
         Stage::Ran { exit, changes, attempts, .. } => {
             format!(
-                "ran: {}, {} changes, {} refused attempts",
+                "ran: {}, {}, {}",
                 super::trials::exit(*exit),
-                changes.changes.len(),
-                attempts.len()
+                count(changes.changes.len() as u64, "change"),
+                count(attempts.len() as u64, "refused attempt")
             )
         }
         Stage::Settling { verb, paths, by } if paths.is_empty() => format!("{verb} all, chosen by {by}"),
-        Stage::Settling { verb, paths, by } => format!("{verb} {} paths, chosen by {by}", paths.len()),
-        Stage::Settled { outcome, applied } => format!("{outcome}, {applied} changes made real"),
+        Stage::Settling { verb, paths, by } => format!("{verb} {}, chosen by {by}", count(paths.len() as u64, "path")),
+        Stage::Settled { outcome, applied } => format!("{outcome}, {} made real", count(*applied, "change")),
         Stage::Failed { error } => format!("failed: {}", model::escape::text(error)),
     }
 }
@@ -64,8 +66,10 @@ pub(crate) fn verification(found: &Verification, as_expected: bool) -> io::Resul
     for line in &found.torn {
         writeln!(out, "{} line {line} was cut short by a crash", style.yellow("torn"))?;
     }
-    for line in &found.broken {
-        writeln!(out, "{} line {line} does not follow from the lines before it", style.red("BROKEN"))?;
+    // Each hash covers all lines before it: after one that was altered no line follows.
+    if let Some((first, rest)) = found.broken.split_first() {
+        let more = if rest.is_empty() { String::new() } else { format!(", nor do {} lines after it", rest.len()) };
+        writeln!(out, "{} line {first} does not follow from the lines before it{more}", style.red("BROKEN"))?;
     }
     if !as_expected {
         writeln!(out, "{} the head is not the expected one: the log was cut or rewritten", style.red("BROKEN"))?;
