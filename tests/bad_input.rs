@@ -230,3 +230,19 @@ fn as_root_a_full_disk_loses_nothing() {
     std::fs::remove_dir_all(world.state()).unwrap();
     world.assert_untouched(&before);
 }
+
+/// Discarding is what makes room: it works where nothing more can be written.
+#[test]
+fn as_root_a_trial_that_filled_the_disk_can_be_discarded() {
+    let world = World::root(EXE);
+    let (state, workspace) = (world.state().display().to_string(), world.workspace().display().to_string());
+    let script = format!(
+        "mkdir -p {state} && mount -t tmpfs -o size=1m none {state} && cd {workspace}
+         \"$1\" run --apply never -- sh -c 'head -c 8M /dev/zero > a'
+         \"$1\" trials >&2 && \"$1\" discard >&2 && \"$1\" trials && ls -A {state}/belljar/trials"
+    );
+    let own = ["unshare", "--mount", "--propagation", "private", "sh", "-c", &script, "sh"];
+    let run = world.command(world.exe()).under(own).run();
+    run.success().stderr_has("interrupted").stderr_has("discarded:").stdout_is("no trial waits for a decision\n");
+    assert_nothing_left(&world);
+}

@@ -175,9 +175,7 @@ impl Trial<Frozen> {
         let untouched = self.stage.changes.changes.is_empty();
         if !untouched {
             audit.append(Some(&self.record.id), settling("discard", &[], by), Durability::Lazy)?;
-            // From here on a crash leaves a trial that is known to be unwanted, and `trials` finishes the removal.
-            self.record.state = TrialState::Discarded;
-            self.dir.save(&self.record)?;
+            self.mark_unwanted()?;
         }
         let id = self.record.id.clone();
         discard_layers(self.overlays, self.dir)?;
@@ -186,6 +184,16 @@ impl Trial<Frozen> {
         }
         audit.append(Some(&id), Stage::Settled { outcome: "discarded".into(), applied: 0 }, Durability::Lazy)?;
         Ok(Settlement::Discarded)
+    }
+
+    /// From here on a crash leaves a trial that is known to be unwanted, and `trials` finishes the removal. On a full
+    /// disk, where discarding is what makes room, the record goes instead of saying so.
+    fn mark_unwanted(&mut self) -> Result<(), RunError> {
+        self.record.state = TrialState::Discarded;
+        match self.dir.save(&self.record) {
+            Err(error) if error.is_full() => Ok(self.dir.forget()?),
+            saved => Ok(saved?),
+        }
     }
 
     fn apply(&mut self, paths: Option<&[FilePath]>, by: Chooser, audit: &AuditLog) -> Result<Settlement, RunError> {

@@ -51,12 +51,17 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// Whether the disk is full.
+    pub(crate) fn is_full(&self) -> bool {
+        matches!(self, StoreError::Io { source, .. } if source.kind() == io::ErrorKind::StorageFull)
+    }
+
     /// What to do next.
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         Some(match self {
             StoreError::Io { source, .. } if source.kind() == io::ErrorKind::StorageFull => {
-                "free some space (`belljar trials` shows what trials hold), or set XDG_STATE_HOME to another disk"
+                "free some space (`belljar trials` shows what trials hold, `belljar discard` frees it), or set XDG_STATE_HOME to another disk"
                     .into()
             }
             StoreError::Io { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
@@ -141,9 +146,23 @@ impl TrialDir {
         let failed = || io_error("write the trial record", &temporary);
         let bytes =
             serde_json::to_vec(record).map_err(|source| StoreError::Record { id: record.id.clone(), source })?;
-        let mut file = File::create(&temporary).map_err(failed())?;
-        file.write_all(&bytes).map_err(failed())?;
+        let written = File::create(&temporary).and_then(|mut file| file.write_all(&bytes));
+        if let Err(error) = written {
+            // On a full disk half a record takes the room that the next step needs.
+            let _ = fs::remove_file(&temporary);
+            return Err(failed()(error));
+        }
         fs::rename(&temporary, self.path.join(RECORD)).map_err(failed())
+    }
+
+    /// Removes the record, which needs no room on the disk. What is left counts as a trial that never began, and the
+    /// next listing removes it.
+    ///
+    /// # Errors
+    /// When it cannot be removed.
+    pub fn forget(&self) -> Result<(), StoreError> {
+        let path = self.path.join(RECORD);
+        fs::remove_file(&path).map_err(io_error("remove the trial record", &path))
     }
 
     /// As [`TrialDir::save`], and on the disk when it returns.
