@@ -1,6 +1,6 @@
 //! Bad input and bad machines: a clear error with a next step, and nothing touched or left.
 
-use crate::support::{EXE, assert_nothing_left, both, sh};
+use crate::support::{EXE, assert_nothing_left, both, only_trial, sh};
 use testkit::{Output, World};
 
 /// Asserts that Belljar itself failed, in words a person can use.
@@ -82,6 +82,19 @@ both! {
         let verified = world.belljar(["audit", "verify"]).run();
         verified.code(125).stdout_has("NOT SOUND");
         assert_eq!(verified.stdout.matches("BROKEN").count(), 1, "{}", verified.report());
+    }
+
+    /// A file whose name begins the id of a trial is that file, never the whole trial.
+    fn a_short_name_is_a_path_and_no_trial(world) {
+        sh(world, "never", "for name in a b c d e f g h i j k m n p q r s t u v w x y z 2 3 4 5 6 7 8 9 other; do touch $name; done")
+            .run()
+            .success();
+        let id = only_trial(world);
+        world.belljar(["apply", &id[..1]]).run().success();
+        assert!(world.has(&id[..1]) && !world.has("other"));
+        world.belljar(["apply", &id[..4]]).run().success();
+        assert!(world.has("other"));
+        assert_nothing_left(world);
     }
 
     /// Answering nothing is not yes: what is HIGH does not become real without a terminal and without `--yes`.

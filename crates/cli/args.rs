@@ -137,7 +137,7 @@ pub(crate) struct Selected {
 /// `belljar diff`.
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Diff {
-    /// A trial (default: the last one here), and paths to show only
+    /// A trial (an id or its first four letters; default: the last one here), and paths to show only
     #[arg(value_name = "[TRIAL] PATH")]
     pub(crate) what: Vec<OsString>,
     /// Print one JSON document instead of text
@@ -148,7 +148,7 @@ pub(crate) struct Diff {
 /// `belljar apply`.
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Apply {
-    /// A trial (default: the last one here), and paths to apply only
+    /// A trial (an id or its first four letters; default: the last one here), and paths to apply only
     #[arg(value_name = "[TRIAL] PATH")]
     pub(crate) what: Vec<OsString>,
     /// Agree beforehand, also to what is HIGH

@@ -19,7 +19,11 @@ pub(crate) fn trial(engine: &Engine, place: &Place, query: Option<&str>) -> Resu
     })
 }
 
-/// `[TRIAL] PATH...`: the first word is a trial if one is called so, else a path like the others.
+/// Letters of an id that name a trial where a path may stand too: fewer are all too often a file's name, and then the
+/// whole trial, perhaps that of another project, would be taken for one file of the last one here.
+const PREFIX_CHARS_MIN: usize = 4;
+
+/// `[TRIAL] PATH...`: the first word is a trial if it is long enough and one is called so, else a path like the others.
 pub(crate) fn trial_and_paths(
     engine: &Engine,
     place: &Place,
@@ -30,9 +34,10 @@ pub(crate) fn trial_and_paths(
         return Ok((trial(engine, place, None)?, Vec::new()));
     };
     let looks_like_a_path = first.to_str().is_none_or(|word| word.contains(['/', '.', '~']));
-    match first.to_str().map(|query| engine.store().find(query)) {
-        Some(Ok(id)) if !looks_like_a_path => Ok((id, absolute(rest))),
-        Some(Err(error @ StoreError::Ambiguous(..))) if !looks_like_a_path => Err(error.into()),
+    let query = first.to_str().filter(|word| !looks_like_a_path && word.len() >= PREFIX_CHARS_MIN);
+    match query.map(|query| engine.store().find(query)) {
+        Some(Ok(id)) => Ok((id, absolute(rest))),
+        Some(Err(error @ StoreError::Ambiguous(..))) => Err(error.into()),
         _ => match trial(engine, place, None) {
             // One word that is neither a trial nor, for want of one, a path of it: the word is what was wrong.
             Err(_) if !looks_like_a_path => Err(StoreError::Unknown(first.to_string_lossy().into_owned()).into()),
