@@ -108,13 +108,7 @@ pub static CHECKS: &[Check] = &[
         severity: Risk::High,
         says: "quotes or backslashes inside a program's name hide which program it is",
         caught: &["r''m -rf d", "r\\m d", "$'\\x72\\x6d' -rf d", "w\"ho\"ami"],
-        passed: &[
-            "rg -g\"*.py\" x",
-            "grep --include='*.rs' x",
-            "\\ls",
-            "\"ls\" -l",
-            "sh -c 'grep '\\''a'\\'' x; ls'",
-        ],
+        passed: &["rg -g\"*.py\" x", "grep --include='*.rs' x", "\\ls", "\"ls\" -l", "sh -c 'grep '\\''a'\\'' x; ls'"],
         help: "write the name plainly",
     },
     Check {

@@ -238,11 +238,13 @@ struct Tail {
 
 /// The line that ends at `end`: its start, its bytes without the newline, and whether it had one.
 fn line_before(file: &mut File, end: u64) -> io::Result<(u64, Vec<u8>, bool)> {
-    const CHUNK: u64 = 64 << 10;
+    // Most records are short; a long one is reached in a few larger steps.
+    let mut chunk_bytes: u64 = 4 << 10;
     let mut bytes: Vec<u8> = Vec::new();
     let mut start = end;
     loop {
-        let from = start.saturating_sub(CHUNK);
+        let from = start.saturating_sub(chunk_bytes);
+        chunk_bytes = chunk_bytes.saturating_mul(2);
         let mut chunk = vec![0; usize::try_from(start - from).unwrap_or(0)];
         file.seek(SeekFrom::Start(from))?;
         file.read_exact(&mut chunk)?;

@@ -139,7 +139,7 @@ impl Engine {
         let record = trial::record(id, &judged, &request.argv, &confinement);
         let prepared = self.noted(&record.id.clone(), Trial::prepare(&self.store, record, confinement))?;
         let frozen = self.noted(&prepared.id().clone(), prepared.execute(approval, standby))?.freeze(&self.policy)?;
-        self.ran(&frozen)?;
+        self.ran(&frozen, request.apply)?;
         let (choice, by) = choose(&frozen, request.apply, person);
         self.settle(frozen, &choice, by)
     }
@@ -225,11 +225,15 @@ impl Engine {
         let (gone, trials): (Vec<_>, Vec<_>) =
             trials.into_iter().partition(|listed| listed.record.state == TrialState::Discarded && !listed.in_use);
         for listed in gone {
-            finish_discard(self.store.lock(&listed.record.id)?, listed.record.roots.len())?;
+            if let Some(dir) = self.store.lock_if_there(&listed.record.id)? {
+                finish_discard(dir, listed.record.roots.len())?;
+            }
         }
         let (damaged, empty): (Vec<_>, Vec<_>) = broken.into_iter().partition(|broken| broken.error.is_some());
         for broken in empty {
-            finish_discard(self.store.lock(&broken.id)?, 0)?;
+            if let Some(dir) = self.store.lock_if_there(&broken.id)? {
+                finish_discard(dir, 0)?;
+            }
         }
         Ok((trials, damaged))
     }
@@ -262,8 +266,10 @@ impl Engine {
     }
 
     /// Remembers what came of it, before anybody is asked: a kill at the question loses nothing.
-    fn ran(&self, frozen: &Trial<Frozen>) -> Result<(), RunError> {
-        frozen.dir.save(frozen.record())?;
+    fn ran(&self, frozen: &Trial<Frozen>, apply: Apply) -> Result<(), RunError> {
+        if apply != Apply::Discard {
+            frozen.dir.save(frozen.record())?;
+        }
         let Some(exit) = frozen.record().exit else { return Ok(()) };
         let stage = Stage::Ran {
             exit,

@@ -67,11 +67,7 @@ fn main() {
     let rows = [
         ("git status, warm", "git status --porcelain >/dev/null", ""),
         ("grep -r, warm", "grep -r nothing src || true", ""),
-        (
-            "tar x, 5000 files",
-            "tar xf $TAR -C out",
-            "rm -rf out; mkdir out",
-        ),
+        ("tar x, 5000 files", "tar xf $TAR -C out", "rm -rf out; mkdir out"),
         ("rm -rf, 5000 new", "rm -rf out/src", ""),
         ("rm -rf, 5000 host", "rm -rf src", "git checkout -q . "),
     ];
@@ -130,14 +126,9 @@ fn applying() {
     let start = Instant::now();
     let overlay = bench.overlay();
     let count = overlay.changes().unwrap().changes.len();
-    println!(
-        "diff                 {:>9.2?} for {count} changes",
-        start.elapsed()
-    );
+    println!("diff                 {:>9.2?} for {count} changes", start.elapsed());
     let start = Instant::now();
-    let plan = overlay
-        .plan_apply(&belljar_overlay::Selection::All)
-        .unwrap();
+    let plan = overlay.plan_apply(&belljar_overlay::Selection::All).unwrap();
     println!("plan                 {:>9.2?}", start.elapsed());
     let start = Instant::now();
     overlay.apply(plan).unwrap();

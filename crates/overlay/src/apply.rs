@@ -49,31 +49,17 @@ impl Overlay {
         self.apply_with(plan, &|| {})
     }
 
-    pub(crate) fn apply_with(
-        &self,
-        plan: ApplyPlan,
-        fault: Fault<'_>,
-    ) -> Result<Applied, ApplyError> {
+    pub(crate) fn apply_with(&self, plan: ApplyPlan, fault: Fault<'_>) -> Result<Applied, ApplyError> {
         let _lock = self.store.lock()?;
         self.check_fresh(&plan)?;
         let failed = |source| store_error(&self.store.path, source);
         self.make_ready(&plan).map_err(failed)?;
         let (serial, pre) = self.new_pre_dir().map_err(failed)?;
-        let mut journal = Journal {
-            serial,
-            changes: plan.changes,
-            allow_setid: plan.allow_setid,
-            steps: plan.steps,
-        };
+        let mut journal = Journal { serial, changes: plan.changes, allow_setid: plan.allow_setid, steps: plan.steps };
         self.renew_own(&mut journal.steps).map_err(failed)?;
         fault();
         let running = Running::begin(&self.store, journal).map_err(failed)?;
-        self.work(Worker {
-            overlay: self,
-            running,
-            pre,
-            fault,
-        })
+        self.work(Worker { overlay: self, running, pre, fault })
     }
 
     /// Finishes an apply that was interrupted, or takes it back where that is not possible.
@@ -88,18 +74,10 @@ impl Overlay {
         let _lock = self.store.lock()?;
         let failed = |source| store_error(&self.store.path, source);
         let Some(running) = Running::load(&self.store).map_err(failed)? else {
-            return Ok(Applied {
-                applied: 0,
-                left: self.count_left()?,
-            });
+            return Ok(Applied { applied: 0, left: self.count_left()? });
         };
         let pre = self.pre_dir(running.journal.serial).map_err(failed)?;
-        self.work(Worker {
-            overlay: self,
-            running,
-            pre,
-            fault,
-        })
+        self.work(Worker { overlay: self, running, pre, fault })
     }
 
     /// Whether an apply was interrupted.
@@ -108,11 +86,7 @@ impl Overlay {
     /// The store cannot be read.
     pub fn state(&self) -> Result<LayerState, OverlayError> {
         let begun = Running::exists(&self.store).map_err(|e| store_error(&self.store.path, e))?;
-        Ok(if begun {
-            LayerState::Applying
-        } else {
-            LayerState::AtRest
-        })
+        Ok(if begun { LayerState::Applying } else { LayerState::AtRest })
     }
 
     /// Removes the layer with everything that was not applied, and the pre-images of what was.
@@ -125,8 +99,7 @@ impl Overlay {
         if let Some(running) = Running::load(&self.store).map_err(failed)? {
             self.abandon(running).map_err(failed)?;
         }
-        let (Some(parent), Some(name)) = (self.store.path.parent(), self.store.path.file_name())
-        else {
+        let (Some(parent), Some(name)) = (self.store.path.parent(), self.store.path.file_name()) else {
             return Err(failed(Errno::EINVAL));
         };
         let parent = at::open_root(parent).map_err(failed)?;
@@ -137,12 +110,7 @@ impl Overlay {
     fn abandon(&self, running: Running) -> Result<(), Errno> {
         let pre = self.pre_dir(running.journal.serial)?;
         let steps = running.journal.steps.clone();
-        let mut worker = Worker {
-            overlay: self,
-            running,
-            pre,
-            fault: &|| {},
-        };
+        let mut worker = Worker { overlay: self, running, pre, fault: &|| {} };
         if worker.running.committed {
             return steps.iter().try_for_each(|step| worker.settle(step));
         }
@@ -154,24 +122,17 @@ impl Overlay {
         if !worker.running.committed {
             self.perform(&mut worker, &steps)?;
         }
-        let failed = |step: &Step, source| ApplyError::Step {
-            path: self.absolute(step.path.as_path()),
-            source,
-        };
+        let failed = |step: &Step, source| ApplyError::Step { path: self.absolute(step.path.as_path()), source };
         for step in &steps {
             worker.settle(step).map_err(|source| failed(step, source))?;
-            self.settle_records(step)
-                .map_err(|source| failed(step, source))?;
+            self.settle_records(step).map_err(|source| failed(step, source))?;
         }
         let applied = worker.running.journal.changes;
         let store = |source| store_error(&self.store.path, source);
         self.prune().map_err(store)?;
         (worker.fault)();
         Running::end(&self.store).map_err(store)?;
-        Ok(Applied {
-            applied,
-            left: self.count_left()?,
-        })
+        Ok(Applied { applied, left: self.count_left()? })
     }
 
     /// All steps, or none.
@@ -181,30 +142,19 @@ impl Overlay {
                 continue;
             };
             let path = self.absolute(step.path.as_path());
-            return Err(
-                match self.take_back(worker, steps.get(..=index).unwrap_or_default()) {
-                    Ok(()) => ApplyError::RolledBack { path, source },
-                    Err(_) => ApplyError::Step { path, source },
-                },
-            );
+            return Err(match self.take_back(worker, steps.get(..=index).unwrap_or_default()) {
+                Ok(()) => ApplyError::RolledBack { path, source },
+                Err(_) => ApplyError::Step { path, source },
+            });
         }
         (worker.fault)();
-        worker
-            .running
-            .commit()
-            .map_err(|source| store_error(&self.store.path, source).into())
+        worker.running.commit().map_err(|source| store_error(&self.store.path, source).into())
     }
 
     /// Reverts the steps that were begun, and the journal is over.
     fn take_back(&self, worker: &mut Worker<'_>, begun: &[Step]) -> Result<(), Errno> {
-        begun
-            .iter()
-            .rev()
-            .try_for_each(|step| worker.revert(step))?;
-        begun
-            .iter()
-            .filter(|step| !step.lower.as_bytes().is_empty())
-            .try_for_each(|step| worker.renew_record(step))?;
+        begun.iter().rev().try_for_each(|step| worker.revert(step))?;
+        begun.iter().filter(|step| !step.lower.as_bytes().is_empty()).try_for_each(|step| worker.renew_record(step))?;
         Running::end(&self.store)
     }
 
@@ -213,18 +163,12 @@ impl Overlay {
         if self.state()? == LayerState::Applying {
             return Err(ApplyError::Unfinished);
         }
-        let renames = plan
-            .steps
-            .iter()
-            .filter(|step| matches!(step.action, Action::Stash | Action::Place { .. }));
+        let renames = plan.steps.iter().filter(|step| matches!(step.action, Action::Stash | Action::Place { .. }));
         let moving: HashSet<&Path> = renames.map(|step| step.path.as_path()).collect();
         let mut conflicts = Vec::new();
         for step in &plan.steps {
             let path = self.absolute(step.path.as_path());
-            let failed = |source| OverlayError::Read {
-                path: path.clone(),
-                source,
-            };
+            let failed = |source| OverlayError::Read { path: path.clone(), source };
             if !self.own_is_fresh(step).map_err(failed)? {
                 return Err(ApplyError::Stale);
             }
@@ -232,11 +176,7 @@ impl Overlay {
                 conflicts.push(Conflict { path, kind });
             }
         }
-        if conflicts.is_empty() {
-            Ok(())
-        } else {
-            Err(ApplyError::Conflicts(conflicts))
-        }
+        if conflicts.is_empty() { Ok(()) } else { Err(ApplyError::Conflicts(conflicts)) }
     }
 
     fn own_is_fresh(&self, step: &Step) -> Result<bool, Errno> {
@@ -247,18 +187,10 @@ impl Overlay {
         Ok(own.map(|(_, stat)| stat.st_ino) == step.own)
     }
 
-    fn host_conflict(
-        &self,
-        step: &Step,
-        moving: &HashSet<&Path>,
-    ) -> Result<Option<ConflictKind>, Errno> {
+    fn host_conflict(&self, step: &Step, moving: &HashSet<&Path>) -> Result<Option<ConflictKind>, Errno> {
         let Some(was) = &step.host else {
             // Where directories are renamed, a place is free or not only after that.
-            let vacated = step
-                .path
-                .as_path()
-                .ancestors()
-                .any(|above| moving.contains(above));
+            let vacated = step.path.as_path().ancestors().any(|above| moving.contains(above));
             let there = !vacated && host_object(&self.root, step.path.as_path())?.is_some();
             return Ok(there.then_some(ConflictKind::Appeared));
         };
@@ -271,17 +203,13 @@ impl Overlay {
     /// Brings the upper layer into a form in which parts of it can leave.
     fn make_ready(&self, plan: &ApplyPlan) -> Result<(), Errno> {
         self.store.clean_work()?;
-        for entry in at::list_own(&self.store.links)? {
-            at::unlink(&self.store.links, &entry.name)?;
+        for name in self.store.link_names()? {
+            at::unlink(&self.store.work, &name)?;
         }
         for rel in &plan.opaque {
             self.spell_out(rel)?;
         }
-        if plan.whole {
-            Ok(())
-        } else {
-            self.part_links(plan)
-        }
+        if plan.whole { Ok(()) } else { self.part_links(plan) }
     }
 
     /// Replaces an opaque mark by a whiteout for each host name it hides, so that names can be applied one by one.
@@ -298,9 +226,7 @@ impl Overlay {
                 self.store.whiteout(&own, &entry.name)?;
             }
         }
-        match at::forced(&[&own], || {
-            xattr::remove(&own, at::dot(), OsStr::new(xattr::OPAQUE))
-        }) {
+        match at::forced(&[&own], || xattr::remove(&own, at::dot(), OsStr::new(xattr::OPAQUE))) {
             Err(Errno::ENODATA) => Ok(()),
             other => other,
         }
@@ -310,11 +236,7 @@ impl Overlay {
     /// half in the layer would carry later writes from one to the other.
     fn part_links(&self, plan: &ApplyPlan) -> Result<(), Errno> {
         let mut leaving: HashMap<u64, Vec<PathBuf>> = HashMap::new();
-        for step in plan
-            .steps
-            .iter()
-            .filter(|step| step.action == Action::Put && step.near)
-        {
+        for step in plan.steps.iter().filter(|step| step.action == Action::Put && step.near) {
             self.collect_linked(step.path.as_path(), &mut leaving)?;
         }
         for names in leaving.into_values() {
@@ -323,11 +245,7 @@ impl Overlay {
         Ok(())
     }
 
-    fn collect_linked(
-        &self,
-        rel: &Path,
-        leaving: &mut HashMap<u64, Vec<PathBuf>>,
-    ) -> Result<(), Errno> {
+    fn collect_linked(&self, rel: &Path, leaving: &mut HashMap<u64, Vec<PathBuf>>) -> Result<(), Errno> {
         let mut waiting = vec![rel.to_owned()];
         while let Some(rel) = waiting.pop() {
             let (parent, name) = at::split(&rel).ok_or(Errno::EISDIR)?;
@@ -335,11 +253,7 @@ impl Overlay {
             let stat = at::forced(&[&dir], || at::stat(&dir, name))?;
             if at::is_dir(&stat) {
                 let inner = open_upper(self, &rel)?;
-                waiting.extend(
-                    at::list_own(&inner)?
-                        .into_iter()
-                        .map(|entry| rel.join(entry.name)),
-                );
+                waiting.extend(at::list_own(&inner)?.into_iter().map(|entry| rel.join(entry.name)));
             } else if stat.st_nlink > 1 {
                 leaving.entry(stat.st_ino).or_default().push(rel);
             }
@@ -354,9 +268,7 @@ impl Overlay {
         let (parent, name) = at::split(first).ok_or(Errno::EISDIR)?;
         let dir = open_upper(self, parent)?;
         let stat = at::stat(&dir, name)?;
-        if u64::try_from(names.len()).unwrap_or(0) >= stat.st_nlink
-            || at::kind_of(&stat) != libc::S_IFREG
-        {
+        if u64::try_from(names.len()).unwrap_or(0) >= stat.st_nlink || at::kind_of(&stat) != libc::S_IFREG {
             return Ok(());
         }
         let spare = OsString::from(self.store.fresh_name());
@@ -366,13 +278,9 @@ impl Overlay {
             let dir = open_upper(self, parent)?;
             let link = OsString::from(self.store.fresh_name());
             at::link(&self.store.work, &spare, &self.store.work, &link)?;
-            at::forced(&[&dir], || {
-                at::rename(&self.store.work, &link, &dir, name, RenameFlags::empty())
-            })?;
+            at::forced(&[&dir], || at::rename(&self.store.work, &link, &dir, name, RenameFlags::empty()))?;
         }
-        at::forced(&[&dir], || {
-            at::rename(&self.store.work, &spare, &dir, name, RenameFlags::empty())
-        })
+        at::forced(&[&dir], || at::rename(&self.store.work, &spare, &dir, name, RenameFlags::empty()))
     }
 
     /// Parting hard links gave some objects other inode numbers.
@@ -404,10 +312,8 @@ impl Overlay {
         let rel = step.path.as_path();
         let below = !matches!(step.action, Action::Make | Action::Attributes);
         self.store.origins.forget(rel, below)?;
-        if matches!(
-            step.action,
-            Action::Make | Action::Attributes | Action::Place { .. }
-        ) && let Some((_, stat)) = host_object(&self.root, rel)?
+        if matches!(step.action, Action::Make | Action::Attributes | Action::Place { .. })
+            && let Some((_, stat)) = host_object(&self.root, rel)?
         {
             self.store.origins.cover(rel, &stat)?;
         }
@@ -422,15 +328,9 @@ impl Overlay {
         while let Some(rel) = order.get(next).cloned() {
             next += 1;
             let dir = open_upper(self, &rel)?;
-            for entry in at::list_own(&dir)?
-                .into_iter()
-                .filter(|entry| entry.kind == libc::S_IFDIR)
-            {
+            for entry in at::list_own(&dir)?.into_iter().filter(|entry| entry.kind == libc::S_IFDIR) {
                 // A rename that waits still keeps everything below it.
-                if matches!(
-                    at::forced(&[&dir], || reach(&dir, &entry.name))?,
-                    Reach::Same
-                ) {
+                if matches!(at::forced(&[&dir], || reach(&dir, &entry.name))?, Reach::Same) {
                     order.push(rel.join(&entry.name));
                 }
             }
@@ -442,8 +342,7 @@ impl Overlay {
         let dir = open_upper(self, rel)?;
         for entry in at::list_own(&dir)? {
             let stat = at::forced(&[&dir], || at::stat(&dir, &entry.name))?;
-            if at::is_whiteout(&stat) && host_object(&self.root, &rel.join(&entry.name))?.is_none()
-            {
+            if at::is_whiteout(&stat) && host_object(&self.root, &rel.join(&entry.name))?.is_none() {
                 at::forced(&[&dir], || at::unlink(&dir, &entry.name))?;
             }
         }

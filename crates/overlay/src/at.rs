@@ -82,11 +82,7 @@ pub(crate) fn open_beneath(root: impl AsFd, rel: &Path) -> Result<OwnedFd, Errno
 fn open_piece(dir: impl AsFd, rel: &Path) -> Result<OwnedFd, Errno> {
     let how = OpenHow::new()
         .flags(OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC)
-        .resolve(
-            ResolveFlag::RESOLVE_BENEATH
-                | ResolveFlag::RESOLVE_NO_SYMLINKS
-                | ResolveFlag::RESOLVE_NO_MAGICLINKS,
-        );
+        .resolve(ResolveFlag::RESOLVE_BENEATH | ResolveFlag::RESOLVE_NO_SYMLINKS | ResolveFlag::RESOLVE_NO_MAGICLINKS);
     loop {
         match nix::fcntl::openat2(&dir, rel, how) {
             // The kernel asks for another try when a rename raced with the walk (openat2(2)).
@@ -112,12 +108,7 @@ fn pieces(rel: &Path) -> Vec<PathBuf> {
 }
 
 /// Opens a file for data. Never blocks on a fifo and never follows a link.
-pub(crate) fn open_file(
-    dir: impl AsFd,
-    name: &OsStr,
-    flags: OFlag,
-    mode: u32,
-) -> Result<OwnedFd, Errno> {
+pub(crate) fn open_file(dir: impl AsFd, name: &OsStr, flags: OFlag, mode: u32) -> Result<OwnedFd, Errno> {
     let flags = flags | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
     nix::fcntl::openat(dir, name, flags, Mode::from_bits_truncate(mode & 0o7777))
 }
@@ -159,54 +150,29 @@ pub(crate) fn forced<T>(dirs: &[&OwnedFd], op: impl Fn() -> Result<T, Errno>) ->
 /// chmod(2) of an `O_PATH` descriptor, by its magic link.
 pub(crate) fn chmod_open(fd: impl AsFd, mode: u32) -> Result<(), Errno> {
     let path = format!("/proc/self/fd/{}", fd.as_fd().as_raw_fd());
-    nix::sys::stat::fchmodat(
-        AT_FDCWD,
-        path.as_str(),
-        Mode::from_bits_truncate(mode),
-        FchmodatFlags::FollowSymlink,
-    )
+    nix::sys::stat::fchmodat(AT_FDCWD, path.as_str(), Mode::from_bits_truncate(mode), FchmodatFlags::FollowSymlink)
 }
 
 /// chmod(2) that refuses a symbolic link.
 pub(crate) fn chmod(dir: impl AsFd, name: &OsStr, mode: u32) -> Result<(), Errno> {
-    nix::sys::stat::fchmodat(
-        dir,
-        name,
-        Mode::from_bits_truncate(mode & 0o7777),
-        FchmodatFlags::NoFollowSymlink,
-    )
+    nix::sys::stat::fchmodat(dir, name, Mode::from_bits_truncate(mode & 0o7777), FchmodatFlags::NoFollowSymlink)
 }
 
 /// chown(2) of the name itself.
-pub(crate) fn chown(
-    dir: impl AsFd,
-    name: &OsStr,
-    uid: Option<u32>,
-    gid: Option<u32>,
-) -> Result<(), Errno> {
+pub(crate) fn chown(dir: impl AsFd, name: &OsStr, uid: Option<u32>, gid: Option<u32>) -> Result<(), Errno> {
     let (uid, gid) = (uid.map(Uid::from_raw), gid.map(Gid::from_raw));
     nix::unistd::fchownat(dir, name, uid, gid, AtFlags::AT_SYMLINK_NOFOLLOW)
 }
 
 /// utimensat(2) of the name itself.
-pub(crate) fn set_times(
-    dir: impl AsFd,
-    name: &OsStr,
-    atime: TimeSpec,
-    mtime: TimeSpec,
-) -> Result<(), Errno> {
+pub(crate) fn set_times(dir: impl AsFd, name: &OsStr, atime: TimeSpec, mtime: TimeSpec) -> Result<(), Errno> {
     nix::sys::stat::utimensat(dir, name, &atime, &mtime, UtimensatFlags::NoFollowSymlink)
 }
 
 /// Gives `dir/name` the access and modification times in `stat`.
 pub(crate) fn copy_times(dir: impl AsFd, name: &OsStr, stat: &Stat) -> Result<(), Errno> {
     let atime = TimeSpec::new(stat.st_atime, stat.st_atime_nsec);
-    set_times(
-        dir,
-        name,
-        atime,
-        TimeSpec::new(stat.st_mtime, stat.st_mtime_nsec),
-    )
+    set_times(dir, name, atime, TimeSpec::new(stat.st_mtime, stat.st_mtime_nsec))
 }
 
 /// mkdirat(2).
@@ -237,12 +203,7 @@ pub(crate) fn rename(
 }
 
 /// linkat(2) of the name itself.
-pub(crate) fn link(
-    from: impl AsFd,
-    from_name: &OsStr,
-    to: impl AsFd,
-    to_name: &OsStr,
-) -> Result<(), Errno> {
+pub(crate) fn link(from: impl AsFd, from_name: &OsStr, to: impl AsFd, to_name: &OsStr) -> Result<(), Errno> {
     nix::unistd::linkat(from, from_name, to, to_name, AtFlags::empty())
 }
 
@@ -288,11 +249,7 @@ pub(crate) fn list(dir: impl AsFd) -> Result<Vec<Entry>, Errno> {
         let name = entry.file_name().to_bytes();
         if name != b"." && name != b".." {
             let kind = entry.file_type().map_or(0, kind_of_type);
-            found.push(Entry {
-                name: OsStr::from_bytes(name).to_owned(),
-                kind,
-                ino: entry.ino(),
-            });
+            found.push(Entry { name: OsStr::from_bytes(name).to_owned(), kind, ino: entry.ino() });
         }
     }
     Ok(found)
@@ -329,12 +286,7 @@ mod tests {
     fn long_paths_are_cut_into_pieces_that_join_again() {
         let long: PathBuf = std::iter::repeat_n("d".repeat(200), 40).collect();
         let parts = pieces(&long);
-        assert!(
-            parts.len() > 1
-                && parts
-                    .iter()
-                    .all(|p| p.as_os_str().len() <= PIECE_BYTES_MAX + 201)
-        );
+        assert!(parts.len() > 1 && parts.iter().all(|p| p.as_os_str().len() <= PIECE_BYTES_MAX + 201));
         assert_eq!(parts.iter().collect::<PathBuf>(), long);
         assert!(pieces(Path::new("")).is_empty());
     }

@@ -20,11 +20,7 @@ pub(crate) struct Bounded<K, V> {
 
 impl<K: Hash + Eq + Clone, V: Clone> Bounded<K, V> {
     pub(crate) fn new(max: usize) -> Bounded<K, V> {
-        Bounded {
-            slots: HashMap::new(),
-            clock: 0,
-            max,
-        }
+        Bounded { slots: HashMap::new(), clock: 0, max }
     }
 
     pub(crate) fn get<Q>(&mut self, key: &Q) -> Option<V>
@@ -53,14 +49,7 @@ impl<K: Hash + Eq + Clone, V: Clone> Bounded<K, V> {
             self.shrink();
         }
         self.clock += 1;
-        self.slots.insert(
-            key,
-            Slot {
-                value,
-                used: self.clock,
-                since: Instant::now(),
-            },
-        );
+        self.slots.insert(key, Slot { value, used: self.clock, since: Instant::now() });
     }
 
     pub(crate) fn remove<Q>(&mut self, key: &Q)

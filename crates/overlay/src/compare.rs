@@ -25,8 +25,7 @@ pub(crate) struct Side<'a> {
 pub(crate) fn differs(host: Side<'_>, own: Side<'_>) -> Result<Differs, Errno> {
     let mut found = Differs {
         content: !same_content(host, own)?,
-        mode: permissions(host.stat) != permissions(own.stat)
-            && at::kind_of(host.stat) != libc::S_IFLNK,
+        mode: permissions(host.stat) != permissions(own.stat) && at::kind_of(host.stat) != libc::S_IFLNK,
         owner: (host.stat.st_uid, host.stat.st_gid) != (own.stat.st_uid, own.stat.st_gid),
         xattr: xattr::all_foreign(host.dir, host.name)? != xattr::all_foreign(own.dir, own.name)?,
         times: false,

@@ -34,12 +34,7 @@ pub(crate) enum Content {
 
 impl Layers {
     /// Makes sure that `number` is in the upper layer, with every directory above it.
-    pub(crate) fn copy_up(
-        &self,
-        table: &mut Table,
-        number: u64,
-        content: Content,
-    ) -> Result<(), Errno> {
+    pub(crate) fn copy_up(&self, table: &mut Table, number: u64, content: Content) -> Result<(), Errno> {
         let mut waiting = vec![number];
         // Upwards to the first directory that is there already; as long as the path is deep, without recursion.
         while let Some(&next) = waiting.last() {
@@ -81,58 +76,31 @@ impl Layers {
     }
 
     /// Puts a finished copy where the view expects it and makes the node show it.
-    fn place_copy(
-        &self,
-        table: &mut Table,
-        number: u64,
-        source: &Stat,
-        spare: &OsStr,
-    ) -> Result<(), Errno> {
+    fn place_copy(&self, table: &mut Table, number: u64, source: &Stat, spare: &OsStr) -> Result<(), Errno> {
         let node = table.get(number)?.clone();
         let lower = node.lower.as_ref().ok_or(Errno::ESTALE)?;
-        let links: Vec<_> = node
-            .links
-            .iter()
-            .filter(|link| table.get(link.parent).is_ok())
-            .cloned()
-            .collect();
+        let links: Vec<_> = node.links.iter().filter(|link| table.get(link.parent).is_ok()).cloned().collect();
         if !links.is_empty() {
             self.store.origins.cover(&lower.rel, source)?;
         }
         let mut extra = 0;
         if at::kind_of(source) == libc::S_IFREG && source.st_nlink > 1 && !links.is_empty() {
-            at::link(
-                &self.store.work,
-                spare,
-                &self.store.links,
-                &index_name(source),
-            )
-            .or_else(exists_ok)?;
+            at::link(&self.store.work, spare, &self.store.work, &index_name(source)).or_else(exists_ok)?;
             extra += 1;
         }
         let copy = at::stat(&self.store.work, spare)?;
         let place = match links.split_first() {
             None => {
-                at::rename(
-                    &self.store.work,
-                    spare,
-                    &self.store.tombs,
-                    spare,
-                    RenameFlags::empty(),
-                )?;
+                at::rename(&self.store.work, spare, &self.store.work, spare, RenameFlags::empty())?;
                 extra += 1;
                 Place::Tomb(spare.to_string_lossy().into_owned())
             }
             Some((first, others)) => {
+                // The name it was first seen under need not be the one that is left.
+                self.cover_name(table, first.parent, &first.name)?;
                 let dir = self.merged_dir(table, first.parent)?;
                 self.quietly(table, first.parent, &dir, |dir| {
-                    at::rename(
-                        &self.store.work,
-                        spare,
-                        dir,
-                        &first.name,
-                        RenameFlags::empty(),
-                    )
+                    at::rename(&self.store.work, spare, dir, &first.name, RenameFlags::empty())
                 })?;
                 for link in others {
                     self.link_again(table, &dir, &first.name, link.parent, &link.name)?;
@@ -141,9 +109,7 @@ impl Layers {
                 Place::Upper
             }
         };
-        let real = i64::try_from(source.st_nlink)
-            .unwrap_or(1)
-            .saturating_add(node.nlink_delta);
+        let real = i64::try_from(source.st_nlink).unwrap_or(1).saturating_add(node.nlink_delta);
         let shown = self.dress(&node, *source).stat;
         table.add_key(number, node::key(&copy));
         let node = table.get_mut(number)?;
@@ -159,6 +125,17 @@ impl Layers {
         Ok(())
     }
 
+    /// Records what the host has under a name that the layer takes.
+    fn cover_name(&self, table: &Table, parent: u64, name: &OsStr) -> Result<(), Errno> {
+        let Some(rel) = table.get(parent)?.lower.as_ref().map(|lower| lower.rel.join(name)) else {
+            return Ok(());
+        };
+        match self.lower_stat(&rel)? {
+            Some(stat) => self.store.origins.cover(&rel, &stat),
+            None => Ok(()),
+        }
+    }
+
     /// Another name of a copied-up hard link.
     fn link_again(
         &self,
@@ -168,21 +145,9 @@ impl Layers {
         parent: u64,
         as_name: &OsStr,
     ) -> Result<(), Errno> {
-        let rel = table
-            .get(parent)?
-            .lower
-            .as_ref()
-            .map(|lower| lower.rel.join(as_name));
-        if let Some(rel) = &rel
-            && let Some(stat) = self.lower_stat(rel)?
-        {
-            self.store.origins.cover(rel, &stat)?;
-        }
+        self.cover_name(table, parent, as_name)?;
         let dir = self.merged_dir(table, parent)?;
-        self.quietly(table, parent, &dir, |dir| {
-            at::link(from, name, dir, as_name)
-        })
-        .or_else(exists_ok)
+        self.quietly(table, parent, &dir, |dir| at::link(from, name, dir, as_name)).or_else(exists_ok)
     }
 
     /// A name of a host file that was copied up under another of its names joins the copy.
@@ -197,31 +162,19 @@ impl Layers {
             return Ok(None);
         };
         let index = index_name(stat);
-        let Some(copy) = at::stat_opt(&self.store.links, &index)? else {
+        let Some(copy) = at::stat_opt(&self.store.work, &index)? else {
             return Ok(None);
         };
-        let origin = xattr::get(&self.store.links, &index, OsStr::new(xattr::ORIGIN))?;
+        let origin = xattr::get(&self.store.work, &index, OsStr::new(xattr::ORIGIN))?;
         if origin.as_deref().and_then(Origin::decode) != Some(Origin::of(stat)) {
             return Ok(None);
         }
         self.store.origins.cover(rel, stat)?;
         let dir = self.merged_dir(table, parent)?;
-        self.quietly(table, parent, &dir, |dir| {
-            at::link(&self.store.links, &index, dir, name)
-        })
-        .or_else(exists_ok)?;
+        self.quietly(table, parent, &dir, |dir| at::link(&self.store.work, &index, dir, name)).or_else(exists_ok)?;
         let number = match table.find(node::key(&copy)) {
             Some(node) => node.number,
-            None => {
-                table
-                    .insert(
-                        stat.st_ino,
-                        at::kind_of(&copy),
-                        Place::Upper,
-                        &[node::key(&copy)],
-                    )
-                    .number
-            }
+            None => table.insert(stat.st_ino, at::kind_of(&copy), Place::Upper, &[node::key(&copy)]).number,
         };
         table.add_link(number, parent, name);
         let node = table.get_mut(number)?;
@@ -248,8 +201,7 @@ impl Layers {
         at::forced(&[dir], || change(dir))?;
         at::copy_times(dir, at::dot(), &before)?;
         let node = table.get_mut(number)?;
-        node.frozen_ctime
-            .get_or_insert((before.st_ctime, before.st_ctime_nsec));
+        node.frozen_ctime.get_or_insert((before.st_ctime, before.st_ctime_nsec));
         Ok(())
     }
 
@@ -263,13 +215,7 @@ impl Layers {
     }
 
     /// Copies anything but a directory into the work directory; its attributes as they were when it was copied.
-    fn copy_object(
-        &self,
-        from: &OwnedFd,
-        name: &OsStr,
-        spare: &OsStr,
-        content: Content,
-    ) -> Result<Stat, Errno> {
+    fn copy_object(&self, from: &OwnedFd, name: &OsStr, spare: &OsStr, content: Content) -> Result<Stat, Errno> {
         let stat = at::stat(from, name)?;
         let work = &self.store.work;
         match at::kind_of(&stat) {
@@ -296,12 +242,7 @@ pub(crate) fn copy_file(
     content: Content,
 ) -> Result<Stat, Errno> {
     let source = File::from(at::open_file(from, name, OFlag::O_RDONLY, 0)?);
-    let target = File::from(at::open_file(
-        to,
-        spare,
-        OFlag::O_RDWR | OFlag::O_CREAT | OFlag::O_EXCL,
-        0o600,
-    )?);
+    let target = File::from(at::open_file(to, spare, OFlag::O_RDWR | OFlag::O_CREAT | OFlag::O_EXCL, 0o600)?);
     for _ in 0..TRIES_MAX {
         let before = nix::sys::stat::fstat(&source)?;
         if content == Content::All {
@@ -320,15 +261,7 @@ pub(crate) fn copy_file(
 }
 
 fn same_state(a: &Stat, b: &Stat) -> bool {
-    let state = |s: &Stat| {
-        (
-            s.st_size,
-            s.st_mtime,
-            s.st_mtime_nsec,
-            s.st_ctime,
-            s.st_ctime_nsec,
-        )
-    };
+    let state = |s: &Stat| (s.st_size, s.st_mtime, s.st_mtime_nsec, s.st_ctime, s.st_ctime_nsec);
     state(a) == state(b)
 }
 
@@ -358,9 +291,7 @@ pub(crate) fn copy_content(source: &File, target: &File, size: i64) -> Result<()
             Err(Errno::EINVAL | Errno::EOPNOTSUPP) => offset,
             Err(errno) => return Err(errno),
         };
-        let hole = nix::unistd::lseek(source, data, Whence::SeekHole)
-            .unwrap_or(size)
-            .min(size);
+        let hole = nix::unistd::lseek(source, data, Whence::SeekHole).unwrap_or(size).min(size);
         copy_range(source, target, data, hole)?;
         offset = hole.max(data + 1);
     }
@@ -371,18 +302,10 @@ fn copy_range(source: &File, target: &File, from: i64, to: i64) -> Result<(), Er
     let (mut read_at, mut write_at) = (from, from);
     while read_at < to {
         let want = usize::try_from(to - read_at).unwrap_or(usize::MAX);
-        match nix::fcntl::copy_file_range(
-            source,
-            Some(&mut read_at),
-            target,
-            Some(&mut write_at),
-            want,
-        ) {
+        match nix::fcntl::copy_file_range(source, Some(&mut read_at), target, Some(&mut write_at), want) {
             Ok(0) => return Ok(()),
             Ok(_) => {}
-            Err(
-                Errno::EXDEV | Errno::EINVAL | Errno::EOPNOTSUPP | Errno::ENOSYS | Errno::EPERM,
-            ) => {
+            Err(Errno::EXDEV | Errno::EINVAL | Errno::EOPNOTSUPP | Errno::ENOSYS | Errno::EPERM) => {
                 return copy_by_hand(source, target, read_at, to);
             }
             Err(errno) => return Err(errno),
@@ -393,24 +316,15 @@ fn copy_range(source: &File, target: &File, from: i64, to: i64) -> Result<(), Er
 
 fn copy_by_hand(source: &File, target: &File, from: i64, to: i64) -> Result<(), Errno> {
     let mut buf = vec![0; COPY_BYTES];
-    let (mut at_byte, end) = (
-        u64::try_from(from).unwrap_or(0),
-        u64::try_from(to).unwrap_or(0),
-    );
+    let (mut at_byte, end) = (u64::try_from(from).unwrap_or(0), u64::try_from(to).unwrap_or(0));
     while at_byte < end {
-        let want = usize::try_from(end - at_byte)
-            .unwrap_or(COPY_BYTES)
-            .min(COPY_BYTES);
+        let want = usize::try_from(end - at_byte).unwrap_or(COPY_BYTES).min(COPY_BYTES);
         let part = buf.get_mut(..want).unwrap_or_default();
-        let n = source
-            .read_at(part, at_byte)
-            .map_err(|e| crate::store::errno_of(&e))?;
+        let n = source.read_at(part, at_byte).map_err(|e| crate::store::errno_of(&e))?;
         if n == 0 {
             return Ok(());
         }
-        target
-            .write_all_at(part.get(..n).unwrap_or_default(), at_byte)
-            .map_err(|e| crate::store::errno_of(&e))?;
+        target.write_all_at(part.get(..n).unwrap_or_default(), at_byte).map_err(|e| crate::store::errno_of(&e))?;
         at_byte += u64::try_from(n).unwrap_or(0);
     }
     Ok(())
@@ -436,13 +350,7 @@ pub(crate) fn finish_copy(
     if kind != libc::S_IFLNK {
         xattr::copy(from, name, to, spare)?;
         if matches!(kind, libc::S_IFREG | libc::S_IFDIR) {
-            xattr::set(
-                to,
-                spare,
-                OsStr::new(xattr::ORIGIN),
-                &Origin::of(stat).encode(),
-                0,
-            )?;
+            xattr::set(to, spare, OsStr::new(xattr::ORIGIN), &Origin::of(stat).encode(), 0)?;
         }
         at::chmod(to, spare, stat.st_mode & 0o7777)?;
     }
@@ -450,14 +358,10 @@ pub(crate) fn finish_copy(
 }
 
 /// The name of a copied-up hard link in the store: device and inode number of its lower.
-fn index_name(stat: &Stat) -> OsString {
-    OsString::from(format!("{:x}-{:x}", stat.st_dev, stat.st_ino))
+pub(crate) fn index_name(stat: &Stat) -> OsString {
+    OsString::from(format!("l{:x}-{:x}", stat.st_dev, stat.st_ino))
 }
 
 fn exists_ok(errno: Errno) -> Result<(), Errno> {
-    if errno == Errno::EEXIST {
-        Ok(())
-    } else {
-        Err(errno)
-    }
+    if errno == Errno::EEXIST { Ok(()) } else { Err(errno) }
 }

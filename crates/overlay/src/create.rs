@@ -20,13 +20,7 @@ pub(crate) struct Owner {
 
 impl Layers {
     /// open(2) with `O_CREAT` of a name that does not exist.
-    pub(crate) fn create(
-        &self,
-        parent: u64,
-        name: &OsStr,
-        mode: u32,
-        owner: Owner,
-    ) -> Result<Attr, Errno> {
+    pub(crate) fn create(&self, parent: u64, name: &OsStr, mode: u32, owner: Owner) -> Result<Attr, Errno> {
         let flags = OFlag::O_RDWR | OFlag::O_CREAT | OFlag::O_EXCL;
         let file = std::cell::RefCell::new(None);
         let attr = self.add(parent, name, owner, mode, |dir, name| {
@@ -42,44 +36,22 @@ impl Layers {
 
     /// mknod(2) of a file, fifo or socket. Devices are refused: the one that reads 0:0 would be a whiteout, and the
     /// others would reach hardware.
-    pub(crate) fn mknod(
-        &self,
-        parent: u64,
-        name: &OsStr,
-        mode: u32,
-        owner: Owner,
-    ) -> Result<Attr, Errno> {
+    pub(crate) fn mknod(&self, parent: u64, name: &OsStr, mode: u32, owner: Owner) -> Result<Attr, Errno> {
         match mode & libc::S_IFMT {
             libc::S_IFREG | libc::S_IFIFO | libc::S_IFSOCK => {
-                self.add(parent, name, owner, mode, |dir, name| {
-                    at::mknod(dir, name, mode)
-                })
+                self.add(parent, name, owner, mode, |dir, name| at::mknod(dir, name, mode))
             }
             _ => Err(Errno::EPERM),
         }
     }
 
     /// symlink(2).
-    pub(crate) fn symlink(
-        &self,
-        parent: u64,
-        name: &OsStr,
-        target: &OsStr,
-        owner: Owner,
-    ) -> Result<Attr, Errno> {
-        self.add(parent, name, owner, 0, |dir, name| {
-            nix::unistd::symlinkat(target, dir, name)
-        })
+    pub(crate) fn symlink(&self, parent: u64, name: &OsStr, target: &OsStr, owner: Owner) -> Result<Attr, Errno> {
+        self.add(parent, name, owner, 0, |dir, name| nix::unistd::symlinkat(target, dir, name))
     }
 
     /// mkdir(2). A new directory is opaque: whatever the host puts there later is not part of it.
-    pub(crate) fn mkdir(
-        &self,
-        parent: u64,
-        name: &OsStr,
-        mode: u32,
-        owner: Owner,
-    ) -> Result<Attr, Errno> {
+    pub(crate) fn mkdir(&self, parent: u64, name: &OsStr, mode: u32, owner: Owner) -> Result<Attr, Errno> {
         self.add(parent, name, owner, 0, |dir, name| {
             at::mkdir(dir, name, mode)?;
             // The mark comes before anything else can be in it; a mode without rights must not prevent that.
@@ -88,11 +60,7 @@ impl Layers {
                 at::chmod(dir, name, real | 0o300)?;
             }
             xattr::set(dir, name, OsStr::new(xattr::OPAQUE), b"y", 0)?;
-            if real & 0o300 != 0o300 {
-                at::chmod(dir, name, real)
-            } else {
-                Ok(())
-            }
+            if real & 0o300 != 0o300 { at::chmod(dir, name, real) } else { Ok(()) }
         })
     }
 
@@ -111,9 +79,7 @@ impl Layers {
         self.copy_up(table, number, crate::copy_up::Content::All)?;
         let (from, from_name) = self.locate(table, table.get(number)?)?;
         let dir = self.merged_dir(table, parent)?;
-        self.put(&dir, name, found.whiteout, |dir, name| {
-            at::link(&from, &from_name, dir, name)
-        })?;
+        self.put(&dir, name, found.whiteout, |dir, name| at::link(&from, &from_name, dir, name))?;
         table.add_link(number, parent, name);
         self.touched(table, parent)?;
         let node = table.get_mut(number)?;
@@ -137,8 +103,7 @@ impl Layers {
         let dir = self.merged_dir(table, parent)?;
         let made = |dir: &OwnedFd, name: &OsStr| {
             make(dir, name)?;
-            give_to(dir, name, owner, setid_mode)
-                .inspect_err(|_| crate::remove::leftover(dir, name))
+            give_to(dir, name, owner, setid_mode).inspect_err(|_| crate::remove::leftover(dir, name))
         };
         self.put(&dir, name, found.whiteout, made)?;
         self.touched(table, parent)?;
@@ -156,9 +121,7 @@ impl Layers {
         if let Some(number) = table.find(key).map(|old| old.number) {
             table.drop_keys(number);
         }
-        table
-            .insert(stat.st_ino, at::kind_of(stat), Place::Upper, &[key])
-            .number
+        table.insert(stat.st_ino, at::kind_of(stat), Place::Upper, &[key]).number
     }
 
     /// Checks that `name` is free in a directory that still exists.
@@ -167,11 +130,7 @@ impl Layers {
             return Err(Errno::ENOENT);
         }
         let found = self.find(table, parent, name)?;
-        if found.shown().is_some() {
-            Err(Errno::EEXIST)
-        } else {
-            Ok(found)
-        }
+        if found.shown().is_some() { Err(Errno::EEXIST) } else { Ok(found) }
     }
 
     /// Makes an object at `dir/name`; where a whiteout stands, beside it first and then in its place.
@@ -213,9 +172,5 @@ fn give_to(dir: &OwnedFd, name: &OsStr, owner: Owner, setid_mode: u32) -> Result
     at::chown(dir, name, uid, gid)?;
     // chown(2) takes set-id bits off.
     let setid = setid_mode & 0o6000;
-    if setid == 0 {
-        Ok(())
-    } else {
-        at::chmod(dir, name, setid_mode & 0o7777)
-    }
+    if setid == 0 { Ok(()) } else { at::chmod(dir, name, setid_mode & 0o7777) }
 }

@@ -14,12 +14,7 @@ use std::sync::Arc;
 
 impl Layers {
     /// At most `size` bytes from `offset`; fewer only at the end of the file.
-    pub(crate) fn read_data(
-        &self,
-        number: u64,
-        offset: u64,
-        size: usize,
-    ) -> Result<Vec<u8>, Errno> {
+    pub(crate) fn read_data(&self, number: u64, offset: u64, size: usize) -> Result<Vec<u8>, Errno> {
         let file = self.file(number, false)?;
         let mut buf = vec![0; size];
         let mut filled = 0;
@@ -37,30 +32,15 @@ impl Layers {
     }
 
     /// Writes all of `data` at `offset`. With `drop_privileges` set-id bits go, as write(2) does it for the child.
-    pub(crate) fn write_data(
-        &self,
-        number: u64,
-        offset: u64,
-        data: &[u8],
-        drop_privileges: bool,
-    ) -> Result<(), Errno> {
+    pub(crate) fn write_data(&self, number: u64, offset: u64, data: &[u8], drop_privileges: bool) -> Result<(), Errno> {
         let file = self.file(number, true)?;
-        file.write_all_at(data, offset)
-            .map_err(|e| crate::store::errno_of(&e))?;
-        if drop_privileges {
-            drop_setid(&file)
-        } else {
-            Ok(())
-        }
+        file.write_all_at(data, offset).map_err(|e| crate::store::errno_of(&e))?;
+        if drop_privileges { drop_setid(&file) } else { Ok(()) }
     }
 
     /// ftruncate(2).
     pub(crate) fn truncate(&self, table: &mut Table, number: u64, size: u64) -> Result<(), Errno> {
-        let content = if size == 0 {
-            Content::None
-        } else {
-            Content::All
-        };
+        let content = if size == 0 { Content::None } else { Content::All };
         self.copy_up(table, number, content)?;
         let file = self.open(table, number, true)?;
         nix::unistd::ftruncate(&*file, i64::try_from(size).map_err(|_| Errno::EFBIG)?)?;
@@ -68,13 +48,7 @@ impl Layers {
     }
 
     /// fallocate(2) with its mode bits.
-    pub(crate) fn allocate(
-        &self,
-        number: u64,
-        mode: i32,
-        offset: u64,
-        length: u64,
-    ) -> Result<(), Errno> {
+    pub(crate) fn allocate(&self, number: u64, mode: i32, offset: u64, length: u64) -> Result<(), Errno> {
         let mode = FallocateFlags::from_bits(mode).ok_or(Errno::EOPNOTSUPP)?;
         let range = (i64::try_from(offset), i64::try_from(length));
         let (Ok(offset), Ok(length)) = range else {
@@ -96,26 +70,14 @@ impl Layers {
     }
 
     /// copy_file_range(2) between two files of the view.
-    pub(crate) fn copy_range(
-        &self,
-        from: (u64, u64),
-        to: (u64, u64),
-        length: u64,
-    ) -> Result<usize, Errno> {
+    pub(crate) fn copy_range(&self, from: (u64, u64), to: (u64, u64), length: u64) -> Result<usize, Errno> {
         let target = self.file(to.0, true)?;
         let source = self.file(from.0, false)?;
-        let (Ok(mut read_at), Ok(mut write_at)) = (i64::try_from(from.1), i64::try_from(to.1))
-        else {
+        let (Ok(mut read_at), Ok(mut write_at)) = (i64::try_from(from.1), i64::try_from(to.1)) else {
             return Err(Errno::EINVAL);
         };
         let length = usize::try_from(length.min(COPY_BYTES_MAX)).unwrap_or(0);
-        let copied = nix::fcntl::copy_file_range(
-            &*source,
-            Some(&mut read_at),
-            &*target,
-            Some(&mut write_at),
-            length,
-        )?;
+        let copied = nix::fcntl::copy_file_range(&*source, Some(&mut read_at), &*target, Some(&mut write_at), length)?;
         drop_setid(&target)?;
         Ok(copied)
     }
@@ -131,11 +93,7 @@ impl Layers {
                 (_, false) => self.open(&table, number, true)?,
             }
         };
-        if data_only {
-            nix::unistd::fdatasync(&*file)
-        } else {
-            nix::unistd::fsync(&*file)
-        }
+        if data_only { nix::unistd::fdatasync(&*file) } else { nix::unistd::fsync(&*file) }
     }
 
     /// statvfs(3) of the file system new data goes to.
@@ -170,11 +128,7 @@ impl Layers {
     fn open(&self, table: &Table, number: u64, write: bool) -> Result<Arc<File>, Errno> {
         let node = table.get(number)?;
         if node.kind != libc::S_IFREG {
-            return Err(if node.is_dir() {
-                Errno::EISDIR
-            } else {
-                Errno::EINVAL
-            });
+            return Err(if node.is_dir() { Errno::EISDIR } else { Errno::EINVAL });
         }
         if let Some(file) = lock(&self.files).get(&(number, write)) {
             return Ok(file);
@@ -186,20 +140,13 @@ impl Layers {
 
     fn open_anew(&self, table: &Table, node: &Node, write: bool) -> Result<File, Errno> {
         let (dir, name) = self.locate(table, node)?;
-        let flags = if write {
-            OFlag::O_RDWR
-        } else {
-            OFlag::O_RDONLY
-        };
+        let flags = if write { OFlag::O_RDWR } else { OFlag::O_RDONLY };
         if node.place != Place::Lower {
             return at::forced(&[&dir], || at::open_own(&*dir, &name, flags)).map(File::from);
         }
         let file = File::from(at::open_file(&*dir, &name, flags, 0)?);
         let stat = nix::sys::stat::fstat(&file)?;
-        let same = node
-            .lower
-            .as_ref()
-            .is_some_and(|lower| lower.key == crate::node::key(&stat));
+        let same = node.lower.as_ref().is_some_and(|lower| lower.key == crate::node::key(&stat));
         if same { Ok(file) } else { Err(Errno::ESTALE) }
     }
 }

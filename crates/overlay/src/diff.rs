@@ -51,27 +51,15 @@ impl Overlay {
     /// # Errors
     /// A file on either side cannot be read.
     pub fn changes(&self) -> Result<ChangeSet, OverlayError> {
-        Ok(ChangeSet {
-            changes: self
-                .deltas()?
-                .into_iter()
-                .map(|delta| delta.change)
-                .collect(),
-        })
+        Ok(ChangeSet { changes: self.deltas()?.into_iter().map(|delta| delta.change).collect() })
     }
 
     /// [`Overlay::changes`] with the details, sorted by path.
     pub(crate) fn deltas(&self) -> Result<Vec<Delta>, OverlayError> {
         self.complete_links()?;
-        let mut diff = Diff {
-            overlay: self,
-            moved: HashMap::new(),
-            found: Vec::new(),
-        };
-        diff.find_moved()
-            .map_err(|(rel, source)| self.read_error(&rel, source))?;
-        diff.walk()
-            .map_err(|(rel, source)| self.read_error(&rel, source))?;
+        let mut diff = Diff { overlay: self, moved: HashMap::new(), found: Vec::new() };
+        diff.find_moved().map_err(|(rel, source)| self.read_error(&rel, source))?;
+        diff.walk().map_err(|(rel, source)| self.read_error(&rel, source))?;
         diff.found.sort_by(|a, b| a.change.path.cmp(&b.change.path));
         Ok(diff.found)
     }
@@ -105,19 +93,12 @@ impl Overlay {
     }
 
     pub(crate) fn read_error(&self, rel: &Path, source: Errno) -> OverlayError {
-        OverlayError::Read {
-            path: self.absolute(rel),
-            source,
-        }
+        OverlayError::Read { path: self.absolute(rel), source }
     }
 
     /// The host path of `rel`.
     pub(crate) fn absolute(&self, rel: &Path) -> FilePath {
-        if rel.as_os_str().is_empty() {
-            self.saved.root.clone()
-        } else {
-            self.saved.root.join(rel)
-        }
+        if rel.as_os_str().is_empty() { self.saved.root.clone() } else { self.saved.root.join(rel) }
     }
 }
 
@@ -157,8 +138,7 @@ impl Diff<'_> {
                 if entry.kind != libc::S_IFDIR {
                     continue;
                 }
-                if let Reach::Redirect(from) =
-                    on(&child, at::forced(&[&dir], || reach(&dir, &entry.name)))?
+                if let Reach::Redirect(from) = on(&child, at::forced(&[&dir], || reach(&dir, &entry.name)))?
                     && from != child
                     && on(&child, self.host(&from))?.is_some_and(|(_, stat)| at::is_dir(&stat))
                 {
@@ -173,11 +153,7 @@ impl Diff<'_> {
     fn walk(&mut self) -> Walked<()> {
         let root = PathBuf::new();
         self.compare_root()?;
-        let mut waiting = vec![At {
-            rel: root.clone(),
-            lower: Some(root),
-            opaque: false,
-        }];
+        let mut waiting = vec![At { rel: root.clone(), lower: Some(root), opaque: false }];
         while let Some(at_dir) = waiting.pop() {
             self.walk_dir(&at_dir, &mut waiting)?;
         }
@@ -188,16 +164,8 @@ impl Diff<'_> {
         let root = Path::new("");
         let host = on(root, at::stat(&self.overlay.root, at::dot()))?;
         let own = on(root, at::stat(&self.overlay.store.upper, at::dot()))?;
-        let host_side = Side {
-            dir: &self.overlay.root,
-            name: at::dot(),
-            stat: &host,
-        };
-        let own_side = Side {
-            dir: &self.overlay.store.upper,
-            name: at::dot(),
-            stat: &own,
-        };
+        let host_side = Side { dir: &self.overlay.root, name: at::dot(), stat: &host };
+        let own_side = Side { dir: &self.overlay.store.upper, name: at::dot(), stat: &own };
         self.compare_same_kind(root, root, host_side, own_side)
     }
 
@@ -208,11 +176,7 @@ impl Diff<'_> {
             self.compare_entry(here, &dir, &entry.name, waiting)?;
             names.insert(entry.name);
         }
-        if here.opaque {
-            self.list_covered(here, &names)
-        } else {
-            Ok(())
-        }
+        if here.opaque { self.list_covered(here, &names) } else { Ok(()) }
     }
 
     /// Under an opaque directory the host's other names are deletions without a whiteout each.
@@ -232,13 +196,7 @@ impl Diff<'_> {
         Ok(())
     }
 
-    fn compare_entry(
-        &mut self,
-        here: &At,
-        dir: &OwnedFd,
-        name: &OsStr,
-        waiting: &mut Vec<At>,
-    ) -> Walked<()> {
+    fn compare_entry(&mut self, here: &At, dir: &OwnedFd, name: &OsStr, waiting: &mut Vec<At>) -> Walked<()> {
         let rel = here.rel.join(name);
         let lower = here.lower.as_ref().map(|lower| lower.join(name));
         let own = on(&rel, at::forced(&[dir], || at::stat(dir, name)))?;
@@ -249,29 +207,13 @@ impl Diff<'_> {
             };
         }
         if !at::is_dir(&own) {
-            return self.compare_object(
-                &rel,
-                lower.as_deref(),
-                Side {
-                    dir,
-                    name,
-                    stat: &own,
-                },
-            );
+            return self.compare_object(&rel, lower.as_deref(), Side { dir, name, stat: &own });
         }
-        let side = Side {
-            dir,
-            name,
-            stat: &own,
-        };
+        let side = Side { dir, name, stat: &own };
         match on(&rel, at::forced(&[dir], || reach(dir, name)))? {
             Reach::Redirect(from) if from == rel => {
                 self.compare_object(&rel, Some(&from), side)?;
-                waiting.push(At {
-                    rel,
-                    lower: Some(from),
-                    opaque: false,
-                });
+                waiting.push(At { rel, lower: Some(from), opaque: false });
             }
             Reach::Redirect(from) if self.moved.get(&from) == Some(&rel) => {
                 // What the host has under the new name is lost, and a lost name is never left unsaid.
@@ -279,20 +221,12 @@ impl Diff<'_> {
                     self.deleted(rel.clone(), lower)?;
                 }
                 self.renamed(&rel, &from, side)?;
-                waiting.push(At {
-                    rel,
-                    lower: Some(from),
-                    opaque: false,
-                });
+                waiting.push(At { rel, lower: Some(from), opaque: false });
             }
             kind => {
                 let opaque = !matches!(kind, Reach::Same);
                 self.compare_object(&rel, lower.as_deref(), side)?;
-                waiting.push(At {
-                    rel,
-                    lower: lower.filter(|lower| !self.is_moved(lower)),
-                    opaque,
-                });
+                waiting.push(At { rel, lower: lower.filter(|lower| !self.is_moved(lower)), opaque });
             }
         }
         Ok(())
@@ -309,24 +243,14 @@ impl Diff<'_> {
             return self.push(rel, place, ChangeKind::Added, None, Some(own));
         };
         let name = at::split(place).map_or(at::dot(), |(_, name)| name);
-        let host = Side {
-            dir: &dir,
-            name,
-            stat: &stat,
-        };
+        let host = Side { dir: &dir, name, stat: &stat };
         if at::kind_of(&stat) != at::kind_of(own.stat) {
             return self.push(rel, place, ChangeKind::Replaced, Some(host), Some(own));
         }
         self.compare_same_kind(rel, place, host, own)
     }
 
-    fn compare_same_kind(
-        &mut self,
-        rel: &Path,
-        lower: &Path,
-        host: Side<'_>,
-        own: Side<'_>,
-    ) -> Walked<()> {
+    fn compare_same_kind(&mut self, rel: &Path, lower: &Path, host: Side<'_>, own: Side<'_>) -> Walked<()> {
         let differs = on(rel, at::forced(&[own.dir], || compare::differs(host, own)))?;
         if !compare::any(&differs) {
             return Ok(());
@@ -343,20 +267,8 @@ impl Diff<'_> {
             return Ok(());
         };
         let name = at::split(from).map_or(at::dot(), |(_, name)| name);
-        let kind = ChangeKind::Renamed {
-            from: self.overlay.absolute(from),
-        };
-        self.push(
-            rel,
-            from,
-            kind,
-            Some(Side {
-                dir: &dir,
-                name,
-                stat: &stat,
-            }),
-            Some(own),
-        )
+        let kind = ChangeKind::Renamed { from: self.overlay.absolute(from) };
+        self.push(rel, from, kind, Some(Side { dir: &dir, name, stat: &stat }), Some(own))
     }
 
     fn deleted(&mut self, rel: PathBuf, lower: PathBuf) -> Walked<()> {
@@ -367,22 +279,8 @@ impl Diff<'_> {
             return Ok(());
         };
         let name = at::split(&lower).map_or(at::dot(), |(_, name)| name);
-        let below = if at::is_dir(&stat) {
-            on(&rel, self.count_below(&lower))?
-        } else {
-            0
-        };
-        self.push(
-            &rel,
-            &lower,
-            ChangeKind::Deleted,
-            Some(Side {
-                dir: &dir,
-                name,
-                stat: &stat,
-            }),
-            None,
-        )?;
+        let below = if at::is_dir(&stat) { on(&rel, self.count_below(&lower))? } else { 0 };
+        self.push(&rel, &lower, ChangeKind::Deleted, Some(Side { dir: &dir, name, stat: &stat }), None)?;
         if let Some(last) = self.found.last_mut() {
             last.change.below = below;
         }
@@ -398,8 +296,7 @@ impl Diff<'_> {
         own: Option<Side<'_>>,
     ) -> Walked<()> {
         let meta = |side: Option<Side<'_>>| -> Walked<Option<Meta>> {
-            side.map(|side| on(rel, at::forced(&[side.dir], || compare::meta(side))))
-                .transpose()
+            side.map(|side| on(rel, at::forced(&[side.dir], || compare::meta(side)))).transpose()
         };
         let change = Change {
             path: self.overlay.absolute(rel),
@@ -410,13 +307,7 @@ impl Diff<'_> {
             below: 0,
         };
         let (host, own) = (host.map(|side| *side.stat), own.map(|side| *side.stat));
-        self.found.push(Delta {
-            change,
-            rel: rel.to_owned(),
-            lower: lower.to_owned(),
-            host,
-            own,
-        });
+        self.found.push(Delta { change, rel: rel.to_owned(), lower: lower.to_owned(), host, own });
         Ok(())
     }
 

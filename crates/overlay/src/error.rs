@@ -83,24 +83,18 @@ impl OverlayError {
     #[must_use]
     pub fn hint(&self) -> Option<&'static str> {
         Some(match self {
-            OverlayError::Root { .. } => {
-                "check that the directory exists and that you may enter it"
+            OverlayError::Root { .. } => "check that the directory exists and that you may enter it",
+            OverlayError::Store { source: Errno::EROFS | Errno::EACCES, .. } => {
+                "choose a store on a file system you can write, with XDG_STATE_HOME"
             }
-            OverlayError::Store {
-                source: Errno::EROFS | Errno::EACCES,
-                ..
-            } => "choose a store on a file system you can write, with XDG_STATE_HOME",
-            OverlayError::Store {
-                source: Errno::ENOSPC | Errno::EDQUOT,
-                ..
-            } => "free some space; nothing was lost, the trial can still be discarded",
+            OverlayError::Store { source: Errno::ENOSPC | Errno::EDQUOT, .. } => {
+                "free some space; nothing was lost, the trial can still be discarded"
+            }
             OverlayError::Store { .. } => "check the rights of the store directory",
             OverlayError::Attributes { .. } => {
                 "use a store on ext4, xfs, btrfs or tmpfs (Linux 6.6 or later), which keep user attributes"
             }
-            OverlayError::Whiteouts { .. } => {
-                "use a store on a local file system, and Linux 5.8 or later"
-            }
+            OverlayError::Whiteouts { .. } => "use a store on a local file system, and Linux 5.8 or later",
             OverlayError::Damaged { .. } => "discard the trial; the host's files are untouched",
             OverlayError::Busy { .. } => "wait until the command that uses it has ended",
             OverlayError::Fuse(_) => "run `belljar doctor`",
@@ -132,9 +126,7 @@ impl ConflictKind {
             ConflictKind::Changed => "the host's file was changed meanwhile",
             ConflictKind::Appeared => "the host has something here that the jar did not see",
             ConflictKind::Gone => "the host no longer has it",
-            ConflictKind::Unseen => {
-                "it would be deleted with its directory, but the jar did not see it"
-            }
+            ConflictKind::Unseen => "it would be deleted with its directory, but the jar did not see it",
         }
     }
 }
@@ -164,6 +156,14 @@ pub enum ApplyError {
     /// A selected path is not a change.
     #[error("select {0}: it is not changed")]
     NotAChange(FilePath),
+    /// A selected path takes the place of a directory that was renamed, which is not selected; nothing was done.
+    #[error("apply {path} without {other}: what stood there was renamed to {other}")]
+    Inseparable {
+        /// What is selected.
+        path: FilePath,
+        /// Where the directory that stood there has gone.
+        other: FilePath,
+    },
     /// A step failed. The journal is kept: `resume` finishes or takes back what was begun.
     #[error("apply {path}")]
     Step {
@@ -192,13 +192,10 @@ impl ApplyError {
     #[must_use]
     pub fn hint(&self) -> Option<&'static str> {
         Some(match self {
-            ApplyError::Conflicts(_) => {
-                "look at both sides, then apply the other paths or run the command again"
-            }
+            ApplyError::Conflicts(_) => "look at both sides, then apply the other paths or run the command again",
             ApplyError::Stale => "look at the changes again, then apply",
-            ApplyError::Unfinished | ApplyError::Step { .. } => {
-                "run `belljar apply` again to finish it"
-            }
+            ApplyError::Unfinished | ApplyError::Step { .. } => "run `belljar apply` again to finish it",
+            ApplyError::Inseparable { .. } => "choose both",
             ApplyError::NotAChange(_) => "`belljar diff` lists the changed paths",
             ApplyError::RolledBack { .. } => "check rights and free space, then apply again",
             ApplyError::Overlay(inner) => return inner.hint(),

@@ -9,10 +9,10 @@ use crate::layers::{Attr, Layers};
 use crate::rename::Spot;
 use crate::setattr::Changes;
 use fuser::{
-    Errno as FuseErrno, FileAttr, FileHandle, FileType, Filesystem, FopenFlags, Generation,
-    INodeNo, InitFlags, KernelConfig, LockOwner, OpenFlags, RenameFlags, ReplyAttr, ReplyCreate,
-    ReplyData, ReplyDirectory, ReplyDirectoryPlus, ReplyEmpty, ReplyEntry, ReplyLseek, ReplyOpen,
-    ReplyStatfs, ReplyWrite, ReplyXattr, Request, TimeOrNow, WriteFlags,
+    Errno as FuseErrno, FileAttr, FileHandle, FileType, Filesystem, FopenFlags, Generation, INodeNo, InitFlags,
+    KernelConfig, LockOwner, OpenFlags, RenameFlags, ReplyAttr, ReplyCreate, ReplyData, ReplyDirectory,
+    ReplyDirectoryPlus, ReplyEmpty, ReplyEntry, ReplyLseek, ReplyOpen, ReplyStatfs, ReplyWrite, ReplyXattr, Request,
+    TimeOrNow, WriteFlags,
 };
 use nix::errno::Errno;
 use nix::sys::time::TimeSpec;
@@ -55,11 +55,7 @@ pub(crate) struct Mount {
 
 impl Mount {
     pub(crate) fn new(layers: Arc<Layers>) -> Mount {
-        Mount {
-            layers,
-            open_without_message: AtomicBool::new(false),
-            opendir_without_message: AtomicBool::new(false),
-        }
+        Mount { layers, open_without_message: AtomicBool::new(false), opendir_without_message: AtomicBool::new(false) }
     }
 
     /// Answers with a name, known or not.
@@ -82,28 +78,16 @@ impl Filesystem for Mount {
             let _ = config.add_capabilities(wanted);
         }
         *self.open_without_message.get_mut() = offered.contains(InitFlags::FUSE_NO_OPEN_SUPPORT);
-        *self.opendir_without_message.get_mut() =
-            offered.contains(InitFlags::FUSE_NO_OPENDIR_SUPPORT);
-        let limits = [
-            config.set_max_write(WRITE_BYTES_MAX).is_ok(),
-            config.set_max_background(BACKGROUND_MAX).is_ok(),
-        ];
-        if limits.contains(&false) {
-            Err(Errno::EPROTO.into())
-        } else {
-            Ok(())
-        }
+        *self.opendir_without_message.get_mut() = offered.contains(InitFlags::FUSE_NO_OPENDIR_SUPPORT);
+        let limits = [config.set_max_write(WRITE_BYTES_MAX).is_ok(), config.set_max_background(BACKGROUND_MAX).is_ok()];
+        if limits.contains(&false) { Err(Errno::EPROTO.into()) } else { Ok(()) }
     }
 
     fn lookup(&self, _req: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
         match self.layers.lookup(parent.0, name) {
             Err(Errno::ENOENT) => {
                 // Node 0 tells the kernel that it may remember the absence.
-                let mut attr = file_attr(&Attr {
-                    stat: crate::sys::zeroed_stat(),
-                    number: 0,
-                    from_host: true,
-                });
+                let mut attr = file_attr(&Attr { stat: crate::sys::zeroed_stat(), number: 0, from_host: true });
                 attr.ino = INodeNo(0);
                 reply.entry_with_ttls(&HOST_TTL, &HOST_TTL, &attr, Generation(0));
             }
@@ -138,14 +122,7 @@ impl Filesystem for Mount {
         _flags: Option<fuser::BsdFileFlags>,
         reply: ReplyAttr,
     ) {
-        let changes = Changes {
-            size,
-            uid,
-            gid,
-            mode,
-            atime: atime.map(time_spec),
-            mtime: mtime.map(time_spec),
-        };
+        let changes = Changes { size, uid, gid, mode, atime: atime.map(time_spec), mtime: mtime.map(time_spec) };
         answer_attr(reply, self.layers.setattr(ino.0, changes));
     }
 
@@ -169,15 +146,7 @@ impl Filesystem for Mount {
         self.entry(reply, self.layers.mknod(parent.0, name, mode, owner(req)));
     }
 
-    fn mkdir(
-        &self,
-        req: &Request,
-        parent: INodeNo,
-        name: &OsStr,
-        mode: u32,
-        _umask: u32,
-        reply: ReplyEntry,
-    ) {
+    fn mkdir(&self, req: &Request, parent: INodeNo, name: &OsStr, mode: u32, _umask: u32, reply: ReplyEntry) {
         self.entry(reply, self.layers.mkdir(parent.0, name, mode, owner(req)));
     }
 
@@ -189,19 +158,8 @@ impl Filesystem for Mount {
         answer(reply, self.layers.rmdir(parent.0, name));
     }
 
-    fn symlink(
-        &self,
-        req: &Request,
-        parent: INodeNo,
-        link_name: &OsStr,
-        target: &Path,
-        reply: ReplyEntry,
-    ) {
-        self.entry(
-            reply,
-            self.layers
-                .symlink(parent.0, link_name, target.as_os_str(), owner(req)),
-        );
+    fn symlink(&self, req: &Request, parent: INodeNo, link_name: &OsStr, target: &Path, reply: ReplyEntry) {
+        self.entry(reply, self.layers.symlink(parent.0, link_name, target.as_os_str(), owner(req)));
     }
 
     fn rename(
@@ -217,27 +175,11 @@ impl Filesystem for Mount {
         let Some(flags) = nix::fcntl::RenameFlags::from_bits(flags.bits()) else {
             return reply.error(FuseErrno::EINVAL);
         };
-        let (from, to) = (
-            Spot {
-                parent: parent.0,
-                name,
-            },
-            Spot {
-                parent: newparent.0,
-                name: newname,
-            },
-        );
+        let (from, to) = (Spot { parent: parent.0, name }, Spot { parent: newparent.0, name: newname });
         answer(reply, self.layers.rename(from, to, flags));
     }
 
-    fn link(
-        &self,
-        _req: &Request,
-        ino: INodeNo,
-        newparent: INodeNo,
-        newname: &OsStr,
-        reply: ReplyEntry,
-    ) {
+    fn link(&self, _req: &Request, ino: INodeNo, newparent: INodeNo, newname: &OsStr, reply: ReplyEntry) {
         self.entry(reply, self.layers.link(ino.0, newparent.0, newname));
     }
 
@@ -260,10 +202,7 @@ impl Filesystem for Mount {
         _lock_owner: Option<LockOwner>,
         reply: ReplyData,
     ) {
-        match self
-            .layers
-            .read_data(ino.0, offset, usize::try_from(size).unwrap_or(0))
-        {
+        match self.layers.read_data(ino.0, offset, usize::try_from(size).unwrap_or(0)) {
             Ok(data) => reply.data(&data),
             Err(errno) => reply.error(fuse_errno(errno)),
         }
@@ -288,26 +227,12 @@ impl Filesystem for Mount {
         }
     }
 
-    fn flush(
-        &self,
-        _req: &Request,
-        _ino: INodeNo,
-        _fh: FileHandle,
-        _lock_owner: LockOwner,
-        reply: ReplyEmpty,
-    ) {
+    fn flush(&self, _req: &Request, _ino: INodeNo, _fh: FileHandle, _lock_owner: LockOwner, reply: ReplyEmpty) {
         // Nothing is held back here, so the kernel need not ask again.
         reply.error(FuseErrno::ENOSYS);
     }
 
-    fn fsync(
-        &self,
-        _req: &Request,
-        ino: INodeNo,
-        _fh: FileHandle,
-        datasync: bool,
-        reply: ReplyEmpty,
-    ) {
+    fn fsync(&self, _req: &Request, ino: INodeNo, _fh: FileHandle, datasync: bool, reply: ReplyEmpty) {
         answer(reply, self.layers.sync(ino.0, datasync));
     }
 
@@ -315,20 +240,10 @@ impl Filesystem for Mount {
         if self.opendir_without_message.load(Ordering::Relaxed) {
             return reply.error(FuseErrno::ENOSYS);
         }
-        reply.opened(
-            FileHandle(0),
-            FopenFlags::FOPEN_KEEP_CACHE | FopenFlags::FOPEN_CACHE_DIR,
-        );
+        reply.opened(FileHandle(0), FopenFlags::FOPEN_KEEP_CACHE | FopenFlags::FOPEN_CACHE_DIR);
     }
 
-    fn readdir(
-        &self,
-        _req: &Request,
-        ino: INodeNo,
-        _fh: FileHandle,
-        offset: u64,
-        mut reply: ReplyDirectory,
-    ) {
+    fn readdir(&self, _req: &Request, ino: INodeNo, _fh: FileHandle, offset: u64, mut reply: ReplyDirectory) {
         let listing = match self.layers.read_dir(ino.0, offset) {
             Ok(listing) => listing,
             Err(errno) => return reply.error(fuse_errno(errno)),
@@ -340,12 +255,7 @@ impl Filesystem for Mount {
         }
         let first = listing.partition_point(|item| item.place <= offset);
         for item in listing.iter().skip(first) {
-            if reply.add(
-                INodeNo(item.ino),
-                item.place,
-                file_type(item.kind),
-                &item.name,
-            ) {
+            if reply.add(INodeNo(item.ino), item.place, file_type(item.kind), &item.name) {
                 return reply.ok();
             }
         }
@@ -353,34 +263,16 @@ impl Filesystem for Mount {
         reply.ok();
     }
 
-    fn readdirplus(
-        &self,
-        _req: &Request,
-        ino: INodeNo,
-        _fh: FileHandle,
-        offset: u64,
-        mut reply: ReplyDirectoryPlus,
-    ) {
+    fn readdirplus(&self, _req: &Request, ino: INodeNo, _fh: FileHandle, offset: u64, mut reply: ReplyDirectoryPlus) {
         let listing = match self.layers.read_dir(ino.0, offset) {
             Ok(listing) => listing,
             Err(errno) => return reply.error(fuse_errno(errno)),
         };
         for (place, number, name) in self.dots(ino.0).into_iter().filter(|dot| dot.0 > offset) {
             // The kernel takes no reference for these two, so a rough answer does.
-            let mut attr = file_attr(&Attr {
-                stat: crate::sys::zeroed_stat(),
-                number,
-                from_host: true,
-            });
+            let mut attr = file_attr(&Attr { stat: crate::sys::zeroed_stat(), number, from_host: true });
             attr.kind = FileType::Directory;
-            if reply.add(
-                INodeNo(number),
-                place,
-                name,
-                &Duration::ZERO,
-                &attr,
-                Generation(0),
-            ) {
+            if reply.add(INodeNo(number), place, name, &Duration::ZERO, &attr, Generation(0)) {
                 return reply.ok();
             }
         }
@@ -409,14 +301,7 @@ impl Filesystem for Mount {
         reply.ok();
     }
 
-    fn fsyncdir(
-        &self,
-        _req: &Request,
-        ino: INodeNo,
-        _fh: FileHandle,
-        datasync: bool,
-        reply: ReplyEmpty,
-    ) {
+    fn fsyncdir(&self, _req: &Request, ino: INodeNo, _fh: FileHandle, datasync: bool, reply: ReplyEmpty) {
         answer(reply, self.layers.sync(ino.0, datasync));
     }
 
@@ -513,15 +398,7 @@ impl Filesystem for Mount {
         answer(reply, self.layers.allocate(ino.0, mode, offset, length));
     }
 
-    fn lseek(
-        &self,
-        _req: &Request,
-        ino: INodeNo,
-        _fh: FileHandle,
-        offset: i64,
-        whence: i32,
-        reply: ReplyLseek,
-    ) {
+    fn lseek(&self, _req: &Request, ino: INodeNo, _fh: FileHandle, offset: i64, whence: i32, reply: ReplyLseek) {
         match self.layers.seek(ino.0, offset, whence) {
             Ok(offset) => reply.offset(offset),
             Err(errno) => reply.error(fuse_errno(errno)),
@@ -541,10 +418,7 @@ impl Filesystem for Mount {
         _flags: fuser::CopyFileRangeFlags,
         reply: ReplyWrite,
     ) {
-        match self
-            .layers
-            .copy_range((ino_in.0, offset_in), (ino_out.0, offset_out), len)
-        {
+        match self.layers.copy_range((ino_in.0, offset_in), (ino_out.0, offset_out), len) {
             Ok(copied) => reply.written(u32::try_from(copied).unwrap_or(u32::MAX)),
             Err(errno) => reply.error(fuse_errno(errno)),
         }
@@ -586,10 +460,7 @@ fn answer_bytes(reply: ReplyXattr, bytes: &[u8], size: u32) {
 }
 
 fn owner(req: &Request) -> Owner {
-    Owner {
-        uid: req.uid(),
-        gid: req.gid(),
-    }
+    Owner { uid: req.uid(), gid: req.gid() }
 }
 
 fn ttl_of(attr: &Attr) -> Duration {
@@ -636,24 +507,16 @@ fn file_type(kind: u32) -> FileType {
 /// Seconds may be negative (before 1970); nanoseconds count forward from them all the same.
 fn system_time(seconds: i64, nanoseconds: i64) -> SystemTime {
     let whole = Duration::from_secs(seconds.unsigned_abs());
-    let base = if seconds < 0 {
-        UNIX_EPOCH.checked_sub(whole)
-    } else {
-        UNIX_EPOCH.checked_add(whole)
-    };
+    let base = if seconds < 0 { UNIX_EPOCH.checked_sub(whole) } else { UNIX_EPOCH.checked_add(whole) };
     let part = Duration::from_nanos(u64::try_from(nanoseconds).unwrap_or(0));
-    base.and_then(|time| time.checked_add(part))
-        .unwrap_or(UNIX_EPOCH)
+    base.and_then(|time| time.checked_add(part)).unwrap_or(UNIX_EPOCH)
 }
 
 fn time_spec(time: TimeOrNow) -> TimeSpec {
     match time {
         TimeOrNow::Now => TimeSpec::UTIME_NOW,
         TimeOrNow::SpecificTime(time) => match time.duration_since(UNIX_EPOCH) {
-            Ok(after) => TimeSpec::new(
-                i64::try_from(after.as_secs()).unwrap_or(i64::MAX),
-                after.subsec_nanos().into(),
-            ),
+            Ok(after) => TimeSpec::new(i64::try_from(after.as_secs()).unwrap_or(i64::MAX), after.subsec_nanos().into()),
             Err(before) => before_epoch(before.duration()),
         },
     }
@@ -673,13 +536,7 @@ mod tests {
 
     #[test]
     fn times_before_1970_keep_their_nanoseconds() {
-        for (seconds, nanoseconds) in [
-            (0, 0),
-            (1, 999_999_999),
-            (-1, 1),
-            (-5, 0),
-            (-5, 999_999_999),
-        ] {
+        for (seconds, nanoseconds) in [(0, 0), (1, 999_999_999), (-1, 1), (-5, 0), (-5, 999_999_999)] {
             let spec = time_spec(TimeOrNow::SpecificTime(system_time(seconds, nanoseconds)));
             assert_eq!((spec.tv_sec(), spec.tv_nsec()), (seconds, nanoseconds));
         }

@@ -20,28 +20,13 @@ pub(crate) struct HiddenPaths {
 impl HiddenPaths {
     /// Takes from `hidden` and `nested` what lies under `root`.
     pub(crate) fn new(root: &FilePath, hidden: &[Hidden], nested: &[FilePath]) -> HiddenPaths {
-        let below = |path: &FilePath| {
-            path.normalise()
-                .strip_prefix(root)
-                .map(|rel| rel.as_path().to_owned())
-        };
-        let rules = hidden
-            .iter()
-            .filter_map(|h| Some((below(&h.path)?, h.rule.clone())));
+        let below = |path: &FilePath| path.normalise().strip_prefix(root).map(|rel| rel.as_path().to_owned());
+        let rules = hidden.iter().filter_map(|h| Some((below(&h.path)?, h.rule.clone())));
         let mut pinned = HashSet::new();
         for rel in nested.iter().filter_map(below) {
-            pinned.extend(
-                rel.ancestors()
-                    .filter(|a| !a.as_os_str().is_empty())
-                    .map(Path::to_owned),
-            );
+            pinned.extend(rel.ancestors().filter(|a| !a.as_os_str().is_empty()).map(Path::to_owned));
         }
-        HiddenPaths {
-            root: root.clone(),
-            rules: rules.collect(),
-            pinned,
-            attempts: Mutex::new(BTreeMap::new()),
-        }
+        HiddenPaths { root: root.clone(), rules: rules.collect(), pinned, attempts: Mutex::new(BTreeMap::new()) }
     }
 
     /// The rule that hides the lower path `rel`, by its own name.
@@ -73,10 +58,7 @@ impl HiddenPaths {
     pub(crate) fn attempts(&self) -> Vec<Attempt> {
         let attempt = |((path, rule), times): (&(FilePath, String), &u64)| Attempt {
             action: Action::Read,
-            target: Target::Path {
-                path: path.clone(),
-                scope: PathScope::Exact,
-            },
+            target: Target::Path { path: path.clone(), scope: PathScope::Exact },
             rule: rule.clone(),
             times: *times,
         };
@@ -94,15 +76,8 @@ mod tests {
 
     #[test]
     fn attempts_are_counted_and_bounded() {
-        let hidden = [Hidden {
-            path: "/home/u/.ssh".into(),
-            rule: "secrets/ssh".into(),
-        }];
-        let paths = HiddenPaths::new(
-            &"/home/u".into(),
-            &hidden,
-            &["/home/u/src/ws".into(), "/elsewhere".into()],
-        );
+        let hidden = [Hidden { path: "/home/u/.ssh".into(), rule: "secrets/ssh".into() }];
+        let paths = HiddenPaths::new(&"/home/u".into(), &hidden, &["/home/u/src/ws".into(), "/elsewhere".into()]);
         assert_eq!(paths.rule(Path::new(".ssh")), Some("secrets/ssh"));
         assert_eq!(paths.rule(Path::new(".ssh/id")), None);
         assert!(paths.is_pinned(Path::new("src")) && paths.is_pinned(Path::new("src/ws")));

@@ -97,31 +97,20 @@ impl Running {
         let bytes = serde_json::to_vec(&journal).map_err(|_| Errno::EIO)?;
         let progress = open_progress(store)?;
         write_durably(&store.dir, PLAN, &bytes)?;
-        Ok(Running {
-            journal,
-            staged: HashMap::new(),
-            committed: false,
-            progress,
-        })
+        Ok(Running { journal, staged: HashMap::new(), committed: false, progress })
     }
 
     /// The apply that was begun and not finished, if there is one.
     pub(crate) fn load(store: &Store) -> Result<Option<Running>, Errno> {
         let mut bytes = Vec::new();
         match at::open_file(&store.dir, OsStr::new(PLAN), OFlag::O_RDONLY, 0) {
-            Ok(file) => File::from(file)
-                .read_to_end(&mut bytes)
-                .map_err(|e| errno_of(&e))?,
+            Ok(file) => File::from(file).read_to_end(&mut bytes).map_err(|e| errno_of(&e))?,
             Err(Errno::ENOENT) => return Ok(None),
             Err(errno) => return Err(errno),
         };
         let journal: Journal = serde_json::from_slice(&bytes).map_err(|_| Errno::EUCLEAN)?;
-        let mut running = Running {
-            journal,
-            staged: HashMap::new(),
-            committed: false,
-            progress: open_progress(store)?,
-        };
+        let mut running =
+            Running { journal, staged: HashMap::new(), committed: false, progress: open_progress(store)? };
         running.replay()?;
         Ok(Some(running))
     }
@@ -133,22 +122,10 @@ impl Running {
 
     fn replay(&mut self) -> Result<(), Errno> {
         let mut bytes = Vec::new();
-        self.progress
-            .read_to_end(&mut bytes)
-            .map_err(|e| errno_of(&e))?;
-        let whole = bytes
-            .iter()
-            .rposition(|b| *b == b'\n')
-            .map_or(0, |at| at + 1);
-        self.progress
-            .set_len(u64::try_from(whole).unwrap_or(0))
-            .map_err(|e| errno_of(&e))?;
-        for line in bytes
-            .get(..whole)
-            .unwrap_or_default()
-            .split(|b| *b == b'\n')
-            .filter(|line| !line.is_empty())
-        {
+        self.progress.read_to_end(&mut bytes).map_err(|e| errno_of(&e))?;
+        let whole = bytes.iter().rposition(|b| *b == b'\n').map_or(0, |at| at + 1);
+        self.progress.set_len(u64::try_from(whole).unwrap_or(0)).map_err(|e| errno_of(&e))?;
+        for line in bytes.get(..whole).unwrap_or_default().split(|b| *b == b'\n').filter(|line| !line.is_empty()) {
             match serde_json::from_slice(line).map_err(|_| Errno::EUCLEAN)? {
                 Line::Staged(step, ino) => drop(self.staged.insert(step, ino)),
                 Line::Committed => self.committed = true,
@@ -174,10 +151,7 @@ impl Running {
     fn append(&mut self, line: Line) -> Result<(), Errno> {
         let mut bytes = serde_json::to_vec(&line).map_err(|_| Errno::EIO)?;
         bytes.push(b'\n');
-        self.progress
-            .write_all(&bytes)
-            .and_then(|()| self.progress.sync_data())
-            .map_err(|e| errno_of(&e))
+        self.progress.write_all(&bytes).and_then(|()| self.progress.sync_data()).map_err(|e| errno_of(&e))
     }
 
     /// Nothing is left to do.

@@ -43,9 +43,7 @@ pub(crate) struct Found {
 impl Found {
     /// The layer that tells kind and attributes; `None` when the name does not exist.
     pub(crate) fn shown(&self) -> Option<&Stat> {
-        self.upper
-            .as_ref()
-            .or(self.lower.as_ref().map(|(_, stat)| stat))
+        self.upper.as_ref().or(self.lower.as_ref().map(|(_, stat)| stat))
     }
 }
 
@@ -76,17 +74,10 @@ pub(crate) struct Layers {
 }
 
 impl Layers {
-    pub(crate) fn new(
-        store: Arc<Store>,
-        lower: OwnedFd,
-        hidden: HiddenPaths,
-    ) -> Result<Layers, Errno> {
+    pub(crate) fn new(store: Arc<Store>, lower: OwnedFd, hidden: HiddenPaths) -> Result<Layers, Errno> {
         let below = at::stat(&lower, at::dot())?;
         let above = at::stat(&store.upper, at::dot())?;
-        let root = Lower {
-            rel: PathBuf::new(),
-            key: node::key(&below),
-        };
+        let root = Lower { rel: PathBuf::new(), key: node::key(&below) };
         let mut table = Table::new(node::key(&above), root);
         if (above.st_mtime, above.st_mtime_nsec) == (below.st_mtime, below.st_mtime_nsec) {
             table.get_mut(ROOT)?.frozen_ctime = Some((below.st_ctime, below.st_ctime_nsec));
@@ -126,11 +117,7 @@ impl Layers {
     /// The exclusive lock for a change, unless the layer is frozen.
     pub(crate) fn changing(&self) -> Result<RwLockWriteGuard<'_, Table>, Errno> {
         let table = self.write();
-        if self.is_frozen() {
-            Err(Errno::ENOTCONN)
-        } else {
-            Ok(table)
-        }
+        if self.is_frozen() { Err(Errno::ENOTCONN) } else { Ok(table) }
     }
 
     /// Looks `name` up in `parent` and takes a reference for the caller.
@@ -153,7 +140,7 @@ impl Layers {
             lock(&self.listings).remove(&number);
         }
         match node.place {
-            Place::Tomb(name) => at::unlink_opt(&self.store.tombs, OsStr::new(&name)),
+            Place::Tomb(name) => at::unlink_opt(&self.store.work, OsStr::new(&name)),
             _ => Ok(()),
         }
     }
@@ -179,21 +166,11 @@ impl Layers {
         if !dir.is_dir() {
             return Err(Errno::ENOTDIR);
         }
-        let mut found = Found {
-            upper: None,
-            lower: None,
-            whiteout: false,
-            hidden: false,
-            origin: None,
-        };
+        let mut found = Found { upper: None, lower: None, whiteout: false, hidden: false, origin: None };
         if dir.place == Place::Dead {
             return Ok(found);
         }
-        let fd = if dir.is_upper() {
-            Some(self.upper_dir(table, dir.number)?)
-        } else {
-            None
-        };
+        let fd = if dir.is_upper() { Some(self.upper_dir(table, dir.number)?) } else { None };
         if let Some(fd) = &fd {
             find_upper(fd, name, &mut found)?;
         }
@@ -201,13 +178,7 @@ impl Layers {
     }
 
     /// Adds the host's side to `found`, as far as it shows.
-    fn find_lower(
-        &self,
-        dir: &Node,
-        upper: Option<&OwnedFd>,
-        name: &OsStr,
-        mut found: Found,
-    ) -> Result<Found, Errno> {
+    fn find_lower(&self, dir: &Node, upper: Option<&OwnedFd>, name: &OsStr, mut found: Found) -> Result<Found, Errno> {
         let below = dir.lower.as_ref().map(|lower| lower.rel.join(name));
         if let (true, Some(rel), Some(lower)) = (dir.hidden, &below, &dir.lower) {
             self.note_inside(&lower.rel, rel);
@@ -288,11 +259,7 @@ impl Layers {
                 break dir;
             }
             if at_number == ROOT {
-                let root = self
-                    .store
-                    .upper
-                    .try_clone()
-                    .map_err(|e| crate::store::errno_of(&e))?;
+                let root = self.store.upper.try_clone().map_err(|e| crate::store::errno_of(&e))?;
                 break self.keep_upper_dir(ROOT, root);
             }
             let link = table.get(at_number)?.links.first().ok_or(Errno::ENOENT)?;
@@ -329,26 +296,16 @@ impl Layers {
     }
 
     /// Directory and name under which the object of `node` really is.
-    pub(crate) fn locate(
-        &self,
-        table: &Table,
-        node: &Node,
-    ) -> Result<(Arc<OwnedFd>, OsString), Errno> {
+    pub(crate) fn locate(&self, table: &Table, node: &Node) -> Result<(Arc<OwnedFd>, OsString), Errno> {
         match &node.place {
-            Place::Upper if node.is_dir() => {
-                Ok((self.upper_dir(table, node.number)?, at::dot().to_owned()))
-            }
+            Place::Upper if node.is_dir() => Ok((self.upper_dir(table, node.number)?, at::dot().to_owned())),
             Place::Upper => {
                 let link = table.live_link(node).ok_or(Errno::ESTALE)?;
                 Ok((self.upper_dir(table, link.parent)?, link.name.clone()))
             }
             Place::Tomb(name) => {
-                let tombs = self
-                    .store
-                    .tombs
-                    .try_clone()
-                    .map_err(|e| crate::store::errno_of(&e))?;
-                Ok((Arc::new(tombs), OsString::from(name)))
+                let work = self.store.work.try_clone().map_err(|e| crate::store::errno_of(&e))?;
+                Ok((Arc::new(work), OsString::from(name)))
             }
             Place::Lower => {
                 let rel = &node.lower.as_ref().ok_or(Errno::ESTALE)?.rel;
@@ -366,12 +323,7 @@ impl Layers {
         }
         let (dir, name) = self.locate(table, node).map_err(stale)?;
         let stat = at::stat(&dir, &name).map_err(stale)?;
-        if node.place == Place::Lower
-            && node
-                .lower
-                .as_ref()
-                .is_some_and(|l| l.key != node::key(&stat))
-        {
+        if node.place == Place::Lower && node.lower.as_ref().is_some_and(|l| l.key != node::key(&stat)) {
             return Err(Errno::ESTALE);
         }
         Ok(self.dress(node, stat))
@@ -379,11 +331,7 @@ impl Layers {
 
     /// Turns the real attributes into those the child sees.
     pub(crate) fn dress(&self, node: &Node, mut stat: Stat) -> Attr {
-        stat.st_ino = if node.number == ROOT {
-            self.root_ino
-        } else {
-            node.number
-        };
+        stat.st_ino = if node.number == ROOT { self.root_ino } else { node.number };
         if let Some((seconds, nanoseconds)) = node.frozen_ctime {
             (stat.st_ctime, stat.st_ctime_nsec) = (seconds, nanoseconds);
         }
@@ -393,27 +341,15 @@ impl Layers {
             // As on kernel overlayfs: 1 says that the number of subdirectories is not known.
             stat.st_nlink = 1;
         } else if !node.is_dir() {
-            let shown = i64::try_from(stat.st_nlink)
-                .unwrap_or(i64::MAX)
-                .saturating_add(node.nlink_delta);
+            let shown = i64::try_from(stat.st_nlink).unwrap_or(i64::MAX).saturating_add(node.nlink_delta);
             stat.st_nlink = u64::try_from(shown).unwrap_or(0);
         }
         let from_host = node.lower.is_some() || node.place == Place::Lower;
-        Attr {
-            stat,
-            number: node.number,
-            from_host,
-        }
+        Attr { stat, number: node.number, from_host }
     }
 
     /// The node for what was found, made if the kernel does not know it yet.
-    pub(crate) fn enter(
-        &self,
-        table: &mut Table,
-        parent: u64,
-        name: &OsStr,
-        found: &Found,
-    ) -> Result<Attr, Errno> {
+    pub(crate) fn enter(&self, table: &mut Table, parent: u64, name: &OsStr, found: &Found) -> Result<Attr, Errno> {
         let shown = *found.shown().ok_or(Errno::ENOENT)?;
         if found.upper.is_none()
             && shown.st_nlink > 1
@@ -433,16 +369,8 @@ impl Layers {
 
     /// The number of the node that already shows this object.
     fn known(&self, table: &Table, shown: &Stat, found: &Found) -> Option<u64> {
-        let by_upper = found
-            .upper
-            .as_ref()
-            .and_then(|stat| table.find(node::key(stat)));
-        let by_lower = || {
-            found
-                .lower
-                .as_ref()
-                .and_then(|(_, stat)| table.find(node::key(stat)))
-        };
+        let by_upper = found.upper.as_ref().and_then(|stat| table.find(node::key(stat)));
+        let by_lower = || found.lower.as_ref().and_then(|(_, stat)| table.find(node::key(stat)));
         let node = by_upper.or_else(by_lower)?;
         let same_place = match node.place {
             Place::Lower => found.upper.is_none(),
@@ -456,41 +384,25 @@ impl Layers {
 
     fn insert(&self, table: &mut Table, shown: &Stat, found: &Found) -> u64 {
         let lower = found.lower.as_ref().map(|(_, stat)| stat);
-        let wish = found.origin.map_or_else(
-            || lower.map_or(shown.st_ino, |stat| stat.st_ino),
-            |origin| origin.ino,
-        );
-        let place = if found.upper.is_some() {
-            Place::Upper
-        } else {
-            Place::Lower
-        };
+        let wish = found.origin.map_or_else(|| lower.map_or(shown.st_ino, |stat| stat.st_ino), |origin| origin.ino);
+        let place = if found.upper.is_some() { Place::Upper } else { Place::Lower };
         let keys: Vec<Key> = found.upper.iter().chain(lower).map(node::key).collect();
         table.insert(wish, at::kind_of(shown), place, &keys).number
     }
 
     /// Brings a node up to date with what the layers say now.
-    fn refresh(
-        &self,
-        table: &mut Table,
-        number: u64,
-        found: &Found,
-        shown: &Stat,
-    ) -> Result<(), Errno> {
+    fn refresh(&self, table: &mut Table, number: u64, found: &Found, shown: &Stat) -> Result<(), Errno> {
         let node = table.get_mut(number)?;
         node.hidden = found.hidden;
         if node.is_dir() || node.place == Place::Lower {
-            node.lower = found.lower.as_ref().map(|(rel, stat)| Lower {
-                rel: rel.clone(),
-                key: node::key(stat),
-            });
+            node.lower = found.lower.as_ref().map(|(rel, stat)| Lower { rel: rel.clone(), key: node::key(stat) });
         }
         if node.place == Place::Lower && shown.st_nlink == 1 {
             // The host may have renamed it: the name it was known by is then no longer its own.
             node.links.clear();
         }
         if let Place::Tomb(name) = &node.place {
-            at::unlink_opt(&self.store.tombs, OsStr::new(name))?;
+            at::unlink_opt(&self.store.work, OsStr::new(name))?;
             node.place = Place::Upper;
             node.nlink_delta += 1;
         }
@@ -505,8 +417,7 @@ fn find_upper(dir: &OwnedFd, name: &OsStr, found: &mut Found) -> Result<(), Errn
             found.upper = Some(stat);
             let mut buf = [0; 128];
             if matches!(at::kind_of(&stat), libc::S_IFDIR | libc::S_IFREG) {
-                found.origin =
-                    xattr::get_own(dir, name, xattr::ORIGIN, &mut buf)?.and_then(Origin::decode);
+                found.origin = xattr::get_own(dir, name, xattr::ORIGIN, &mut buf)?.and_then(Origin::decode);
             }
         }
         None => {}
@@ -529,9 +440,7 @@ pub(crate) fn reach(dir: impl AsFd, name: &OsStr) -> Result<Reach, Errno> {
         return Ok(Reach::Opaque);
     }
     match xattr::get(&dir, name, OsStr::new(xattr::REDIRECT))? {
-        Some(value) => redirect_target(&value)
-            .map(Reach::Redirect)
-            .ok_or(Errno::EIO),
+        Some(value) => redirect_target(&value).map(Reach::Redirect).ok_or(Errno::EIO),
         None => Ok(Reach::Same),
     }
 }
@@ -539,9 +448,7 @@ pub(crate) fn reach(dir: impl AsFd, name: &OsStr) -> Result<Reach, Errno> {
 /// The lower path in a redirect; `None` for one that would leave the layer.
 fn redirect_target(value: &[u8]) -> Option<PathBuf> {
     let rel = value.strip_prefix(b"/")?;
-    let parts_ok = rel
-        .split(|b| *b == b'/')
-        .all(|part| !matches!(part, b"" | b"." | b".."));
+    let parts_ok = rel.split(|b| *b == b'/').all(|part| !matches!(part, b"" | b"." | b".."));
     parts_ok.then(|| PathBuf::from(OsString::from_vec(rel.to_vec())))
 }
 
@@ -563,11 +470,7 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 /// What the host took away under a node must be looked up again.
 fn stale(errno: Errno) -> Errno {
-    if errno == Errno::ENOENT || errno == Errno::ENOTDIR {
-        Errno::ESTALE
-    } else {
-        errno
-    }
+    if errno == Errno::ENOENT || errno == Errno::ENOTDIR { Errno::ESTALE } else { errno }
 }
 
 fn dead_directory() -> Stat {

@@ -31,10 +31,7 @@ impl Overlay {
         };
         let inodes: HashSet<u64> = open.iter().filter_map(|name| inode_of(name)).collect();
         let layers = self.layers()?;
-        for rel in self
-            .names_of(&inodes)
-            .map_err(|(rel, source)| self.read_error(&rel, source))?
-        {
+        for rel in self.names_of(&inodes).map_err(|(rel, source)| self.read_error(&rel, source))? {
             let mut number = ROOT;
             for part in rel.components() {
                 match layers.lookup(number, part.as_os_str()) {
@@ -45,18 +42,16 @@ impl Overlay {
                 }
             }
         }
-        let done = |name: &std::ffi::OsString| {
-            xattr::set(&self.store.links, name, OsStr::new(xattr::FORMAT), b"1", 0)
-        };
+        let done = |name: &std::ffi::OsString| xattr::set(&self.store.work, name, OsStr::new(xattr::FORMAT), b"1", 0);
         open.iter().try_for_each(done).map_err(failed)
     }
 
     /// Copied-up hard links whose other names were not searched for yet.
     fn open_links(&self) -> Result<Vec<std::ffi::OsString>, Errno> {
         let mut open = Vec::new();
-        for entry in at::list(&self.store.links)? {
-            if xattr::get(&self.store.links, &entry.name, OsStr::new(xattr::FORMAT))?.is_none() {
-                open.push(entry.name);
+        for name in self.store.link_names()? {
+            if xattr::get(&self.store.work, &name, OsStr::new(xattr::FORMAT))?.is_none() {
+                open.push(name);
             }
         }
         Ok(open)

@@ -26,7 +26,7 @@ pub(crate) enum Place {
     Lower,
     /// In the upper layer, under any of the node's links.
     Upper,
-    /// Unlinked but perhaps still open: under this name in the store's `tombs`.
+    /// Unlinked but perhaps still open: under this name in the store's `work`.
     Tomb(String),
     /// A removed directory some process still stands in.
     Dead,
@@ -91,11 +91,7 @@ pub(crate) struct Table {
 impl Table {
     /// A table with the root only.
     pub(crate) fn new(upper: Key, lower: Lower) -> Table {
-        let mut table = Table {
-            nodes: HashMap::new(),
-            by_key: HashMap::new(),
-            synthetic: SYNTHETIC,
-        };
+        let mut table = Table { nodes: HashMap::new(), by_key: HashMap::new(), synthetic: SYNTHETIC };
         let keys = vec![upper, lower.key];
         table.by_key.extend(keys.iter().map(|k| (*k, ROOT)));
         let root = Node {
@@ -174,10 +170,7 @@ impl Table {
 
     pub(crate) fn add_link(&mut self, number: u64, parent: u64, name: &OsStr) {
         if let Some(node) = self.nodes.get_mut(&number) {
-            let link = Link {
-                parent,
-                name: name.to_owned(),
-            };
+            let link = Link { parent, name: name.to_owned() };
             if node.is_dir() {
                 node.links = vec![link];
             } else if !node.links.contains(&link) {
@@ -188,8 +181,7 @@ impl Table {
 
     pub(crate) fn drop_link(&mut self, number: u64, parent: u64, name: &OsStr) {
         if let Some(node) = self.nodes.get_mut(&number) {
-            node.links
-                .retain(|link| link.parent != parent || link.name != name);
+            node.links.retain(|link| link.parent != parent || link.name != name);
         }
     }
 
@@ -206,8 +198,6 @@ impl Table {
 
     /// A link of `node` whose directory the kernel still holds.
     pub(crate) fn live_link<'n>(&self, node: &'n Node) -> Option<&'n Link> {
-        node.links
-            .iter()
-            .find(|link| self.nodes.contains_key(&link.parent))
+        node.links.iter().find(|link| self.nodes.contains_key(&link.parent))
     }
 }

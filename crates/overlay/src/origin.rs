@@ -46,13 +46,9 @@ impl Identity {
     /// change time in nanoseconds tell enough.
     pub(crate) fn matches(&self, stat: &Stat) -> bool {
         let now = Identity::of(stat);
-        let same = self.ino == now.ino
-            && self.mode == now.mode
-            && self.uid == now.uid
-            && self.gid == now.gid;
+        let same = self.ino == now.ino && self.mode == now.mode && self.uid == now.uid && self.gid == now.gid;
         let directory = self.mode & libc::S_IFMT == libc::S_IFDIR;
-        same && (directory
-            || (self.size == now.size && self.mtime == now.mtime && self.ctime == now.ctime))
+        same && (directory || (self.size == now.size && self.mtime == now.mtime && self.ctime == now.ctime))
     }
 }
 
@@ -75,10 +71,7 @@ impl Origins {
     /// Reads what an earlier process recorded; `file` is opened for reading and appending.
     pub(crate) fn load(file: File, text: &[u8]) -> Result<Origins, String> {
         let mut known = BTreeMap::new();
-        for line in text
-            .split_inclusive(|b| *b == b'\n')
-            .filter(|line| line.ends_with(b"\n"))
-        {
+        for line in text.split_inclusive(|b| *b == b'\n').filter(|line| line.ends_with(b"\n")) {
             let record: Record = serde_json::from_slice(line).map_err(|e| e.to_string())?;
             let path = record.path.as_path().to_owned();
             match record.was {
@@ -86,10 +79,7 @@ impl Origins {
                 None => known.remove(&path),
             };
         }
-        Ok(Origins {
-            file,
-            known: Mutex::new(known),
-        })
+        Ok(Origins { file, known: Mutex::new(known) })
     }
 
     /// Remembers what `stat` says the host has at `rel`, unless an earlier change already did.
@@ -99,10 +89,7 @@ impl Origins {
             return Ok(());
         }
         let was = Identity::of(stat);
-        self.append(&Record {
-            path: FilePath::from(rel),
-            was: Some(was),
-        })?;
+        self.append(&Record { path: FilePath::from(rel), was: Some(was) })?;
         known.insert(rel.to_owned(), was);
         Ok(())
     }
@@ -117,21 +104,10 @@ impl Origins {
         let mut known = self.lock();
         // Paths sort by component, so what lies below one stands right behind it.
         let from_here = known.range(rel.to_owned()..).map(|(path, _)| path);
-        let gone: Vec<PathBuf> = from_here
-            .take_while(|path| {
-                if below {
-                    path.starts_with(rel)
-                } else {
-                    *path == rel
-                }
-            })
-            .cloned()
-            .collect();
+        let gone: Vec<PathBuf> =
+            from_here.take_while(|path| if below { path.starts_with(rel) } else { *path == rel }).cloned().collect();
         for path in gone {
-            self.append(&Record {
-                path: FilePath::from(path.as_path()),
-                was: None,
-            })?;
+            self.append(&Record { path: FilePath::from(path.as_path()), was: None })?;
             known.remove(&path);
         }
         Ok(())
@@ -142,16 +118,10 @@ impl Origins {
     pub(crate) fn renew(&self, was: &Identity, now: &Stat) -> Result<(), Errno> {
         let now = Identity::of(now);
         let mut known = self.lock();
-        let state = |identity: &Identity| Identity {
-            ctime: (0, 0),
-            ..*identity
-        };
+        let state = |identity: &Identity| Identity { ctime: (0, 0), ..*identity };
         let same = |identity: &Identity| state(identity) == state(was) && *identity != now;
         for (path, identity) in known.iter_mut().filter(|(_, identity)| same(identity)) {
-            self.append(&Record {
-                path: FilePath::from(path.as_path()),
-                was: Some(now),
-            })?;
+            self.append(&Record { path: FilePath::from(path.as_path()), was: Some(now) })?;
             *identity = now;
         }
         Ok(())
@@ -161,9 +131,7 @@ impl Origins {
         let mut line = serde_json::to_vec(record).map_err(|_| Errno::EIO)?;
         line.push(b'\n');
         // One write(2) with O_APPEND: the line is there whole or, after a full disk, torn and without its newline.
-        (&self.file)
-            .write_all(&line)
-            .map_err(|e| Errno::from_raw(e.raw_os_error().unwrap_or(libc::EIO)))
+        (&self.file).write_all(&line).map_err(|e| Errno::from_raw(e.raw_os_error().unwrap_or(libc::EIO)))
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<PathBuf, Identity>> {
@@ -181,19 +149,11 @@ pub(crate) struct Origin {
 
 impl Origin {
     pub(crate) fn of(stat: &Stat) -> Origin {
-        Origin {
-            dev: stat.st_dev,
-            ino: stat.st_ino,
-            ctime: (stat.st_ctime, stat.st_ctime_nsec),
-        }
+        Origin { dev: stat.st_dev, ino: stat.st_ino, ctime: (stat.st_ctime, stat.st_ctime_nsec) }
     }
 
     pub(crate) fn encode(&self) -> Vec<u8> {
-        format!(
-            "{}:{}:{}:{}",
-            self.dev, self.ino, self.ctime.0, self.ctime.1
-        )
-        .into_bytes()
+        format!("{}:{}:{}:{}", self.dev, self.ino, self.ctime.0, self.ctime.1).into_bytes()
     }
 
     pub(crate) fn decode(value: &[u8]) -> Option<Origin> {
@@ -213,11 +173,7 @@ mod tests {
 
     #[test]
     fn an_origin_round_trips_and_nonsense_is_refused() {
-        let origin = Origin {
-            dev: 5,
-            ino: 77,
-            ctime: (1_700_000_000, 123),
-        };
+        let origin = Origin { dev: 5, ino: 77, ctime: (1_700_000_000, 123) };
         assert_eq!(Origin::decode(&origin.encode()), Some(origin));
         for bad in [b"".as_slice(), b"1:2", b"1:2:3:4:5", b"a:b:c:d", b"\xff"] {
             assert_eq!(Origin::decode(bad), None);

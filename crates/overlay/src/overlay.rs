@@ -30,11 +30,7 @@ impl Overlay {
         let root = open_root(&spec.root)?;
         let (store, saved) = Store::create(spec)?;
         mirror_root(&root, &store).map_err(|e| store_error(&store.path, e))?;
-        Ok(Overlay {
-            store: Arc::new(store),
-            saved,
-            root,
-        })
+        Ok(Overlay { store: Arc::new(store), saved, root })
     }
 
     /// Opens the overlay in the store directory `dir`, also after its process was killed.
@@ -44,11 +40,7 @@ impl Overlay {
     pub fn open(dir: &Path) -> Result<Overlay, OverlayError> {
         let (store, saved) = Store::open(dir)?;
         let root = open_root(&saved.root)?;
-        Ok(Overlay {
-            store: Arc::new(store),
-            saved,
-            root,
-        })
+        Ok(Overlay { store: Arc::new(store), saved, root })
     }
 
     /// The host directory it lies over.
@@ -69,9 +61,7 @@ impl Overlay {
     /// The store is in use, or the connection cannot be set up.
     pub fn serve(&self, fuse: OwnedFd) -> Result<Served, OverlayError> {
         let lock = self.store.lock()?;
-        self.store
-            .clean_work()
-            .map_err(|e| store_error(&self.store.path, e))?;
+        self.store.clean_work().map_err(|e| store_error(&self.store.path, e))?;
         Served::start(Arc::new(self.layers()?), fuse, lock)
     }
 
@@ -80,39 +70,25 @@ impl Overlay {
     /// # Errors
     /// The upper layer cannot be read.
     pub fn is_untouched(&self) -> Result<bool, OverlayError> {
-        let entries =
-            at::list_own(&self.store.upper).map_err(|e| store_error(&self.store.path, e))?;
+        let entries = at::list_own(&self.store.upper).map_err(|e| store_error(&self.store.path, e))?;
         Ok(entries.is_empty() && self.root_is_same()?)
     }
 
     pub(crate) fn layers(&self) -> Result<Layers, OverlayError> {
         let hidden = HiddenPaths::new(&self.saved.root, &self.saved.hidden, &self.saved.nested);
-        let failed = |source| OverlayError::Root {
-            path: self.saved.root.clone(),
-            source,
-        };
-        let root = self
-            .root
-            .try_clone()
-            .map_err(|e| failed(crate::store::errno_of(&e)))?;
+        let failed = |source| OverlayError::Root { path: self.saved.root.clone(), source };
+        let root = self.root.try_clone().map_err(|e| failed(crate::store::errno_of(&e)))?;
         Layers::new(Arc::clone(&self.store), root, hidden).map_err(failed)
     }
 
     fn root_is_same(&self) -> Result<bool, OverlayError> {
         let compare = || -> Result<bool, Errno> {
-            let (host, own) = (
-                at::stat(&self.root, at::dot())?,
-                at::stat(&self.store.upper, at::dot())?,
-            );
+            let (host, own) = (at::stat(&self.root, at::dot())?, at::stat(&self.store.upper, at::dot())?);
             let known = |s: &at::Stat| (s.st_mode, s.st_uid, s.st_gid);
             let attributes = |dir: &OwnedFd| xattr::all_foreign(dir, at::dot());
-            Ok(known(&host) == known(&own)
-                && attributes(&self.root)? == attributes(&self.store.upper)?)
+            Ok(known(&host) == known(&own) && attributes(&self.root)? == attributes(&self.store.upper)?)
         };
-        compare().map_err(|source| OverlayError::Read {
-            path: self.saved.root.clone(),
-            source,
-        })
+        compare().map_err(|source| OverlayError::Read { path: self.saved.root.clone(), source })
     }
 }
 
@@ -124,8 +100,5 @@ fn mirror_root(root: &OwnedFd, store: &Store) -> Result<(), Errno> {
 }
 
 fn open_root(path: &FilePath) -> Result<OwnedFd, OverlayError> {
-    at::open_root(path.as_path()).map_err(|source| OverlayError::Root {
-        path: path.clone(),
-        source,
-    })
+    at::open_root(path.as_path()).map_err(|source| OverlayError::Root { path: path.clone(), source })
 }

@@ -61,7 +61,8 @@ impl Overlay {
     ///
     /// # Errors
     /// [`ApplyError::Conflicts`] when the host changed meanwhile, [`ApplyError::Unfinished`] when an earlier apply must
-    /// be resumed first, [`ApplyError::NotAChange`] for a path that is none.
+    /// be resumed first, [`ApplyError::NotAChange`] for a path that is none, [`ApplyError::Inseparable`] when the
+    /// selection needs a change that is not part of it.
     pub fn plan_apply(&self, selection: &Selection) -> Result<ApplyPlan, ApplyError> {
         if Running::exists(&self.store).map_err(|e| store_error(&self.store.path, e))? {
             return Err(ApplyError::Unfinished);
@@ -69,41 +70,28 @@ impl Overlay {
         let deltas = self.deltas()?;
         let chosen = select(&deltas, selection)?;
         let planner = Planner::new(self, &deltas, &chosen);
-        let conflicts = planner
-            .conflicts()
-            .map_err(|(rel, e)| self.read_error(&rel, e))?;
+        let conflicts = planner.conflicts().map_err(|(rel, e)| self.read_error(&rel, e))?;
         if !conflicts.is_empty() {
             return Err(ApplyError::Conflicts(conflicts));
         }
-        let steps = planner
-            .steps()
-            .map_err(|(rel, e)| self.read_error(&rel, e))?;
+        let steps = planner.steps().map_err(|(rel, e)| self.read_error(&rel, e))?;
         Ok(ApplyPlan {
             steps,
             changes: u64::try_from(chosen.len()).unwrap_or(u64::MAX),
             allow_setid: false,
             whole: chosen.len() == deltas.len(),
-            opaque: self
-                .opaque_over_host(&deltas)
-                .map_err(|e| store_error(&self.store.path, e))?,
+            opaque: self.opaque_over_host(&deltas).map_err(|e| store_error(&self.store.path, e))?,
         })
     }
 
     /// Upper directories that are opaque over a host directory, unless that one was renamed away.
     fn opaque_over_host(&self, deltas: &[Delta]) -> Result<Vec<PathBuf>, Errno> {
-        let moved: HashSet<&Path> = deltas
-            .iter()
-            .filter(|d| is_rename(d))
-            .map(|d| d.lower.as_path())
-            .collect();
+        let moved: HashSet<&Path> = deltas.iter().filter(|d| is_rename(d)).map(|d| d.lower.as_path()).collect();
         let mut found = Vec::new();
         let mut waiting = vec![PathBuf::new()];
         while let Some(rel) = waiting.pop() {
             let dir = open_upper(self, &rel)?;
-            for entry in at::list_own(&dir)?
-                .into_iter()
-                .filter(|entry| entry.kind == libc::S_IFDIR)
-            {
+            for entry in at::list_own(&dir)?.into_iter().filter(|entry| entry.kind == libc::S_IFDIR) {
                 let child = rel.join(&entry.name);
                 let mark = at::forced(&[&dir], || crate::layers::reach(&dir, &entry.name))?;
                 let covers = !moved.contains(self.lower_path(&child)?.as_path());
@@ -131,15 +119,30 @@ fn select(deltas: &[Delta], selection: &Selection) -> Result<BTreeSet<usize>, Ap
         }
         chosen.extend(below);
         for above in path.as_path().ancestors().map(FilePath::from) {
-            if at_path(deltas, &above)
-                .iter()
-                .any(|delta| comes_whole(&delta.change.kind))
-            {
+            if at_path(deltas, &above).iter().any(|delta| comes_whole(&delta.change.kind)) {
                 chosen.extend(self::below(deltas, &above));
             }
         }
     }
+    check_places(deltas, &chosen)?;
     Ok(chosen)
+}
+
+/// Something can only be put where a directory of the host was renamed away if that renaming is chosen too, as when two
+/// directories were exchanged. It is not chosen silently: it may be what the caller wants to hold back.
+fn check_places(deltas: &[Delta], chosen: &BTreeSet<usize>) -> Result<(), ApplyError> {
+    let placed = |delta: &&Delta| delta.change.kind != ChangeKind::Deleted;
+    let chosen_deltas = || chosen.iter().filter_map(|index| deltas.get(*index));
+    let places: HashSet<&FilePath> = chosen_deltas().filter(placed).map(|delta| &delta.change.path).collect();
+    let held_back = deltas.iter().enumerate().filter(|(index, _)| !chosen.contains(index));
+    for (_, delta) in held_back {
+        if let ChangeKind::Renamed { from } = &delta.change.kind
+            && places.contains(from)
+        {
+            return Err(ApplyError::Inseparable { path: from.clone(), other: delta.change.path.clone() });
+        }
+    }
+    Ok(())
 }
 
 /// The changes of one path: one, or two where a directory was renamed over what is deleted. `deltas` is sorted.
@@ -157,14 +160,9 @@ fn below(deltas: &[Delta], path: &FilePath) -> Vec<usize> {
     }
     let own = deltas.partition_point(|delta| delta.change.path < *path);
     let start = deltas.partition_point(|delta| delta.change.path.as_bytes() < prefix.as_slice());
-    let inside = deltas
-        .iter()
-        .skip(start)
-        .take_while(|delta| delta.change.path.as_bytes().starts_with(&prefix));
+    let inside = deltas.iter().skip(start).take_while(|delta| delta.change.path.as_bytes().starts_with(&prefix));
     let end = start + inside.count();
-    (own..own + at_path(deltas, path).len())
-        .chain(start..end)
-        .collect()
+    (own..own + at_path(deltas, path).len()).chain(start..end).collect()
 }
 
 fn comes_whole(kind: &ChangeKind) -> bool {
@@ -185,31 +183,19 @@ impl<'p> Planner<'p> {
     fn new(overlay: &'p Overlay, deltas: &'p [Delta], chosen: &'p BTreeSet<usize>) -> Planner<'p> {
         let renamed = deltas.iter().filter(|delta| is_rename(delta));
         let moved = renamed.map(|delta| delta.lower.as_path()).collect();
-        Planner {
-            overlay,
-            deltas,
-            chosen,
-            moved,
-        }
+        Planner { overlay, deltas, chosen, moved }
     }
 
     fn selected(&self) -> impl Iterator<Item = &'p Delta> {
-        self.chosen
-            .iter()
-            .filter_map(|index| self.deltas.get(*index))
+        self.chosen.iter().filter_map(|index| self.deltas.get(*index))
     }
 
     fn conflicts(&self) -> Planned<Vec<Conflict>> {
         let mut found = Vec::new();
         for delta in self.selected() {
             if let Some(kind) = self.conflict(delta) {
-                found.push(Conflict {
-                    path: delta.change.path.clone(),
-                    kind,
-                });
-            } else if delta.change.kind == ChangeKind::Deleted
-                && delta.host.as_ref().is_some_and(at::is_dir)
-            {
+                found.push(Conflict { path: delta.change.path.clone(), kind });
+            } else if delta.change.kind == ChangeKind::Deleted && delta.host.as_ref().is_some_and(at::is_dir) {
                 self.check_tree(delta, &mut found)?;
             }
         }
@@ -250,10 +236,7 @@ impl<'p> Planner<'p> {
                     Some(_) => None,
                 };
                 if let Some(kind) = kind {
-                    found.push(Conflict {
-                        path: self.overlay.absolute(&child),
-                        kind,
-                    });
+                    found.push(Conflict { path: self.overlay.absolute(&child), kind });
                 } else if at::is_dir(&stat) {
                     waiting.push(child);
                 }
@@ -281,11 +264,7 @@ impl<'p> Planner<'p> {
             self.make_parents(&mut steps, &mut made, delta)?;
             let action = self.action(delta, &stashes);
             self.add(&mut steps, action, &delta.rel, delta)?;
-            if is_rename(delta)
-                && self
-                    .looks_differ(delta)
-                    .map_err(|e| (delta.rel.clone(), e))?
-            {
+            if is_rename(delta) && self.looks_differ(delta).map_err(|e| (delta.rel.clone(), e))? {
                 self.add(&mut steps, Action::Attributes, &delta.rel, delta)?;
             }
             if action == Action::Put && delta.own.as_ref().is_some_and(at::is_dir) {
@@ -302,12 +281,9 @@ impl<'p> Planner<'p> {
         let directory = delta.own.as_ref().is_some_and(at::is_dir);
         match delta.change.kind {
             ChangeKind::Deleted => Action::Remove,
-            ChangeKind::Renamed { .. } => Action::Place {
-                stash: stashes
-                    .get(delta.lower.as_path())
-                    .copied()
-                    .unwrap_or_default(),
-            },
+            ChangeKind::Renamed { .. } => {
+                Action::Place { stash: stashes.get(delta.lower.as_path()).copied().unwrap_or_default() }
+            }
             ChangeKind::Modified if directory => Action::Attributes,
             ChangeKind::Added if directory && !self.moves_whole(delta) => Action::Make,
             _ => Action::Put,
@@ -316,30 +292,16 @@ impl<'p> Planner<'p> {
 
     /// A new directory is one rename if everything in it is chosen and nothing in it stands over the host.
     fn moves_whole(&self, delta: &Delta) -> bool {
-        let added = |index: usize| {
-            self.deltas
-                .get(index)
-                .is_some_and(|d| d.change.kind == ChangeKind::Added)
-        };
-        below(self.deltas, &delta.change.path)
-            .into_iter()
-            .all(|index| self.chosen.contains(&index) && added(index))
+        let added = |index: usize| self.deltas.get(index).is_some_and(|d| d.change.kind == ChangeKind::Added);
+        below(self.deltas, &delta.change.path).into_iter().all(|index| self.chosen.contains(&index) && added(index))
     }
 
     /// New directories above a chosen change that are not chosen themselves.
-    fn make_parents(
-        &self,
-        steps: &mut Vec<Step>,
-        made: &mut HashSet<&'p Path>,
-        delta: &Delta,
-    ) -> Planned<()> {
+    fn make_parents(&self, steps: &mut Vec<Step>, made: &mut HashSet<&'p Path>, delta: &Delta) -> Planned<()> {
         let mut missing: Vec<&'p Delta> = Vec::new();
         for above in delta.rel.ancestors().skip(1) {
             match at_path(self.deltas, &self.overlay.absolute(above)).first() {
-                Some(parent)
-                    if parent.change.kind == ChangeKind::Added
-                        && !made.contains(parent.rel.as_path()) =>
-                {
+                Some(parent) if parent.change.kind == ChangeKind::Added && !made.contains(parent.rel.as_path()) => {
                     missing.push(parent);
                 }
                 _ => {}
@@ -352,22 +314,13 @@ impl<'p> Planner<'p> {
         Ok(())
     }
 
-    fn add(
-        &self,
-        steps: &mut Vec<Step>,
-        action: Action,
-        path: &Path,
-        delta: &Delta,
-    ) -> Planned<()> {
+    fn add(&self, steps: &mut Vec<Step>, action: Action, path: &Path, delta: &Delta) -> Planned<()> {
         let on = |errno| (path.to_owned(), errno);
         let xattrs = match action {
             Action::Attributes => self.host_xattrs(&delta.lower).map_err(on)?,
             _ => Vec::new(),
         };
-        let (near, own) = (
-            self.is_near(&delta.lower).map_err(on)?,
-            delta.own.as_ref().map(|stat| stat.st_ino),
-        );
+        let (near, own) = (self.is_near(&delta.lower).map_err(on)?, delta.own.as_ref().map(|stat| stat.st_ino));
         let host = delta.host.as_ref().map(Identity::of);
         let number = number(steps);
         steps.push(Step {
@@ -388,18 +341,14 @@ impl<'p> Planner<'p> {
         let looks = |stat: &at::Stat| (stat.st_mode, stat.st_uid, stat.st_gid);
         let host = at::open_beneath(&self.overlay.root, &delta.lower)?;
         let own = open_upper(self.overlay, &delta.rel)?;
-        let attributes =
-            xattr::all_foreign(&host, at::dot())? == xattr::all_foreign(&own, at::dot())?;
+        let attributes = xattr::all_foreign(&host, at::dot())? == xattr::all_foreign(&own, at::dot())?;
         Ok(delta.host.as_ref().map(looks) != delta.own.as_ref().map(looks) || !attributes)
     }
 
     fn host_xattrs(&self, rel: &Path) -> Result<Vec<(FilePath, Vec<u8>)>, Errno> {
         let dir = at::open_beneath(&self.overlay.root, rel)?;
         let all = xattr::all_foreign(&dir, at::dot())?;
-        Ok(all
-            .into_iter()
-            .map(|(name, value)| (FilePath::new(name), value))
-            .collect())
+        Ok(all.into_iter().map(|(name, value)| (FilePath::new(name), value)).collect())
     }
 
     /// Whether store and target share a file system, judged by the nearest directory that exists.

@@ -48,40 +48,19 @@ impl Overlay {
     /// # Errors
     /// A file on either side cannot be read.
     pub fn preview(&self, change: &Change) -> Result<Preview, OverlayError> {
-        let file = |meta: &Option<model::Meta>| {
-            meta.as_ref()
-                .filter(|meta| meta.kind == FileKind::File)
-                .is_some()
-        };
-        if !file(&change.before) && !file(&change.after)
-            || matches!(change.kind, ChangeKind::Renamed { .. })
-        {
+        let file = |meta: &Option<model::Meta>| meta.as_ref().filter(|meta| meta.kind == FileKind::File).is_some();
+        if !file(&change.before) && !file(&change.after) || matches!(change.kind, ChangeKind::Renamed { .. }) {
             return Ok(Preview::NoContent);
         }
         if change.kind == ChangeKind::Modified && !change.differs.content {
             return Ok(Preview::NoContent);
         }
-        let Some(rel) = change
-            .path
-            .strip_prefix(&self.saved.root)
-            .map(|rel| rel.as_path().to_owned())
-        else {
+        let Some(rel) = change.path.strip_prefix(&self.saved.root).map(|rel| rel.as_path().to_owned()) else {
             return Ok(Preview::NoContent);
         };
-        let failed = |source| OverlayError::Read {
-            path: change.path.clone(),
-            source,
-        };
-        let before = if file(&change.before) {
-            self.host_content(&rel).map_err(failed)?
-        } else {
-            Content::Absent
-        };
-        let after = if file(&change.after) {
-            self.own_content(&rel).map_err(failed)?
-        } else {
-            Content::Absent
-        };
+        let failed = |source| OverlayError::Read { path: change.path.clone(), source };
+        let before = if file(&change.before) { self.host_content(&rel).map_err(failed)? } else { Content::Absent };
+        let after = if file(&change.after) { self.own_content(&rel).map_err(failed)? } else { Content::Absent };
         Ok(compare(before, after))
     }
 
@@ -97,9 +76,7 @@ impl Overlay {
     fn own_content(&self, rel: &Path) -> Result<Content, Errno> {
         let (parent, name) = at::split(rel).ok_or(Errno::EISDIR)?;
         let dir = open_upper(self, parent)?;
-        read(File::from(at::forced(&[&dir], || {
-            at::open_own(&dir, name, OFlag::O_RDONLY)
-        })?))
+        read(File::from(at::forced(&[&dir], || at::open_own(&dir, name, OFlag::O_RDONLY))?))
     }
 
     /// The host path under a path of the view: another one below a renamed directory.
@@ -112,11 +89,8 @@ impl Overlay {
             let Some(dir) = found(open_upper(self, parent))? else {
                 continue;
             };
-            if at::forced(&[&dir], || at::stat_opt(&dir, name))?
-                .as_ref()
-                .is_some_and(at::is_dir)
-                && let crate::layers::Reach::Redirect(from) =
-                    at::forced(&[&dir], || crate::layers::reach(&dir, name))?
+            if at::forced(&[&dir], || at::stat_opt(&dir, name))?.as_ref().is_some_and(at::is_dir)
+                && let crate::layers::Reach::Redirect(from) = at::forced(&[&dir], || crate::layers::reach(&dir, name))?
             {
                 lower = from;
             }
@@ -166,23 +140,13 @@ fn read(file: File) -> Result<Content, Errno> {
 fn compare(before: Content, after: Content) -> Preview {
     let (old, new) = match (&before, &after) {
         (Content::Opaque(_), _) | (_, Content::Opaque(_)) => {
-            return Preview::Binary {
-                before: before.size(),
-                after: after.size(),
-            };
+            return Preview::Binary { before: before.size(), after: after.size() };
         }
         (Content::Text(old), Content::Text(new)) => (old.as_str(), new.as_str()),
         (Content::Text(old), Content::Absent) => (old.as_str(), ""),
         (Content::Absent, Content::Text(new)) => ("", new.as_str()),
         (Content::Absent, Content::Absent) => return Preview::NoContent,
     };
-    let diff = TextDiff::configure()
-        .timeout(COMPARE_TIME)
-        .diff_lines(old, new);
-    Preview::Text {
-        diff: diff
-            .unified_diff()
-            .context_radius(CONTEXT_LINES)
-            .to_string(),
-    }
+    let diff = TextDiff::configure().timeout(COMPARE_TIME).diff_lines(old, new);
+    Preview::Text { diff: diff.unified_diff().context_radius(CONTEXT_LINES).to_string() }
 }

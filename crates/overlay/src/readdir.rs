@@ -57,11 +57,7 @@ impl Layers {
     /// The directory above `number`, for `..`.
     pub(crate) fn parent_of(&self, number: u64) -> u64 {
         let table = self.read();
-        table
-            .get(number)
-            .ok()
-            .and_then(|node| node.links.first())
-            .map_or(number, |link| link.parent)
+        table.get(number).ok().and_then(|node| node.links.first()).map_or(number, |link| link.parent)
     }
 
     fn list(&self, table: &Table, dir: &Node) -> Result<Listing, Errno> {
@@ -85,12 +81,7 @@ impl Layers {
         Ok(in_place(items))
     }
 
-    fn list_lower(
-        &self,
-        dir: &Node,
-        seen: &HashSet<OsString>,
-        items: &mut Listing,
-    ) -> Result<(), Errno> {
+    fn list_lower(&self, dir: &Node, seen: &HashSet<OsString>, items: &mut Listing) -> Result<(), Errno> {
         let Some(lower) = &dir.lower else {
             return Ok(());
         };
@@ -105,10 +96,7 @@ impl Layers {
             let rel = lower.rel.join(&entry.name);
             let absent = || -> Result<bool, Errno> {
                 let hidden = self.hidden.rule(&rel).is_some();
-                Ok(hidden
-                    && !at::stat_opt(&fd, &entry.name)?
-                        .as_ref()
-                        .is_some_and(at::is_dir))
+                Ok(hidden && !at::stat_opt(&fd, &entry.name)?.as_ref().is_some_and(at::is_dir))
             };
             if !seen.contains(&entry.name) && !absent()? {
                 items.push(item(&entry));
@@ -124,21 +112,14 @@ impl Layers {
 
     fn is_whiteout(&self, dir: &std::os::fd::OwnedFd, entry: &Entry) -> Result<bool, Errno> {
         match entry.kind {
-            libc::S_IFCHR | 0 => {
-                Ok(at::stat_opt(dir, &entry.name)?.is_none_or(|stat| at::is_whiteout(&stat)))
-            }
+            libc::S_IFCHR | 0 => Ok(at::stat_opt(dir, &entry.name)?.is_none_or(|stat| at::is_whiteout(&stat))),
             _ => Ok(false),
         }
     }
 }
 
 fn item(entry: &Entry) -> Item {
-    Item {
-        place: place_of(&entry.name),
-        name: entry.name.clone(),
-        kind: entry.kind,
-        ino: entry.ino,
-    }
+    Item { place: place_of(&entry.name), name: entry.name.clone(), kind: entry.kind, ino: entry.ino }
 }
 
 /// Sorts by place; the rare names that share one move on to the next free.
@@ -164,26 +145,13 @@ mod tests {
     use super::*;
 
     fn named(name: &str, place: u64) -> Item {
-        Item {
-            place,
-            name: name.into(),
-            kind: 0,
-            ino: 1,
-        }
+        Item { place, name: name.into(), kind: 0, ino: 1 }
     }
 
     #[test]
     fn places_are_unique_and_rising() {
-        let listing = in_place(vec![
-            named("c", 9),
-            named("b", 5),
-            named("a", 5),
-            named("d", 6),
-        ]);
-        let places: Vec<_> = listing
-            .iter()
-            .map(|item| (item.name.to_str().unwrap(), item.place))
-            .collect();
+        let listing = in_place(vec![named("c", 9), named("b", 5), named("a", 5), named("d", 6)]);
+        let places: Vec<_> = listing.iter().map(|item| (item.name.to_str().unwrap(), item.place)).collect();
         assert_eq!(places, [("a", 5), ("b", 6), ("d", 7), ("c", 9)]);
     }
 

@@ -31,11 +31,7 @@ pub(crate) fn tree(dir: &OwnedFd, name: &OsStr) -> Result<(), Errno> {
                 let Some(done) = stack.pop() else {
                     return Ok(());
                 };
-                let parent = if stack.is_empty() {
-                    None
-                } else {
-                    Some(at::open_dir(&current, OsStr::new(".."))?)
-                };
+                let parent = if stack.is_empty() { None } else { Some(at::open_dir(&current, OsStr::new(".."))?) };
                 let holder = parent.as_ref().unwrap_or(dir);
                 match at::forced(&[holder], || at::rmdir(holder, &done)) {
                     Ok(()) => tries = 0,

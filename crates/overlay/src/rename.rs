@@ -20,12 +20,7 @@ pub(crate) struct Spot<'n> {
 
 impl Layers {
     /// renameat2(2) with `RENAME_NOREPLACE`, `RENAME_EXCHANGE` or nothing.
-    pub(crate) fn rename(
-        &self,
-        from: Spot<'_>,
-        to: Spot<'_>,
-        flags: RenameFlags,
-    ) -> Result<(), Errno> {
+    pub(crate) fn rename(&self, from: Spot<'_>, to: Spot<'_>, flags: RenameFlags) -> Result<(), Errno> {
         let mut table = self.changing()?;
         let table = &mut *table;
         let known = RenameFlags::RENAME_NOREPLACE | RenameFlags::RENAME_EXCHANGE;
@@ -67,10 +62,7 @@ impl Layers {
         self.check_ascent(table, from.parent, to, target)?;
         let replaced = self.check_replace(table, source, to, target)?;
         self.make_ready(table, moved)?;
-        let (old_dir, new_dir) = (
-            self.merged_dir(table, from.parent)?,
-            self.merged_dir(table, to.parent)?,
-        );
+        let (old_dir, new_dir) = (self.merged_dir(table, from.parent)?, self.merged_dir(table, to.parent)?);
         // Whatever the target directory shows must not show through a directory that comes in its place.
         self.make_opaque(table, moved)?;
         let whiteout = self.prepare_target(table, to, target)?;
@@ -98,30 +90,16 @@ impl Layers {
     }
 
     /// Nor can it replace a directory above it, which holds it and so is not empty.
-    fn check_ascent(
-        &self,
-        table: &mut Table,
-        above: u64,
-        to: Spot<'_>,
-        target: &Found,
-    ) -> Result<(), Errno> {
+    fn check_ascent(&self, table: &mut Table, above: u64, to: Spot<'_>, target: &Found) -> Result<(), Errno> {
         if !target.shown().is_some_and(at::is_dir) {
             return Ok(());
         }
         let number = self.enter(table, to.parent, to.name, target)?.number;
-        self.check_descent(table, number, above)
-            .map_err(|_| Errno::ENOTEMPTY)
+        self.check_descent(table, number, above).map_err(|_| Errno::ENOTEMPTY)
     }
 
-    fn is_same(
-        &self,
-        table: &mut Table,
-        moved: u64,
-        to: Spot<'_>,
-        target: &Found,
-    ) -> Result<bool, Errno> {
-        Ok(target.shown().is_some()
-            && self.enter(table, to.parent, to.name, target)?.number == moved)
+    fn is_same(&self, table: &mut Table, moved: u64, to: Spot<'_>, target: &Found) -> Result<bool, Errno> {
+        Ok(target.shown().is_some() && self.enter(table, to.parent, to.name, target)?.number == moved)
     }
 
     /// Checks kinds and emptiness of what would be replaced; its node.
@@ -150,12 +128,7 @@ impl Layers {
     }
 
     /// Takes what is replaced out of the way; whether a whiteout or another leftover stands there now.
-    fn prepare_target(
-        &self,
-        table: &mut Table,
-        to: Spot<'_>,
-        target: &Found,
-    ) -> Result<bool, Errno> {
+    fn prepare_target(&self, table: &mut Table, to: Spot<'_>, target: &Found) -> Result<bool, Errno> {
         match target.shown() {
             None => Ok(target.whiteout),
             Some(stat) if at::is_dir(stat) => {
@@ -184,20 +157,12 @@ impl Layers {
             return Ok(None);
         }
         let tomb = self.store.fresh_name();
-        at::forced(&[dir], || {
-            at::link(dir, name, &self.store.tombs, OsStr::new(&tomb))
-        })?;
+        at::forced(&[dir], || at::link(dir, name, &self.store.work, OsStr::new(&tomb)))?;
         Ok(Some(tomb))
     }
 
     /// What a replaced file is now: open at most.
-    fn replaced(
-        &self,
-        table: &mut Table,
-        number: u64,
-        spot: Spot<'_>,
-        tomb: Option<String>,
-    ) -> Result<(), Errno> {
+    fn replaced(&self, table: &mut Table, number: u64, spot: Spot<'_>, tomb: Option<String>) -> Result<(), Errno> {
         table.drop_link(number, spot.parent, spot.name);
         let node = table.get_mut(number)?;
         node.frozen_ctime = None;
@@ -231,14 +196,8 @@ impl Layers {
             return self.move_away(from, name, to, to_name, covered);
         }
         // An exchange puts the directory in place of the whiteout, and the whiteout where it came from.
-        at::forced(&[from, to], || {
-            at::rename(from, name, to, to_name, RenameFlags::RENAME_EXCHANGE)
-        })?;
-        if covered {
-            Ok(())
-        } else {
-            at::forced(&[from], || at::unlink(from, name))
-        }
+        at::forced(&[from, to], || at::rename(from, name, to, to_name, RenameFlags::RENAME_EXCHANGE))?;
+        if covered { Ok(()) } else { at::forced(&[from], || at::unlink(from, name)) }
     }
 
     fn exchange(
@@ -262,18 +221,9 @@ impl Layers {
         }
         self.cover(table, from.parent, from.name)?;
         self.cover(table, to.parent, to.name)?;
-        let (old_dir, new_dir) = (
-            self.upper_dir(table, from.parent)?,
-            self.upper_dir(table, to.parent)?,
-        );
+        let (old_dir, new_dir) = (self.upper_dir(table, from.parent)?, self.upper_dir(table, to.parent)?);
         at::forced(&[&old_dir, &new_dir], || {
-            at::rename(
-                &old_dir,
-                from.name,
-                &new_dir,
-                to.name,
-                RenameFlags::RENAME_EXCHANGE,
-            )
+            at::rename(&old_dir, from.name, &new_dir, to.name, RenameFlags::RENAME_EXCHANGE)
         })?;
         self.renamed(table, one, from, to)?;
         self.renamed(table, other, to, from)?;
@@ -291,15 +241,7 @@ impl Layers {
         let mut target = OsString::from("/");
         target.push(&lower.rel);
         let dir = self.upper_dir(table, number)?;
-        let mark = || {
-            xattr::set(
-                &dir,
-                at::dot(),
-                OsStr::new(xattr::REDIRECT),
-                target.as_bytes(),
-                0,
-            )
-        };
+        let mark = || xattr::set(&dir, at::dot(), OsStr::new(xattr::REDIRECT), target.as_bytes(), 0);
         at::forced(&[&dir], mark).map_err(|errno| match errno {
             // The file system keeps no value as long as this path: the caller copies instead, as across devices.
             Errno::ENOSPC | Errno::E2BIG | Errno::ERANGE => Errno::EXDEV,
@@ -314,18 +256,10 @@ impl Layers {
             return Ok(());
         }
         let dir = self.upper_dir(table, number)?;
-        at::forced(&[&dir], || {
-            xattr::set(&dir, at::dot(), OsStr::new(xattr::OPAQUE), b"y", 0)
-        })
+        at::forced(&[&dir], || xattr::set(&dir, at::dot(), OsStr::new(xattr::OPAQUE), b"y", 0))
     }
 
-    fn renamed(
-        &self,
-        table: &mut Table,
-        number: u64,
-        from: Spot<'_>,
-        to: Spot<'_>,
-    ) -> Result<(), Errno> {
+    fn renamed(&self, table: &mut Table, number: u64, from: Spot<'_>, to: Spot<'_>) -> Result<(), Errno> {
         table.drop_link(number, from.parent, from.name);
         table.add_link(number, to.parent, to.name);
         table.get_mut(number)?.frozen_ctime = None;

@@ -36,33 +36,21 @@ pub struct Served {
 
 impl Served {
     /// Answers the kernel's greeting on `fuse`, which is mounted already, and starts the threads.
-    pub(crate) fn start(
-        layers: Arc<Layers>,
-        fuse: OwnedFd,
-        lock: Flock<File>,
-    ) -> Result<Served, OverlayError> {
+    pub(crate) fn start(layers: Arc<Layers>, fuse: OwnedFd, lock: Flock<File>) -> Result<Served, OverlayError> {
         let mut config = Config::default();
         config.acl = SessionACL::All;
         config.n_threads = Some(THREADS);
         config.clone_fd = can_clone(&fuse);
         let mount = Mount::new(Arc::clone(&layers));
-        let session =
-            Session::from_fd(mount, fuse, SessionACL::All, config).map_err(OverlayError::Fuse)?;
+        let session = Session::from_fd(mount, fuse, SessionACL::All, config).map_err(OverlayError::Fuse)?;
         let (tell, ended) = sync_channel(1);
         let run = move || {
             let result = without_umask().and_then(|()| session.run());
             // Nobody listens after a timeout; the threads end with the mount all the same.
             let _ = tell.send(result);
         };
-        std::thread::Builder::new()
-            .name("overlay".into())
-            .spawn(run)
-            .map_err(OverlayError::Fuse)?;
-        Ok(Served {
-            layers,
-            ended,
-            _lock: lock,
-        })
+        std::thread::Builder::new().name("overlay".into()).spawn(run).map_err(OverlayError::Fuse)?;
+        Ok(Served { layers, ended, _lock: lock })
     }
 
     /// Waits until the view is mounted nowhere any more, at most [`FINISH_WAIT`]; then the upper layer is at rest.
@@ -80,14 +68,10 @@ impl Served {
                 return Err(OverlayError::StillMounted { waited_ms });
             }
             Err(RecvTimeoutError::Disconnected) => {
-                return Err(OverlayError::Fuse(std::io::Error::other(
-                    "the serving thread ended early",
-                )));
+                return Err(OverlayError::Fuse(std::io::Error::other("the serving thread ended early")));
             }
         }
-        Ok(Observed {
-            attempts: self.layers.hidden.attempts(),
-        })
+        Ok(Observed { attempts: self.layers.hidden.attempts() })
     }
 
     /// What was tried so far, while the view is still served.
@@ -100,10 +84,7 @@ impl Served {
 /// Whether each thread can have a channel of its own, which spares it the queue of the others. Tried out here because
 /// the session would give up where it cannot: when `/dev/fuse` may not be opened, or not cloned across namespaces.
 fn can_clone(fuse: &OwnedFd) -> bool {
-    let fresh = std::fs::OpenOptions::new()
-        .read(true)
-        .write(true)
-        .open("/dev/fuse");
+    let fresh = std::fs::OpenOptions::new().read(true).write(true).open("/dev/fuse");
     fresh.is_ok_and(|fresh| sys::clone_fuse(fresh.as_fd(), fuse.as_fd()).is_ok())
 }
 

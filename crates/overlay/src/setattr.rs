@@ -40,29 +40,16 @@ impl Layers {
         }
         if changes.atime.is_some() || changes.mtime.is_some() {
             let omit = TimeSpec::UTIME_OMIT;
-            at::set_times(
-                &*dir,
-                &name,
-                changes.atime.unwrap_or(omit),
-                changes.mtime.unwrap_or(omit),
-            )?;
+            at::set_times(&*dir, &name, changes.atime.unwrap_or(omit), changes.mtime.unwrap_or(omit))?;
         }
         table.get_mut(number)?.frozen_ctime = None;
         self.attr(table, table.get(number)?)
     }
 
     /// setxattr(2).
-    pub(crate) fn set_xattr(
-        &self,
-        number: u64,
-        name: &OsStr,
-        value: &[u8],
-        flags: i32,
-    ) -> Result<(), Errno> {
+    pub(crate) fn set_xattr(&self, number: u64, name: &OsStr, value: &[u8], flags: i32) -> Result<(), Errno> {
         check_settable(name)?;
-        self.change_xattr(number, |dir, entry| {
-            xattr::set(dir, entry, name, value, flags)
-        })
+        self.change_xattr(number, |dir, entry| xattr::set(dir, entry, name, value, flags))
     }
 
     /// removexattr(2).
@@ -101,11 +88,7 @@ impl Layers {
         Ok(names)
     }
 
-    fn change_xattr(
-        &self,
-        number: u64,
-        change: impl Fn(&OwnedFd, &OsStr) -> Result<(), Errno>,
-    ) -> Result<(), Errno> {
+    fn change_xattr(&self, number: u64, change: impl Fn(&OwnedFd, &OsStr) -> Result<(), Errno>) -> Result<(), Errno> {
         let mut table = self.changing()?;
         check_changeable(table.get(number)?)?;
         let (dir, entry) = self.upper_place(&mut table, number)?;
@@ -124,11 +107,7 @@ impl Layers {
         Ok(())
     }
 
-    fn upper_place(
-        &self,
-        table: &mut Table,
-        number: u64,
-    ) -> Result<(Arc<OwnedFd>, OsString), Errno> {
+    fn upper_place(&self, table: &mut Table, number: u64) -> Result<(Arc<OwnedFd>, OsString), Errno> {
         self.copy_up(table, number, Content::All)?;
         self.locate(table, table.get(number)?)
     }
@@ -136,23 +115,14 @@ impl Layers {
 
 /// A hidden directory stays as it is: a change of it would become a change of the host's.
 fn check_changeable(node: &Node) -> Result<(), Errno> {
-    if node.hidden {
-        Err(Errno::EPERM)
-    } else {
-        Ok(())
-    }
+    if node.hidden { Err(Errno::EPERM) } else { Ok(()) }
 }
 
 /// The child sets what users set; labels and capabilities are the host's business, our own marks ours.
 fn check_settable(name: &OsStr) -> Result<(), Errno> {
     let bytes = name.as_encoded_bytes();
-    if xattr::is_reserved(name) || bytes.starts_with(b"trusted.") || bytes.starts_with(b"security.")
-    {
+    if xattr::is_reserved(name) || bytes.starts_with(b"trusted.") || bytes.starts_with(b"security.") {
         return Err(Errno::EPERM);
     }
-    if bytes.starts_with(b"user.") {
-        Ok(())
-    } else {
-        Err(Errno::EOPNOTSUPP)
-    }
+    if bytes.starts_with(b"user.") { Ok(()) } else { Err(Errno::EOPNOTSUPP) }
 }

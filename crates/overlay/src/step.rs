@@ -28,9 +28,7 @@ impl Spot {
     }
 
     fn rename(&self, to: &Spot, flags: RenameFlags) -> Result<(), Errno> {
-        at::forced(&[&self.dir], || {
-            at::rename(&self.dir, &self.name, &to.dir, &to.name, flags)
-        })
+        at::forced(&[&self.dir], || at::rename(&self.dir, &self.name, &to.dir, &to.name, flags))
     }
 }
 
@@ -100,34 +98,19 @@ impl Worker<'_> {
 
     /// Where the other object of the step is: what comes before it is done, what went after.
     fn shadow(&self, step: &Step) -> Result<Spot, Errno> {
-        let stage = OsString::from(format!(
-            ".belljar-stage-{}-{}",
-            self.overlay.saved.id, step.number
-        ));
+        let stage = OsString::from(format!(".belljar-stage-{}-{}", self.overlay.saved.id, step.number));
         match (step.action, step.near) {
             (Action::Put, true) => self.own(step),
-            (_, true) => Ok(Spot {
-                dir: duplicate(&self.pre)?,
-                name: pre_name(step),
-            }),
-            (Action::Stash, false) => Ok(Spot {
-                dir: duplicate(&self.overlay.root)?,
-                name: stage,
-            }),
-            (_, false) => Ok(Spot {
-                dir: self.target(step)?.dir,
-                name: stage,
-            }),
+            (_, true) => Ok(Spot { dir: duplicate(&self.pre)?, name: pre_name(step) }),
+            (Action::Stash, false) => Ok(Spot { dir: duplicate(&self.overlay.root)?, name: stage }),
+            (_, false) => Ok(Spot { dir: self.target(step)?.dir, name: stage }),
         }
     }
 
     /// The step's object in the upper layer.
     fn own(&self, step: &Step) -> Result<Spot, Errno> {
         let (parent, name) = at::split(step.path.as_path()).ok_or(Errno::EISDIR)?;
-        Ok(Spot {
-            dir: open_own(&self.overlay.store.upper, parent)?,
-            name: name.to_owned(),
-        })
+        Ok(Spot { dir: open_own(&self.overlay.store.upper, parent)?, name: name.to_owned() })
     }
 
     fn take_away(&mut self, step: &Step) -> Result<(), Errno> {
@@ -184,10 +167,7 @@ impl Worker<'_> {
 
     fn stash_of(&self, number: u32) -> Result<Spot, Errno> {
         let steps = &self.running.journal.steps;
-        let stash = steps
-            .iter()
-            .find(|step| step.number == number)
-            .ok_or(Errno::EUCLEAN)?;
+        let stash = steps.iter().find(|step| step.number == number).ok_or(Errno::EUCLEAN)?;
         self.shadow(stash)
     }
 
@@ -201,9 +181,7 @@ impl Worker<'_> {
         (self.fault)();
         match (&step.host, there) {
             (None, None) => shadow.rename(&target, RenameFlags::RENAME_NOREPLACE),
-            (Some(_), Some(stat)) if is_host(step, &stat) => {
-                shadow.rename(&target, RenameFlags::RENAME_EXCHANGE)
-            }
+            (Some(_), Some(stat)) if is_host(step, &stat) => shadow.rename(&target, RenameFlags::RENAME_EXCHANGE),
             _ => Err(Errno::EBUSY),
         }
     }
@@ -224,11 +202,7 @@ impl Worker<'_> {
             };
             target.rename(&shadow, flags)?;
         }
-        if step.near {
-            Ok(())
-        } else {
-            remove::tree(&shadow.dir, &shadow.name)
-        }
+        if step.near { Ok(()) } else { remove::tree(&shadow.dir, &shadow.name) }
     }
 
     /// Makes the object fit for the host, and near where it is not.
@@ -257,19 +231,11 @@ impl Worker<'_> {
     /// replaced the target after we did.
     fn check_shadow(&self, step: &Step, shadow: &Spot, own_there: bool) -> Result<(), Errno> {
         let holds_host = shadow.stat()?.is_some_and(|stat| is_host(step, &stat));
-        if holds_host && !own_there {
-            Err(Errno::EBUSY)
-        } else {
-            Ok(())
-        }
+        if holds_host && !own_there { Err(Errno::EBUSY) } else { Ok(()) }
     }
 
     fn is_own(&self, step: &Step, there: Option<&Stat>) -> bool {
-        let expected = if step.near {
-            step.own
-        } else {
-            self.running.staged.get(&step.number).copied()
-        };
+        let expected = if step.near { step.own } else { self.running.staged.get(&step.number).copied() };
         there.is_some_and(|stat| Some(stat.st_ino) == expected)
     }
 
@@ -288,13 +254,7 @@ impl Worker<'_> {
         match own.stat()? {
             Some(stat) if is_host(step, &stat) => {
                 (self.fault)();
-                own.rename(
-                    &Spot {
-                        dir: duplicate(&self.pre)?,
-                        name: pre_name(step),
-                    },
-                    RenameFlags::empty(),
-                )?;
+                own.rename(&Spot { dir: duplicate(&self.pre)?, name: pre_name(step) }, RenameFlags::empty())?;
             }
             _ => {}
         }
@@ -321,10 +281,7 @@ impl Worker<'_> {
         if shadow.stat()?.is_none() {
             return Ok(());
         }
-        let kept = Spot {
-            dir: duplicate(&self.pre)?,
-            name: pre_name(step),
-        };
+        let kept = Spot { dir: duplicate(&self.pre)?, name: pre_name(step) };
         remove::tree(&kept.dir, &kept.name)?;
         copy_tree(&shadow, &kept, false)?;
         (self.fault)();
@@ -349,9 +306,7 @@ impl Worker<'_> {
             return Ok(());
         };
         (self.fault)();
-        match at::forced(&[&own.dir], || {
-            xattr::remove(&own.dir, &own.name, OsStr::new(mark))
-        }) {
+        match at::forced(&[&own.dir], || xattr::remove(&own.dir, &own.name, OsStr::new(mark))) {
             Err(Errno::ENODATA | Errno::ENOENT) => Ok(()),
             other => other,
         }
@@ -383,16 +338,7 @@ impl Worker<'_> {
     fn attributes(&mut self, step: &Step) -> Result<(), Errno> {
         let (dir, own) = self.both_halves(step)?;
         (self.fault)();
-        let (target, own) = (
-            Spot {
-                dir,
-                name: at::dot().to_owned(),
-            },
-            Spot {
-                dir: own,
-                name: at::dot().to_owned(),
-            },
-        );
+        let (target, own) = (Spot { dir, name: at::dot().to_owned() }, Spot { dir: own, name: at::dot().to_owned() });
         for (name, _) in xattr::all_foreign(&target.dir, &target.name)? {
             if xattr::get(&own.dir, &own.name, &name)?.is_none() {
                 xattr::remove(&target.dir, &target.name, &name)?;
@@ -417,10 +363,7 @@ impl Worker<'_> {
 
     fn both_halves(&self, step: &Step) -> Result<(OwnedFd, OwnedFd), Errno> {
         let rel = step.path.as_path();
-        Ok((
-            at::open_beneath(&self.overlay.root, rel)?,
-            open_own(&self.overlay.store.upper, rel)?,
-        ))
+        Ok((at::open_beneath(&self.overlay.root, rel)?, open_own(&self.overlay.store.upper, rel)?))
     }
 }
 
@@ -430,17 +373,13 @@ fn is_host(step: &Step, stat: &Stat) -> bool {
     let Some(was) = &step.host else { return false };
     let directory = at::is_dir(stat);
     let same = was.ino == stat.st_ino && was.mode & libc::S_IFMT == at::kind_of(stat);
-    same && (directory
-        || (was.size == stat.st_size && was.mtime == (stat.st_mtime, stat.st_mtime_nsec)))
+    same && (directory || (was.size == stat.st_size && was.mtime == (stat.st_mtime, stat.st_mtime_nsec)))
 }
 
 /// The host directory of a path, opened beneath the root without links, and the last name.
 fn host_spot(root: &OwnedFd, rel: &Path) -> Result<Spot, Errno> {
     let (parent, name) = at::split(rel).ok_or(Errno::EISDIR)?;
-    Ok(Spot {
-        dir: at::open_beneath(root, parent)?,
-        name: name.to_owned(),
-    })
+    Ok(Spot { dir: at::open_beneath(root, parent)?, name: name.to_owned() })
 }
 
 fn pre_name(step: &Step) -> OsString {
@@ -478,10 +417,7 @@ fn clean(spot: &Spot, allow_setid: bool) -> Result<(), Errno> {
 }
 
 /// Calls `visit` for an object and everything below it, parents first.
-fn for_each(
-    spot: &Spot,
-    visit: &mut impl FnMut(&OwnedFd, &OsStr, &Stat) -> Result<(), Errno>,
-) -> Result<(), Errno> {
+fn for_each(spot: &Spot, visit: &mut impl FnMut(&OwnedFd, &OsStr, &Stat) -> Result<(), Errno>) -> Result<(), Errno> {
     let mut waiting = vec![(std::path::PathBuf::new(), spot.name.clone())];
     while let Some((parent, name)) = waiting.pop() {
         let dir = open_own(&spot.dir, &parent)?;
@@ -490,11 +426,7 @@ fn for_each(
         if at::is_dir(&stat) {
             let path = parent.join(&name);
             let inner = open_own(&spot.dir, &path)?;
-            waiting.extend(
-                at::list_own(&inner)?
-                    .into_iter()
-                    .map(|entry| (path.clone(), entry.name)),
-            );
+            waiting.extend(at::list_own(&inner)?.into_iter().map(|entry| (path.clone(), entry.name)));
         }
     }
     Ok(())
@@ -527,11 +459,7 @@ fn copy_tree(from: &Spot, to: &Spot, sync: bool) -> Result<(), Errno> {
         if at::is_dir(&stat) {
             at::mkdir(&target.dir, &target.name, 0o700)?;
             let dir = at::forced(&[&source.dir], || at::open_dir(&source.dir, &source.name))?;
-            waiting.extend(
-                at::list_own(&dir)?
-                    .into_iter()
-                    .map(|entry| rel.join(entry.name)),
-            );
+            waiting.extend(at::list_own(&dir)?.into_iter().map(|entry| rel.join(entry.name)));
             directories.push((source, target));
         } else {
             copy_leaf(&source, &target, sync)?;
@@ -549,16 +477,10 @@ fn copy_tree(from: &Spot, to: &Spot, sync: bool) -> Result<(), Errno> {
 
 fn inside(spot: &Spot, rel: &Path) -> Result<Spot, Errno> {
     match at::split(rel) {
-        None => Ok(Spot {
-            dir: duplicate(&spot.dir)?,
-            name: spot.name.clone(),
-        }),
+        None => Ok(Spot { dir: duplicate(&spot.dir)?, name: spot.name.clone() }),
         Some((parent, name)) => {
             let dir = open_own(&spot.dir, &Path::new(&spot.name).join(parent))?;
-            Ok(Spot {
-                dir,
-                name: name.to_owned(),
-            })
+            Ok(Spot { dir, name: name.to_owned() })
         }
     }
 }

@@ -9,7 +9,7 @@ use model::{FilePath, Hidden};
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg, OFlag};
 use serde::{Deserialize, Serialize};
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{Read as _, Write as _};
 use std::os::fd::OwnedFd;
@@ -49,12 +49,11 @@ pub(crate) struct Store {
     pub(crate) path: PathBuf,
     pub(crate) dir: OwnedFd,
     pub(crate) upper: OwnedFd,
-    /// Where objects are prepared before a rename puts them in place.
+    /// One directory for all that is no part of the layer, told apart by the first letter of its name; a directory
+    /// more would cost every start. `t`: objects prepared before a rename puts them in place, and files that were
+    /// unlinked while the child may still have them open. `l`: hard links to copied-up files whose lower had several
+    /// names. `w`: the shared whiteout.
     pub(crate) work: OwnedFd,
-    /// Names of files that were unlinked while the child may still have them open.
-    pub(crate) tombs: OwnedFd,
-    /// Hard links to copied-up files whose lower had several names, by device and inode of the lower.
-    pub(crate) links: OwnedFd,
     pub(crate) origins: Origins,
     next: AtomicU64,
 }
@@ -73,8 +72,7 @@ impl Store {
             nested: spec.nested.clone(),
         };
         make_dirs(&spec.dir)?;
-        let json =
-            serde_json::to_vec(&saved).map_err(|e| damaged(&spec.dir.join("meta.json"), e))?;
+        let json = serde_json::to_vec(&saved).map_err(|e| damaged(&spec.dir.join("meta.json"), e))?;
         write_new(&spec.dir.join("meta.json"), &json)?;
         write_new(&spec.dir.join("origins"), b"")?;
         let store = Store::open_parts(&spec.dir)?;
@@ -88,28 +86,17 @@ impl Store {
         let text = std::fs::read(&meta).map_err(|e| io_error(&meta, &e))?;
         let saved: Saved = serde_json::from_slice(&text).map_err(|e| damaged(&meta, e))?;
         if saved.format != FORMAT {
-            return Err(damaged(
-                &meta,
-                format!("format {} instead of {FORMAT}", saved.format),
-            ));
+            return Err(damaged(&meta, format!("format {} instead of {FORMAT}", saved.format)));
         }
         Ok((Store::open_parts(dir)?, saved))
     }
 
     fn open_parts(path: &Path) -> Result<Store, OverlayError> {
         let dir = at::open_root(path).map_err(|e| store_error(path, e))?;
-        let part = |name: &str| {
-            at::open_dir(&dir, OsStr::new(name)).map_err(|e| store_error(&path.join(name), e))
-        };
+        let part = |name: &str| at::open_dir(&dir, OsStr::new(name)).map_err(|e| store_error(&path.join(name), e));
         let work = part("work")?;
-        let inside = |name: &str| {
-            at::open_dir(&work, OsStr::new(name))
-                .map_err(|e| store_error(&path.join("work").join(name), e))
-        };
         Ok(Store {
             upper: part("upper")?,
-            tombs: inside("tombs")?,
-            links: inside("links")?,
             origins: open_origins(&path.join("origins"))?,
             next: AtomicU64::new(1),
             path: path.to_owned(),
@@ -121,35 +108,35 @@ impl Store {
     /// Shows that the file system can hold the format, by making the parts that are needed anyway.
     fn probe(&self) -> Result<(), OverlayError> {
         let path = || self.path.clone();
-        xattr::set(&self.upper, at::dot(), OsStr::new(xattr::FORMAT), b"1", 0).map_err(
-            |source| OverlayError::Attributes {
-                path: path(),
-                source,
-            },
-        )?;
-        at::mknod_whiteout(&self.work, OsStr::new(WHITEOUT)).map_err(|source| {
-            OverlayError::Whiteouts {
-                path: path(),
-                source,
-            }
-        })
+        xattr::set(&self.upper, at::dot(), OsStr::new(xattr::FORMAT), b"1", 0)
+            .map_err(|source| OverlayError::Attributes { path: path(), source })?;
+        at::mknod_whiteout(&self.work, OsStr::new(WHITEOUT))
+            .map_err(|source| OverlayError::Whiteouts { path: path(), source })
     }
 
-    /// A name in `work` or `tombs` that nobody uses.
+    /// A name in `work` that nobody uses.
     pub(crate) fn fresh_name(&self) -> String {
         format!("t{}", self.next.fetch_add(1, Ordering::Relaxed))
     }
 
     /// Removes what a killed process left half-made. Only while the store is locked.
     pub(crate) fn clean_work(&self) -> Result<(), Errno> {
-        for dir in [&self.work, &self.tombs] {
-            for entry in at::list_own(dir)? {
-                if entry.name.as_encoded_bytes().starts_with(b"t") && entry.name != "tombs" {
-                    remove::tree(dir, &entry.name)?;
-                }
-            }
+        for name in self.work_names(b't')? {
+            remove::tree(&self.work, &name)?;
         }
         Ok(())
+    }
+
+    /// Names of the links to copied-up files whose lower had several names, as [`index_name`] makes them.
+    ///
+    /// [`index_name`]: crate::copy_up::index_name
+    pub(crate) fn link_names(&self) -> Result<Vec<OsString>, Errno> {
+        self.work_names(b'l')
+    }
+
+    fn work_names(&self, first: u8) -> Result<Vec<OsString>, Errno> {
+        let names = at::list_own(&self.work)?.into_iter().map(|entry| entry.name);
+        Ok(names.filter(|name| name.as_encoded_bytes().first() == Some(&first)).collect())
     }
 
     /// Puts a whiteout at `dir/name`, over whatever non-directory stands there.
@@ -161,15 +148,7 @@ impl Store {
         let spare = self.fresh_name();
         let spare = OsStr::new(&spare);
         self.link_whiteout(&self.work, spare)?;
-        let put = || {
-            at::rename(
-                &self.work,
-                spare,
-                dir,
-                name,
-                nix::fcntl::RenameFlags::empty(),
-            )
-        };
+        let put = || at::rename(&self.work, spare, dir, name, nix::fcntl::RenameFlags::empty());
         at::forced(&[dir], put).inspect_err(|_| remove::leftover(&self.work, spare))?;
         // rename(2) does nothing when both names are links to one inode, which two whiteouts are.
         at::unlink_opt(&self.work, spare)
@@ -193,9 +172,7 @@ impl Store {
         let path = self.path.join("meta.json");
         let file = File::open(&path).map_err(|e| io_error(&path, &e))?;
         Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, errno)| match errno {
-            Errno::EWOULDBLOCK => OverlayError::Busy {
-                path: self.path.clone(),
-            },
+            Errno::EWOULDBLOCK => OverlayError::Busy { path: self.path.clone() },
             other => store_error(&path, other),
         })
     }
@@ -206,10 +183,7 @@ fn hidden_with_store(spec: &Spec) -> Vec<Hidden> {
     let mut hidden = spec.hidden.clone();
     let own = FilePath::from(spec.dir.as_path());
     if own.starts_with(&spec.root) {
-        hidden.push(Hidden {
-            path: own,
-            rule: "belljar/state".into(),
-        });
+        hidden.push(Hidden { path: own, rule: "belljar/state".into() });
     }
     hidden
 }
@@ -220,7 +194,7 @@ fn make_dirs(path: &Path) -> Result<(), OverlayError> {
     builder.mode(0o700).recursive(true);
     builder.create(path).map_err(|e| io_error(path, &e))?;
     builder.recursive(false);
-    for part in ["upper", "work", "work/tombs", "work/links"] {
+    for part in ["upper", "work"] {
         let part = path.join(part);
         builder.create(&part).map_err(|e| io_error(&part, &e))?;
     }
@@ -228,31 +202,19 @@ fn make_dirs(path: &Path) -> Result<(), OverlayError> {
 }
 
 fn open_origins(path: &Path) -> Result<Origins, OverlayError> {
-    let mut file = std::fs::OpenOptions::new()
-        .read(true)
-        .append(true)
-        .open(path)
-        .map_err(|e| io_error(path, &e))?;
+    let mut file = std::fs::OpenOptions::new().read(true).append(true).open(path).map_err(|e| io_error(path, &e))?;
     let mut text = Vec::new();
-    file.read_to_end(&mut text)
-        .map_err(|e| io_error(path, &e))?;
-    let whole = text
-        .iter()
-        .rposition(|b| *b == b'\n')
-        .map_or(0, |at| at + 1);
+    file.read_to_end(&mut text).map_err(|e| io_error(path, &e))?;
+    let whole = text.iter().rposition(|b| *b == b'\n').map_or(0, |at| at + 1);
     if whole < text.len() {
-        file.set_len(u64::try_from(whole).unwrap_or(0))
-            .map_err(|e| io_error(path, &e))?;
+        file.set_len(u64::try_from(whole).unwrap_or(0)).map_err(|e| io_error(path, &e))?;
     }
     Origins::load(file, &text).map_err(|e| damaged(path, e))
 }
 
 fn write_new(path: &Path, bytes: &[u8]) -> Result<(), OverlayError> {
-    let mut file = std::fs::OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .open(path)
-        .map_err(|e| io_error(path, &e))?;
+    let mut file =
+        std::fs::OpenOptions::new().write(true).create_new(true).open(path).map_err(|e| io_error(path, &e))?;
     file.write_all(bytes).map_err(|e| io_error(path, &e))
 }
 
@@ -261,16 +223,8 @@ pub(crate) fn write_durably(dir: &OwnedFd, name: &str, bytes: &[u8]) -> Result<(
     let spare = format!("t{name}");
     let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_TRUNC;
     let mut file = File::from(at::open_file(dir, OsStr::new(&spare), flags, 0o600)?);
-    file.write_all(bytes)
-        .and_then(|()| file.sync_all())
-        .map_err(|e| errno_of(&e))?;
-    at::rename(
-        dir,
-        OsStr::new(&spare),
-        dir,
-        OsStr::new(name),
-        nix::fcntl::RenameFlags::empty(),
-    )?;
+    file.write_all(bytes).and_then(|()| file.sync_all()).map_err(|e| errno_of(&e))?;
+    at::rename(dir, OsStr::new(&spare), dir, OsStr::new(name), nix::fcntl::RenameFlags::empty())?;
     sync_dir(dir)
 }
 
@@ -290,15 +244,9 @@ fn io_error(path: &Path, error: &std::io::Error) -> OverlayError {
 }
 
 pub(crate) fn store_error(path: &Path, source: Errno) -> OverlayError {
-    OverlayError::Store {
-        path: path.to_owned(),
-        source,
-    }
+    OverlayError::Store { path: path.to_owned(), source }
 }
 
 fn damaged(path: &Path, why: impl ToString) -> OverlayError {
-    OverlayError::Damaged {
-        path: path.to_owned(),
-        why: why.to_string(),
-    }
+    OverlayError::Damaged { path: path.to_owned(), why: why.to_string() }
 }

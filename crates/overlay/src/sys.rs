@@ -8,14 +8,7 @@ use std::os::fd::{AsFd, AsRawFd};
 /// lgetxattr(2): bytes written to `buf`; with an empty `buf` the size of the value.
 pub(crate) fn lgetxattr(path: &CStr, name: &CStr, buf: &mut [u8]) -> Result<usize, Errno> {
     // SAFETY: both strings are NUL-terminated and outlive the call; the kernel writes at most `buf.len()` bytes.
-    let n = unsafe {
-        libc::lgetxattr(
-            path.as_ptr(),
-            name.as_ptr(),
-            buf.as_mut_ptr().cast(),
-            buf.len(),
-        )
-    };
+    let n = unsafe { libc::lgetxattr(path.as_ptr(), name.as_ptr(), buf.as_mut_ptr().cast(), buf.len()) };
     size(n)
 }
 
@@ -29,15 +22,7 @@ pub(crate) fn llistxattr(path: &CStr, buf: &mut [u8]) -> Result<usize, Errno> {
 /// lsetxattr(2) with `flags` `XATTR_CREATE`, `XATTR_REPLACE` or 0.
 pub(crate) fn lsetxattr(path: &CStr, name: &CStr, value: &[u8], flags: i32) -> Result<(), Errno> {
     // SAFETY: both strings are NUL-terminated; the kernel reads exactly `value.len()` bytes of `value`.
-    let code = unsafe {
-        libc::lsetxattr(
-            path.as_ptr(),
-            name.as_ptr(),
-            value.as_ptr().cast(),
-            value.len(),
-            flags,
-        )
-    };
+    let code = unsafe { libc::lsetxattr(path.as_ptr(), name.as_ptr(), value.as_ptr().cast(), value.len(), flags) };
     Errno::result(code).map(drop)
 }
 
@@ -55,13 +40,7 @@ pub(crate) fn clone_fuse(fresh: impl AsFd, session: impl AsFd) -> Result<(), Err
     const FUSE_DEV_IOC_CLONE: libc::c_ulong = 0x8004_e500;
     let mut source = u32::try_from(session.as_fd().as_raw_fd()).map_err(|_| Errno::EBADF)?;
     // SAFETY: the request reads one u32 through the pointer, which is valid for the call; both descriptors are open.
-    let code = unsafe {
-        libc::ioctl(
-            fresh.as_fd().as_raw_fd(),
-            FUSE_DEV_IOC_CLONE,
-            &raw mut source,
-        )
-    };
+    let code = unsafe { libc::ioctl(fresh.as_fd().as_raw_fd(), FUSE_DEV_IOC_CLONE, &raw mut source) };
     Errno::result(code).map(drop)
 }
 

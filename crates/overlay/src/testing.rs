@@ -30,25 +30,13 @@ impl Bench {
         let dir = guard.path().to_owned();
         std::fs::create_dir(dir.join("host")).unwrap();
         let store = dir.join("store");
-        Bench {
-            dir,
-            hidden: Vec::new(),
-            nested: Vec::new(),
-            store,
-            _guard: Some(guard),
-        }
+        Bench { dir, hidden: Vec::new(), nested: Vec::new(), store, _guard: Some(guard) }
     }
 
     /// A bench somebody else made and removes.
     pub(crate) fn at(dir: &Path, store: &Path) -> Bench {
         let (dir, store) = (dir.to_owned(), store.to_owned());
-        Bench {
-            dir,
-            hidden: Vec::new(),
-            nested: Vec::new(),
-            store,
-            _guard: None,
-        }
+        Bench { dir, hidden: Vec::new(), nested: Vec::new(), store, _guard: None }
     }
 
     pub(crate) fn host(&self) -> PathBuf {
@@ -70,21 +58,13 @@ impl Bench {
     }
 
     pub(crate) fn view(&self) -> View {
-        View {
-            layers: self.overlay().layers().unwrap(),
-        }
+        View { layers: self.overlay().layers().unwrap() }
     }
 
     /// The change set as one line each: kind, path, and what differs.
     pub(crate) fn changes(&self) -> Vec<String> {
         let root = FilePath::from(self.host());
-        self.overlay()
-            .changes()
-            .unwrap()
-            .changes
-            .iter()
-            .map(|change| render(change, &root))
-            .collect()
+        self.overlay().changes().unwrap().changes.iter().map(|change| render(change, &root)).collect()
     }
 }
 
@@ -92,17 +72,11 @@ fn render(change: &Change, root: &FilePath) -> String {
     let short = |path: &FilePath| path.strip_prefix(root).unwrap().to_string();
     let path = short(&change.path);
     let d = &change.differs;
-    let flags: String = [
-        (d.content, 'c'),
-        (d.mode, 'm'),
-        (d.owner, 'o'),
-        (d.xattr, 'x'),
-        (d.times, 't'),
-    ]
-    .iter()
-    .filter(|(on, _)| *on)
-    .map(|(_, flag)| *flag)
-    .collect();
+    let flags: String = [(d.content, 'c'), (d.mode, 'm'), (d.owner, 'o'), (d.xattr, 'x'), (d.times, 't')]
+        .iter()
+        .filter(|(on, _)| *on)
+        .map(|(_, flag)| *flag)
+        .collect();
     match &change.kind {
         ChangeKind::Added => format!("A {path}"),
         ChangeKind::Modified => format!("M {path} {flags}"),
@@ -156,13 +130,7 @@ impl View {
         let (parent, name) = self.spot(path)?;
         let number = match self.layers.lookup(parent, name) {
             Ok(attr) => {
-                self.layers.setattr(
-                    attr.number,
-                    crate::setattr::Changes {
-                        size: Some(0),
-                        ..Default::default()
-                    },
-                )?;
+                self.layers.setattr(attr.number, crate::setattr::Changes { size: Some(0), ..Default::default() })?;
                 attr.number
             }
             Err(Errno::ENOENT) => self.layers.create(parent, name, 0o644, owner())?.number,
@@ -178,9 +146,7 @@ impl View {
 
     pub(crate) fn symlink(&self, target: &str, path: &str) -> Done {
         let (parent, name) = self.spot(path)?;
-        self.layers
-            .symlink(parent, name, OsStr::new(target), owner())
-            .map(drop)
+        self.layers.symlink(parent, name, OsStr::new(target), owner()).map(drop)
     }
 
     pub(crate) fn link(&self, from: &str, path: &str) -> Done {
@@ -202,30 +168,16 @@ impl View {
     pub(crate) fn rename(&self, from: &str, to: &str, flags: RenameFlags) -> Done {
         let (old, old_name) = self.spot(from)?;
         let (new, new_name) = self.spot(to)?;
-        self.layers.rename(
-            Spot {
-                parent: old,
-                name: old_name,
-            },
-            Spot {
-                parent: new,
-                name: new_name,
-            },
-            flags,
-        )
+        self.layers.rename(Spot { parent: old, name: old_name }, Spot { parent: new, name: new_name }, flags)
     }
 
     pub(crate) fn chmod(&self, path: &str, mode: u32) -> Done {
-        let changes = crate::setattr::Changes {
-            mode: Some(mode),
-            ..Default::default()
-        };
+        let changes = crate::setattr::Changes { mode: Some(mode), ..Default::default() };
         self.layers.setattr(self.hold(path)?, changes).map(drop)
     }
 
     pub(crate) fn set_xattr(&self, path: &str, name: &str, value: &str) -> Done {
-        self.layers
-            .set_xattr(self.hold(path)?, OsStr::new(name), value.as_bytes(), 0)
+        self.layers.set_xattr(self.hold(path)?, OsStr::new(name), value.as_bytes(), 0)
     }
 
     pub(crate) fn names(&self, path: &str) -> Result<Vec<OsString>, Errno> {
@@ -259,15 +211,10 @@ impl View {
                 };
                 let stat = self.stat(&path).unwrap().stat;
                 let body = match at::kind_of(&stat) {
-                    libc::S_IFREG => {
-                        String::from_utf8_lossy(&self.read(&path).unwrap()).into_owned()
+                    libc::S_IFREG => String::from_utf8_lossy(&self.read(&path).unwrap()).into_owned(),
+                    libc::S_IFLNK => {
+                        self.layers.readlink(self.hold(&path).unwrap()).unwrap().to_string_lossy().into_owned()
                     }
-                    libc::S_IFLNK => self
-                        .layers
-                        .readlink(self.hold(&path).unwrap())
-                        .unwrap()
-                        .to_string_lossy()
-                        .into_owned(),
                     _ => String::new(),
                 };
                 let nlink = if at::is_dir(&stat) { 0 } else { stat.st_nlink };
@@ -282,10 +229,7 @@ impl View {
 }
 
 pub(crate) fn owner() -> Owner {
-    Owner {
-        uid: nix::unistd::geteuid().as_raw(),
-        gid: nix::unistd::getegid().as_raw(),
-    }
+    Owner { uid: nix::unistd::geteuid().as_raw(), gid: nix::unistd::getegid().as_raw() }
 }
 
 fn describe(mode: u32, nlink: u64, body: &str) -> String {
@@ -309,12 +253,7 @@ pub(crate) fn native_tree(root: &Path) -> BTreeMap<String, String> {
                 String::new()
             };
             let nlink = if meta.is_dir() { 0 } else { meta.nlink() };
-            let rel = path
-                .strip_prefix(root)
-                .unwrap()
-                .to_str()
-                .unwrap()
-                .to_owned();
+            let rel = path.strip_prefix(root).unwrap().to_str().unwrap().to_owned();
             out.insert(rel, describe(meta.mode(), nlink, &body));
             if meta.is_dir() {
                 waiting.push(path);

@@ -33,20 +33,14 @@ impl Layers {
     }
 
     /// Takes the name of anything but a directory away.
-    pub(crate) fn remove_file(
-        &self,
-        table: &mut Table,
-        parent: u64,
-        name: &OsStr,
-        found: &Found,
-    ) -> Result<(), Errno> {
+    pub(crate) fn remove_file(&self, table: &mut Table, parent: u64, name: &OsStr, found: &Found) -> Result<(), Errno> {
         let covered = self.cover(table, parent, name)?;
         let number = self.number_of(table, found);
         match (&found.upper, number) {
             (Some(_), Some(number)) if is_last_link(table, number) => {
                 let dir = self.upper_dir(table, parent)?;
                 let tomb = OsString::from(self.store.fresh_name());
-                self.move_away(&dir, name, &self.store.tombs, &tomb, covered)?;
+                self.move_away(&dir, name, &self.store.work, &tomb, covered)?;
                 let node = table.get_mut(number)?;
                 node.place = Place::Tomb(tomb.to_string_lossy().into_owned());
                 node.nlink_delta -= 1;
@@ -76,13 +70,7 @@ impl Layers {
     }
 
     /// Takes an empty directory away.
-    pub(crate) fn remove_dir(
-        &self,
-        table: &mut Table,
-        parent: u64,
-        name: &OsStr,
-        found: &Found,
-    ) -> Result<(), Errno> {
+    pub(crate) fn remove_dir(&self, table: &mut Table, parent: u64, name: &OsStr, found: &Found) -> Result<(), Errno> {
         self.check_movable(found)?;
         let number = self.enter(table, parent, name, found)?.number;
         if !self.is_empty_dir(table, table.get(number)?)? {
@@ -127,10 +115,7 @@ impl Layers {
 
     /// A file the host still has lies open below; what its inode number becomes later is nothing of ours.
     pub(crate) fn release_keys(&self, table: &mut Table, number: u64) {
-        if table
-            .get(number)
-            .is_ok_and(|node| node.links.is_empty() && node.place == Place::Lower)
-        {
+        if table.get(number).is_ok_and(|node| node.links.is_empty() && node.place == Place::Lower) {
             table.drop_keys(number);
         }
     }
@@ -155,12 +140,7 @@ impl Layers {
     }
 
     /// What the host has under this name, unless a rule hides it anyway.
-    fn below(
-        &self,
-        table: &Table,
-        parent: u64,
-        name: &OsStr,
-    ) -> Result<Option<(PathBuf, Stat)>, Errno> {
+    fn below(&self, table: &Table, parent: u64, name: &OsStr) -> Result<Option<(PathBuf, Stat)>, Errno> {
         let dir = table.get(parent)?;
         let Some(lower) = dir.lower.as_ref().filter(|_| !dir.hidden) else {
             return Ok(None);
@@ -181,17 +161,11 @@ impl Layers {
         to_name: &OsStr,
         covered: bool,
     ) -> Result<(), Errno> {
-        let flags = if covered {
-            RenameFlags::RENAME_WHITEOUT
-        } else {
-            RenameFlags::empty()
-        };
+        let flags = if covered { RenameFlags::RENAME_WHITEOUT } else { RenameFlags::empty() };
         match at::forced(&[dir, to], || at::rename(dir, name, to, to_name, flags)) {
             // A file system without RENAME_WHITEOUT; a crash between the two lets the host's name show again.
             Err(Errno::EINVAL) if covered => {
-                at::forced(&[dir, to], || {
-                    at::rename(dir, name, to, to_name, RenameFlags::empty())
-                })?;
+                at::forced(&[dir, to], || at::rename(dir, name, to, to_name, RenameFlags::empty()))?;
                 self.store.whiteout(dir, name)
             }
             other => other,

@@ -24,13 +24,7 @@ const OWN_BYTES_MAX: usize = 4_096;
 /// Whether `name` belongs to the overlay itself: the child never sees, sets or removes it, and apply strips it.
 pub(crate) fn is_reserved(name: &OsStr) -> bool {
     let name = name.as_bytes();
-    [
-        b"user.overlay.".as_slice(),
-        b"user.belljar.",
-        b"trusted.overlay.",
-    ]
-    .iter()
-    .any(|own| name.starts_with(own))
+    [b"user.overlay.".as_slice(), b"user.belljar.", b"trusted.overlay."].iter().any(|own| name.starts_with(own))
 }
 
 /// Whether the child may see `name`. Labels and ACLs of the host mean nothing inside.
@@ -93,21 +87,11 @@ pub(crate) fn list(dir: impl AsFd, entry: &OsStr) -> Result<Vec<OsString>, Errno
         Err(errno) => return Err(errno),
     };
     buf.truncate(n);
-    Ok(buf
-        .split(|b| *b == 0)
-        .filter(|n| !n.is_empty())
-        .map(|n| OsString::from_vec(n.to_vec()))
-        .collect())
+    Ok(buf.split(|b| *b == 0).filter(|n| !n.is_empty()).map(|n| OsString::from_vec(n.to_vec())).collect())
 }
 
 /// Sets `name` on `dir/entry`; `flags` as in setxattr(2).
-pub(crate) fn set(
-    dir: impl AsFd,
-    entry: &OsStr,
-    name: &OsStr,
-    value: &[u8],
-    flags: i32,
-) -> Result<(), Errno> {
+pub(crate) fn set(dir: impl AsFd, entry: &OsStr, name: &OsStr, value: &[u8], flags: i32) -> Result<(), Errno> {
     sys::lsetxattr(&path_of(dir, entry)?, &cstring(name)?, value, flags)
 }
 
@@ -119,21 +103,12 @@ pub(crate) fn remove(dir: impl AsFd, entry: &OsStr, name: &OsStr) -> Result<(), 
 /// Whether `name` says something about the file that a user gave it: labels and measurements of the system differ
 /// between any two files.
 fn is_foreign(name: &OsStr) -> bool {
-    let system = [
-        b"security.selinux".as_slice(),
-        b"security.ima",
-        b"security.evm",
-        b"security.SMACK64",
-        b"trusted.",
-    ];
+    let system = [b"security.selinux".as_slice(), b"security.ima", b"security.evm", b"security.SMACK64", b"trusted."];
     !is_reserved(name) && !system.iter().any(|own| name.as_bytes().starts_with(own))
 }
 
 /// Every attribute of `dir/entry` that is not the overlay's or the system's own, sorted by name.
-pub(crate) fn all_foreign(
-    dir: impl AsFd,
-    entry: &OsStr,
-) -> Result<Vec<(OsString, Vec<u8>)>, Errno> {
+pub(crate) fn all_foreign(dir: impl AsFd, entry: &OsStr) -> Result<Vec<(OsString, Vec<u8>)>, Errno> {
     let mut found = Vec::new();
     for name in list(&dir, entry)? {
         if !is_foreign(&name) {
@@ -149,12 +124,7 @@ pub(crate) fn all_foreign(
 
 /// Copies every foreign attribute; one the target's file system or our rights refuse is left out, because a label or
 /// an ACL that cannot be kept must not make the file unwritable.
-pub(crate) fn copy(
-    from: impl AsFd,
-    from_entry: &OsStr,
-    to: impl AsFd,
-    to_entry: &OsStr,
-) -> Result<(), Errno> {
+pub(crate) fn copy(from: impl AsFd, from_entry: &OsStr, to: impl AsFd, to_entry: &OsStr) -> Result<(), Errno> {
     for (name, value) in all_foreign(from, from_entry)? {
         match set(&to, to_entry, &name, &value, 0) {
             Ok(()) | Err(Errno::EOPNOTSUPP | Errno::EPERM | Errno::EACCES) => {}

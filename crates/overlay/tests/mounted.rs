@@ -16,10 +16,7 @@ use common::{Bench, sh};
 #[test]
 fn what_is_written_stays_above() {
     let bench = Bench::new();
-    sh(
-        &bench.host(),
-        "mkdir -p d/e; echo old > d/f; echo two > d/e/g; ln -s f d/l; chmod 640 d/f",
-    );
+    sh(&bench.host(), "mkdir -p d/e; echo old > d/f; echo two > d/e/g; ln -s f d/l; chmod 640 d/f");
     let before = sh(&bench.host(), "find . -printf '%p %y %m %s %T@\n' | sort");
     bench.run(
         "test \"$(cat d/f)\" = old; echo new >> d/f; test \"$(cat d/f)\" = 'old
@@ -28,10 +25,7 @@ new'; test $(stat -c %a d/f) = 640
          mv d D; test -e D/f; ! test -e d; test \"$(readlink D/l)\" = f
          echo x > y; ln y z; test $(stat -c %h z) = 2; rm y; test \"$(cat z)\" = x",
     );
-    assert_eq!(
-        sh(&bench.host(), "find . -printf '%p %y %m %s %T@\n' | sort"),
-        before
-    );
+    assert_eq!(sh(&bench.host(), "find . -printf '%p %y %m %s %T@\n' | sort"), before);
     bench.run(
         "test \"$(tail -1 D/f)\" = new; test -d D/e; test -z \"$(ls D/e)\"; test \"$(ls)\" = 'D
 z'",
@@ -53,10 +47,7 @@ fn repository() -> Bench {
 #[test]
 fn git_works_and_its_index_stays_valid() {
     let bench = repository();
-    let before = sh(
-        &bench.host(),
-        "git status --porcelain; git rev-parse HEAD; git fsck --strict 2>&1",
-    );
+    let before = sh(&bench.host(), "git status --porcelain; git rev-parse HEAD; git fsck --strict 2>&1");
     bench.run(
         "# A refreshed index is written only when something did not fit it.
          cp .git/index /tmp/.index.$$; git status --porcelain; cmp .git/index /tmp/.index.$$; rm /tmp/.index.$$
@@ -65,23 +56,12 @@ fn git_works_and_its_index_stays_valid() {
          git checkout -q -; test -z \"$(git status --porcelain)\"; test -e src/3/1; git merge -q topic
          git gc -q; git clone -q . clone; git -C clone log --oneline | wc -l; git stash list; git worktree prune",
     );
-    assert_eq!(
-        sh(
-            &bench.host(),
-            "git status --porcelain; git rev-parse HEAD; git fsck --strict 2>&1"
-        ),
-        before
-    );
+    assert_eq!(sh(&bench.host(), "git status --porcelain; git rev-parse HEAD; git fsck --strict 2>&1"), before);
     let overlay = bench.overlay();
-    let plan = overlay
-        .plan_apply(&belljar_overlay::Selection::All)
-        .unwrap();
+    let plan = overlay.plan_apply(&belljar_overlay::Selection::All).unwrap();
     assert_eq!(overlay.apply(plan).unwrap().left, 0);
     assert_eq!(
-        sh(
-            &bench.host(),
-            "git status --porcelain; git log --format=%s; git fsck --strict"
-        ),
+        sh(&bench.host(), "git status --porcelain; git log --format=%s; git fsck --strict"),
         "?? clone/\ntwo\none\n"
     );
 }
@@ -98,10 +78,7 @@ fn tar_make_cp_and_rm() {
 b'; make -s | grep -q 'up to date\\|Nothing' || test -z \"$(make -s)\"; touch -d '1 hour' a.c; make -s 2>/dev/null
          rm -rf copy out; test ! -e copy; rm -rf src; test ! -e src; mkdir src; test -z \"$(ls -A src)\"",
     );
-    assert_eq!(
-        sh(&bench.host(), "tar cf - --sort=name src | sha256sum"),
-        expected
-    );
+    assert_eq!(sh(&bench.host(), "tar cf - --sort=name src | sha256sum"), expected);
 }
 
 #[test]
@@ -188,49 +165,27 @@ assert os.listdir("many") == []
         std::fs::write(root.join("t.py"), script).unwrap();
         sh(root, "ROOT=$PWD python3 t.py");
     });
-    assert_eq!(
-        std::fs::read(bench.host().join("low")).unwrap(),
-        vec![b'.'; 10_000]
-    );
+    assert_eq!(std::fs::read(bench.host().join("low")).unwrap(), vec![b'.'; 10_000]);
 }
 
 #[test]
 fn hidden_paths_are_not_there_and_tries_are_told() {
     let mut bench = Bench::new();
-    sh(
-        &bench.host(),
-        "mkdir .ssh; echo key > .ssh/id; echo pw > .netrc; echo ok > seen",
-    );
-    let hide = |path: &str, rule: &str| model::Hidden {
-        path: bench.host().join(path).into(),
-        rule: rule.into(),
-    };
+    sh(&bench.host(), "mkdir .ssh; echo key > .ssh/id; echo pw > .netrc; echo ok > seen");
+    let hide = |path: &str, rule: &str| model::Hidden { path: bench.host().join(path).into(), rule: rule.into() };
     bench.hidden = vec![hide(".ssh", "secrets/ssh"), hide(".netrc", "secrets/netrc")];
     let (out, observed) = bench.mounted(|root| {
         sh(root, "ls -A; find . >/dev/null; ! cat .netrc 2>/dev/null; ! cat .ssh/id 2>/dev/null; test -z \"$(ls -A .ssh)\"; ! rmdir .ssh 2>/dev/null; echo mine > .netrc")
     });
     assert_eq!(out, ".ssh\nseen\n");
-    let seen: Vec<_> = observed
-        .attempts
-        .iter()
-        .map(|a| (a.target.to_string(), a.rule.as_str()))
-        .collect();
+    let seen: Vec<_> = observed.attempts.iter().map(|a| (a.target.to_string(), a.rule.as_str())).collect();
     let root = bench.host().display().to_string();
-    for (path, rule) in [
-        (".netrc", "secrets/netrc"),
-        (".ssh", "secrets/ssh"),
-        (".ssh/id", "secrets/ssh"),
-    ] {
+    for (path, rule) in [(".netrc", "secrets/netrc"), (".ssh", "secrets/ssh"), (".ssh/id", "secrets/ssh")] {
         assert!(seen.contains(&(format!("{root}/{path}"), rule)), "{seen:?}");
     }
     let overlay = bench.overlay();
-    let refused = overlay
-        .plan_apply(&belljar_overlay::Selection::All)
-        .unwrap_err();
-    assert!(
-        matches!(refused, belljar_overlay::ApplyError::Conflicts(_)),
-        "{refused:?}"
-    );
+    let refused = overlay.plan_apply(&belljar_overlay::Selection::All).unwrap_err();
+    assert!(matches!(refused, belljar_overlay::ApplyError::Conflicts(_)), "{refused:?}");
     assert_eq!(sh(&bench.host(), "cat .netrc .ssh/id"), "pw\nkey\n");
 }
 
@@ -240,20 +195,14 @@ fn edits_of_the_host_are_seen() {
     sh(&bench.host(), "echo one > f; mkdir d; ln f g");
     let host = bench.host();
     // The host as everybody else sees it, not under the mount.
-    let outside = nix::fcntl::open(
-        &host,
-        nix::fcntl::OFlag::O_PATH,
-        nix::sys::stat::Mode::empty(),
-    )
-    .unwrap();
-    let outside = format!(
-        "/proc/{}/fd/{}",
-        std::process::id(),
-        std::os::fd::AsRawFd::as_raw_fd(&outside)
-    );
+    let outside = nix::fcntl::open(&host, nix::fcntl::OFlag::O_PATH, nix::sys::stat::Mode::empty()).unwrap();
+    let outside = format!("/proc/{}/fd/{}", std::process::id(), std::os::fd::AsRawFd::as_raw_fd(&outside));
     bench.mounted(|root| {
         assert_eq!(sh(root, "cat f; ls d"), "one\n");
-        sh(std::path::Path::new("/"), &format!("echo second > {outside}/f; echo n > {outside}/d/new; rm {outside}/g; echo r > {outside}/g"));
+        sh(
+            std::path::Path::new("/"),
+            &format!("echo second > {outside}/f; echo n > {outside}/d/new; rm {outside}/g; echo r > {outside}/g"),
+        );
         std::thread::sleep(std::time::Duration::from_millis(5_200));
         assert_eq!(sh(root, "cat f; cat d/new; ls d; cat g"), "second\nn\nnew\nr\n");
     });
@@ -262,10 +211,7 @@ fn edits_of_the_host_are_seen() {
 #[test]
 fn two_views_nest_in_one_process() {
     let outer = Bench::new();
-    sh(
-        &outer.host(),
-        "mkdir -p src/ws; echo o > src/o; echo w > src/ws/w",
-    );
+    sh(&outer.host(), "mkdir -p src/ws; echo o > src/o; echo w > src/ws/w");
     let stores = tempfile::tempdir().unwrap();
     let ws = outer.host().join("src/ws");
     let make = |root: &std::path::Path, name: &str, nested: Vec<model::FilePath>| {
@@ -278,10 +224,7 @@ fn two_views_nest_in_one_process() {
         })
         .unwrap()
     };
-    let (home, inner) = (
-        make(&outer.host(), "home", vec![ws.clone().into()]),
-        make(&ws, "ws", Vec::new()),
-    );
+    let (home, inner) = (make(&outer.host(), "home", vec![ws.clone().into()]), make(&ws, "ws", Vec::new()));
     std::thread::scope(|scope| {
         scope.spawn(|| {
             nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNS).unwrap();
@@ -298,18 +241,9 @@ fn two_views_nest_in_one_process() {
         });
     });
     let names = |overlay: &belljar_overlay::Overlay| {
-        overlay
-            .changes()
-            .unwrap()
-            .changes
-            .iter()
-            .map(|c| c.path.to_string())
-            .collect::<Vec<_>>()
+        overlay.changes().unwrap().changes.iter().map(|c| c.path.to_string()).collect::<Vec<_>>()
     };
-    assert_eq!(
-        names(&home),
-        [outer.host().join("src/o").display().to_string()]
-    );
+    assert_eq!(names(&home), [outer.host().join("src/o").display().to_string()]);
     assert_eq!(names(&inner), [ws.join("w").display().to_string()]);
 }
 
@@ -324,10 +258,7 @@ fn a_view_that_stays_mounted_is_frozen() {
             nix::mount::mount(None::<&str>, "/", None::<&str>, private, None::<&str>).unwrap();
             let served = common::serve_on(&bench.overlay(), &bench.host());
             let ended = served.finish();
-            assert!(matches!(
-                ended,
-                Err(belljar_overlay::OverlayError::StillMounted { .. })
-            ));
+            assert!(matches!(ended, Err(belljar_overlay::OverlayError::StillMounted { .. })));
             assert!(std::fs::write(bench.host().join("f"), "late").is_err());
             nix::mount::umount2(&bench.host(), nix::mount::MntFlags::MNT_DETACH).unwrap();
         });
@@ -341,51 +272,34 @@ fn in_a_user_namespace() {
     const INSIDE: &str = "BELLJAR_TEST_IN_NAMESPACE";
     if std::env::var_os(INSIDE).is_some() {
         let bench = Bench::new();
-        sh(
-            &bench.host(),
-            "mkdir ro; echo x > ro/f; chmod 555 ro; echo y > g; chmod 400 g",
-        );
+        sh(&bench.host(), "mkdir ro; echo x > ro/f; chmod 555 ro; echo y > g; chmod 400 g");
         bench.run(
             "chmod u+w g; echo z >> g; rm -f ro/f || true; mkdir d; chmod 000 d; chmod 700 d; echo k > d/k
              git init -q r; cd r; git config user.email a@b; git config user.name n; echo 1 > f; git add f; git commit -qm m; cd ..
              rm -rf r; mv d D; ! mknod c c 0 0 2>/dev/null",
         );
         let overlay = bench.overlay();
-        let plan = overlay
-            .plan_apply(&belljar_overlay::Selection::All)
-            .unwrap();
+        let plan = overlay.plan_apply(&belljar_overlay::Selection::All).unwrap();
         assert_eq!(overlay.apply(plan).unwrap().left, 0);
         assert_eq!(sh(&bench.host(), "cat g D/k"), "y\nz\nk\n");
         return;
     }
     let exe = std::env::current_exe().unwrap();
     let output = std::process::Command::new("timeout")
-        .args([
-            "120",
-            "unshare",
-            "--user",
-            "--map-root-user",
-            "--mount",
-            "--",
-        ])
+        .args(["120", "unshare", "--user", "--map-root-user", "--mount", "--"])
         .arg(exe)
         .args(["--exact", "in_a_user_namespace", "--test-threads=1"])
         .env(INSIDE, "1")
         .output()
         .unwrap();
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stdout)
-    );
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
 }
 
 /// Mounted in a user namespace by another process, served from outside it, as a jar is.
 #[test]
 fn served_from_outside_the_namespace() {
     use rustix::net::{
-        RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
-        SendAncillaryMessage, SendFlags,
+        RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags,
     };
     use std::io::{IoSlice, IoSliceMut};
     use std::mem::MaybeUninit;
@@ -400,13 +314,7 @@ fn served_from_outside_the_namespace() {
         let mut control = SendAncillaryBuffer::new(&mut space);
         let fds = [fuse.as_fd()];
         assert!(control.push(SendAncillaryMessage::ScmRights(&fds)));
-        rustix::net::sendmsg(
-            &socket,
-            &[IoSlice::new(b"f")],
-            &mut control,
-            SendFlags::empty(),
-        )
-        .unwrap();
+        rustix::net::sendmsg(&socket, &[IoSlice::new(b"f")], &mut control, SendFlags::empty()).unwrap();
         drop(fuse);
         sh(
             &at,
@@ -416,25 +324,11 @@ fn served_from_outside_the_namespace() {
     }
     let bench = Bench::new();
     sh(&bench.host(), "echo one > f");
-    let listener =
-        std::os::unix::net::UnixListener::bind(bench.host().with_file_name("socket")).unwrap();
+    let listener = std::os::unix::net::UnixListener::bind(bench.host().with_file_name("socket")).unwrap();
     let child = std::process::Command::new("timeout")
-        .args([
-            "60",
-            "unshare",
-            "--user",
-            "--map-root-user",
-            "--mount",
-            "--pid",
-            "--fork",
-            "--",
-        ])
+        .args(["60", "unshare", "--user", "--map-root-user", "--mount", "--pid", "--fork", "--"])
         .arg(std::env::current_exe().unwrap())
-        .args([
-            "--exact",
-            "served_from_outside_the_namespace",
-            "--test-threads=1",
-        ])
+        .args(["--exact", "served_from_outside_the_namespace", "--test-threads=1"])
         .env(AT, bench.host())
         .stdout(std::process::Stdio::piped())
         .spawn()
@@ -444,23 +338,14 @@ fn served_from_outside_the_namespace() {
     let mut control = RecvAncillaryBuffer::new(&mut space);
     let mut parts = [IoSliceMut::new(&mut byte)];
     rustix::net::recvmsg(&socket, &mut parts, &mut control, RecvFlags::CMSG_CLOEXEC).unwrap();
-    let Some(RecvAncillaryMessage::ScmRights(mut fds)) = control.drain().next() else {
-        panic!("no descriptor")
-    };
+    let Some(RecvAncillaryMessage::ScmRights(mut fds)) = control.drain().next() else { panic!("no descriptor") };
     let fuse = fds.next().unwrap();
     let served = bench.overlay().serve(fuse).unwrap();
     let output = child.wait_with_output().unwrap();
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stdout)
-    );
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
     served.finish().unwrap();
     let changes = bench.overlay().changes().unwrap().changes;
-    let names: Vec<_> = changes
-        .iter()
-        .map(|c| c.path.file_name().unwrap().to_str().unwrap().to_owned())
-        .collect();
+    let names: Vec<_> = changes.iter().map(|c| c.path.file_name().unwrap().to_str().unwrap().to_owned()).collect();
     assert_eq!(names, ["D", "y", "f"]);
     assert_eq!(sh(&bench.host(), "cat f"), "one\n");
 }

@@ -13,8 +13,8 @@ use serde::{Deserialize, Serialize};
 use std::io::{IoSlice, IoSliceMut};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
-/// The longest message: a containment with every layer missing and a reason for each fits many times.
-const MESSAGE_BYTES_MAX: usize = 32 << 10;
+/// The longest message: a containment with every layer missing and a reason for each fits twice.
+const MESSAGE_BYTES_MAX: usize = 8 << 10;
 
 /// What the stage tells.
 #[derive(Debug, Serialize, Deserialize)]

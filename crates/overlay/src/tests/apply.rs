@@ -78,12 +78,7 @@ fn all(bench: &Bench) -> crate::Applied {
 }
 
 fn paths(bench: &Bench, paths: &[&str]) -> Selection {
-    Selection::Paths(
-        paths
-            .iter()
-            .map(|path| FilePath::from(bench.host().join(path)))
-            .collect(),
-    )
+    Selection::Paths(paths.iter().map(|path| FilePath::from(bench.host().join(path))).collect())
 }
 
 #[test]
@@ -115,16 +110,9 @@ fn no_mark_of_ours_reaches_the_host() {
     while let Some(path) = waiting.pop() {
         let parent = crate::at::open_root(path.parent().unwrap()).unwrap();
         let names = crate::xattr::list(&parent, path.file_name().unwrap()).unwrap();
-        assert!(
-            !names.iter().any(|name| crate::xattr::is_reserved(name)),
-            "{path:?} {names:?}"
-        );
+        assert!(!names.iter().any(|name| crate::xattr::is_reserved(name)), "{path:?} {names:?}");
         if path.is_dir() && !path.is_symlink() {
-            waiting.extend(
-                fs::read_dir(&path)
-                    .unwrap()
-                    .map(|entry| entry.unwrap().path()),
-            );
+            waiting.extend(fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()));
         }
     }
 }
@@ -173,12 +161,7 @@ fn a_directory_made_again_is_compared_name_by_name() {
     assert_eq!(bench.changes(), ["D gone/deep 1", "M gone/x c"]);
     assert_eq!(fs::read(bench.host().join("gone/deep/y")).unwrap(), b"y");
     assert_eq!(all(&bench).left, 0);
-    assert_eq!(
-        native_tree(&bench.host().join("gone"))
-            .keys()
-            .collect::<Vec<_>>(),
-        ["x", "z"]
-    );
+    assert_eq!(native_tree(&bench.host().join("gone")).keys().collect::<Vec<_>>(), ["x", "z"]);
 }
 
 #[test]
@@ -187,9 +170,7 @@ fn a_part_is_applied_and_the_rest_waits() {
     change_much(&bench);
     let expected = bench.view().tree();
     let overlay = bench.overlay();
-    let plan = overlay
-        .plan_apply(&paths(&bench, &["tree/in/f", "gone", "moved/sub/s"]))
-        .unwrap();
+    let plan = overlay.plan_apply(&paths(&bench, &["tree/in/f", "gone", "moved/sub/s"])).unwrap();
     let applied = overlay.apply(plan).unwrap();
     assert_eq!(fs::read(bench.host().join("tree/in/f")).unwrap(), b"f");
     assert!(!bench.host().join("gone").exists() && !bench.host().join("ren").exists());
@@ -214,15 +195,9 @@ fn each_path_can_be_applied_by_itself() {
         let changes = bench.overlay().changes().unwrap().changes;
         let Some(last) = changes.last() else { break };
         let overlay = bench.overlay();
-        let plan = overlay
-            .plan_apply(&Selection::Paths(vec![last.path.clone()]))
-            .unwrap();
+        let plan = overlay.plan_apply(&Selection::Paths(vec![last.path.clone()])).unwrap();
         let left = overlay.apply(plan).unwrap().left;
-        assert!(
-            left < u64::try_from(changes.len()).unwrap(),
-            "{:?}",
-            last.path
-        );
+        assert!(left < u64::try_from(changes.len()).unwrap(), "{:?}", last.path);
         assert_eq!(bench.view().tree(), expected, "after {:?}", last.path);
     }
     assert_eq!(native_tree(&bench.host()), expected);
@@ -233,8 +208,7 @@ fn swapped_and_nested_renames() {
     let bench = furnished();
     fs::create_dir(bench.host().join("empty")).unwrap();
     let view = bench.view();
-    view.rename("d", "ren", RenameFlags::RENAME_EXCHANGE)
-        .unwrap();
+    view.rename("d", "ren", RenameFlags::RENAME_EXCHANGE).unwrap();
     view.rename("ren/e", "e", plain()).unwrap();
     view.rename("gone", "e/gone", plain()).unwrap();
     view.mkdir("gone").unwrap();
@@ -266,14 +240,7 @@ fn a_renamed_directory_keeps_its_new_mode() {
     view.chmod("x", 0o700).unwrap();
     view.set_xattr("x", "user.k", "v").unwrap();
     assert_eq!(all(&bench).left, 0);
-    assert_eq!(
-        fs::metadata(bench.host().join("x"))
-            .unwrap()
-            .permissions()
-            .mode()
-            & 0o7777,
-        0o700
-    );
+    assert_eq!(fs::metadata(bench.host().join("x")).unwrap().permissions().mode() & 0o7777, 0o700);
     assert!(bench.changes().is_empty());
 }
 
@@ -297,23 +264,9 @@ fn the_host_changed_meanwhile() {
     fs::write(host.join("d/new"), "also").unwrap();
     fs::remove_file(host.join("d/b")).unwrap();
     let before = native_tree(&host);
-    let Err(ApplyError::Conflicts(found)) = bench.overlay().plan_apply(&Selection::All) else {
-        panic!()
-    };
-    let found: Vec<_> = found
-        .iter()
-        .map(|c| {
-            (
-                c.path
-                    .as_path()
-                    .strip_prefix(&host)
-                    .unwrap()
-                    .to_str()
-                    .unwrap(),
-                c.kind,
-            )
-        })
-        .collect();
+    let Err(ApplyError::Conflicts(found)) = bench.overlay().plan_apply(&Selection::All) else { panic!() };
+    let found: Vec<_> =
+        found.iter().map(|c| (c.path.as_path().strip_prefix(&host).unwrap().to_str().unwrap(), c.kind)).collect();
     assert_eq!(
         found,
         [
@@ -328,10 +281,7 @@ fn the_host_changed_meanwhile() {
     let plan = overlay.plan_apply(&paths(&bench, &["tree"])).unwrap();
     fs::create_dir(host.join("tree")).unwrap();
     assert!(matches!(overlay.apply(plan), Err(ApplyError::Conflicts(_))));
-    assert!(matches!(
-        overlay.plan_apply(&paths(&bench, &["nothing"])),
-        Err(ApplyError::NotAChange(_))
-    ));
+    assert!(matches!(overlay.plan_apply(&paths(&bench, &["nothing"])), Err(ApplyError::NotAChange(_))));
 }
 
 #[test]
@@ -347,10 +297,7 @@ fn a_directory_swapped_for_a_link_is_not_followed() {
     fs::rename(bench.host().join("d"), bench.host().join("d.real")).unwrap();
     std::os::unix::fs::symlink(&outside, bench.host().join("d")).unwrap();
     assert!(overlay.apply(plan).is_err());
-    assert!(matches!(
-        overlay.plan_apply(&Selection::All),
-        Err(ApplyError::Conflicts(_))
-    ));
+    assert!(matches!(overlay.plan_apply(&Selection::All), Err(ApplyError::Conflicts(_))));
     assert!(fs::read_dir(&outside).unwrap().next().is_none());
     assert_eq!(fs::read(bench.host().join("d.real/b")).unwrap(), b"b");
 }
@@ -363,14 +310,7 @@ fn links_that_leave_are_links() {
     let view = bench.view();
     view.symlink(secret.to_str().unwrap(), "out").unwrap();
     view.symlink("..", "up").unwrap();
-    assert_eq!(
-        bench.overlay().changes().unwrap().changes[0]
-            .after
-            .as_ref()
-            .unwrap()
-            .link,
-        Some(secret.clone().into())
-    );
+    assert_eq!(bench.overlay().changes().unwrap().changes[0].after.as_ref().unwrap().link, Some(secret.clone().into()));
     assert_eq!(all(&bench).left, 0);
     bench.overlay().discard().unwrap();
     assert_eq!(fs::read(&secret).unwrap(), b"s");
@@ -389,17 +329,10 @@ fn set_id_bits_need_consent() {
             view.chmod(path, 0o6755).unwrap();
         }
         let overlay = bench.overlay();
-        let plan = overlay
-            .plan_apply(&Selection::All)
-            .unwrap()
-            .allow_setid(allow);
+        let plan = overlay.plan_apply(&Selection::All).unwrap().allow_setid(allow);
         overlay.apply(plan).unwrap();
         for path in ["tool", "d/tool", "old"] {
-            let mode = fs::metadata(bench.host().join(path))
-                .unwrap()
-                .permissions()
-                .mode()
-                & 0o7777;
+            let mode = fs::metadata(bench.host().join(path)).unwrap().permissions().mode() & 0o7777;
             assert_eq!(mode, if allow { 0o6755 } else { 0o755 }, "{path}");
         }
     }
@@ -457,28 +390,13 @@ fn previews() {
     let changes = overlay.changes().unwrap().changes;
     let preview = |path: &str| {
         let path: PathBuf = bench.host().join(path);
-        overlay
-            .preview(changes.iter().find(|c| c.path.as_path() == path).unwrap())
-            .unwrap()
+        overlay.preview(changes.iter().find(|c| c.path.as_path() == path).unwrap()).unwrap()
     };
-    let Preview::Text { diff } = preview("a") else {
-        panic!()
-    };
-    assert!(
-        diff.contains("-a\n") && diff.contains("+one\n+two\n"),
-        "{diff}"
-    );
-    let Preview::Text { diff } = preview("moved/r") else {
-        panic!()
-    };
+    let Preview::Text { diff } = preview("a") else { panic!() };
+    assert!(diff.contains("-a\n") && diff.contains("+one\n+two\n"), "{diff}");
+    let Preview::Text { diff } = preview("moved/r") else { panic!() };
     assert!(diff.contains("-r\n") && diff.contains("+R\n"), "{diff}");
-    assert_eq!(
-        preview("bin"),
-        Preview::Binary {
-            before: None,
-            after: Some(2)
-        }
-    );
+    assert_eq!(preview("bin"), Preview::Binary { before: None, after: Some(2) });
     assert_eq!(preview("d/b"), Preview::NoContent);
 }
 
@@ -489,10 +407,26 @@ fn a_busy_store_is_refused() {
     let overlay = bench.overlay();
     let plan = overlay.plan_apply(&Selection::All).unwrap();
     let lock = overlay.store.lock().unwrap();
-    assert!(matches!(
-        overlay.apply(plan),
-        Err(ApplyError::Overlay(crate::OverlayError::Busy { .. }))
-    ));
+    assert!(matches!(overlay.apply(plan), Err(ApplyError::Overlay(crate::OverlayError::Busy { .. }))));
     drop(lock);
     assert!(overlay.size().unwrap().1 >= 1);
+}
+
+#[test]
+fn a_hard_link_applied_alone_leaves_its_other_names_to_be_applied() {
+    let bench = Bench::new();
+    let host = bench.host();
+    fs::write(host.join("b"), "old").unwrap();
+    fs::hard_link(host.join("b"), host.join("c")).unwrap();
+    let view = bench.view();
+    assert_eq!(view.unlink("c/a").unwrap_err(), nix::errno::Errno::ENOTDIR);
+    view.write("b", b"new").unwrap();
+    drop(view);
+    assert_eq!(bench.changes(), ["M b c", "M c c"]);
+    for name in ["b", "c"] {
+        let overlay = bench.overlay();
+        let plan = overlay.plan_apply(&paths(&bench, &[name])).unwrap();
+        overlay.apply(plan).unwrap();
+    }
+    assert_eq!(fs::read(host.join("c")).unwrap(), b"new");
 }

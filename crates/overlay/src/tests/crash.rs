@@ -22,15 +22,7 @@ fn prepare(bench: &Bench) {
     for dir in ["d/e", "gone/deep", "ren/sub", "other"] {
         fs::create_dir_all(host.join(dir)).unwrap();
     }
-    for file in [
-        "a",
-        "d/b",
-        "gone/x",
-        "gone/deep/y",
-        "ren/r",
-        "ren/sub/s",
-        "other/o",
-    ] {
+    for file in ["a", "d/b", "gone/x", "gone/deep/y", "ren/r", "ren/sub/s", "other/o"] {
         fs::write(host.join(file), file).unwrap();
     }
     let view = bench.view();
@@ -39,8 +31,7 @@ fn prepare(bench: &Bench) {
     view.mkdir("tree").unwrap();
     view.write("tree/f", b"f").unwrap();
     view.remove_tree("gone").unwrap();
-    view.rename("ren", "other", RenameFlags::RENAME_EXCHANGE)
-        .unwrap();
+    view.rename("ren", "other", RenameFlags::RENAME_EXCHANGE).unwrap();
     view.write("other/sub/s", b"S").unwrap();
     view.unlink("ren/o").unwrap();
     view.chmod("d/e", 0o700).unwrap();
@@ -52,11 +43,7 @@ fn prepare(bench: &Bench) {
 /// The body of the dying process. Without its variables it is nobody's business.
 #[test]
 fn child() {
-    let (Ok(dir), Ok(store), Ok(point)) = (
-        std::env::var(DIR),
-        std::env::var(STORE),
-        std::env::var(POINT),
-    ) else {
+    let (Ok(dir), Ok(store), Ok(point)) = (std::env::var(DIR), std::env::var(STORE), std::env::var(POINT)) else {
         return;
     };
     let left = Cell::new(point.parse::<u32>().unwrap());
@@ -66,10 +53,7 @@ fn child() {
     };
     let overlay = Bench::at(Path::new(&dir), Path::new(&store)).overlay();
     match overlay.state().unwrap() {
-        LayerState::AtRest => overlay
-            .apply_with(overlay.plan_apply(&Selection::All).unwrap(), &die)
-            .map(drop)
-            .unwrap(),
+        LayerState::AtRest => overlay.apply_with(overlay.plan_apply(&Selection::All).unwrap(), &die).map(drop).unwrap(),
         LayerState::Applying => overlay.resume_with(&die).map(drop).unwrap(),
     }
 }
@@ -92,10 +76,7 @@ fn each_file_is_old_or_new(
     old: &BTreeMap<String, String>,
     new: &BTreeMap<String, String>,
 ) {
-    for (path, body) in now
-        .iter()
-        .filter(|(path, _)| !path.contains(".belljar-stage"))
-    {
+    for (path, body) in now.iter().filter(|(path, _)| !path.contains(".belljar-stage")) {
         // Between its steps a directory's link count and mode may be either; a file's content may not be a third.
         let known = |tree: &BTreeMap<String, String>| tree.get(path).is_some_and(|b| b == body);
         let moved = old.values().chain(new.values()).any(|b| b == body);
@@ -123,11 +104,7 @@ fn crash_everywhere(make: impl Fn() -> Bench) {
         }
         assert_eq!(native_tree(&bench.host()), new, "point {point}");
         assert_eq!(overlay.state().unwrap(), LayerState::AtRest);
-        assert!(
-            bench.changes().is_empty(),
-            "point {point}: {:?}",
-            bench.changes()
-        );
+        assert!(bench.changes().is_empty(), "point {point}: {:?}", bench.changes());
         if ended {
             assert!(point > 10, "only {point} points");
             return;
@@ -176,10 +153,7 @@ fn a_step_that_cannot_be_done_is_taken_back() {
         }
     };
     let failed = overlay.apply_with(plan, &late).unwrap_err();
-    assert!(
-        matches!(failed, crate::ApplyError::RolledBack { .. }),
-        "{failed:?}"
-    );
+    assert!(matches!(failed, crate::ApplyError::RolledBack { .. }), "{failed:?}");
     fs::remove_dir(&block).unwrap();
     assert_eq!(native_tree(&bench.host()), old);
     assert_eq!(overlay.state().unwrap(), LayerState::AtRest);

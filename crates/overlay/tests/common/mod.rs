@@ -18,10 +18,7 @@ impl Bench {
     pub fn new() -> Bench {
         let dir = tempfile::tempdir().unwrap();
         std::fs::create_dir(dir.path().join("host")).unwrap();
-        Bench {
-            dir,
-            hidden: Vec::new(),
-        }
+        Bench { dir, hidden: Vec::new() }
     }
 
     pub fn host(&self) -> PathBuf {
@@ -57,8 +54,7 @@ impl Bench {
         nix::mount::mount(None::<&str>, "/", None::<&str>, private, None::<&str>).unwrap();
         let overlay = self.overlay();
         let served = serve_on(&overlay, &self.host());
-        let result =
-            std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| inside(&self.host())));
+        let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| inside(&self.host())));
         nix::mount::umount2(&self.host(), MntFlags::MNT_DETACH).unwrap();
         let observed = served.finish().unwrap();
         match result {
@@ -74,12 +70,7 @@ impl Bench {
 }
 
 pub fn mount_fuse(at: &Path) -> OwnedFd {
-    let fuse: OwnedFd = std::fs::OpenOptions::new()
-        .read(true)
-        .write(true)
-        .open("/dev/fuse")
-        .unwrap()
-        .into();
+    let fuse: OwnedFd = std::fs::OpenOptions::new().read(true).write(true).open("/dev/fuse").unwrap().into();
     let options = format!(
         "fd={},rootmode=40000,user_id={},group_id={},default_permissions,allow_other",
         fuse.as_raw_fd(),
@@ -87,14 +78,7 @@ pub fn mount_fuse(at: &Path) -> OwnedFd {
         nix::unistd::getgid()
     );
     let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
-    nix::mount::mount(
-        Some("belljar"),
-        at,
-        Some("fuse"),
-        flags,
-        Some(options.as_str()),
-    )
-    .unwrap();
+    nix::mount::mount(Some("belljar"), at, Some("fuse"), flags, Some(options.as_str())).unwrap();
     fuse
 }
 
@@ -103,26 +87,13 @@ pub fn serve_on(overlay: &Overlay, at: &Path) -> Served {
 }
 
 pub fn sh_output(dir: &Path, script: &str) -> Output {
-    Command::new("sh")
-        .arg("-euc")
-        .arg(script)
-        .current_dir(dir)
-        .env("LC_ALL", "C")
-        .output()
-        .unwrap()
+    Command::new("sh").arg("-euc").arg(script).current_dir(dir).env("LC_ALL", "C").output().unwrap()
 }
 
 #[track_caller]
 pub fn sh(dir: &Path, script: &str) -> String {
     let output = sh_output(dir, script);
-    let (out, err) = (
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr),
-    );
-    assert!(
-        output.status.success(),
-        "{script}\n{}\nout: {out}\nerr: {err}",
-        output.status
-    );
+    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{script}\n{}\nout: {out}\nerr: {err}", output.status);
     out.into_owned()
 }
