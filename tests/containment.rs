@@ -158,8 +158,9 @@ fn as_root_a_covered_file_stays_covered_when_the_host_replaces_it() {
     let script = "
         cp -a /etc /run/etc-copy
         mount --bind /run/etc-copy /etc
-        \"$1\" run --apply discard -- sh -c 'until test -e /etc/replaced; do sleep 0.05; done; cat /etc/shadow' &
-        sleep 1; echo leaked > /etc/shadow.new; mv /etc/shadow.new /etc/shadow; touch /etc/replaced; wait $! || true";
+        \"$1\" run --apply discard -- sh -c 'echo up; until test -e /etc/replaced; do sleep 0.05; done; cat /etc/shadow' > /run/out &
+        until grep -q up /run/out; do sleep 0.05; done
+        echo leaked > /etc/shadow.new; mv /etc/shadow.new /etc/shadow; touch /etc/replaced; wait $! || true; cat /run/out";
     let own = [
         "unshare",
         "--mount",
