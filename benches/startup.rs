@@ -1,7 +1,8 @@
 //! Whole processes side by side: `true` alone, under bubblewrap with its usual options, and under Belljar.
 //!
 //! One after the other in each round, so that whatever the machine does meanwhile hits all of them alike. Prints
-//! medians and ratios. `BELLJAR_BENCH_ROUNDS` sets the number of rounds.
+//! medians and ratios. `BELLJAR_BENCH_ROUNDS` sets the number of rounds, `BELLJAR_BENCH_DIR` the directory: each run makes
+//! and removes some files there, which a disk without a journal does slowly and unevenly.
 
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
@@ -42,7 +43,8 @@ fn main() {
     let asked = std::env::var("BELLJAR_BENCH_ROUNDS").ok().and_then(|n| n.parse().ok());
     let rounds = if is_bench { asked.unwrap_or(ROUNDS) } else { 1 };
 
-    let dir = tempfile::tempdir_in("/var/tmp").expect("make a workspace");
+    let dir = tempfile::tempdir_in(std::env::var_os("BELLJAR_BENCH_DIR").unwrap_or_else(|| "/var/tmp".into()))
+        .expect("make a workspace");
     for below in ["home/project/.git", "home/.config"] {
         std::fs::create_dir_all(dir.path().join(below)).expect("make a workspace");
     }

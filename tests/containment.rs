@@ -158,8 +158,11 @@ fn as_root_a_covered_file_stays_covered_when_the_host_replaces_it() {
     let script = "
         cp -a /etc /run/etc-copy
         mount --bind /run/etc-copy /etc
-        \"$1\" run --apply discard -- sh -c 'until test -e /etc/replaced; do sleep 0.05; done; cat /etc/shadow' &
-        sleep 1; echo leaked > /etc/shadow.new; mv /etc/shadow.new /etc/shadow; touch /etc/replaced; wait $! || true";
+        mkfifo /run/go
+        \"$1\" run --apply discard -- sh -c 'echo up; read go; cat /etc/shadow; ls /etc' < /run/go > /run/out &
+        exec 3> /run/go
+        until grep -q up /run/out; do sleep 0.05; done
+        echo leaked > /etc/shadow.new; mv /etc/shadow.new /etc/shadow; echo go >&3; wait $! || true; cat /run/out";
     let own = [
         "unshare",
         "--mount",
@@ -173,4 +176,5 @@ fn as_root_a_covered_file_stays_covered_when_the_host_replaces_it() {
     let run = world.command(world.exe()).under(own).run();
     assert!(!run.stdout.contains("leaked"), "the replaced file is readable{}", run.report());
     assert!(run.stderr.contains("/etc/shadow"), "the command got to the file at all{}", run.report());
+    assert!(run.stdout.contains("passwd"), "the rest of the directory is there{}", run.report());
 }

@@ -163,7 +163,45 @@ fn killed_at_every_moment(world: &World, verb: &str) {
     assert!(interrupted > 0, "no kill met the apply itself, so this proved nothing");
 }
 
+/// Kills applies of two directories out of many, then goes on without naming them again.
+fn killed_in_a_part(world: &World) {
+    let mut interrupted = 0;
+    for step in 0..STEPS {
+        std::fs::remove_dir_all(world.workspace()).unwrap();
+        world.dir("");
+        let trial = plant(world);
+        let old = Snapshot::take(&world.workspace(), &[]);
+        let mut apply = world.belljar(["apply", &trial, "d1", "d2", "--yes"]).spawn();
+        begins_to_apply(world, &trial);
+        std::thread::sleep(Duration::from_micros(500) * step);
+        apply.kill();
+        let applying = state_of(world, &trial) == "applying";
+        if applying {
+            interrupted += 1;
+            let other = world.belljar(["apply", &trial, "d3", "--yes"]).run();
+            other.code(125);
+            assert!(other.stderr.contains("interrupted"), "{}", other.report());
+            world.belljar(["apply", &trial]).run().success();
+            assert_eq!(state_of(world, &trial), "pending", "the rest still waits");
+        }
+        let chosen = |path: &Path| path.starts_with("d1") || path.starts_with("d2");
+        for (path, entry) in &Snapshot::take(&world.workspace(), &[]).0 {
+            let same = old.0.get(path).is_some_and(|then| then.content == entry.content);
+            assert!(same || chosen(path), "step {step}: {} was not chosen", path.display());
+            let file = path.components().count() == 2;
+            assert!(!(applying && chosen(path) && file && same), "step {step}: {} is old", path.display());
+        }
+        world.belljar(["discard", &trial, "--yes"]).run().success();
+        assert_nothing_left(world);
+    }
+    assert!(interrupted > 0, "no kill met the apply itself, so this proved nothing");
+}
+
 both! {
+    fn killed_while_applying_a_part_goes_on_with_that_part(world) {
+        killed_in_a_part(world);
+    }
+
     fn killed_while_applying_then_resumed(world) {
         killed_at_every_moment(world, "apply");
     }

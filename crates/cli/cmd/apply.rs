@@ -14,7 +14,8 @@ pub(crate) fn apply(args: &args::Apply) -> Result<Exit, Failure> {
     let (engine, place) = select::open()?;
     let (id, paths) = select::trial_and_paths(&engine, &place, &args.what)?;
     let frozen = engine.reopen(&id)?;
-    if !args.yes {
+    // An interrupted apply goes on with what was agreed to then.
+    if !args.yes && frozen.record().applying.is_none() {
         agree(&frozen, &paths)?;
     }
     let choice = if paths.is_empty() { Choice::ApplyAll } else { Choice::Apply(paths) };

@@ -225,11 +225,15 @@ impl Engine {
         let (gone, trials): (Vec<_>, Vec<_>) =
             trials.into_iter().partition(|listed| listed.record.state == TrialState::Discarded && !listed.in_use);
         for listed in gone {
-            finish_discard(self.store.lock(&listed.record.id)?, listed.record.roots.len())?;
+            if let Some(dir) = self.store.lock_if_there(&listed.record.id)? {
+                finish_discard(dir, listed.record.roots.len())?;
+            }
         }
         let (damaged, empty): (Vec<_>, Vec<_>) = broken.into_iter().partition(|broken| broken.error.is_some());
         for broken in empty {
-            finish_discard(self.store.lock(&broken.id)?, 0)?;
+            if let Some(dir) = self.store.lock_if_there(&broken.id)? {
+                finish_discard(dir, 0)?;
+            }
         }
         Ok((trials, damaged))
     }

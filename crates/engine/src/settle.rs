@@ -6,6 +6,7 @@ use crate::store::TrialDir;
 use crate::trial::{Frozen, Trial, discard_layers};
 use model::{Change, ChangeKind, Disposition, FilePath, Review, Risk, Stage, TrialId, TrialState};
 use overlay::{ApplyError, ApplyPlan, Conflict, LayerState, Overlay, Selection};
+use serde::{Deserialize, Serialize};
 use std::collections::HashSet;
 use std::path::Path;
 
@@ -23,7 +24,8 @@ pub enum Choice {
 }
 
 /// Who chose, which bounds what may become real.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Chooser {
     /// A person who saw the change set, or who answered beforehand by name of the trial.
     Person,
@@ -37,6 +39,21 @@ impl Chooser {
             Chooser::Person => "person",
             Chooser::Mode => "policy",
         }
+    }
+}
+
+/// The choice an apply was begun with; kept on disk until it is done, so that going on makes real what was chosen and
+/// nothing else.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Begun {
+    /// Absolute; none mean all.
+    paths: Vec<FilePath>,
+    by: Chooser,
+}
+
+impl Begun {
+    fn new(paths: &[FilePath], by: Chooser) -> Begun {
+        Begun { paths: paths.to_vec(), by }
     }
 }
 
@@ -74,6 +91,9 @@ pub enum SettleError {
         #[source]
         source: ApplyError,
     },
+    /// An earlier apply with another choice was interrupted.
+    #[error("an earlier apply of trial {0} was interrupted")]
+    Interrupted(TrialId),
     /// A chosen path is not among the changes.
     #[error("{0} is not among the changes of this trial")]
     Unchanged(FilePath),
@@ -94,6 +114,7 @@ impl SettleError {
                 Some(hint) => format!("{hint}; then `belljar apply {id}` goes on where it stopped"),
                 None => format!("`belljar apply {id}` goes on where it stopped"),
             }),
+            SettleError::Interrupted(id) => Some(format!("`belljar apply {id}` finishes it; then choose again")),
             SettleError::Unchanged(_) | SettleError::Outside(_) => Some("`belljar show` lists the changes".into()),
         }
     }
@@ -142,17 +163,16 @@ impl Trial<Frozen> {
                 Ok(Settlement::Left)
             }
             Choice::Discard => self.discard(by, audit),
-            Choice::ApplyAll if self.stage.changes.changes.is_empty() && self.record.state != TrialState::Applying => {
-                self.close()
-            }
-            Choice::ApplyAll => self.apply(None, by, audit),
+            _ if self.record.applying.is_some() => self.go_on(choice, audit),
+            Choice::ApplyAll if self.stage.changes.changes.is_empty() => self.close(),
+            Choice::ApplyAll => self.apply(&Begun::new(&[], by), audit),
             Choice::Apply(paths) if paths.is_empty() => {
                 self.dir.save(&self.record)?;
                 Ok(Settlement::Left)
             }
             Choice::Apply(paths) => {
                 self.check_chosen(paths)?;
-                self.apply(Some(paths), by, audit)
+                self.apply(&Begun::new(paths, by), audit)
             }
         }
     }
@@ -196,25 +216,52 @@ impl Trial<Frozen> {
         }
     }
 
-    fn apply(&mut self, paths: Option<&[FilePath]>, by: Chooser, audit: &AuditLog) -> Result<Settlement, RunError> {
-        let id = self.record.id.clone();
-        let resumed = self.resume()?;
-        let plans = self.plans(paths, by)?;
-        audit.append(Some(&id), settling("apply", paths.unwrap_or_default(), by), Durability::Synced)?;
+    fn apply(&mut self, begun: &Begun, audit: &AuditLog) -> Result<Settlement, RunError> {
+        let plans = self.plans(begun)?;
+        audit.append(Some(&self.record.id), settling("apply", &begun.paths, begun.by), Durability::Synced)?;
         self.record.state = TrialState::Applying;
-        self.record.applying = Some(paths.unwrap_or_default().to_vec());
+        self.record.applying = Some(begun.clone());
         self.dir.save_synced(&self.record)?;
-        let (applied, left) = self.carry_out(plans)?;
-        let applied = applied + resumed;
+        let applied = self.carry_out(plans)?;
+        self.applied(applied, audit)
+    }
+
+    /// Finishes an apply that was interrupted: what was chosen then, and nothing that was not.
+    fn go_on(&mut self, choice: &Choice, audit: &AuditLog) -> Result<Settlement, RunError> {
+        let Some(mut begun) = self.record.applying.clone() else { return Ok(Settlement::Left) };
+        if matches!(choice, Choice::Apply(paths) if *paths != begun.paths) {
+            return Err(SettleError::Interrupted(self.record.id.clone()).into());
+        }
+        let all = begun.paths.is_empty();
+        let resumed = self.resume()?;
+        let left = self.take_stock()?;
+        begun.paths.retain(|path| left.iter().any(|change| change.starts_with(path)));
+        let plans = if all || !begun.paths.is_empty() { self.plans(&begun)? } else { Vec::new() };
+        let applied = self.carry_out(plans)?;
+        self.applied(resumed + applied, audit)
+    }
+
+    fn applied(&mut self, applied: u64, audit: &AuditLog) -> Result<Settlement, RunError> {
+        let left = self.take_stock()?.len() as u64;
         self.record.state = if left == 0 { TrialState::Applied } else { TrialState::Pending };
         self.record.applying = None;
         self.record.applied += applied;
         self.dir.save_synced(&self.record)?;
-        audit.append(Some(&id), Stage::Settled { outcome: "applied".into(), applied }, Durability::Lazy)?;
+        let settled = Stage::Settled { outcome: "applied".into(), applied };
+        audit.append(Some(&self.record.id), settled, Durability::Lazy)?;
         Ok(Settlement::Applied { applied, left })
     }
 
-    /// Finishes what an interrupted apply had begun.
+    /// Paths of the changes that wait now.
+    fn take_stock(&self) -> Result<Vec<FilePath>, RunError> {
+        let mut paths = Vec::new();
+        for overlay in &self.overlays {
+            paths.extend(overlay.changes()?.changes.into_iter().map(|change| change.path));
+        }
+        Ok(paths)
+    }
+
+    /// Finishes, layer by layer, what an interrupted apply had begun there.
     fn resume(&self) -> Result<u64, RunError> {
         let mut applied = 0;
         for overlay in &self.overlays {
@@ -226,13 +273,13 @@ impl Trial<Frozen> {
     }
 
     /// One plan for each overlay, all checked for conflicts before the first is carried out.
-    fn plans(&self, paths: Option<&[FilePath]>, by: Chooser) -> Result<Vec<(usize, ApplyPlan)>, SettleError> {
+    fn plans(&self, begun: &Begun) -> Result<Vec<(usize, ApplyPlan)>, SettleError> {
         let mut plans = Vec::new();
         let mut conflicts = Vec::new();
         for (index, overlay) in self.overlays.iter().enumerate() {
-            let Some(chosen) = self.chosen_in(overlay, paths) else { continue };
+            let Some(chosen) = self.chosen_in(overlay, &begun.paths) else { continue };
             match overlay.plan_apply(&chosen) {
-                Ok(plan) => plans.push((index, plan.allow_setid(by == Chooser::Person))),
+                Ok(plan) => plans.push((index, plan.allow_setid(begun.by == Chooser::Person))),
                 Err(ApplyError::Conflicts(mut more)) => conflicts.append(&mut more),
                 Err(error) => return Err(self.failed(error)),
             }
@@ -240,10 +287,9 @@ impl Trial<Frozen> {
         if conflicts.is_empty() { Ok(plans) } else { Err(SettleError::Conflicts(conflicts)) }
     }
 
-    /// The part of the choice that concerns `overlay`.
-    fn chosen_in(&self, overlay: &Overlay, paths: Option<&[FilePath]>) -> Option<Selection> {
-        let Some(paths) = paths else { return Some(Selection::All) };
-        if paths.iter().any(|path| overlay.root().starts_with(path)) {
+    /// The part of the choice that concerns `overlay`; no paths mean all.
+    fn chosen_in(&self, overlay: &Overlay, paths: &[FilePath]) -> Option<Selection> {
+        if paths.is_empty() || paths.iter().any(|path| overlay.root().starts_with(path)) {
             return Some(Selection::All);
         }
         let owned = |path: &&FilePath| self.overlay_of(path).is_some_and(|owner| owner.root() == overlay.root());
@@ -251,27 +297,13 @@ impl Trial<Frozen> {
         (!mine.is_empty()).then_some(Selection::Paths(mine))
     }
 
-    fn carry_out(&self, plans: Vec<(usize, ApplyPlan)>) -> Result<(u64, u64), SettleError> {
-        let (mut applied, mut left) = (0, 0);
-        let mut touched = vec![false; self.overlays.len()];
+    fn carry_out(&self, plans: Vec<(usize, ApplyPlan)>) -> Result<u64, SettleError> {
+        let mut applied = 0;
         for (index, plan) in plans {
             let Some(overlay) = self.overlays.get(index) else { continue };
-            let done = overlay.apply(plan).map_err(|error| self.failed(error))?;
-            applied += done.applied;
-            left += done.left;
-            touched.get_mut(index).into_iter().for_each(|touched| *touched = true);
+            applied += overlay.apply(plan).map_err(|error| self.failed(error))?.applied;
         }
-        let others = self.overlays.iter().zip(&touched).filter(|(_, touched)| !**touched);
-        let waiting = |overlay: &Overlay| {
-            self.stage
-                .changes
-                .changes
-                .iter()
-                .filter(|change| self.overlay_of(&change.path).is_some_and(|owner| owner.root() == overlay.root()))
-                .count()
-        };
-        left += others.map(|(overlay, _)| waiting(overlay) as u64).sum::<u64>();
-        Ok((applied, left))
+        Ok(applied)
     }
 
     fn failed(&self, source: ApplyError) -> SettleError {

@@ -3,14 +3,17 @@
 //! A running Belljar holds a lock on the trial's directory, so a trial that says it runs and is not locked was
 //! interrupted: its upper layer is whole, and it waits for a decision like any other.
 
+use crate::settle::Begun;
 use model::{
     Analysis, Assessment, Attempt, Containment, Decision, Exit, FilePath, Place, TrialId, TrialState, WritableRoot,
 };
 use serde::{Deserialize, Serialize};
 use std::fs::{self, DirBuilder, File, TryLockError};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
 
 /// Why the store could not do what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -118,7 +121,7 @@ pub struct TrialRecord {
     /// Names of variables that were withheld.
     pub env_withheld: Vec<String>,
     /// The choice that an apply was begun with; kept until it is done, so that it can be resumed.
-    pub applying: Option<Vec<FilePath>>,
+    pub applying: Option<Begun>,
     /// Changes made real so far.
     pub applied: u64,
 }
@@ -187,6 +190,12 @@ impl TrialDir {
 
 const RECORD: &str = "trial.json";
 
+/// Looking at a trial (`trials`, `show`) takes milliseconds; running or applying one takes longer.
+const LOCK_TRIES: u32 = 20;
+/// Being cleared away between two system calls is rare; twice in a row is somebody's intention.
+const CREATE_TRIES: u32 = 3;
+const LOCK_PAUSE: Duration = Duration::from_millis(5);
+
 /// One line of [`Store::list`].
 #[derive(Clone, Debug)]
 pub struct Listed {
@@ -238,6 +247,18 @@ impl Store {
     /// # Errors
     /// When it cannot be made.
     pub fn create(&self, id: &TrialId) -> Result<TrialDir, StoreError> {
+        for _ in 1..CREATE_TRIES {
+            self.make(id)?;
+            // Before it is locked it looks like a leftover, and somebody may be clearing those away just now.
+            if let Some(dir) = self.lock_if_there(id)? {
+                return Ok(dir);
+            }
+        }
+        self.make(id)?;
+        self.lock(id)
+    }
+
+    fn make(&self, id: &TrialId) -> Result<(), StoreError> {
         let path = self.dir.join(&id.0);
         let failed = || io_error("make the trial directory", &path);
         let private = |recursive| {
@@ -248,28 +269,54 @@ impl Store {
         match private(false).create(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 private(true).create(&self.dir).map_err(failed())?;
-                private(false).create(&path).map_err(failed())?;
+                private(false).create(&path).map_err(failed())
             }
-            made => made.map_err(failed())?,
+            made => made.map_err(failed()),
         }
-        // A lister may hold the lock for a moment: wait for it.
-        let lock = File::open(&path).map_err(failed())?;
-        lock.lock().map_err(failed())?;
-        Ok(TrialDir { path, _lock: lock })
     }
 
-    /// Locks an existing trial.
+    /// Locks a trial unless it is gone or in use by now.
+    ///
+    /// # Errors
+    /// When it is there and cannot be locked for another reason.
+    pub fn lock_if_there(&self, id: &TrialId) -> Result<Option<TrialDir>, StoreError> {
+        match self.lock(id) {
+            Ok(dir) => Ok(Some(dir)),
+            Err(StoreError::Busy(_)) => Ok(None),
+            Err(StoreError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Locks an existing trial, waiting a moment for somebody who only looks at it.
     ///
     /// # Errors
     /// [`StoreError::Busy`] when another process holds it.
     pub fn lock(&self, id: &TrialId) -> Result<TrialDir, StoreError> {
+        for _ in 1..LOCK_TRIES {
+            match self.try_lock(id) {
+                Err(StoreError::Busy(_)) => thread::sleep(LOCK_PAUSE),
+                locked => return locked,
+            }
+        }
+        self.try_lock(id)
+    }
+
+    fn try_lock(&self, id: &TrialId) -> Result<TrialDir, StoreError> {
         let path = self.dir.join(&id.0);
+        let failed = || io_error("lock the trial directory", &path);
         let lock = File::open(&path).map_err(io_error("open the trial directory", &path))?;
         match lock.try_lock() {
-            Ok(()) => Ok(TrialDir { path, _lock: lock }),
-            Err(TryLockError::WouldBlock) => Err(StoreError::Busy(id.clone())),
-            Err(TryLockError::Error(source)) => Err(io_error("lock the trial directory", &path)(source)),
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(StoreError::Busy(id.clone())),
+            Err(TryLockError::Error(source)) => return Err(failed()(source)),
         }
+        // Somebody may have removed it between opening and locking.
+        let (opened, now) = (lock.metadata().map_err(failed())?, fs::metadata(&path).map_err(failed())?);
+        if opened.ino() != now.ino() {
+            return Err(StoreError::Busy(id.clone()));
+        }
+        Ok(TrialDir { path, _lock: lock })
     }
 
     /// Reads the record of a trial.
@@ -290,10 +337,10 @@ impl Store {
         let mut trials = Vec::new();
         let mut broken = Vec::new();
         for id in self.ids()? {
-            let in_use = matches!(self.lock(&id), Err(StoreError::Busy(_)));
+            let in_use = matches!(self.try_lock(&id), Err(StoreError::Busy(_)));
             match self.load(&id) {
                 Ok(record) => trials.push(Listed { record, in_use }),
-                Err(_) if in_use => {}
+                Err(_) if in_use || !self.dir.join(&id.0).exists() => {}
                 Err(error) => broken.push(self.broken(id, &error)),
             }
         }
@@ -368,4 +415,61 @@ pub(crate) fn fresh_id() -> Result<TrialId, StoreError> {
     File::open(source).and_then(|mut file| file.read_exact(&mut random)).map_err(io_error("read", source))?;
     let letter = |byte: &u8| ALPHABET.get(usize::from(byte % 32)).copied().map(char::from);
     Ok(TrialId(random.iter().filter_map(letter).collect()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(name: &str) -> TrialId {
+        TrialId(name.into())
+    }
+
+    #[test]
+    fn a_trial_is_held_by_one_at_a_time() {
+        let state = tempfile::tempdir().unwrap();
+        let store = Store::new(state.path());
+        let held = store.create(&id("abcd")).unwrap();
+        assert!(matches!(store.lock(&id("abcd")), Err(StoreError::Busy(_))));
+        assert!(store.lock_if_there(&id("abcd")).unwrap().is_none());
+        drop(held);
+        store.lock(&id("abcd")).unwrap().remove().unwrap();
+        assert!(store.lock_if_there(&id("abcd")).unwrap().is_none());
+        assert!(store.list().unwrap().1.is_empty());
+    }
+
+    #[test]
+    fn a_prefix_names_a_trial_only_if_it_fits_one() {
+        let state = tempfile::tempdir().unwrap();
+        let store = Store::new(state.path());
+        for name in ["abcd", "abce", "xyz", "xyzz"] {
+            store.create(&id(name)).unwrap();
+        }
+        assert_eq!(store.find("abcd").unwrap(), id("abcd"));
+        assert_eq!(store.find("xyz").unwrap(), id("xyz"), "an exact name wins over a prefix");
+        assert!(matches!(store.find("abc"), Err(StoreError::Ambiguous(_, fitting)) if fitting.len() == 2));
+        assert!(matches!(store.find("q"), Err(StoreError::Unknown(_))));
+        assert!(matches!(store.find(""), Err(StoreError::Unknown(_))));
+    }
+
+    #[test]
+    fn many_makers_and_one_sweeper_do_not_harm_each_other() {
+        let state = tempfile::tempdir().unwrap();
+        let store = Store::new(state.path());
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                for _ in 0..300 {
+                    for broken in store.list().unwrap().1 {
+                        let there = store.lock_if_there(&broken.id).unwrap();
+                        there.into_iter().for_each(|dir| drop(dir.remove()));
+                    }
+                }
+            });
+            for maker in 0..300 {
+                let made = store.create(&id(&format!("m{maker}"))).unwrap();
+                assert!(made.path.exists());
+                made.remove().unwrap();
+            }
+        });
+    }
 }

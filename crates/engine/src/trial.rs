@@ -2,13 +2,23 @@
 //! step consumes the one before, so no other order can be written: nothing runs without an [`Approval`], nothing is
 //! applied that was not run, frozen and reviewed.
 //!
-//! ```compile_fail
-//! fn apply_unseen(prepared: engine::Trial<engine::Prepared>, policy: &policy::Policy) {
-//!     prepared.freeze(policy); // it has not run
-//! }
+//! What has been frozen can be looked at:
 //! ```
-//! ```compile_fail
-//! let forged = engine::Approval { by: todo!() }; // the field is private
+//! fn look(trial: &belljar_engine::Trial<belljar_engine::Frozen>) -> usize { trial.changes().changes.len() }
+//! ```
+//! What has not run cannot:
+//! ```compile_fail,E0599
+//! fn look(trial: &belljar_engine::Trial<belljar_engine::Prepared>) -> usize { trial.changes().changes.len() }
+//! ```
+//! An approval that was granted can be asked who granted it:
+//! ```
+//! fn who(approval: &belljar_engine::Approval) -> &'static str { approval.by() }
+//! ```
+//! Nobody else can make one:
+//! ```compile_fail,E0451
+//! fn forge(granted: belljar_engine::Approval) -> belljar_engine::Approval {
+//!     belljar_engine::Approval { ..granted }
+//! }
 //! ```
 
 use crate::approve::Approval;

@@ -9,12 +9,14 @@ use nix::fcntl::{AT_FDCWD, OFlag, OpenHow, ResolveFlag, open, openat2};
 use nix::mount::{MsFlags, mount};
 use nix::sys::prctl;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
-use nix::sys::stat::{Mode, SFlag, mkdirat, stat};
+use nix::sys::stat::{Mode, SFlag, makedev, mkdirat, mknodat, stat};
 use nix::unistd::{chdir, fchdir, getegid, geteuid, symlinkat};
 use std::ffi::CString;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 const NOTHING: Option<&str> = None;
+/// What the view is where the kernel has no overlay for it.
+const MASKED_VIEW: &str = "read-only view; secrets in /etc show again if the host replaces their files meanwhile";
 
 /// State of the walk.
 pub(crate) struct Executor<'a> {
@@ -75,6 +77,7 @@ impl<'a> Executor<'a> {
             Step::Proc { at } => proc(at),
             Step::ReadOnly { at } => or_absent(bind(at, at).and_then(|()| read_only(at))),
             Step::Mask { at } => or_out_of_reach(mask(at)),
+            Step::Without { at, names, from } => or_absent(self.without(at, names, from)),
             Step::Root { index, at } => return self.root(*index, at),
             Step::AwaitRoots => self.await_roots(),
             Step::Landlock { writable } => return self.landlock(writable),
@@ -108,6 +111,23 @@ impl<'a> Executor<'a> {
         self.unserved += 1;
         self.roots += 1;
         Ok(())
+    }
+
+    /// By a kernel overlay of whiteouts over the directory (Linux 5.11 allows that in a user namespace); where there is
+    /// none, by a mask on each name, and then the containment says what that is worth.
+    fn without(&mut self, at: &FilePath, names: &[FilePath], from: &FilePath) -> Result<(), Errno> {
+        stat(at.as_path())?;
+        mkdirat(AT_FDCWD, from.as_path(), Mode::from_bits_truncate(0o755))?;
+        for name in names {
+            let whiteout = from.join(name.as_os_str());
+            mknodat(AT_FDCWD, whiteout.as_path(), SFlag::S_IFCHR, Mode::empty(), makedev(0, 0))?;
+        }
+        if hide_names(at, from).is_ok() {
+            return Ok(());
+        }
+        let view = self.containment.active.iter_mut().filter(|state| state.layer == Layer::MountNamespace);
+        view.for_each(|state| state.detail = MASKED_VIEW.to_owned());
+        names.iter().try_for_each(|name| or_out_of_reach(mask(&at.join(name.as_os_str()))))
     }
 
     fn back_to_scratch(&self) -> Result<(), Errno> {
@@ -251,6 +271,13 @@ fn mask(at: &FilePath) -> Result<(), Errno> {
     let kind = SFlag::from_bits_truncate(stat(at.as_path())?.st_mode & SFlag::S_IFMT.bits());
     let empty = if kind == SFlag::S_IFDIR { EMPTY_DIRECTORY } else { EMPTY_FILE };
     bind(&FilePath::from(empty), at)
+}
+
+/// overlayfs without an upper layer: read-only, the whiteouts of `from` over `at`.
+fn hide_names(at: &FilePath, from: &FilePath) -> Result<(), Errno> {
+    let layers = [b"lowerdir=".as_slice(), from.as_bytes(), b":", at.as_bytes()].concat();
+    let flags = MsFlags::MS_RDONLY | MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
+    mount(Some("belljar"), at.as_path(), Some("overlay"), flags, Some(layers.as_slice()))
 }
 
 /// Mounts FUSE on the working directory; fuse(4) with the kernel's own permission checks, seen by every user inside.

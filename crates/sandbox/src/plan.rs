@@ -103,6 +103,16 @@ pub enum Step {
         /// Which.
         at: FilePath,
     },
+    /// Shows a directory without these names, whether they are there now or come later. A mount on a file alone ends
+    /// when the host renames another over it; a name that is whited out stays hidden.
+    Without {
+        /// Which directory; nothing happens where it does not exist.
+        at: FilePath,
+        /// Names in it.
+        names: Vec<FilePath>,
+        /// A directory of the scratch, for the whiteouts.
+        from: FilePath,
+    },
     /// Mounts FUSE over a writable root and sends its connection to Belljar.
     Root {
         /// Index into the roots of the confinement.
@@ -332,6 +342,7 @@ impl<'a> Draft<'a> {
         all.extend(roots.map(|(index, at)| (at.clone(), Step::Root { index, at: at.clone() })));
         all.extend(self.masks().into_iter().map(|at| (at.clone(), Step::Mask { at })));
         if self.facts.uid == 0 {
+            all.extend(view::ROOT_SECRET_FILES.iter().map(|(at, names)| (FilePath::from(*at), without(at, names))));
             let paths = view::PROC_READ_ONLY.iter().map(|path| FilePath::from(*path));
             all.extend(paths.map(|at| (at.clone(), Step::ReadOnly { at })));
         }
@@ -424,6 +435,11 @@ fn cover(from: &str, at: &str) -> Step {
     Step::Cover { from: FilePath::from(from), at: FilePath::from(at) }
 }
 
+fn without(at: &str, names: &[&str]) -> Step {
+    let from = FilePath::from(format!("without{}", at.replace('/', "-")).as_str());
+    Step::Without { at: FilePath::from(at), names: names.iter().map(|name| FilePath::from(*name)).collect(), from }
+}
+
 fn device(at: &FilePath, from: FilePath) -> [Step; 2] {
     [Step::File { at: at.clone(), mode: 0o644 }, Step::Keep { from, at: at.clone() }]
 }
@@ -483,6 +499,10 @@ impl fmt::Display for Step {
             Step::Proc { at } => write!(f, "mount proc on {at}"),
             Step::ReadOnly { at } => write!(f, "make {at} read-only"),
             Step::Mask { at } => write!(f, "mask {at}"),
+            Step::Without { at, names, .. } => {
+                let names: Vec<String> = names.iter().map(ToString::to_string).collect();
+                write!(f, "show {at} without {}", names.join(" "))
+            }
             Step::Root { index, at } => write!(f, "mount overlay {index} on {at}"),
             Step::AwaitRoots => f.write_str("wait for the overlays"),
             Step::Landlock { writable } => {

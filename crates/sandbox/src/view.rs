@@ -39,20 +39,32 @@ pub(crate) const PROC_MASKED: &[&str] = &[
 pub(crate) const SYS_MASKED: &[&str] =
     &["/sys/firmware", "/sys/kernel/security", "/sys/kernel/debug", "/sys/kernel/tracing"];
 
-/// Files of the system that only root can read, so that only a root jar could show them.
+/// Files of the system that only root can read, by directory, so that only a root jar could show them. By name and not
+/// by a mount on each: when the host replaces a file, as useradd(8) does, a mount on the old one is gone.
+pub(crate) const ROOT_SECRET_FILES: &[(&str, &[&str])] = &[
+    (
+        "/etc",
+        &[
+            "shadow",
+            "shadow-",
+            "shadow+",
+            "nshadow",
+            "gshadow",
+            "gshadow-",
+            "gshadow+",
+            "ngshadow",
+            "sudoers",
+            "sudoers.tmp",
+            "krb5.keytab",
+        ],
+    ),
+    ("/etc/ssh", &["ssh_host_rsa_key", "ssh_host_ecdsa_key", "ssh_host_ed25519_key", "ssh_host_dsa_key"]),
+];
+
+/// Directories of the system that only root can read.
 pub(crate) const ROOT_SECRETS: &[&str] = &[
-    "/etc/shadow",
-    "/etc/shadow-",
-    "/etc/gshadow",
-    "/etc/gshadow-",
-    "/etc/sudoers",
     "/etc/sudoers.d",
-    "/etc/ssh/ssh_host_rsa_key",
-    "/etc/ssh/ssh_host_ecdsa_key",
-    "/etc/ssh/ssh_host_ed25519_key",
-    "/etc/ssh/ssh_host_dsa_key",
     "/etc/ssl/private",
-    "/etc/krb5.keytab",
     "/etc/wireguard",
     "/etc/NetworkManager/system-connections",
     "/var/spool/cron",

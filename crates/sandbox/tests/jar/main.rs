@@ -47,12 +47,12 @@ fn main() {
 }
 
 fn suite(arguments: &[std::ffi::OsString]) {
-    // The test runner's own options, as in `cargo test -- --nocapture`, mean nothing here; a word is a filter.
+    // Of the test runners' own options only the list means something here; a word is a filter.
     let words: Vec<&str> = arguments.iter().filter_map(|word| word.to_str()).collect();
     if words.contains(&"--list") {
-        return;
+        return list(words.contains(&"--ignored"));
     }
-    let filter = words.iter().find(|word| !word.starts_with("--")).copied().unwrap_or("");
+    let filter = words.iter().find(|word| !word.starts_with("--") && **word != "terse").copied().unwrap_or("");
     world::isolate();
     let world = World::new();
     let scenes = [
@@ -62,14 +62,28 @@ fn suite(arguments: &[std::ffi::OsString]) {
         overlay::scenes(&world),
         terminal::scenes(&world),
     ];
-    let scenes: Vec<Scene> = scenes.into_iter().flatten().filter(|scene| scene.name.contains(filter)).collect();
+    let scenes: Vec<Scene> = scenes.into_iter().flatten().collect();
+    let in_no_act = |scene: &&Scene| !ACTS.iter().any(|act| scene.name.starts_with(act));
+    assert_eq!(scenes.iter().find(in_no_act).map(|scene| &scene.name), None, "a scene no runner would play");
+    let scenes: Vec<Scene> = scenes.into_iter().filter(|scene| scene.name.contains(filter)).collect();
     let failed: Vec<&str> = scenes.iter().filter(|scene| !passes(scene, &world)).map(|s| s.name.as_str()).collect();
+    assert!(!scenes.is_empty(), "no scene is called {filter}");
     println!("\n{} scenes, {} failed", scenes.len(), failed.len());
     for name in &failed {
         println!("  FAILED {name}");
     }
     world.clean();
     std::process::exit(i32::from(!failed.is_empty()));
+}
+
+/// The acts of the suite. A runner that starts a process for each test, as `cargo nextest` does, plays an act in each:
+/// preparing the stage takes longer than most scenes.
+const ACTS: &[&str] = &["attack", "everyday", "holding", "overlay", "terminal"];
+
+fn list(ignored: bool) {
+    for act in ACTS.iter().filter(|_| !ignored) {
+        println!("{act}: test");
+    }
 }
 
 fn passes(scene: &Scene, world: &World) -> bool {
