@@ -12,7 +12,8 @@ use crate::store::{Broken, Listed, Store, TrialRecord, fresh_id};
 use crate::trial::{self, Frozen, Trial};
 use analyze::ShellContext;
 use model::{
-    Analysis, Assessment, ChangeSet, Confinement, Decision, FilePath, Place, Review, Risk, Stage, TrialId, TrialState,
+    Analysis, Assessment, ChangeSet, Confinement, Decision, FilePath, Hidden, Place, Review, Risk, Stage, TrialId,
+    TrialState,
 };
 use policy::{ConfineRequest, Policy};
 use sandbox::Standby;
@@ -297,7 +298,21 @@ fn confine(request: &Request) -> Result<Confinement, RunError> {
         hide: request.hide.clone(),
         cwd: request.place.cwd.clone(),
     };
-    Ok(policy::confine(&request.place, &asked)?)
+    let mut confinement = policy::confine(&request.place, &asked)?;
+    let led_to: Vec<Hidden> = confinement.hidden.iter().filter_map(|hidden| led_to(hidden, request)).collect();
+    confinement.hidden.extend(led_to);
+    Ok(confinement)
+}
+
+/// Where a hidden path really is, if links lead there: dotfiles are often kept elsewhere, and a path is hidden by name.
+/// Never a directory the command works in, nor what was asked to be shown.
+fn led_to(hidden: &Hidden, request: &Request) -> Option<Hidden> {
+    std::fs::metadata(hidden.path.as_path()).ok()?;
+    let real = FilePath::new(std::fs::canonicalize(hidden.path.as_path()).ok()?);
+    let place = &request.place;
+    let needed = [&place.home, &place.workspace, &place.cwd].iter().any(|path| path.starts_with(&real));
+    let shown = request.read.iter().any(|read| real.starts_with(&read.normalise()));
+    (real != hidden.path && !needed && !shown).then(|| Hidden { path: real, rule: hidden.rule.clone() })
 }
 
 /// What is to become of the changes, and who says so. A mode given beforehand never reaches what needs a person.

@@ -4,7 +4,7 @@ use crate::audit::{AuditLog, Durability};
 use crate::error::RunError;
 use crate::store::TrialDir;
 use crate::trial::{Frozen, Trial, discard_layers};
-use model::{Change, ChangeKind, Disposition, FilePath, Review, Risk, Stage, TrialId, TrialState};
+use model::{Change, ChangeKind, Disposition, FileKind, FilePath, Review, Risk, Stage, TrialId, TrialState};
 use overlay::{ApplyError, ApplyPlan, Conflict, LayerState, Overlay, Selection};
 use serde::{Deserialize, Serialize};
 use std::collections::HashSet;
@@ -142,13 +142,57 @@ pub fn up_to(ceiling: Risk, changes: &model::ChangeSet, review: &Review) -> Choi
     // of it comes with the harmless changes inside ...
     let above_red: HashSet<&Path> = red.flat_map(Path::ancestors).collect();
     // ... unless it was renamed or replaced: such a directory comes whole or not at all.
-    let whole = |change: &Change| matches!(change.kind, ChangeKind::Renamed { .. } | ChangeKind::Replaced);
-    let held = |change: &&Change| above_red.contains(change.path.as_path()) && whole(change);
-    let held: Vec<&FilePath> = changes.changes.iter().filter(held).map(|change| &change.path).collect();
+    let barred = barred(changes, &above_red);
+    let moved: HashSet<u64> = judged().filter(|(_, risk)| !harmless(risk)).filter_map(|(c, _)| new_size(c)).collect();
     let chosen = judged()
-        .map(|(change, _)| &change.path)
-        .filter(|path| !above_red.contains(path.as_path()) && !held.iter().any(|whole| path.starts_with(whole)));
-    Choice::Apply(chosen.cloned().collect())
+        .filter(|(change, _)| !above_red.contains(change.path.as_path()) && !is_below(&change.path, &barred))
+        .filter(|(change, _)| !gone_size(change).is_some_and(|size| moved.contains(&size)))
+        .map(|(change, _)| change.path.clone());
+    Choice::Apply(chosen.collect())
+}
+
+/// Directories of which nothing may be chosen: those that come whole and hold something red, and, as a rename cannot be
+/// had without what became of both its names, the other ends of their renames, and of those renames in turn.
+fn barred<'a>(changes: &'a model::ChangeSet, above_red: &HashSet<&Path>) -> HashSet<&'a Path> {
+    let whole = |change: &&Change| matches!(change.kind, ChangeKind::Renamed { .. } | ChangeKind::Replaced);
+    let held = changes.changes.iter().filter(whole).map(|change| change.path.as_path());
+    let mut barred: HashSet<&Path> = held.filter(|path| above_red.contains(path)).collect();
+    let renames: Vec<[&FilePath; 2]> = changes.changes.iter().filter_map(ends).collect();
+    loop {
+        let before = barred.len();
+        for [from, to] in &renames {
+            if is_below(from, &barred) || is_below(to, &barred) {
+                barred.extend([from.as_path(), to.as_path()]);
+            }
+        }
+        if barred.len() == before {
+            return barred;
+        }
+    }
+}
+
+/// The old and the new name of a directory that was moved.
+fn ends(change: &Change) -> Option<[&FilePath; 2]> {
+    match &change.kind {
+        ChangeKind::Renamed { from } => Some([from, &change.path]),
+        _ => None,
+    }
+}
+
+fn is_below(path: &FilePath, directories: &HashSet<&Path>) -> bool {
+    path.as_path().ancestors().any(|above| directories.contains(above))
+}
+
+/// Size of a file that came to be under this name.
+fn new_size(change: &Change) -> Option<u64> {
+    change.after.as_ref().filter(|meta| meta.kind == FileKind::File).map(|meta| meta.size)
+}
+
+/// Size of a file that is gone. One of the same size that waits may be the same file under its new name, and until that
+/// is real, the old name holds the only copy.
+fn gone_size(change: &Change) -> Option<u64> {
+    let gone = change.before.as_ref().filter(|_| change.kind == ChangeKind::Deleted);
+    gone.filter(|meta| meta.kind == FileKind::File).map(|meta| meta.size)
 }
 
 impl Trial<Frozen> {
@@ -328,7 +372,7 @@ pub(crate) fn finish_discard(dir: TrialDir, roots: usize) -> Result<(), RunError
 #[cfg(test)]
 mod tests {
     use super::{Choice, up_to};
-    use model::{Change, ChangeKind, ChangeSet, Differs, Disposition, FilePath, Review, Risk};
+    use model::{Change, ChangeKind, ChangeSet, Differs, Disposition, FileKind, FilePath, Meta, Review, Risk};
 
     fn judged(risks: &[Risk]) -> (ChangeSet, Review) {
         let change = |index: usize| Change {
@@ -363,6 +407,33 @@ mod tests {
         assert_eq!(up_to(Risk::Medium, &changes, &review), fine(&["/w/d/fine", "/w/d-2"]));
         changes.changes[0].kind = ChangeKind::Renamed { from: FilePath::from("/w/old") };
         assert_eq!(up_to(Risk::Medium, &changes, &review), fine(&["/w/d-2"]));
+    }
+
+    #[test]
+    fn both_ends_of_a_rename_wait_together() {
+        let (mut changes, review) = judged(&[Risk::Low, Risk::High, Risk::Low, Risk::Low]);
+        let kinds = [Some("/w/c"), Some("/w/a"), Some("/w/b"), None];
+        let paths = ["/w/a", "/w/b", "/w/c", "/w/d"];
+        for ((change, path), from) in changes.changes.iter_mut().zip(paths).zip(kinds) {
+            change.path = FilePath::from(path);
+            change.kind = from.map_or(ChangeKind::Added, |from| ChangeKind::Renamed { from: FilePath::from(from) });
+        }
+        assert_eq!(up_to(Risk::Medium, &changes, &review), Choice::Apply(vec![FilePath::from("/w/d")]));
+        changes.changes[0].path = FilePath::from("/w/a/new");
+        changes.changes[0].kind = ChangeKind::Added;
+        assert_eq!(up_to(Risk::Medium, &changes, &review), Choice::Apply(vec![FilePath::from("/w/d")]));
+    }
+
+    #[test]
+    fn a_file_that_may_have_moved_to_a_red_name_is_not_removed() {
+        let (mut changes, review) = judged(&[Risk::High, Risk::Medium, Risk::Medium]);
+        let file = |size| Meta { kind: FileKind::File, mode: 0o644, uid: 0, gid: 0, size, link: None };
+        changes.changes[0].after = Some(file(7));
+        for (change, size) in changes.changes[1..].iter_mut().zip([7, 8]) {
+            change.kind = ChangeKind::Deleted;
+            change.before = Some(file(size));
+        }
+        assert_eq!(up_to(Risk::Medium, &changes, &review), Choice::Apply(vec![FilePath::from("/w/2")]));
     }
 
     #[test]

@@ -75,7 +75,7 @@ impl Overlay {
         let mut count = |rel: PathBuf, waiting: &mut Vec<PathBuf>| -> Result<(), Errno> {
             let dir = open_upper(self, &rel)?;
             for entry in at::list_own(&dir)? {
-                let stat = at::stat(&dir, &entry.name)?;
+                let stat = at::forced(&[&dir], || at::stat(&dir, &entry.name))?;
                 if at::is_dir(&stat) {
                     waiting.push(rel.join(&entry.name));
                 } else if at::is_whiteout(&stat) || !seen.insert(stat.st_ino) {

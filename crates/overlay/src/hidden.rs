@@ -39,6 +39,11 @@ impl HiddenPaths {
         self.pinned.contains(rel)
     }
 
+    /// Hidden paths below the lower directory `rel`.
+    pub(crate) fn below(&self, rel: &Path) -> impl Iterator<Item = &Path> {
+        self.rules.keys().map(PathBuf::as_path).filter(move |path| *path != rel && path.starts_with(rel))
+    }
+
     /// Remembers that the child tried to read `rel`.
     pub(crate) fn attempt(&self, rel: &Path, rule: &str) {
         let path = self.root.join(rel);

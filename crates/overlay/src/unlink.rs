@@ -7,7 +7,7 @@ use nix::errno::Errno;
 use nix::fcntl::RenameFlags;
 use std::ffi::{OsStr, OsString};
 use std::os::fd::OwnedFd;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 impl Layers {
     /// unlink(2).
@@ -120,15 +120,27 @@ impl Layers {
         }
     }
 
-    /// Refuses what would take a hidden directory or somebody's mount away.
+    /// Refuses what would take a hidden path or somebody's mount away: once real, a secret would lie under a name that no
+    /// rule hides, or be gone although nobody saw it.
     pub(crate) fn check_movable(&self, found: &Found) -> Result<(), Errno> {
         if found.hidden {
             return Err(Errno::EPERM);
         }
         match &found.lower {
             Some((rel, _)) if self.hidden.is_pinned(rel) => Err(Errno::EBUSY),
+            Some((rel, stat)) if at::is_dir(stat) && self.holds_hidden(rel)? => Err(Errno::EBUSY),
             _ => Ok(()),
         }
+    }
+
+    /// Whether the host has a hidden path below the lower directory `rel`.
+    fn holds_hidden(&self, rel: &Path) -> Result<bool, Errno> {
+        for path in self.hidden.below(rel) {
+            if self.lower_stat(path)?.is_some() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Whether the host has something under this name that must not show again, which is recorded.

@@ -118,19 +118,34 @@ impl<'a> ChangeFacts<'a> {
         let whole = matches!(self.change.kind, ChangeKind::Renamed { .. } | ChangeKind::Replaced)
             || self.kind() == FileKind::Symlink
             || (self.is_deleted() && self.change.below > 0);
-        let sides = [Some(&self.path), self.from.as_ref()];
-        let met = sides.into_iter().flatten().filter_map(|side| side.protected);
-        let reached =
-            met.filter(|(fit, row)| *fit == Fit::Within || (whole && row.risk == High && self.names_part(row)));
-        reached.max_by_key(|(_, row)| row.risk).map(|(_, row)| row)
+        let came = self.path.protected.map(|met| (&self.change.path, met));
+        let went = self.origin().zip(self.from.as_ref().and_then(|from| from.protected));
+        let reached = [came, went]
+            .into_iter()
+            .flatten()
+            .filter(|(path, (fit, row))| *fit == Fit::Within || (whole && row.risk == High && names_part(path, row)));
+        reached.map(|(_, (_, row))| row).max_by_key(|row| row.risk)
     }
 
-    /// Whether this directory is above the protected name by that name's own leading components, as `.git` is above
-    /// `.git/hooks`; the home is above everything in it and says nothing.
-    fn names_part(&self, row: &Protected) -> bool {
-        let name = self.change.path.file_name().map(|name| name.to_string_lossy().to_lowercase()).unwrap_or_default();
-        row.pattern.to_lowercase().split('/').any(|part| part == name)
+    /// The old name of what was moved.
+    fn origin(&self) -> Option<&FilePath> {
+        match &self.change.kind {
+            ChangeKind::Renamed { from } => Some(from),
+            _ => None,
+        }
     }
+
+    /// Whether git finds no history any more where it was: deleted, or moved away.
+    fn loses_history(&self) -> bool {
+        (self.is_deleted() && is_history(&self.change.path)) || self.origin().is_some_and(is_history)
+    }
+}
+
+/// Whether the directory `path` is above the protected name by that name's own leading components, as `.git` is above
+/// `.git/hooks`; the home is above everything in it and says nothing.
+fn names_part(path: &FilePath, row: &Protected) -> bool {
+    let name = path.file_name().map(|name| name.to_string_lossy().to_lowercase()).unwrap_or_default();
+    row.pattern.to_lowercase().split('/').any(|part| part == name)
 }
 
 /// Where a new or changed link leads, if it is one.
@@ -163,6 +178,7 @@ static ROWS: &[Row] = &[
     row(STATE_RULE,            High,   "it belongs to Belljar's own records",                    |f| f.path.state),
     row("mode/set-id",         High,   "whoever starts it gets its owner's rights",              |f| f.is_file() && (f.gains(SET_ID) || (f.has(SET_ID) && f.change.differs.content))),
     row("protected/git-link",  High,   "it redirects git to other data",                         |f| f.is_file() && !f.only_times() && is_git_link(&f.change.path)),
+    row("protected/git-repo",  High,   "git takes its directory for a repository of its own",    |f| !f.is_deleted() && !f.is_derived() && !f.only_times() && is_bare_head(&f.change.path)),
     row("node/device",         High,   "it is a device node",                                    |f| !f.is_deleted() && matches!(f.kind(), FileKind::CharDevice | FileKind::BlockDevice)),
     row("node/special",        Medium, "it is a pipe or socket",                                 |f| !f.is_deleted() && matches!(f.kind(), FileKind::Fifo | FileKind::Socket)),
     row("link/protected",      High,   "it leads to a protected or secret file",                 |f| f.link.as_ref().is_some_and(leads_to_trust)),
@@ -175,7 +191,7 @@ static ROWS: &[Row] = &[
     row("owner/foreign",       Medium, "it belongs to another user",                             |f| f.after().is_some_and(|m| m.uid != f.uid && f.before().is_none_or(|b| b.uid != m.uid))),
     row("xattr/changed",       Medium, "its extended attributes changed",                        |f| f.change.differs.xattr),
     row("cache/code",          Medium, "later builds run it without checking it again",          |f| f.path.runs && f.is_file() && f.before().is_some() && !f.only_times()),
-    row("delete/repository",   High,   "a repository's history is gone",                         |f| f.is_deleted() && is_history(&f.change.path)),
+    row("delete/repository",   High,   "a repository's history is gone",                         |f| f.loses_history()),
     row("delete/mass",         High,   "it is one of very many that are gone",                   |f| f.is_deleted() && !f.is_derived() && f.mass_deletion),
     row("delete/name",         Medium, "it is gone",                                             |f| f.is_deleted() && !f.is_derived() && !f.mass_deletion),
     row("surprise/unannounced", High,  "the command was understood, and said nothing of it",     is_red_surprise),
@@ -184,6 +200,13 @@ static ROWS: &[Row] = &[
 /// A file called `.git` names the repository git uses here (gitrepository-layout(5)).
 fn is_git_link(path: &FilePath) -> bool {
     path.file_name().is_some_and(|name| name.eq_ignore_ascii_case(".git"))
+}
+
+/// The file that makes its directory a bare repository, whose settings and hooks git obeys when it is entered, under any
+/// name. Those inside of `.git` are git's everyday work.
+fn is_bare_head(path: &FilePath) -> bool {
+    let inside = |part: &std::ffi::OsStr| part.eq_ignore_ascii_case(".git");
+    path.file_name().is_some_and(|name| name == "HEAD") && !path.as_path().iter().any(inside)
 }
 
 fn leads_to_trust(link: &Link) -> bool {

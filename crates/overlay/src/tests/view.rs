@@ -169,15 +169,33 @@ fn hidden_paths_do_not_exist() {
     assert_eq!(view.rmdir("home/.ssh").unwrap_err(), Errno::EPERM);
     assert_eq!(view.chmod("home/.ssh", 0o777).unwrap_err(), Errno::EPERM);
     assert_eq!(view.rename("home/.ssh", "x", RenameFlags::empty()).unwrap_err(), Errno::EPERM);
-    view.rename("home", "moved", RenameFlags::empty()).unwrap();
-    assert!(view.names("moved/.ssh").unwrap().is_empty());
-    assert_eq!(view.read("moved/.netrc").unwrap_err(), Errno::ENOENT);
+    // A rename above it, once real, would show it to the next jar.
+    view.mkdir("other").unwrap();
+    assert_eq!(view.rename("home", "moved", RenameFlags::empty()).unwrap_err(), Errno::EBUSY);
+    assert_eq!(view.rename("other", "home", RenameFlags::RENAME_EXCHANGE).unwrap_err(), Errno::EBUSY);
     // What the child makes there is its own.
-    view.write("moved/.ssh/config", b"c").unwrap();
-    view.write("moved/.netrc", b"mine").unwrap();
-    assert_eq!(view.names("moved/.ssh").unwrap(), ["config"]);
-    view.unlink("moved/.netrc").unwrap();
-    assert_eq!(view.read("moved/.netrc").unwrap_err(), Errno::ENOENT);
+    view.write("home/.ssh/config", b"c").unwrap();
+    view.write("home/.netrc", b"mine").unwrap();
+    assert_eq!(view.names("home/.ssh").unwrap(), ["config"]);
+    view.unlink("home/.netrc").unwrap();
+    assert_eq!(view.read("home/.netrc").unwrap_err(), Errno::ENOENT);
+}
+
+#[test]
+fn a_directory_that_looks_empty_stays_for_what_is_hidden_in_it() {
+    let mut bench = Bench::new();
+    fs::create_dir_all(bench.host().join("a/b")).unwrap();
+    fs::create_dir(bench.host().join("c")).unwrap();
+    fs::write(bench.host().join("a/b/token"), "t").unwrap();
+    let hide = |path: &str| Hidden { path: bench.host().join(path).into(), rule: "x".into() };
+    bench.hidden = vec![hide("a/b/token"), hide("c/none")];
+    let view = bench.view();
+    for path in ["a/b", "a"] {
+        assert!(matches!(view.rmdir(path).unwrap_err(), Errno::EBUSY | Errno::ENOTEMPTY), "{path}");
+        assert_eq!(view.rename(path, "x", RenameFlags::empty()).unwrap_err(), Errno::EBUSY, "{path}");
+    }
+    view.rename("c", "x", RenameFlags::empty()).unwrap();
+    view.rmdir("x").unwrap();
 }
 
 #[test]
