@@ -122,6 +122,34 @@ both! {
         assert_nothing_left(world);
     }
 
+    fn what_nobody_may_read_is_listed_applied_and_discarded(world) {
+        use std::os::unix::fs::PermissionsExt;
+        let script = "mkdir -p x/y; echo 1 > x/y/z; chmod 000 x/y; echo 2 > f; chmod 000 f";
+        sh(world, "never", script).run().success();
+        let trial = only_trial(world);
+        for verb in ["show", "diff"] {
+            world.belljar([verb, &trial]).run().success().stdout_has("x/y");
+        }
+        world.belljar(["apply", &trial, "--yes"]).run().success();
+        for path in ["x/y", "f"] {
+            let mode = std::fs::metadata(world.workspace().join(path)).unwrap().permissions().mode();
+            assert_eq!(mode & 0o777, 0, "{path}");
+        }
+        sh(world, "never", "mkdir -p p/q; echo 1 > p/q/z; chmod 000 p/q p").run().success();
+        world.belljar(["trials"]).run().success().stderr_lacks("damaged");
+        world.belljar(["discard"]).run().success();
+        assert_nothing_left(world);
+    }
+
+    fn a_shell_leaves_the_hidden_history_alone(world) {
+        let history = world.home().join(".bash_history");
+        std::fs::write(&history, "old\n").unwrap();
+        let line = "printf 'echo hi\\nexit\\n' | bash -i 2> /dev/null";
+        sh(world, "never", line).run().success();
+        assert!(world.trials().is_empty(), "the session changed something: {:?}", world.trials());
+        assert_eq!(std::fs::read_to_string(&history).unwrap(), "old\n");
+    }
+
     fn a_workspace_with_strange_entries_is_only_looked_at(world) {
         world.file("real", "x").dir("closed");
         let made = world.command("sh").args(["-c", "mkfifo pipe; ln -s /nowhere dangling; ln -s . loop; chmod 000 closed"]).run();

@@ -184,7 +184,14 @@ impl TrialDir {
     /// # Errors
     /// When something cannot be removed.
     pub fn remove(self) -> Result<(), StoreError> {
-        fs::remove_dir_all(&self.path).map_err(io_error("remove the trial directory", &self.path))
+        let failed = |error| io_error("remove the trial directory", &self.path)(io::Error::other(error));
+        match fs::remove_dir_all(&self.path) {
+            // The command chose the modes of what a damaged layer still holds.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                overlay::Overlay::purge(&self.path).map_err(failed)
+            }
+            removed => removed.map_err(io_error("remove the trial directory", &self.path)),
+        }
     }
 }
 

@@ -89,6 +89,20 @@ impl Overlay {
         Ok(if begun { LayerState::Applying } else { LayerState::AtRest })
     }
 
+    /// Removes a directory of ours that cannot be opened as a layer any more, with all below it, whatever its modes.
+    /// Links are not followed. What is not there is removed already.
+    ///
+    /// # Errors
+    /// It cannot be removed.
+    pub fn purge(dir: &Path) -> Result<(), OverlayError> {
+        let failed = |source| store_error(dir, source);
+        let (Some(parent), Some(name)) = (dir.parent(), dir.file_name()) else {
+            return Err(failed(Errno::EINVAL));
+        };
+        let parent = at::open_root(parent).map_err(failed)?;
+        crate::remove::tree(&parent, name).map_err(failed)
+    }
+
     /// Removes the layer with everything that was not applied, and the pre-images of what was.
     ///
     /// # Errors

@@ -34,8 +34,12 @@ pub(crate) fn is_whiteout(stat: &Stat) -> bool {
     kind_of(stat) == libc::S_IFCHR && stat.st_rdev == 0
 }
 
-/// fstatat(2) with `AT_SYMLINK_NOFOLLOW`.
+/// fstatat(2) with `AT_SYMLINK_NOFOLLOW`. [`dot`] is the directory itself, here and in all that changes attributes: asked
+/// for by that name, the kernel wants the right to search it, which `chmod 000` takes.
 pub(crate) fn stat(dir: impl AsFd, name: &OsStr) -> Result<Stat, Errno> {
+    if name == dot() {
+        return nix::sys::stat::fstat(dir);
+    }
     nix::sys::stat::fstatat(dir, name, AtFlags::AT_SYMLINK_NOFOLLOW)
 }
 
@@ -149,23 +153,38 @@ pub(crate) fn forced<T>(dirs: &[&OwnedFd], op: impl Fn() -> Result<T, Errno>) ->
 
 /// chmod(2) of an `O_PATH` descriptor, by its magic link.
 pub(crate) fn chmod_open(fd: impl AsFd, mode: u32) -> Result<(), Errno> {
-    let path = format!("/proc/self/fd/{}", fd.as_fd().as_raw_fd());
+    let path = magic_link(fd);
     nix::sys::stat::fchmodat(AT_FDCWD, path.as_str(), Mode::from_bits_truncate(mode), FchmodatFlags::FollowSymlink)
+}
+
+/// A path to what `fd` is open on, for calls that take no `O_PATH` descriptor.
+fn magic_link(fd: impl AsFd) -> String {
+    format!("/proc/self/fd/{}", fd.as_fd().as_raw_fd())
 }
 
 /// chmod(2) that refuses a symbolic link.
 pub(crate) fn chmod(dir: impl AsFd, name: &OsStr, mode: u32) -> Result<(), Errno> {
+    if name == dot() {
+        return chmod_open(dir, mode & 0o7777);
+    }
     nix::sys::stat::fchmodat(dir, name, Mode::from_bits_truncate(mode & 0o7777), FchmodatFlags::NoFollowSymlink)
 }
 
 /// chown(2) of the name itself.
 pub(crate) fn chown(dir: impl AsFd, name: &OsStr, uid: Option<u32>, gid: Option<u32>) -> Result<(), Errno> {
     let (uid, gid) = (uid.map(Uid::from_raw), gid.map(Gid::from_raw));
-    nix::unistd::fchownat(dir, name, uid, gid, AtFlags::AT_SYMLINK_NOFOLLOW)
+    match name == dot() {
+        true => nix::unistd::fchownat(dir, "", uid, gid, AtFlags::AT_EMPTY_PATH),
+        false => nix::unistd::fchownat(dir, name, uid, gid, AtFlags::AT_SYMLINK_NOFOLLOW),
+    }
 }
 
 /// utimensat(2) of the name itself.
 pub(crate) fn set_times(dir: impl AsFd, name: &OsStr, atime: TimeSpec, mtime: TimeSpec) -> Result<(), Errno> {
+    if name == dot() {
+        let path = magic_link(&dir);
+        return nix::sys::stat::utimensat(AT_FDCWD, path.as_str(), &atime, &mtime, UtimensatFlags::FollowSymlink);
+    }
     nix::sys::stat::utimensat(dir, name, &atime, &mtime, UtimensatFlags::NoFollowSymlink)
 }
 

@@ -433,8 +433,19 @@ pub(crate) enum Reach {
     Same,
 }
 
-/// Reads the marks on the upper directory `dir/name`.
+/// Reads the marks on the upper directory `dir/name`, whatever its mode: user attributes can only be read with the right
+/// to read the object itself, which an ordinary user's `chmod 000` takes from us too.
 pub(crate) fn reach(dir: impl AsFd, name: &OsStr) -> Result<Reach, Errno> {
+    match marks(&dir, name) {
+        Err(Errno::EACCES) => {
+            let own = at::open_dir(&dir, name)?;
+            at::forced(&[&own], || marks(&own, at::dot()))
+        }
+        read => read,
+    }
+}
+
+fn marks(dir: impl AsFd, name: &OsStr) -> Result<Reach, Errno> {
     let mut buf = [0; 4];
     if xattr::get_own(&dir, name, xattr::OPAQUE, &mut buf)? == Some(b"y") {
         return Ok(Reach::Opaque);

@@ -128,7 +128,7 @@ fn select(deltas: &[Delta], selection: &Selection) -> Result<BTreeSet<usize>, Ap
     Ok(chosen)
 }
 
-/// Something can only be put where a directory of the host was renamed away if that renaming is chosen too, as when two
+/// Something can only be put at or below where a directory of the host was renamed away if that is chosen too, as when two
 /// directories were exchanged. It is not chosen silently: it may be what the caller wants to hold back.
 fn check_places(deltas: &[Delta], chosen: &BTreeSet<usize>) -> Result<(), ApplyError> {
     let placed = |delta: &&Delta| delta.change.kind != ChangeKind::Deleted;
@@ -137,9 +137,9 @@ fn check_places(deltas: &[Delta], chosen: &BTreeSet<usize>) -> Result<(), ApplyE
     let held_back = deltas.iter().enumerate().filter(|(index, _)| !chosen.contains(index));
     for (_, delta) in held_back {
         if let ChangeKind::Renamed { from } = &delta.change.kind
-            && places.contains(from)
+            && let Some(path) = places.iter().find(|place| place.starts_with(from))
         {
-            return Err(ApplyError::Inseparable { path: from.clone(), other: delta.change.path.clone() });
+            return Err(ApplyError::Inseparable { path: (*path).clone(), other: delta.change.path.clone() });
         }
     }
     Ok(())

@@ -88,7 +88,9 @@ impl Store {
         if saved.format != FORMAT {
             return Err(damaged(&meta, format!("format {} instead of {FORMAT}", saved.format)));
         }
-        Ok((Store::open_parts(dir)?, saved))
+        let store = Store::open_parts(dir)?;
+        store.skip_used_names().map_err(|e| store_error(dir, e))?;
+        Ok((store, saved))
     }
 
     fn open_parts(path: &Path) -> Result<Store, OverlayError> {
@@ -117,6 +119,15 @@ impl Store {
     /// A name in `work` that nobody uses.
     pub(crate) fn fresh_name(&self) -> String {
         format!("t{}", self.next.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// What an earlier process left in `work` keeps its names until it is cleaned away.
+    fn skip_used_names(&self) -> Result<(), Errno> {
+        let names = self.work_names(b't')?;
+        let number = |name: &OsString| name.to_str()?.strip_prefix('t')?.parse::<u64>().ok();
+        let last = names.iter().filter_map(number).max().unwrap_or(0);
+        self.next.store(last.saturating_add(1), Ordering::Relaxed);
+        Ok(())
     }
 
     /// Removes what a killed process left half-made. Only while the store is locked.

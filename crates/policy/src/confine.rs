@@ -166,6 +166,7 @@ fn env(request: &ConfineRequest<'_>) -> Result<(Vec<EnvVar>, Vec<String>), Confi
             withheld.insert(name.as_os_str());
         }
     }
+    env.extend(environment::NO_HISTORY.iter().map(|(name, value)| (OsStr::new(name), OsStr::new(value))));
     for (name, value) in &request.pass_env {
         if !is_name(name) {
             return Err(ConfineError::VariableName { name: FilePath::new(name) });

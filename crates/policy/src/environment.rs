@@ -285,6 +285,10 @@ const SECRET_PARTS: &[&str] = &[
     "CERT",
 ];
 
+/// Keeps interactive programs from writing their histories. The real ones are hidden, so a new one would stand in the
+/// review of every session, and applying it would replace the old.
+pub(crate) const NO_HISTORY: &[(&str, &str)] = &[("HISTFILE", ""), ("LESSHISTFILE", "-"), ("NODE_REPL_HISTORY", "")];
+
 /// Names whose parts look like a secret's and are none.
 const HARMLESS: &[&str] = &["PWD", "OLDPWD", "SSL_CERT_FILE", "SSL_CERT_DIR", "NIX_SSL_CERT_FILE"];
 
