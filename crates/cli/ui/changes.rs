@@ -55,7 +55,7 @@ fn changes_block(out: &mut String, style: Style, place: &Place, changes: &Change
         let note = if risk > Risk::Low && flags.is_empty() { style.dim("  (not announced)") } else { String::new() };
         let _ = writeln!(out, "  {} {}{note}", style.risk(risk), line(place, change));
         for flag in flags {
-            let _ = writeln!(out, "         {}", flag_line(style, flag));
+            let _ = writeln!(out, "         {}", flag_line(style, change, flag));
         }
     }
     if !folded.is_empty() {
@@ -85,8 +85,11 @@ pub(crate) fn count(number: u64, noun: &str) -> String {
     if number == 1 { format!("{number} {noun}") } else { format!("{number} {noun}s") }
 }
 
-fn flag_line(style: Style, flag: &Flag) -> String {
-    let text = format!("^ {} [{}]", flag.message, flag.rule);
+/// The message stands under its change, so what it says of the name again is left out.
+fn flag_line(style: Style, change: &Change, flag: &Flag) -> String {
+    let named = flag.message.split_once(&change.path.to_string());
+    let reason = named.and_then(|(_, rest)| rest.split_once(": ")).map_or(flag.message.as_str(), |(_, reason)| reason);
+    let text = format!("^ {reason} [{}]", flag.rule);
     if flag.risk == Risk::High { style.red(&text) } else { style.dim(&text) }
 }
 
