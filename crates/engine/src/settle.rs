@@ -366,6 +366,7 @@ fn settling(verb: &str, paths: &[FilePath], by: Chooser) -> Stage {
 pub(crate) fn finish_discard(dir: TrialDir, roots: usize) -> Result<(), RunError> {
     let layers = (0..roots).map(|index| dir.layer(index)).filter(|layer| layer.exists());
     let overlays: Result<Vec<Overlay>, _> = layers.map(|layer| Overlay::open(&layer)).collect();
+    // A layer that cannot be opened any more goes with its directory.
     discard_layers(overlays.unwrap_or_default(), dir)
 }
 

@@ -91,7 +91,6 @@ impl Layers {
         let copy = at::stat(&self.store.work, spare)?;
         let place = match links.split_first() {
             None => {
-                at::rename(&self.store.work, spare, &self.store.work, spare, RenameFlags::empty())?;
                 extra += 1;
                 Place::Tomb(spare.to_string_lossy().into_owned())
             }
