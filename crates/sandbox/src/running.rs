@@ -3,7 +3,6 @@
 use crate::error::SandboxError;
 use crate::signals::Forwarding;
 use crate::start::Jar;
-use crate::sys;
 use crate::terminal::Foreground;
 use crate::watch::Watch;
 use crate::wire::{Channel, Down, Up};
@@ -117,10 +116,10 @@ impl Running {
             Some((Up::Failed { fault }, _)) => return Err(SandboxError::from_fault(fault)),
             Some((Up::Stopped { signal }, _)) => {
                 *stopped = true;
-                // The terminal stops the whole group: then this process was stopped with the command, has just been
-                // continued with it, and must not stop again.
+                // SIGSTOP to the whole group: then this process was stopped with the command, has just been continued
+                // with it, and must not stop again.
                 if !resumed {
-                    stop_like(signal);
+                    self.forwarding.stop_like(signal);
                 }
             }
             Some((Up::Continued, _)) => *stopped = false,
@@ -139,15 +138,4 @@ fn wire(errno: Errno) -> SandboxError {
 fn not_executed(errno: i32) -> News {
     let code = if Errno::from_raw(errno) == Errno::ENOENT { 127 } else { 126 };
     News::Over { exit: Exit::Code(code), exec_error: Some(errno) }
-}
-
-/// Stops this process as the command was stopped, so that a shell sees the job stopped. SIGSTOP for what this process
-/// would not stop for.
-fn stop_like(signal: i32) {
-    let signal = match signal {
-        libc::SIGTSTP | libc::SIGTTIN | libc::SIGTTOU => signal,
-        _ => libc::SIGSTOP,
-    };
-    // Raising a valid signal in this very process cannot fail.
-    let _ = sys::kill(nix::unistd::getpid().as_raw(), signal);
 }

@@ -265,6 +265,25 @@ pub(crate) fn catch_signal(signal: c_int) -> Result<Option<libc::sigaction>, Err
     Ok(Some(old))
 }
 
+/// Stops this process by `signal` with its default action, then puts the present action back. Sent to this thread, so
+/// that it has happened when raise(3) returns.
+pub(crate) fn stop_by(signal: c_int) -> Result<(), Errno> {
+    // SAFETY: sigaction is plain data for which zero is a value: the default action.
+    let standard: libc::sigaction = unsafe { std::mem::zeroed() };
+    let mut present = standard;
+    let changeable = signal != libc::SIGSTOP;
+    if changeable {
+        // SAFETY: both actions live on this stack and the new one names no handler.
+        check(c_long::from(unsafe { libc::sigaction(signal, &raw const standard, &raw mut present) }))?;
+    }
+    // SAFETY: raise(3) takes an integer.
+    let raised = check(c_long::from(unsafe { libc::raise(signal) })).map(drop);
+    if changeable {
+        restore_signal(signal, &present);
+    }
+    raised
+}
+
 /// Puts back what [`catch_signal`] returned.
 pub(crate) fn restore_signal(signal: c_int, old: &libc::sigaction) {
     // SAFETY: `old` is an action the kernel itself returned for this signal.
