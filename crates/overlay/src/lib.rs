@@ -8,44 +8,24 @@
 //! The process that serves runs outside the jar with its user's rights. It therefore names everything by a directory
 //! descriptor and one component, and follows no symbolic link anywhere.
 
-mod apply;
-mod at;
-mod cache;
-mod compare;
-mod copy_up;
-mod create;
-mod data;
-mod diff;
+mod changes;
 mod error;
-mod fuse;
-mod hidden;
-mod journal;
-mod layers;
-mod links;
-mod node;
-mod origin;
+mod fs;
 mod overlay;
-mod plan;
-mod preview;
-mod readdir;
-mod remove;
-mod rename;
 mod serve;
-mod setattr;
-mod step;
+mod settle;
 mod store;
 mod sys;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]
 mod tests;
-mod unlink;
-mod xattr;
+mod view;
 
-pub use apply::{Applied, LayerState};
+pub use changes::preview::{PREVIEW_BYTES_MAX, Preview};
 pub use error::{ApplyError, Conflict, ConflictKind, OverlayError};
 pub use overlay::Overlay;
-pub use plan::{ApplyPlan, Selection};
-pub use preview::{PREVIEW_BYTES_MAX, Preview};
 pub use serve::{FINISH_WAIT, Observed, Served};
+pub use settle::apply::{Applied, LayerState};
+pub use settle::plan::{ApplyPlan, Selection};
 pub use store::Spec;

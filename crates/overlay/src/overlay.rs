@@ -1,13 +1,13 @@
 //! The overlay as its users see it: created, served, compared, applied, discarded.
 
-use crate::at;
-use crate::copy_up;
 use crate::error::OverlayError;
-use crate::hidden::HiddenPaths;
-use crate::layers::Layers;
+use crate::fs::at;
+use crate::fs::xattr;
 use crate::serve::Served;
 use crate::store::{Saved, Spec, Store, store_error};
-use crate::xattr;
+use crate::view::copy_up;
+use crate::view::hidden::HiddenPaths;
+use crate::view::layers::Layers;
 use model::FilePath;
 use nix::errno::Errno;
 use std::os::fd::OwnedFd;

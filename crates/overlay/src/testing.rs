@@ -1,13 +1,13 @@
 //! A bench for tests of the layers without FUSE: a host directory, a store, and the view by path.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
-use crate::at;
-use crate::create::Owner;
-use crate::layers::{Attr, Layers};
-use crate::node::ROOT;
+use crate::fs::at;
 use crate::overlay::Overlay;
-use crate::rename::Spot;
 use crate::store::Spec;
+use crate::view::create::Owner;
+use crate::view::layers::{Attr, Layers};
+use crate::view::node::ROOT;
+use crate::view::rename::Spot;
 use model::{Change, ChangeKind, FilePath, Hidden};
 use nix::errno::Errno;
 use nix::fcntl::RenameFlags;
@@ -130,7 +130,8 @@ impl View {
         let (parent, name) = self.spot(path)?;
         let number = match self.layers.lookup(parent, name) {
             Ok(attr) => {
-                self.layers.setattr(attr.number, crate::setattr::Changes { size: Some(0), ..Default::default() })?;
+                self.layers
+                    .setattr(attr.number, crate::view::setattr::Changes { size: Some(0), ..Default::default() })?;
                 attr.number
             }
             Err(Errno::ENOENT) => self.layers.create(parent, name, 0o644, owner())?.number,
@@ -172,7 +173,7 @@ impl View {
     }
 
     pub(crate) fn chmod(&self, path: &str, mode: u32) -> Done {
-        let changes = crate::setattr::Changes { mode: Some(mode), ..Default::default() };
+        let changes = crate::view::setattr::Changes { mode: Some(mode), ..Default::default() };
         self.layers.setattr(self.hold(path)?, changes).map(drop)
     }
 

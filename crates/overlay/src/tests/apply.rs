@@ -1,8 +1,8 @@
 //! Diff and apply: single cases.
 
+use crate::changes::preview::Preview;
 use crate::error::{ApplyError, ConflictKind};
-use crate::plan::Selection;
-use crate::preview::Preview;
+use crate::settle::plan::Selection;
 use crate::testing::{Bench, native_tree};
 use model::FilePath;
 use nix::fcntl::RenameFlags;
@@ -108,9 +108,9 @@ fn no_mark_of_ours_reaches_the_host() {
     all(&bench);
     let mut waiting = vec![bench.host()];
     while let Some(path) = waiting.pop() {
-        let parent = crate::at::open_root(path.parent().unwrap()).unwrap();
-        let names = crate::xattr::list(&parent, path.file_name().unwrap()).unwrap();
-        assert!(!names.iter().any(|name| crate::xattr::is_reserved(name)), "{path:?} {names:?}");
+        let parent = crate::fs::at::open_root(path.parent().unwrap()).unwrap();
+        let names = crate::fs::xattr::list(&parent, path.file_name().unwrap()).unwrap();
+        assert!(!names.iter().any(|name| crate::fs::xattr::is_reserved(name)), "{path:?} {names:?}");
         if path.is_dir() && !path.is_symlink() {
             waiting.extend(fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()));
         }

@@ -1,7 +1,7 @@
 //! An apply that dies at every point where the state differs, in a process of its own, and is resumed.
 
-use crate::apply::LayerState;
-use crate::plan::Selection;
+use crate::settle::apply::LayerState;
+use crate::settle::plan::Selection;
 use crate::testing::{Bench, native_tree};
 use nix::fcntl::RenameFlags;
 use std::cell::Cell;

@@ -1,6 +1,6 @@
 //! Laws: the view behaves like a native directory; apply makes the host the view; discard changes nothing.
 
-use crate::plan::Selection;
+use crate::settle::plan::Selection;
 use crate::testing::{Bench, native_tree};
 use nix::errno::Errno;
 use nix::fcntl::RenameFlags;
@@ -97,7 +97,7 @@ fn native(root: &Path, op: &Op) -> Result<(), Errno> {
 
 /// The same in the view.
 fn overlaid(view: &crate::testing::View, op: &Op) -> Result<(), Errno> {
-    let kind = |p: &str| view.stat(p).map(|attr| crate::at::kind_of(&attr.stat));
+    let kind = |p: &str| view.stat(p).map(|attr| crate::fs::at::kind_of(&attr.stat));
     match op {
         Op::Write(p, n) => match kind(p) {
             Ok(libc::S_IFLNK) => Ok(()),
@@ -115,7 +115,7 @@ fn overlaid(view: &crate::testing::View, op: &Op) -> Result<(), Errno> {
         },
         Op::Truncate(p, n) => match kind(p)? {
             libc::S_IFREG => {
-                let changes = crate::setattr::Changes { size: Some((*n).into()), ..Default::default() };
+                let changes = crate::view::setattr::Changes { size: Some((*n).into()), ..Default::default() };
                 view.layers.setattr(view.hold(p)?, changes).map(drop)
             }
             _ => Ok(()),

@@ -1,6 +1,6 @@
 //! The view: single cases.
 
-use crate::at;
+use crate::fs::at;
 use crate::testing::Bench;
 use model::Hidden;
 use nix::errno::Errno;

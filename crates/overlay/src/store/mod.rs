@@ -1,10 +1,12 @@
 //! The store directory of one overlay: `upper`, `work`, `meta.json`, `origins` and, during an apply, its journal.
 
-use crate::at;
+pub(crate) mod origin;
+
 use crate::error::OverlayError;
-use crate::origin::Origins;
-use crate::remove;
-use crate::xattr;
+use crate::fs::at;
+use crate::fs::remove;
+use crate::fs::xattr;
+use crate::store::origin::Origins;
 use model::{FilePath, Hidden};
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg, OFlag};
@@ -140,7 +142,7 @@ impl Store {
 
     /// Names of the links to copied-up files whose lower had several names, as [`index_name`] makes them.
     ///
-    /// [`index_name`]: crate::copy_up::index_name
+    /// [`index_name`]: crate::view::copy_up::index_name
     pub(crate) fn link_names(&self) -> Result<Vec<OsString>, Errno> {
         self.work_names(b'l')
     }

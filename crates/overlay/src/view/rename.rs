@@ -1,10 +1,10 @@
 //! Renames. A host directory is not copied: its upper half moves and remembers where its lower half is (redirect).
 
-use crate::at;
-use crate::copy_up::Content;
-use crate::layers::{Found, Layers};
-use crate::node::{Place, Table};
-use crate::xattr;
+use crate::fs::at;
+use crate::fs::xattr;
+use crate::view::copy_up::Content;
+use crate::view::layers::{Found, Layers};
+use crate::view::node::{Place, Table};
 use nix::errno::Errno;
 use nix::fcntl::RenameFlags;
 use std::ffi::{OsStr, OsString};
@@ -80,7 +80,7 @@ impl Layers {
 
     /// A directory cannot move into itself.
     fn check_descent(&self, table: &Table, moved: u64, mut above: u64) -> Result<(), Errno> {
-        while above != crate::node::ROOT {
+        while above != crate::view::node::ROOT {
             if above == moved {
                 return Err(Errno::EINVAL);
             }

@@ -1,15 +1,17 @@
 //! Apply, resume, discard: the only door through which changes reach the host.
 
-use crate::at;
-use crate::diff::{host_object, open_upper};
+use crate::changes::diff::{host_object, open_upper};
 use crate::error::{ApplyError, Conflict, ConflictKind, OverlayError};
-use crate::journal::{Action, Journal, Running, Step};
-use crate::layers::{Reach, reach};
+use crate::fs::at;
+use crate::fs::remove;
+use crate::fs::xattr;
 use crate::overlay::Overlay;
-use crate::plan::ApplyPlan;
-use crate::step::{Fault, Worker};
+use crate::settle::journal::{Action, Journal, Running, Step};
+use crate::settle::plan::ApplyPlan;
+use crate::settle::step::{Fault, Worker};
 use crate::store::store_error;
-use crate::{copy_up, remove, xattr};
+use crate::view::copy_up;
+use crate::view::layers::{Reach, reach};
 use nix::errno::Errno;
 use nix::fcntl::RenameFlags;
 use std::collections::{HashMap, HashSet};
@@ -100,7 +102,7 @@ impl Overlay {
             return Err(failed(Errno::EINVAL));
         };
         let parent = at::open_root(parent).map_err(failed)?;
-        crate::remove::tree(&parent, name).map_err(failed)
+        crate::fs::remove::tree(&parent, name).map_err(failed)
     }
 
     /// Removes the layer with everything that was not applied, and the pre-images of what was.

@@ -1,7 +1,7 @@
 //! What differs between a host object and its counterpart in the upper layer.
 
-use crate::at::{self, Stat};
-use crate::xattr;
+use crate::fs::at::{self, Stat};
+use crate::fs::xattr;
 use model::{Differs, FileKind, FilePath, Meta};
 use nix::errno::Errno;
 use nix::fcntl::OFlag;

@@ -1,6 +1,6 @@
 //! Removing whole trees of our own: whatever their modes, however deep, never through a symbolic link.
 
-use crate::at;
+use crate::fs::at;
 use nix::errno::Errno;
 use std::ffi::{OsStr, OsString};
 use std::os::fd::OwnedFd;

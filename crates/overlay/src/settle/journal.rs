@@ -3,8 +3,8 @@
 //! A step is recognised by the inode numbers in it, so running the plan again after a crash does what is left and
 //! nothing twice.
 
-use crate::at;
-use crate::origin::Identity;
+use crate::fs::at;
+use crate::store::origin::Identity;
 use crate::store::{Store, errno_of, write_durably};
 use model::FilePath;
 use nix::errno::Errno;

@@ -1,9 +1,9 @@
 //! File content: reading, writing, holes. Files are opened when they are used and a bounded number stays open.
 
-use crate::at;
-use crate::copy_up::Content;
-use crate::layers::{Layers, lock};
-use crate::node::{Node, Place, Table};
+use crate::fs::at;
+use crate::view::copy_up::Content;
+use crate::view::layers::{Layers, lock};
+use crate::view::node::{Node, Place, Table};
 use nix::errno::Errno;
 use nix::fcntl::{FallocateFlags, OFlag};
 use nix::sys::statvfs::Statvfs;
@@ -146,7 +146,7 @@ impl Layers {
         }
         let file = File::from(at::open_file(&*dir, &name, flags, 0)?);
         let stat = nix::sys::stat::fstat(&file)?;
-        let same = node.lower.as_ref().is_some_and(|lower| lower.key == crate::node::key(&stat));
+        let same = node.lower.as_ref().is_some_and(|lower| lower.key == crate::view::node::key(&stat));
         if same { Ok(file) } else { Err(Errno::ESTALE) }
     }
 }

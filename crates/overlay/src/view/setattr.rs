@@ -1,10 +1,10 @@
 //! Changing attributes: size, owner, mode, times, extended attributes.
 
-use crate::at;
-use crate::copy_up::Content;
-use crate::layers::{Attr, Layers};
-use crate::node::{Node, Table};
-use crate::xattr;
+use crate::fs::at;
+use crate::fs::xattr;
+use crate::view::copy_up::Content;
+use crate::view::layers::{Attr, Layers};
+use crate::view::node::{Node, Table};
 use nix::errno::Errno;
 use nix::sys::time::TimeSpec;
 use std::ffi::{OsStr, OsString};

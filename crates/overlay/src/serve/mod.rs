@@ -1,9 +1,11 @@
 //! Serving a view in background threads, and ending it in bounded time.
 
+pub(crate) mod fuse;
+
 use crate::error::OverlayError;
-use crate::fuse::Mount;
-use crate::layers::Layers;
+use crate::serve::fuse::Mount;
 use crate::sys;
+use crate::view::layers::Layers;
 use fuser::{Config, Session, SessionACL};
 use model::Attempt;
 use nix::fcntl::Flock;

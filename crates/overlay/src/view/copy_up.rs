@@ -1,10 +1,10 @@
 //! Copy-up: bringing a host object into the upper layer, whole, before its first change.
 
-use crate::at::{self, Stat};
-use crate::layers::Layers;
-use crate::node::{self, Place, Table};
-use crate::origin::Origin;
-use crate::xattr;
+use crate::fs::at::{self, Stat};
+use crate::fs::xattr;
+use crate::store::origin::Origin;
+use crate::view::layers::Layers;
+use crate::view::node::{self, Place, Table};
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, RenameFlags};
 use nix::time::ClockId;
@@ -67,9 +67,9 @@ impl Layers {
         } else {
             self.copy_object(&from, &name, &spare, content)
         };
-        let source = made.inspect_err(|_| crate::remove::leftover(&self.store.work, &spare))?;
+        let source = made.inspect_err(|_| crate::fs::remove::leftover(&self.store.work, &spare))?;
         if node::key(&source) != lower.key {
-            crate::remove::tree(&self.store.work, &spare)?;
+            crate::fs::remove::tree(&self.store.work, &spare)?;
             return Err(Errno::ESTALE);
         }
         self.place_copy(table, number, &source, &spare)
@@ -155,8 +155,8 @@ impl Layers {
         table: &mut Table,
         parent: u64,
         name: &OsStr,
-        found: &crate::layers::Found,
-    ) -> Result<Option<crate::layers::Attr>, Errno> {
+        found: &crate::view::layers::Found,
+    ) -> Result<Option<crate::view::layers::Attr>, Errno> {
         let Some((rel, stat)) = &found.lower else {
             return Ok(None);
         };

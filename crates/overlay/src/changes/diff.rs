@@ -3,11 +3,11 @@
 //! Every change is known by two paths: where it is in the view, and which host object it stands over. They differ
 //! below a renamed directory only.
 
-use crate::at::{self, Stat};
-use crate::compare::{self, Side};
+use crate::changes::compare::{self, Side};
 use crate::error::OverlayError;
-use crate::layers::{Reach, reach};
+use crate::fs::at::{self, Stat};
 use crate::overlay::Overlay;
+use crate::view::layers::{Reach, reach};
 use model::{Change, ChangeKind, ChangeSet, Differs, FilePath, Meta};
 use nix::errno::Errno;
 use std::collections::{BTreeSet, HashMap, HashSet};

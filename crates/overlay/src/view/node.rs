@@ -1,6 +1,6 @@
 //! Nodes: the objects of the view the kernel knows, by the inode number the child sees.
 
-use crate::at::Stat;
+use crate::fs::at::Stat;
 use nix::errno::Errno;
 use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};

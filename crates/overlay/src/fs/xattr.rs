@@ -1,6 +1,7 @@
 //! Extended attributes of an object named by its parent's descriptor, and the names the child may not see or set.
 
-use crate::{at, sys};
+use crate::fs::at;
+use crate::sys;
 use nix::errno::Errno;
 use std::ffi::{CString, OsStr, OsString};
 use std::io::Write as _;

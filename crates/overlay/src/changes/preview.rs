@@ -1,9 +1,9 @@
 //! Previews: one change as text, bounded in size and time.
 
-use crate::at;
-use crate::compare::read_full;
-use crate::diff::{host_object, open_upper};
+use crate::changes::compare::read_full;
+use crate::changes::diff::{host_object, open_upper};
 use crate::error::OverlayError;
+use crate::fs::at;
 use crate::overlay::Overlay;
 use model::{Change, ChangeKind, FileKind};
 use nix::errno::Errno;
@@ -90,7 +90,8 @@ impl Overlay {
                 continue;
             };
             if at::forced(&[&dir], || at::stat_opt(&dir, name))?.as_ref().is_some_and(at::is_dir)
-                && let crate::layers::Reach::Redirect(from) = at::forced(&[&dir], || crate::layers::reach(&dir, name))?
+                && let crate::view::layers::Reach::Redirect(from) =
+                    at::forced(&[&dir], || crate::view::layers::reach(&dir, name))?
             {
                 lower = from;
             }

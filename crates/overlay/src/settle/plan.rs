@@ -1,13 +1,13 @@
 //! Planning an apply: which changes, whether the host still is what they started from, and in which steps.
 
-use crate::at;
-use crate::diff::{Delta, host_object, open_upper};
+use crate::changes::diff::{Delta, host_object, open_upper};
 use crate::error::{ApplyError, Conflict, ConflictKind};
-use crate::journal::{Action, Running, Step};
-use crate::origin::Identity;
+use crate::fs::at;
+use crate::fs::xattr;
 use crate::overlay::Overlay;
+use crate::settle::journal::{Action, Running, Step};
+use crate::store::origin::Identity;
 use crate::store::store_error;
-use crate::xattr;
 use model::{ChangeKind, FilePath};
 use nix::errno::Errno;
 use std::collections::{BTreeSet, HashMap, HashSet};
@@ -93,9 +93,9 @@ impl Overlay {
             let dir = open_upper(self, &rel)?;
             for entry in at::list_own(&dir)?.into_iter().filter(|entry| entry.kind == libc::S_IFDIR) {
                 let child = rel.join(&entry.name);
-                let mark = at::forced(&[&dir], || crate::layers::reach(&dir, &entry.name))?;
+                let mark = at::forced(&[&dir], || crate::view::layers::reach(&dir, &entry.name))?;
                 let covers = !moved.contains(self.lower_path(&child)?.as_path());
-                if matches!(mark, crate::layers::Reach::Opaque) && covers {
+                if matches!(mark, crate::view::layers::Reach::Opaque) && covers {
                     found.push(child.clone());
                 }
                 waiting.push(child);

@@ -4,9 +4,9 @@
 //! it, and a reader goes on behind the last place it saw: a name that stays is told exactly once, whatever comes and
 //! goes around it, and nothing need be remembered for a reader who never returns.
 
-use crate::at::{self, Entry};
-use crate::layers::{Layers, lock};
-use crate::node::{Node, Place, Table};
+use crate::fs::at::{self, Entry};
+use crate::view::layers::{Layers, lock};
+use crate::view::node::{Node, Place, Table};
 use nix::errno::Errno;
 use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};

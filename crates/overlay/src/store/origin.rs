@@ -4,7 +4,7 @@
 //! tree. A record is written before the change it belongs to; a torn last line therefore belongs to a change that
 //! never happened. A missing record is a conflict at apply, never a silent overwrite.
 
-use crate::at::Stat;
+use crate::fs::at::Stat;
 use model::FilePath;
 use nix::errno::Errno;
 use serde::{Deserialize, Serialize};

@@ -3,13 +3,13 @@
 //! Names are looked up here and turned into nodes; what happens to them stands in the sibling modules. No FUSE type
 //! is in sight: a caller holds node numbers and gives them back with [`Layers::forget`].
 
-use crate::at::{self, Stat};
-use crate::cache::Bounded;
-use crate::hidden::HiddenPaths;
-use crate::node::{self, Key, Lower, Node, Place, ROOT, Table};
-use crate::origin::Origin;
+use crate::fs::at::{self, Stat};
+use crate::fs::xattr;
 use crate::store::Store;
-use crate::xattr;
+use crate::store::origin::Origin;
+use crate::view::cache::Bounded;
+use crate::view::hidden::HiddenPaths;
+use crate::view::node::{self, Key, Lower, Node, Place, ROOT, Table};
 use nix::errno::Errno;
 use std::ffi::{OsStr, OsString};
 use std::os::fd::{AsFd, OwnedFd};
@@ -68,7 +68,7 @@ pub(crate) struct Layers {
     upper_dirs: Mutex<Bounded<u64, Arc<OwnedFd>>>,
     lower_dirs: Mutex<Bounded<PathBuf, Arc<OwnedFd>>>,
     pub(crate) files: Mutex<Bounded<(u64, bool), Arc<std::fs::File>>>,
-    pub(crate) listings: Mutex<Bounded<u64, Arc<crate::readdir::Listing>>>,
+    pub(crate) listings: Mutex<Bounded<u64, Arc<crate::view::readdir::Listing>>>,
     root_ino: u64,
     frozen: AtomicBool,
 }
@@ -87,7 +87,7 @@ impl Layers {
             upper_dirs: Mutex::new(Bounded::new(DIRS_OPEN_MAX)),
             lower_dirs: Mutex::new(Bounded::new(DIRS_OPEN_MAX)),
             files: Mutex::new(Bounded::new(FILES_OPEN_MAX)),
-            listings: Mutex::new(Bounded::new(crate::readdir::LISTINGS_MAX)),
+            listings: Mutex::new(Bounded::new(crate::view::readdir::LISTINGS_MAX)),
             root_ino: below.st_ino,
             frozen: AtomicBool::new(false),
             store,

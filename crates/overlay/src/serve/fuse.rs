@@ -4,10 +4,10 @@
 //! returns, so a killed daemon loses nothing); no message for open and opendir where the kernel can do without
 //! (copy-up then happens at the first write); locks are the kernel's own.
 
-use crate::create::Owner;
-use crate::layers::{Attr, Layers};
-use crate::rename::Spot;
-use crate::setattr::Changes;
+use crate::view::create::Owner;
+use crate::view::layers::{Attr, Layers};
+use crate::view::rename::Spot;
+use crate::view::setattr::Changes;
 use fuser::{
     Errno as FuseErrno, FileAttr, FileHandle, FileType, Filesystem, FopenFlags, Generation, INodeNo, InitFlags,
     KernelConfig, LockOwner, OpenFlags, RenameFlags, ReplyAttr, ReplyCreate, ReplyData, ReplyDirectory,

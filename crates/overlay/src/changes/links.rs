@@ -3,12 +3,12 @@
 //! While a view is served, a name joins the copy when it is looked up. The names nobody looked up are found here,
 //! before the layer is compared with the host.
 
-use crate::at;
 use crate::error::OverlayError;
-use crate::node::ROOT;
+use crate::fs::at;
+use crate::fs::xattr;
 use crate::overlay::Overlay;
 use crate::store::store_error;
-use crate::xattr;
+use crate::view::node::ROOT;
 use nix::errno::Errno;
 use std::collections::HashSet;
 use std::ffi::OsStr;

@@ -1,8 +1,8 @@
 //! Removing names: unlink and rmdir. What the host still has under a name is covered by a whiteout.
 
-use crate::at::{self, Stat};
-use crate::layers::{Found, Layers};
-use crate::node::{self, Place, Table};
+use crate::fs::at::{self, Stat};
+use crate::view::layers::{Found, Layers};
+use crate::view::node::{self, Place, Table};
 use nix::errno::Errno;
 use nix::fcntl::RenameFlags;
 use std::ffi::{OsStr, OsString};
@@ -82,7 +82,7 @@ impl Layers {
             let dir = self.upper_dir(table, parent)?;
             let spare = OsString::from(self.store.fresh_name());
             self.move_away(&dir, name, &self.store.work, &spare, covered)?;
-            crate::remove::tree(&self.store.work, &spare)?;
+            crate::fs::remove::tree(&self.store.work, &spare)?;
         } else if covered {
             let dir = self.merged_dir(table, parent)?;
             self.store.whiteout(&dir, name)?;

@@ -1,9 +1,9 @@
 //! New names: files, directories, links, nodes. All of them land in the upper layer.
 
-use crate::at;
-use crate::layers::{Attr, Found, Layers, lock};
-use crate::node::{self, Place, Table};
-use crate::xattr;
+use crate::fs::at;
+use crate::fs::xattr;
+use crate::view::layers::{Attr, Found, Layers, lock};
+use crate::view::node::{self, Place, Table};
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, RenameFlags};
 use std::ffi::{OsStr, OsString};
@@ -76,7 +76,7 @@ impl Layers {
         if source.links.is_empty() {
             return Err(Errno::ENOENT);
         }
-        self.copy_up(table, number, crate::copy_up::Content::All)?;
+        self.copy_up(table, number, crate::view::copy_up::Content::All)?;
         let (from, from_name) = self.locate(table, table.get(number)?)?;
         let dir = self.merged_dir(table, parent)?;
         self.put(&dir, name, found.whiteout, |dir, name| at::link(&from, &from_name, dir, name))?;
@@ -103,7 +103,7 @@ impl Layers {
         let dir = self.merged_dir(table, parent)?;
         let made = |dir: &OwnedFd, name: &OsStr| {
             make(dir, name)?;
-            give_to(dir, name, owner, setid_mode).inspect_err(|_| crate::remove::leftover(dir, name))
+            give_to(dir, name, owner, setid_mode).inspect_err(|_| crate::fs::remove::leftover(dir, name))
         };
         self.put(&dir, name, found.whiteout, made)?;
         self.touched(table, parent)?;
@@ -149,7 +149,7 @@ impl Layers {
         make(work, &spare)?;
         // rename(2) cannot put a directory over a whiteout, an exchange can.
         let exchange = || at::rename(work, &spare, dir, name, RenameFlags::RENAME_EXCHANGE);
-        at::forced(&[dir], exchange).inspect_err(|_| crate::remove::leftover(work, &spare))?;
+        at::forced(&[dir], exchange).inspect_err(|_| crate::fs::remove::leftover(work, &spare))?;
         at::unlink(work, &spare)
     }
 

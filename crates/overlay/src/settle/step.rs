@@ -1,12 +1,13 @@
 //! One step of an apply: doing it, taking it back, and tidying up after it. Each is idempotent.
 
-use crate::at::{self, Stat};
-use crate::copy_up::{self, Content};
-use crate::diff::open_own;
-use crate::journal::{Action, Running, Step};
+use crate::changes::diff::open_own;
+use crate::fs::at::{self, Stat};
+use crate::fs::remove;
+use crate::fs::xattr;
 use crate::overlay::Overlay;
+use crate::settle::journal::{Action, Running, Step};
 use crate::store::sync_dir;
-use crate::{remove, xattr};
+use crate::view::copy_up::{self, Content};
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, RenameFlags};
 use std::ffi::{OsStr, OsString};
