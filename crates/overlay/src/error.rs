@@ -67,6 +67,18 @@ pub enum OverlayError {
         /// How long it was waited for.
         waited_ms: u64,
     },
+    /// There is no checkpoint of this number.
+    #[error("there is no checkpoint {number}")]
+    NoCheckpoint {
+        /// What was asked for.
+        number: u64,
+    },
+    /// An earlier apply or rewind was interrupted and must be finished first.
+    #[error("an earlier {what} was interrupted")]
+    Unfinished {
+        /// `apply` or `rewind`.
+        what: &'static str,
+    },
     /// A file could not be read or compared.
     #[error("read {path}")]
     Read {
@@ -99,6 +111,9 @@ impl OverlayError {
             OverlayError::Busy { .. } => "wait until the command that uses it has ended",
             OverlayError::Fuse(_) => "run `belljar doctor`",
             OverlayError::StillMounted { .. } => "end the processes that remain in the jar",
+            OverlayError::NoCheckpoint { .. } => "`belljar show` lists the checkpoints; an apply ends those before it",
+            OverlayError::Unfinished { what: "rewind" } => "run `belljar rewind` again to finish it",
+            OverlayError::Unfinished { .. } => "run `belljar apply` again to finish it",
             OverlayError::Read { .. } => "check the rights of the file",
         })
     }

@@ -9,6 +9,7 @@
 //! descriptor and one component, and follows no symbolic link anywhere.
 
 mod changes;
+mod checkpoint;
 mod error;
 mod fs;
 mod overlay;

@@ -61,6 +61,7 @@ impl Overlay {
     /// The store is in use, or the connection cannot be set up.
     pub fn serve(&self, fuse: OwnedFd) -> Result<Served, OverlayError> {
         let lock = self.store.lock()?;
+        self.check_whole()?;
         self.store.clean_work().map_err(|e| store_error(&self.store.path, e))?;
         Served::start(Arc::new(self.layers()?), fuse, lock)
     }

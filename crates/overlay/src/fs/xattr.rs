@@ -123,6 +123,17 @@ pub(crate) fn all_foreign(dir: impl AsFd, entry: &OsStr) -> Result<Vec<(OsString
     Ok(found)
 }
 
+/// Every attribute of `dir/entry`, whosever it is.
+pub(crate) fn everything(dir: impl AsFd, entry: &OsStr) -> Result<Vec<(OsString, Vec<u8>)>, Errno> {
+    let mut found = Vec::new();
+    for name in list(&dir, entry)? {
+        if let Some(value) = get(&dir, entry, &name)? {
+            found.push((name, value));
+        }
+    }
+    Ok(found)
+}
+
 /// Copies every foreign attribute; one the target's file system or our rights refuse is left out, because a label or
 /// an ACL that cannot be kept must not make the file unwritable.
 pub(crate) fn copy(from: impl AsFd, from_entry: &OsStr, to: impl AsFd, to_entry: &OsStr) -> Result<(), Errno> {

@@ -76,6 +76,14 @@ impl Served {
         Ok(Observed { attempts: self.layers.hidden.attempts() })
     }
 
+    /// Takes a checkpoint between two requests: remembers the layer as it is now. Its number, counted from 1.
+    ///
+    /// # Errors
+    /// The store cannot be written, or the view has ended.
+    pub fn checkpoint(&self) -> Result<u64, OverlayError> {
+        self.layers.checkpoint().map_err(|source| crate::store::store_error(&self.layers.store.path, source))
+    }
+
     /// What was tried so far, while the view is still served.
     #[must_use]
     pub fn attempts(&self) -> Vec<Attempt> {

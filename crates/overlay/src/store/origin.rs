@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Write as _;
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -70,16 +71,7 @@ pub(crate) struct Origins {
 impl Origins {
     /// Reads what an earlier process recorded; `file` is opened for reading and appending.
     pub(crate) fn load(file: File, text: &[u8]) -> Result<Origins, String> {
-        let mut known = BTreeMap::new();
-        for line in text.split_inclusive(|b| *b == b'\n').filter(|line| line.ends_with(b"\n")) {
-            let record: Record = serde_json::from_slice(line).map_err(|e| e.to_string())?;
-            let path = record.path.as_path().to_owned();
-            match record.was {
-                Some(was) => known.insert(path, was),
-                None => known.remove(&path),
-            };
-        }
-        Ok(Origins { file, known: Mutex::new(known) })
+        Ok(Origins { file, known: Mutex::new(read_records(text)?) })
     }
 
     /// Remembers what `stat` says the host has at `rel`, unless an earlier change already did.
@@ -127,6 +119,21 @@ impl Origins {
         Ok(())
     }
 
+    /// Length of the file, at which a checkpoint finds its way back.
+    pub(crate) fn size(&self) -> Result<u64, Errno> {
+        Ok(u64::try_from(nix::sys::stat::fstat(&self.file)?.st_size).unwrap_or(0))
+    }
+
+    /// Forgets every record behind byte `size`.
+    pub(crate) fn cut(&self, size: u64) -> Result<(), Errno> {
+        let mut known = self.lock();
+        let failed = |e: std::io::Error| Errno::from_raw(e.raw_os_error().unwrap_or(libc::EIO));
+        let mut text = vec![0; usize::try_from(size.min(self.size()?)).map_err(|_| Errno::EFBIG)?];
+        self.file.read_exact_at(&mut text, 0).map_err(failed)?;
+        *known = read_records(&text).map_err(|_| Errno::EUCLEAN)?;
+        self.file.set_len(size).map_err(failed)
+    }
+
     fn append(&self, record: &Record) -> Result<(), Errno> {
         let mut line = serde_json::to_vec(record).map_err(|_| Errno::EIO)?;
         line.push(b'\n');
@@ -137,6 +144,20 @@ impl Origins {
     fn lock(&self) -> MutexGuard<'_, BTreeMap<PathBuf, Identity>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// What the lines of the file say in the end.
+fn read_records(text: &[u8]) -> Result<BTreeMap<PathBuf, Identity>, String> {
+    let mut known = BTreeMap::new();
+    for line in text.split_inclusive(|b| *b == b'\n').filter(|line| line.ends_with(b"\n")) {
+        let record: Record = serde_json::from_slice(line).map_err(|e| e.to_string())?;
+        let path = record.path.as_path().to_owned();
+        match record.was {
+            Some(was) => known.insert(path, was),
+            None => known.remove(&path),
+        };
+    }
+    Ok(known)
 }
 
 /// The value of `user.belljar.origin` on a copied-up file or directory: which lower object it was.

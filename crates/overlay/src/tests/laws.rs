@@ -155,7 +155,7 @@ fn run_both(bench: &Bench, twin: &Path, ops: &[Op]) -> Result<(), TestCaseError>
 }
 
 /// Directory trees without link counts: a fresh server does not know names it never looked up.
-fn without_counts(tree: std::collections::BTreeMap<String, String>) -> Vec<(String, String)> {
+pub(super) fn without_counts(tree: std::collections::BTreeMap<String, String>) -> Vec<(String, String)> {
     let strip = |body: String| {
         let mut parts = body.splitn(3, ' ');
         format!("{} {}", parts.next().unwrap(), parts.nth(1).unwrap())

@@ -85,10 +85,12 @@ impl Layers {
         }
         let mut extra = 0;
         if at::kind_of(source) == libc::S_IFREG && source.st_nlink > 1 && !links.is_empty() {
+            self.store.keep_index(&index_name(source))?;
             at::link(&self.store.work, spare, &self.store.work, &index_name(source)).or_else(exists_ok)?;
             extra += 1;
         }
         let copy = at::stat(&self.store.work, spare)?;
+        self.store.undo.born(copy.st_ino, &self.store.origins)?;
         let place = match links.split_first() {
             None => {
                 extra += 1;
@@ -98,6 +100,7 @@ impl Layers {
                 // The name it was first seen under need not be the one that is left.
                 self.cover_name(table, first.parent, &first.name)?;
                 let dir = self.merged_dir(table, first.parent)?;
+                self.store.keep_name(&dir, &first.name)?;
                 self.quietly(table, first.parent, &dir, |dir| {
                     at::rename(&self.store.work, spare, dir, &first.name, RenameFlags::empty())
                 })?;
@@ -146,6 +149,7 @@ impl Layers {
     ) -> Result<(), Errno> {
         self.cover_name(table, parent, as_name)?;
         let dir = self.merged_dir(table, parent)?;
+        self.store.keep_name(&dir, as_name)?;
         self.quietly(table, parent, &dir, |dir| at::link(from, name, dir, as_name)).or_else(exists_ok)
     }
 
@@ -170,6 +174,7 @@ impl Layers {
         }
         self.store.origins.cover(rel, stat)?;
         let dir = self.merged_dir(table, parent)?;
+        self.store.keep_name(&dir, name)?;
         self.quietly(table, parent, &dir, |dir| at::link(&self.store.work, &index, dir, name)).or_else(exists_ok)?;
         let number = match table.find(node::key(&copy)) {
             Some(node) => node.number,

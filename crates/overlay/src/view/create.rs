@@ -108,6 +108,7 @@ impl Layers {
         self.put(&dir, name, found.whiteout, made)?;
         self.touched(table, parent)?;
         let stat = at::stat(&dir, name)?;
+        self.store.undo.born(stat.st_ino, &self.store.origins)?;
         let number = self.fresh(table, &stat);
         table.add_link(number, parent, name);
         table.get_mut(number)?.lookups += 1;
@@ -141,6 +142,7 @@ impl Layers {
         over_whiteout: bool,
         make: impl Fn(&OwnedFd, &OsStr) -> Result<(), Errno>,
     ) -> Result<(), Errno> {
+        self.store.keep_name(dir, name)?;
         if !over_whiteout {
             return at::forced(&[dir], || make(dir, name));
         }

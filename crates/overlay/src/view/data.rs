@@ -33,6 +33,7 @@ impl Layers {
 
     /// Writes all of `data` at `offset`. With `drop_privileges` set-id bits go, as write(2) does it for the child.
     pub(crate) fn write_data(&self, number: u64, offset: u64, data: &[u8], drop_privileges: bool) -> Result<(), Errno> {
+        let _writing = self.store.undo.writing();
         let file = self.file(number, true)?;
         file.write_all_at(data, offset).map_err(|e| crate::store::errno_of(&e))?;
         if drop_privileges { drop_setid(&file) } else { Ok(()) }
@@ -42,6 +43,7 @@ impl Layers {
     pub(crate) fn truncate(&self, table: &mut Table, number: u64, size: u64) -> Result<(), Errno> {
         let content = if size == 0 { Content::None } else { Content::All };
         self.copy_up(table, number, content)?;
+        self.keep_content(table, number)?;
         let file = self.open(table, number, true)?;
         nix::unistd::ftruncate(&*file, i64::try_from(size).map_err(|_| Errno::EFBIG)?)?;
         drop_setid(&file)
@@ -54,6 +56,7 @@ impl Layers {
         let (Ok(offset), Ok(length)) = range else {
             return Err(Errno::EFBIG);
         };
+        let _writing = self.store.undo.writing();
         let file = self.file(number, true)?;
         nix::fcntl::fallocate(&*file, mode, offset, length)?;
         drop_setid(&file)
@@ -71,6 +74,7 @@ impl Layers {
 
     /// copy_file_range(2) between two files of the view.
     pub(crate) fn copy_range(&self, from: (u64, u64), to: (u64, u64), length: u64) -> Result<usize, Errno> {
+        let _writing = self.store.undo.writing();
         let target = self.file(to.0, true)?;
         let source = self.file(from.0, false)?;
         let (Ok(mut read_at), Ok(mut write_at)) = (i64::try_from(from.1), i64::try_from(to.1)) else {
@@ -115,12 +119,13 @@ impl Layers {
         {
             let table = self.read();
             let node = table.get(number)?;
-            if node.place != Place::Lower && node.frozen_ctime.is_none() && !self.is_frozen() {
+            if node.place != Place::Lower && node.frozen_ctime.is_none() && self.is_kept(node) && !self.is_frozen() {
                 return self.open(&table, number, true);
             }
         }
         let mut table = self.changing()?;
         self.copy_up(&mut table, number, Content::All)?;
+        self.keep_content(&mut table, number)?;
         table.get_mut(number)?.frozen_ctime = None;
         self.open(&table, number, true)
     }

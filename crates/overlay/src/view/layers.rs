@@ -3,6 +3,7 @@
 //! Names are looked up here and turned into nodes; what happens to them stands in the sibling modules. No FUSE type
 //! is in sight: a caller holds node numbers and gives them back with [`Layers::forget`].
 
+use crate::checkpoint::keep::is_kept_name;
 use crate::fs::at::{self, Stat};
 use crate::fs::xattr;
 use crate::store::Store;
@@ -140,7 +141,8 @@ impl Layers {
             lock(&self.listings).remove(&number);
         }
         match node.place {
-            Place::Tomb(name) => at::unlink_opt(&self.store.work, OsStr::new(&name)),
+            // One that a checkpoint holds stays.
+            Place::Tomb(name) if !is_kept_name(&name) => at::unlink_opt(&self.store.work, OsStr::new(&name)),
             _ => Ok(()),
         }
     }

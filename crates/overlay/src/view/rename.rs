@@ -153,12 +153,13 @@ impl Layers {
             return Ok(None);
         };
         let node = table.get(number)?;
-        if target.upper.is_none() || node.lookups == 0 || node.links.len() > 1 {
+        let Some(stat) = &target.upper else { return Ok(None) };
+        if !self.store.must_stay(stat) && (node.lookups == 0 || node.links.len() > 1) {
             return Ok(None);
         }
-        let tomb = self.store.fresh_name();
-        at::forced(&[dir], || at::link(dir, name, &self.store.work, OsStr::new(&tomb)))?;
-        Ok(Some(tomb))
+        let tomb = self.store.grave(stat);
+        at::forced(&[dir], || at::link(dir, name, &self.store.work, &tomb))?;
+        Ok(Some(tomb.to_string_lossy().into_owned()))
     }
 
     /// What a replaced file is now: open at most.
@@ -188,6 +189,8 @@ impl Layers {
         covered: bool,
         whiteout: bool,
     ) -> Result<(), Errno> {
+        self.store.keep_name(from, name)?;
+        self.store.keep_name(to, to_name)?;
         if !whiteout {
             return self.move_away(from, name, to, to_name, covered);
         }
@@ -222,6 +225,8 @@ impl Layers {
         self.cover(table, from.parent, from.name)?;
         self.cover(table, to.parent, to.name)?;
         let (old_dir, new_dir) = (self.upper_dir(table, from.parent)?, self.upper_dir(table, to.parent)?);
+        self.store.keep_name(&old_dir, from.name)?;
+        self.store.keep_name(&new_dir, to.name)?;
         at::forced(&[&old_dir, &new_dir], || {
             at::rename(&old_dir, from.name, &new_dir, to.name, RenameFlags::RENAME_EXCHANGE)
         })?;
@@ -241,6 +246,7 @@ impl Layers {
         let mut target = OsString::from("/");
         target.push(&lower.rel);
         let dir = self.upper_dir(table, number)?;
+        self.store.keep_attributes(&dir, at::dot())?;
         let mark = || xattr::set(&dir, at::dot(), OsStr::new(xattr::REDIRECT), target.as_bytes(), 0);
         at::forced(&[&dir], mark).map_err(|errno| match errno {
             // The file system keeps no value as long as this path: the caller copies instead, as across devices.
@@ -256,6 +262,7 @@ impl Layers {
             return Ok(());
         }
         let dir = self.upper_dir(table, number)?;
+        self.store.keep_attributes(&dir, at::dot())?;
         at::forced(&[&dir], || xattr::set(&dir, at::dot(), OsStr::new(xattr::OPAQUE), b"y", 0))
     }
 

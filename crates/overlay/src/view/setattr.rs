@@ -32,6 +32,7 @@ impl Layers {
             self.truncate(table, number, size)?;
         }
         let (dir, name) = self.upper_place(table, number)?;
+        self.store.keep_attributes(&dir, &name)?;
         if changes.uid.is_some() || changes.gid.is_some() {
             at::chown(&*dir, &name, changes.uid, changes.gid)?;
         }
@@ -92,6 +93,7 @@ impl Layers {
         let mut table = self.changing()?;
         check_changeable(table.get(number)?)?;
         let (dir, entry) = self.upper_place(&mut table, number)?;
+        self.store.keep_attributes(&dir, &entry)?;
         match change(&dir, &entry) {
             // The mode forbids it to us, not to the child, whom the kernel has let through.
             Err(Errno::EACCES) => {

@@ -5,7 +5,7 @@ use crate::view::layers::{Found, Layers};
 use crate::view::node::{self, Place, Table};
 use nix::errno::Errno;
 use nix::fcntl::RenameFlags;
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
@@ -37,16 +37,18 @@ impl Layers {
         let covered = self.cover(table, parent, name)?;
         let number = self.number_of(table, found);
         match (&found.upper, number) {
-            (Some(_), Some(number)) if is_last_link(table, number) => {
+            (Some(stat), Some(number)) if is_last_link(table, number) => {
                 let dir = self.upper_dir(table, parent)?;
-                let tomb = OsString::from(self.store.fresh_name());
+                let tomb = self.store.grave(stat);
                 self.move_away(&dir, name, &self.store.work, &tomb, covered)?;
                 let node = table.get_mut(number)?;
                 node.place = Place::Tomb(tomb.to_string_lossy().into_owned());
                 node.nlink_delta -= 1;
             }
-            (Some(_), _) => {
+            (Some(stat), _) => {
                 let dir = self.upper_dir(table, parent)?;
+                self.store.keep_name(&dir, name)?;
+                self.store.keep_alive(&dir, name, stat)?;
                 if covered {
                     self.store.whiteout(&dir, name)?;
                 } else {
@@ -78,11 +80,13 @@ impl Layers {
             return Err(Errno::ENOTEMPTY);
         }
         let covered = self.cover(table, parent, name)?;
-        if found.upper.is_some() {
+        if let Some(stat) = &found.upper {
             let dir = self.upper_dir(table, parent)?;
-            let spare = OsString::from(self.store.fresh_name());
+            let (spare, stays) = (self.store.grave(stat), self.store.must_stay(stat));
             self.move_away(&dir, name, &self.store.work, &spare, covered)?;
-            crate::fs::remove::tree(&self.store.work, &spare)?;
+            if !stays {
+                crate::fs::remove::tree(&self.store.work, &spare)?;
+            }
         } else if covered {
             let dir = self.merged_dir(table, parent)?;
             self.store.whiteout(&dir, name)?;
@@ -173,6 +177,7 @@ impl Layers {
         to_name: &OsStr,
         covered: bool,
     ) -> Result<(), Errno> {
+        self.store.keep_name(dir, name)?;
         let flags = if covered { RenameFlags::RENAME_WHITEOUT } else { RenameFlags::empty() };
         match at::forced(&[dir, to], || at::rename(dir, name, to, to_name, flags)) {
             // A file system without RENAME_WHITEOUT; a crash between the two lets the host's name show again.
