@@ -4,11 +4,11 @@ use crate::error::OverlayError;
 use crate::fs::at;
 use crate::fs::xattr;
 use crate::serve::Served;
-use crate::store::{Saved, Spec, Store, store_error};
+use crate::store::{Saved, Spec, Store, store_error, with_store};
 use crate::view::copy_up;
 use crate::view::hidden::HiddenPaths;
 use crate::view::layers::Layers;
-use model::FilePath;
+use model::{FilePath, Hidden};
 use nix::errno::Errno;
 use std::os::fd::OwnedFd;
 use std::path::Path;
@@ -73,6 +73,12 @@ impl Overlay {
     pub fn is_untouched(&self) -> Result<bool, OverlayError> {
         let entries = at::list_own(&self.store.upper).map_err(|e| store_error(&self.store.path, e))?;
         Ok(entries.is_empty() && self.root_is_same()?)
+    }
+
+    /// Hides these absolute paths from the next command it is served to, and no others. The layer on disk keeps those it
+    /// was made with.
+    pub fn hide(&mut self, hidden: &[Hidden]) {
+        self.saved.hidden = with_store(hidden, &self.store.path, &self.saved.root);
     }
 
     pub(crate) fn layers(&self) -> Result<Layers, OverlayError> {

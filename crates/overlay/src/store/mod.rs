@@ -73,7 +73,7 @@ impl Store {
             format: FORMAT,
             id: spec.id.clone(),
             root: spec.root.clone(),
-            hidden: hidden_with_store(spec),
+            hidden: with_store(&spec.hidden, &spec.dir, &spec.root),
             nested: spec.nested.clone(),
         };
         make_dirs(&spec.dir)?;
@@ -202,10 +202,10 @@ impl Store {
 }
 
 /// The store may lie inside the root it serves; the child must never see it.
-fn hidden_with_store(spec: &Spec) -> Vec<Hidden> {
-    let mut hidden = spec.hidden.clone();
-    let own = FilePath::from(spec.dir.as_path());
-    if own.starts_with(&spec.root) {
+pub(crate) fn with_store(hidden: &[Hidden], dir: &Path, root: &FilePath) -> Vec<Hidden> {
+    let mut hidden = hidden.to_vec();
+    let own = FilePath::from(dir);
+    if own.starts_with(root) {
         hidden.push(Hidden { path: own, rule: "belljar/state".into() });
     }
     hidden
