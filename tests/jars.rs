@@ -203,10 +203,10 @@ both! {
         let before = world.snapshot();
         jar(world, "work", "for f in d*/f*; do echo one > $f; done; mkdir m; mv d0 m").run().success();
         let first = show(world, "work")["changes"].clone();
-        for step in 0..8u64 {
+        for step in 0..5u64 {
             jar(world, "work", "for f in d*/f*; do echo two > $f; done; rm -r d1 d2; mv m/d0 d1; mv m d2; mkdir d0").run().success();
             let mut rewind = world.belljar(["rewind", "--yes"]).spawn();
-            std::thread::sleep(Duration::from_millis(2 + step * 5));
+            std::thread::sleep(Duration::from_millis(2 + step * 8));
             rewind.kill();
             let runs = show(world, "work")["runs"].as_array().unwrap().len();
             if runs == 2 {

@@ -230,7 +230,7 @@ impl Trial<Ran> {
             return Err(crate::SettleError::Interrupted(before.id).into());
         }
         if before.roots != record.roots || overlays.len() != record.roots.len() {
-            let name = before.jar.ok_or_else(|| JarError::NoJar(before.id))?;
+            let name = before.jar.ok_or(JarError::NoJar(before.id))?;
             return Err(JarError::OtherRoots(name).into());
         }
         let mut record = TrialRecord { runs: before.runs.clone(), applied: before.applied, ..record };
