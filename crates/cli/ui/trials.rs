@@ -34,6 +34,12 @@ pub(crate) fn ended(outcome: &Outcome) -> io::Result<()> {
     match &outcome.settlement {
         Settlement::Unchanged => Ok(()),
         settlement => writeln!(out, "{}", settlement_line(style, id, settlement)),
+    }?;
+    match (&outcome.settlement, &outcome.record.jar) {
+        (Settlement::Left, Some(jar)) => {
+            writeln!(out, "{}", style.dim(&format!("belljar rewind {jar} takes this command back")))
+        }
+        _ => Ok(()),
     }
 }
 

@@ -93,7 +93,7 @@ pub struct Outcome {
 pub struct Weight {
     /// Changed names; `None` while it runs.
     pub changes: Option<u64>,
-    /// Bytes of its upper layers.
+    /// Bytes of its upper layers and of what only checkpoints hold.
     pub bytes: u64,
     /// Files of its upper layers.
     pub files: u64,

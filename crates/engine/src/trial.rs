@@ -249,6 +249,7 @@ impl Trial<Ran> {
     pub(crate) fn weigh(&self) -> Result<Weight, RunError> {
         let mut weight = Weight { changes: Some(0), ..Weight::default() };
         for overlay in self.overlays.iter() {
+            weight.bytes += overlay.kept_bytes()?;
             if overlay.is_untouched()? {
                 continue;
             }

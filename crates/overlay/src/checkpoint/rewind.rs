@@ -69,6 +69,26 @@ impl Overlay {
         intent(&self.store).map_err(|e| self.store_failed(e))
     }
 
+    /// Bytes on the disk that only checkpoints hold. What has a name in the layer too is counted there.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn kept_bytes(&self) -> Result<u64, OverlayError> {
+        let count = || -> Result<u64, Errno> {
+            let mut blocks = 0;
+            for entry in at::list_own(&self.store.work)? {
+                let first = entry.name.as_encoded_bytes().first();
+                if let Some(stat) = at::stat_opt(&self.store.work, &entry.name)?.filter(|stat| stat.st_nlink == 1)
+                    && matches!(first, Some(b'k' | b'c'))
+                {
+                    blocks += u64::try_from(stat.st_blocks).unwrap_or(0);
+                }
+            }
+            Ok(blocks * 512)
+        };
+        if self.store.undo.is_on() { count().map_err(|e| self.store_failed(e)) } else { Ok(0) }
+    }
+
     pub(crate) fn rewind_with(&self, to: u64, fault: Fault<'_>) -> Result<(), OverlayError> {
         let _lock = self.store.lock()?;
         if self.state()? == LayerState::Applying {
