@@ -14,6 +14,8 @@ pub(crate) const OPAQUE: &str = "user.overlay.opaque";
 pub(crate) const REDIRECT: &str = "user.overlay.redirect";
 /// The lower object this upper one was copied from, see `origin::Origin`.
 pub(crate) const ORIGIN: &str = "user.belljar.origin";
+/// On the stand-in of a device node: which device, see `view::device`.
+pub(crate) const NODE: &str = "user.belljar.node";
 /// Set on the upper root: the format, and the proof that the file system keeps user attributes.
 pub(crate) const FORMAT: &str = "user.belljar.format";
 

@@ -140,10 +140,10 @@ impl Filesystem for Mount {
         name: &OsStr,
         mode: u32,
         _umask: u32,
-        _rdev: u32,
+        rdev: u32,
         reply: ReplyEntry,
     ) {
-        self.entry(reply, self.layers.mknod(parent.0, name, mode, owner(req)));
+        self.entry(reply, self.layers.mknod(parent.0, name, mode, rdev.into(), owner(req)));
     }
 
     fn mkdir(&self, req: &Request, parent: INodeNo, name: &OsStr, mode: u32, _umask: u32, reply: ReplyEntry) {

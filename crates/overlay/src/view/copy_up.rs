@@ -3,6 +3,7 @@
 use crate::fs::at::{self, Stat};
 use crate::fs::xattr;
 use crate::store::origin::Origin;
+use crate::view::device;
 use crate::view::layers::Layers;
 use crate::view::node::{self, Place, Table};
 use nix::errno::Errno;
@@ -224,7 +225,8 @@ impl Layers {
                 nix::unistd::symlinkat(target.as_os_str(), work, spare)?;
             }
             libc::S_IFIFO | libc::S_IFSOCK => at::mknod(work, spare, at::kind_of(&stat) | 0o600)?,
-            // Devices cannot be made here, so they cannot be changed here.
+            kind if device::is_device(kind) && self.devices => device::make(work, spare, stat.st_mode, stat.st_rdev)?,
+            // What must not be made here cannot be changed here.
             _ => return Err(Errno::EPERM),
         }
         finish_copy(from, name, work, spare, &stat)?;

@@ -8,6 +8,7 @@ use crate::fs::xattr;
 use crate::store::Store;
 use crate::store::origin::Origin;
 use crate::view::cache::Bounded;
+use crate::view::device;
 use crate::view::hidden::HiddenPaths;
 use crate::view::node::{self, Key, Lower, Node, Place, ROOT, Table};
 use nix::errno::Errno;
@@ -69,12 +70,19 @@ pub(crate) struct Layers {
     lower_dirs: Mutex<Bounded<PathBuf, Arc<OwnedFd>>>,
     pub(crate) files: Mutex<Bounded<(u64, bool), Arc<std::fs::File>>>,
     pub(crate) listings: Mutex<Bounded<u64, Arc<crate::view::readdir::Listing>>>,
+    /// Whether the child may make device nodes.
+    pub(crate) devices: bool,
     root_ino: u64,
     frozen: AtomicBool,
 }
 
 impl Layers {
-    pub(crate) fn new(store: Arc<Store>, lower: OwnedFd, hidden: HiddenPaths) -> Result<Layers, Errno> {
+    pub(crate) fn new(
+        store: Arc<Store>,
+        lower: OwnedFd,
+        hidden: HiddenPaths,
+        devices: bool,
+    ) -> Result<Layers, Errno> {
         let below = at::stat(&lower, at::dot())?;
         let above = at::stat(&store.upper, at::dot())?;
         let root = Lower { rel: PathBuf::new(), key: node::key(&below) };
@@ -88,6 +96,7 @@ impl Layers {
             lower_dirs: Mutex::new(Bounded::new(DIRS_OPEN_MAX)),
             files: Mutex::new(Bounded::new(FILES_OPEN_MAX)),
             listings: Mutex::new(Bounded::new(crate::view::readdir::LISTINGS_MAX)),
+            devices,
             root_ino: below.st_ino,
             frozen: AtomicBool::new(false),
             store,
@@ -322,7 +331,10 @@ impl Layers {
             return Ok(self.dress(node, dead_directory()));
         }
         let (dir, name) = self.locate(table, node).map_err(stale)?;
-        let stat = at::stat(&dir, &name).map_err(stale)?;
+        let mut stat = at::stat(&dir, &name).map_err(stale)?;
+        if node.place != Place::Lower {
+            stat = device::unmask(&dir, &name, stat)?;
+        }
         if node.place == Place::Lower && node.lower.as_ref().is_some_and(|l| l.key != node::key(&stat)) {
             return Err(Errno::ESTALE);
         }
@@ -414,6 +426,7 @@ fn find_upper(dir: &OwnedFd, name: &OsStr, found: &mut Found) -> Result<(), Errn
     match at::forced(&[dir], || at::stat_opt(dir, name))? {
         Some(stat) if at::is_whiteout(&stat) => found.whiteout = true,
         Some(stat) => {
+            let stat = at::forced(&[dir], || device::unmask(dir, name, stat))?;
             found.upper = Some(stat);
             let mut buf = [0; 128];
             if matches!(at::kind_of(&stat), libc::S_IFDIR | libc::S_IFREG) {
