@@ -2,8 +2,9 @@
 //!
 //! ```text
 //! mount [--devices] [--nodev] LOWER STORE MOUNTPOINT
+//! mount --create LOWER STORE
 //! ```
-//! A store that exists is opened again. As root in the namespaces of the host, or as root of a user namespace.
+//! A store that exists is opened again; `--create` makes one and mounts nothing. As root in the namespaces of the host, or as root of a user namespace.
 //! Exit code 0 after a clean end, 1 otherwise.
 
 use belljar_overlay::{Overlay, OverlayError, Served, Spec};
@@ -30,7 +31,8 @@ struct Options {
     flags: MsFlags,
     lower: PathBuf,
     store: PathBuf,
-    at: PathBuf,
+    /// Nothing is mounted where it is missing.
+    at: Option<PathBuf>,
 }
 
 fn main() -> ExitCode {
@@ -51,16 +53,21 @@ fn main() -> ExitCode {
 }
 
 fn options(arguments: impl Iterator<Item = OsString>) -> Result<Options, Failure> {
-    let (mut devices, mut flags, mut paths) = (false, MsFlags::empty(), Vec::new());
+    let (mut devices, mut create, mut flags, mut paths) = (false, false, MsFlags::empty(), Vec::new());
     for argument in arguments {
         match argument.to_str() {
             Some("--devices") => devices = true,
+            Some("--create") => create = true,
             Some("--nodev") => flags |= MsFlags::MS_NODEV | MsFlags::MS_NOSUID,
             _ => paths.push(PathBuf::from(argument)),
         }
     }
-    let [lower, store, at] = <[PathBuf; 3]>::try_from(paths).map_err(|_| "give LOWER STORE MOUNTPOINT")?;
-    Ok(Options { devices, flags, lower: lower.canonicalize()?, store, at: at.canonicalize()? })
+    let (lower, store, at) = match paths.as_slice() {
+        [lower, store] if create => (lower, store, None),
+        [lower, store, at] if !create => (lower, store, Some(at.canonicalize()?)),
+        _ => return Err("give LOWER STORE MOUNTPOINT".into()),
+    };
+    Ok(Options { devices, flags, lower: lower.canonicalize()?, store: store.clone(), at })
 }
 
 fn run(options: &Options) -> Result<(), Failure> {
@@ -69,12 +76,15 @@ fn run(options: &Options) -> Result<(), Failure> {
     ends.thread_block()?;
     let signals = SignalFd::with_flags(&ends, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?;
     let overlay = open(options)?;
-    let served = serve(&overlay, options)?;
-    while signals.read_signal()?.is_none() && is_mounted(&options.at)? {
+    let Some(at) = &options.at else {
+        return Ok(());
+    };
+    let served = serve(&overlay, at, options.flags)?;
+    while signals.read_signal()?.is_none() && is_mounted(at)? {
         std::thread::sleep(GLANCE);
     }
-    if is_mounted(&options.at)? {
-        nix::mount::umount2(&options.at, MntFlags::MNT_DETACH)?;
+    if is_mounted(at)? {
+        nix::mount::umount2(at, MntFlags::MNT_DETACH)?;
     }
     served.finish()?;
     Ok(())
@@ -96,13 +106,13 @@ fn open(options: &Options) -> Result<Overlay, OverlayError> {
 }
 
 /// Mounts and serves, waiting for a server of the same store that is just ending.
-fn serve(overlay: &Overlay, options: &Options) -> Result<Served, Failure> {
+fn serve(overlay: &Overlay, at: &Path, flags: MsFlags) -> Result<Served, Failure> {
     let begun = Instant::now();
     loop {
-        let fuse = mount(&options.at, options.flags)?;
+        let fuse = mount(at, flags)?;
         match overlay.serve(fuse) {
             Err(OverlayError::Busy { .. }) if begun.elapsed() < BUSY_WAIT => {
-                nix::mount::umount2(&options.at, MntFlags::MNT_DETACH)?;
+                nix::mount::umount2(at, MntFlags::MNT_DETACH)?;
                 std::thread::sleep(GLANCE);
             }
             other => return Ok(other?),

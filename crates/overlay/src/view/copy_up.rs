@@ -122,7 +122,23 @@ impl Layers {
             node.frozen_ctime = Some((shown.st_ctime, shown.st_ctime_nsec));
         }
         self.close_files(number);
-        Ok(())
+        self.keep_link_count(table, number)
+    }
+
+    /// Writes down how the links in the view differ from those in the store, for a server that starts anew. Only for
+    /// copies of files that had several names on the host: the others do not differ.
+    pub(crate) fn keep_link_count(&self, table: &Table, number: u64) -> Result<(), Errno> {
+        let node = table.get(number)?;
+        if node.place != Place::Upper || node.kind != libc::S_IFREG || node.nlink_delta == 0 {
+            return Ok(());
+        }
+        let (dir, name) = self.locate(table, node)?;
+        let value = node.nlink_delta.to_string();
+        at::forced(&[&dir], || {
+            xattr::with_right(&*dir, &name, 0o600, || {
+                xattr::set(&*dir, &name, OsStr::new(xattr::LINKS), value.as_bytes(), 0)
+            })
+        })
     }
 
     /// Records what the host has under a name that the layer takes.
@@ -179,6 +195,7 @@ impl Layers {
         table.add_link(number, parent, name);
         let node = table.get_mut(number)?;
         node.nlink_delta -= 1;
+        self.keep_link_count(table, number)?;
         let node = table.get(number)?;
         Ok(Some(self.dress(node, at::stat(&dir, name)?)))
     }

@@ -16,8 +16,6 @@ use std::os::fd::{AsFd, OwnedFd};
 
 /// Size of the file that stands for a device node: all of it a hole.
 const SIZE: i64 = 0x6e6f_6465;
-/// Longest value of the attribute: kind and two numbers of 32 bits.
-const VALUE_BYTES_MAX: usize = 32;
 
 /// Whether these `S_IFMT` bits are a device's.
 pub(crate) fn is_device(kind: u32) -> bool {
@@ -40,37 +38,13 @@ pub(crate) fn unmask(dir: impl AsFd, name: &OsStr, mut stat: Stat) -> Result<Sta
     if at::kind_of(&stat) != libc::S_IFREG || stat.st_size != SIZE {
         return Ok(stat);
     }
-    let mut buf = [0; VALUE_BYTES_MAX];
-    if let Some((kind, rdev)) = read_mark(dir, name, &stat, &mut buf)?.and_then(decode) {
+    let mark = xattr::with_right(&dir, name, 0o400, || xattr::get(&dir, name, OsStr::new(xattr::NODE)))?;
+    if let Some((kind, rdev)) = mark.as_deref().and_then(decode) {
         stat.st_mode = kind | (stat.st_mode & 0o7777);
         stat.st_rdev = rdev;
         (stat.st_size, stat.st_blocks) = (0, 0);
     }
     Ok(stat)
-}
-
-/// The mark, whatever the mode of its file says.
-fn read_mark<'b>(
-    dir: impl AsFd,
-    name: &OsStr,
-    stat: &Stat,
-    buf: &'b mut [u8; VALUE_BYTES_MAX],
-) -> Result<Option<&'b [u8]>, Errno> {
-    let mut copy = [0; VALUE_BYTES_MAX];
-    let length = match xattr::get_own(&dir, name, xattr::NODE, &mut copy) {
-        Err(Errno::EACCES) => {
-            let mode = stat.st_mode & 0o7777;
-            at::chmod(&dir, name, mode | 0o400)?;
-            let read = xattr::get_own(&dir, name, xattr::NODE, &mut copy).map(|value| value.map(<[u8]>::len));
-            at::chmod(&dir, name, mode)?;
-            read
-        }
-        // Longer than any of ours.
-        Err(Errno::ERANGE) => Ok(None),
-        other => other.map(|value| value.map(<[u8]>::len)),
-    }?;
-    *buf = copy;
-    Ok(length.and_then(|length| buf.get(..length)))
 }
 
 fn encode(kind: u32, rdev: u64) -> Vec<u8> {

@@ -39,6 +39,8 @@ pub(crate) struct Found {
     pub(crate) hidden: bool,
     /// Which lower object an upper one was copied from.
     pub(crate) origin: Option<Origin>,
+    /// Links in the view minus links in the store, of an upper file.
+    pub(crate) nlink_delta: i64,
 }
 
 impl Found {
@@ -175,7 +177,7 @@ impl Layers {
         if !dir.is_dir() {
             return Err(Errno::ENOTDIR);
         }
-        let mut found = Found { upper: None, lower: None, whiteout: false, hidden: false, origin: None };
+        let mut found = Found { upper: None, lower: None, whiteout: false, hidden: false, origin: None, nlink_delta: 0 };
         if dir.place == Place::Dead {
             return Ok(found);
         }
@@ -328,7 +330,7 @@ impl Layers {
     /// What stat(2) tells the child about `node`.
     pub(crate) fn attr(&self, table: &Table, node: &Node) -> Result<Attr, Errno> {
         if node.place == Place::Dead {
-            return Ok(self.dress(node, dead_directory()));
+            return Ok(self.dress(node, dead_directory(node)));
         }
         let (dir, name) = self.locate(table, node).map_err(stale)?;
         let mut stat = at::stat(&dir, &name).map_err(stale)?;
@@ -399,7 +401,9 @@ impl Layers {
         let wish = found.origin.map_or_else(|| lower.map_or(shown.st_ino, |stat| stat.st_ino), |origin| origin.ino);
         let place = if found.upper.is_some() { Place::Upper } else { Place::Lower };
         let keys: Vec<Key> = found.upper.iter().chain(lower).map(node::key).collect();
-        table.insert(wish, at::kind_of(shown), place, &keys).number
+        let node = table.insert(wish, at::kind_of(shown), place, &keys);
+        node.nlink_delta = found.nlink_delta;
+        node.number
     }
 
     /// Brings a node up to date with what the layers say now.
@@ -428,14 +432,27 @@ fn find_upper(dir: &OwnedFd, name: &OsStr, found: &mut Found) -> Result<(), Errn
         Some(stat) => {
             let stat = at::forced(&[dir], || device::unmask(dir, name, stat))?;
             found.upper = Some(stat);
-            let mut buf = [0; 128];
             if matches!(at::kind_of(&stat), libc::S_IFDIR | libc::S_IFREG) {
-                found.origin = xattr::get_own(dir, name, xattr::ORIGIN, &mut buf)?.and_then(Origin::decode);
+                found.origin = at::forced(&[dir], || xattr::with_right(dir, name, 0o400, || origin(dir, name)))?;
+            }
+            if at::kind_of(&stat) == libc::S_IFREG && stat.st_nlink > 1 {
+                found.nlink_delta = at::forced(&[dir], || xattr::with_right(dir, name, 0o400, || links(dir, name)))?;
             }
         }
         None => {}
     }
     Ok(())
+}
+
+fn origin(dir: &OwnedFd, name: &OsStr) -> Result<Option<Origin>, Errno> {
+    let mut buf = [0; 128];
+    Ok(xattr::get_own(dir, name, xattr::ORIGIN, &mut buf)?.and_then(Origin::decode))
+}
+
+fn links(dir: &OwnedFd, name: &OsStr) -> Result<i64, Errno> {
+    let mut buf = [0; 32];
+    let value = xattr::get_own(dir, name, xattr::LINKS, &mut buf)?;
+    Ok(value.and_then(|value| std::str::from_utf8(value).ok()?.parse().ok()).unwrap_or(0))
 }
 
 /// How far an upper directory lets the host's names through.
@@ -497,11 +514,11 @@ fn stale(errno: Errno) -> Errno {
     if errno == Errno::ENOENT || errno == Errno::ENOTDIR { Errno::ESTALE } else { errno }
 }
 
-fn dead_directory() -> Stat {
-    // stat(2) of a removed directory some process still stands in: nothing but its kind is left.
-    let mut stat = crate::sys::zeroed_stat();
-    stat.st_mode = libc::S_IFDIR | 0o700;
-    stat.st_blksize = 4_096;
+/// stat(2) of a removed directory some process still stands in.
+fn dead_directory(node: &Node) -> Stat {
+    let mut stat = node.last.as_deref().copied().unwrap_or_else(crate::sys::zeroed_stat);
+    stat.st_mode = libc::S_IFDIR | (stat.st_mode & 0o7777);
+    stat.st_nlink = 0;
     stat
 }
 

@@ -67,6 +67,8 @@ pub(crate) struct Node {
     pub(crate) nlink_delta: i64,
     /// The change time to show although copying up moved the real one.
     pub(crate) frozen_ctime: Option<(i64, i64)>,
+    /// What a removed directory was like, for those who still stand in it.
+    pub(crate) last: Option<Box<Stat>>,
     keys: Vec<Key>,
 }
 
@@ -104,6 +106,7 @@ impl Table {
             hidden: false,
             nlink_delta: 0,
             frozen_ctime: None,
+            last: None,
             keys,
         };
         table.nodes.insert(ROOT, root);
@@ -144,6 +147,7 @@ impl Table {
             hidden: false,
             nlink_delta: 0,
             frozen_ctime: None,
+            last: None,
             keys: keys.to_vec(),
         })
     }

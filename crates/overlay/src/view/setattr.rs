@@ -92,17 +92,8 @@ impl Layers {
         let mut table = self.changing()?;
         check_changeable(table.get(number)?)?;
         let (dir, entry) = self.upper_place(&mut table, number)?;
-        match change(&dir, &entry) {
-            // The mode forbids it to us, not to the child, whom the kernel has let through.
-            Err(Errno::EACCES) => {
-                let mode = at::stat(&*dir, &entry)?.st_mode & 0o7777;
-                at::chmod(&*dir, &entry, mode | 0o600)?;
-                let result = change(&dir, &entry);
-                at::chmod(&*dir, &entry, mode)?;
-                result?;
-            }
-            other => other?,
-        }
+        // Where the mode forbids it to us, it does not to the child, whom the kernel has let through.
+        xattr::with_right(&*dir, &entry, 0o600, || change(&dir, &entry))?;
         table.get_mut(number)?.frozen_ctime = None;
         Ok(())
     }
