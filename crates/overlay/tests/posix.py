@@ -2,6 +2,7 @@
 
 posix.py cases           names the cases
 posix.py furnish DIR...  fills directories with what is there before (the lower layer), and lists the last
+posix.py foreign UID DIR...
 posix.py run CASE        performs a case in the current directory and prints one line for each result
 posix.py after           lists what is left
 posix.py both CASE       one after the other
@@ -864,8 +865,87 @@ def rename_loops():
     tell("host directories", lambda: (get("d/e/deep"), sorted(os.listdir("d")), os.listdir("empty")))
 
 
+def furnish_foreign(uid):
+    """What others own, in directories that are otherwise the user's; by root."""
+    for place in (".", "their_group"):
+        if place != ".":
+            os.mkdir(place)
+        os.chown(place, uid, uid if place == "." else 2345)
+    os.chmod("their_group", 0o2775)
+    for name, owner, group, mode in [
+        ("t644", 1234, 2345, 0o644), ("t666", 1234, 2345, 0o666), ("t600", 1234, 2345, 0o600),
+        ("gone", 0, 0, 0o644), ("moved", 0, 0, 0o644), ("group_only", uid, 2345, 0o640), ("their_group/f", uid, 2345, 0o644),
+    ]:
+        put(name, b"theirs")
+        os.chown(name, owner, group)
+        os.chmod(name, mode)
+    for name, mode in [("d755", 0o755), ("d777", 0o777), ("d1777", 0o1777), ("d700", 0o700)]:
+        os.mkdir(name)
+        for below, owner in [("theirs", 1234), ("mine", uid)]:
+            put(name + "/" + below, b"x")
+            os.chown(name + "/" + below, owner, owner)
+        os.mkdir(name + "/sub")
+        os.chown(name + "/sub", uid, uid)
+        os.chown(name, 1234, 2345)
+        os.chmod(name, mode)
+    os.mkdir("own")
+    os.mkdir("own/theirs_empty")
+    os.chown("own/theirs_empty", 1234, 1234)
+    os.chown("own", uid, uid)
+
+
+def of_others():
+    """In a directory of `furnish_foreign`: who owns what is not told, what may be done is."""
+    for name in ("t644", "t666", "t600", "group_only", "their_group/f"):
+        for label, op in [
+            ("read", lambda: get(name)),
+            ("append", lambda: [os.write(os.open(name, os.O_WRONLY | os.O_APPEND), b"+")]),
+            ("content", lambda: get(name)),
+        ]:
+            tell(name + " " + label, op)
+    for name in ("t644", "t600", "group_only", "their_group/f"):
+        for label, op in [
+            ("truncate", lambda: os.truncate(name, 1)),
+            ("overwrite", lambda: put(name, b"o")),
+            ("chmod", lambda: os.chmod(name, 0o660)),
+            ("utime", lambda: os.utime(name, ns=(1, 1))),
+            ("touch", lambda: os.utime(name)),
+            ("setxattr", lambda: os.setxattr(name, "user.x", b"1")),
+            ("chown to the same", lambda: os.chown(name, os.getuid(), -1)),
+        ]:
+            tell(name + " " + label, op)
+    tell("remove from own", lambda: os.unlink("gone"))
+    tell("rename in own", lambda: (os.rename("moved", "own/moved"), get("own/moved")))
+    tell("replace", lambda: (put("new", b"new"), os.rename("new", "t644"), get("t644")))
+    for d in ("d755", "d777", "d1777", "d700"):
+        for label, op in [
+            ("list", lambda: sorted(os.listdir(d))),
+            ("write in mine", lambda: put(d + "/mine", b"w")),
+            ("content", lambda: get(d + "/mine")),
+            ("create", lambda: put(d + "/new")),
+            ("mkdir", lambda: os.mkdir(d + "/newdir")),
+            ("symlink", lambda: os.symlink("x", d + "/newlink")),
+            ("link", lambda: os.link("group_only", d + "/link")),
+            ("create in sub", lambda: put(d + "/sub/new")),
+            ("rename theirs", lambda: os.rename(d + "/theirs", d + "/renamed")),
+            ("rename onto theirs", lambda: (put(d + "/other"), os.rename(d + "/other", d + "/theirs"))),
+            ("move mine out", lambda: os.rename(d + "/mine", d + "_out")),
+            ("rmdir sub", lambda: (os.unlink(d + "/sub/new"), os.rmdir(d + "/sub"))),
+            ("unlink theirs", lambda: os.unlink(d + "/theirs")),
+            ("chmod", lambda: os.chmod(d, 0o777)),
+            # A view cannot read the attributes of a closed one, and refuses to move it.
+            ("rename", lambda: d == "d700" or os.rename(d, d + "_renamed")),
+            ("list", lambda: d == "d700" or sorted(os.listdir(d + "_renamed"))),
+        ]:
+            tell(d + " " + label, op)
+    tell("move their directory", lambda: os.rename("d755_renamed", "own/d755"))
+    tell("move their open directory", lambda: os.rename("d777_renamed", "own/d777"))
+    tell("rmdir theirs", lambda: os.rmdir("own/theirs_empty"))
+    tell("in their group", lambda: (put("their_group/n"), os.mkdir("their_group/d"), os.unlink("their_group/f"), sorted(os.listdir("their_group"))))
+
+
 def run(only):
-    for op in CASES:
+    for op in CASES + [of_others]:
         if op.__name__ == only:
             random.seed(7)
             print("==", op.__name__)
@@ -882,6 +962,10 @@ if __name__ == "__main__":
             os.chdir(place)
             furnish()
         print("\n".join(map(repr, tree())))
+    elif sys.argv[1] == "foreign":
+        for place in sys.argv[3:]:
+            os.chdir(place)
+            furnish_foreign(int(sys.argv[2]))
     elif sys.argv[1] == "cases":
         print("\n".join(op.__name__ for op in CASES))
     elif sys.argv[1] == "run":

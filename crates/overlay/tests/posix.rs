@@ -106,12 +106,36 @@ fn like_a_native_directory_for_an_ordinary_user() {
     const NAME: &str = "like_a_native_directory_for_an_ordinary_user";
     match std::env::var(INSIDE).as_deref() {
         Ok("serve") => {
-            return compare("user", |bench, case| (served(bench, NAME, INSIDE, &["run", case]), served(bench, NAME, INSIDE, &["after"])));
+            return compare("user", |bench, case| {
+                (served(bench, NAME, INSIDE, &["run", case]), served(bench, NAME, INSIDE, &["after"]))
+            });
         }
+        Ok("others") => return compare_others(NAME, INSIDE),
         Ok("jar") => return jar(),
         _ => {}
     }
-    // A device of our own to open: that of the machine may be root's only.
+    as_user(NAME, INSIDE, "serve", Path::new("/tmp"));
+    let prepared = tempfile::tempdir().unwrap();
+    let places = ["host", "twin"].map(|name| prepared.path().join(name).to_str().unwrap().to_owned());
+    sh(prepared.path(), &format!("mkdir host twin; chmod 755 .; chown {USER}:{USER} ."));
+    table(Path::new("/"), &["foreign", USER, &places[0], &places[1]]);
+    as_user(NAME, INSIDE, "others", prepared.path());
+}
+
+/// What others own: root has prepared it, so it is moved under the bench.
+fn compare_others(name: &str, inside: &str) {
+    const CASE: &str = "of_others";
+    let (bench, twin) = (Bench::new(), std::env::temp_dir().join("twin"));
+    std::fs::rename(std::env::temp_dir().join("host"), bench.host()).unwrap();
+    let native = table(&twin, &["run", CASE]);
+    let view = served(&bench, name, inside, &["run", CASE]);
+    let wrong = differences("user", CASE, &native, &view);
+    assert!(wrong.is_empty() && native.len() > 1_000, "{} differences\n{}", wrong.len(), wrong.join("\n"));
+    bench.overlay().discard().unwrap();
+}
+
+/// Runs the half `part` of this test as an ordinary user, with a `/dev/fuse` to open: that of the machine may be root's.
+fn as_user(name: &str, inside: &str, part: &str, temporary: &Path) {
     let dev = tempfile::tempdir().unwrap();
     let output = Command::new("timeout")
         .args(["-s", "KILL", "600", "unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "sh", "-euc"])
@@ -123,8 +147,9 @@ fn like_a_native_directory_for_an_ordinary_user() {
         .arg(dev.path())
         .arg(USER)
         .arg(std::env::current_exe().unwrap())
-        .arg(NAME)
-        .env(INSIDE, "serve")
+        .arg(name)
+        .env(inside, part)
+        .env("TMPDIR", temporary)
         .output()
         .unwrap();
     let told = String::from_utf8_lossy(&output.stderr);

@@ -36,14 +36,7 @@ impl Layers {
     }
 
     /// mknod(2). Device nodes are refused unless they are allowed, and never made as such, see [`device`].
-    pub(crate) fn mknod(
-        &self,
-        parent: u64,
-        name: &OsStr,
-        mode: u32,
-        rdev: u64,
-        owner: Owner,
-    ) -> Result<Attr, Errno> {
+    pub(crate) fn mknod(&self, parent: u64, name: &OsStr, mode: u32, rdev: u64, owner: Owner) -> Result<Attr, Errno> {
         match mode & libc::S_IFMT {
             libc::S_IFREG | libc::S_IFIFO | libc::S_IFSOCK => {
                 self.add(parent, name, owner, mode, |dir, name| at::mknod(dir, name, mode))
@@ -86,6 +79,7 @@ impl Layers {
         if source.links.is_empty() {
             return Err(Errno::ENOENT);
         }
+        self.check_content(table, parent)?;
         self.copy_up(table, number, crate::view::copy_up::Content::All)?;
         let (from, from_name) = self.locate(table, table.get(number)?)?;
         let dir = self.merged_dir(table, parent)?;
@@ -110,6 +104,7 @@ impl Layers {
         let mut table = self.changing()?;
         let table = &mut *table;
         let found = self.vacant(table, parent, name)?;
+        self.check_content(table, parent)?;
         let dir = self.merged_dir(table, parent)?;
         let made = |dir: &OwnedFd, name: &OsStr| {
             make(dir, name)?;

@@ -120,6 +120,7 @@ impl Layers {
             }
         }
         let mut table = self.changing()?;
+        self.check_content(&table, number)?;
         self.copy_up(&mut table, number, Content::All)?;
         table.get_mut(number)?.frozen_ctime = None;
         self.open(&table, number, true)

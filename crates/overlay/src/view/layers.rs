@@ -9,6 +9,7 @@ use crate::store::Store;
 use crate::store::origin::Origin;
 use crate::view::cache::Bounded;
 use crate::view::device;
+use crate::view::foreign::OwnIds;
 use crate::view::hidden::HiddenPaths;
 use crate::view::node::{self, Key, Lower, Node, Place, ROOT, Table};
 use nix::errno::Errno;
@@ -72,6 +73,8 @@ pub(crate) struct Layers {
     lower_dirs: Mutex<Bounded<PathBuf, Arc<OwnedFd>>>,
     pub(crate) files: Mutex<Bounded<(u64, bool), Arc<std::fs::File>>>,
     pub(crate) listings: Mutex<Bounded<u64, Arc<crate::view::readdir::Listing>>>,
+    /// Where the child's namespace maps no other ids.
+    pub(crate) own: Option<OwnIds>,
     /// Whether the child may make device nodes.
     pub(crate) devices: bool,
     root_ino: u64,
@@ -79,12 +82,7 @@ pub(crate) struct Layers {
 }
 
 impl Layers {
-    pub(crate) fn new(
-        store: Arc<Store>,
-        lower: OwnedFd,
-        hidden: HiddenPaths,
-        devices: bool,
-    ) -> Result<Layers, Errno> {
+    pub(crate) fn new(store: Arc<Store>, lower: OwnedFd, hidden: HiddenPaths, devices: bool) -> Result<Layers, Errno> {
         let below = at::stat(&lower, at::dot())?;
         let above = at::stat(&store.upper, at::dot())?;
         let root = Lower { rel: PathBuf::new(), key: node::key(&below) };
@@ -98,6 +96,7 @@ impl Layers {
             lower_dirs: Mutex::new(Bounded::new(DIRS_OPEN_MAX)),
             files: Mutex::new(Bounded::new(FILES_OPEN_MAX)),
             listings: Mutex::new(Bounded::new(crate::view::readdir::LISTINGS_MAX)),
+            own: OwnIds::of_process(),
             devices,
             root_ino: below.st_ino,
             frozen: AtomicBool::new(false),
@@ -177,7 +176,8 @@ impl Layers {
         if !dir.is_dir() {
             return Err(Errno::ENOTDIR);
         }
-        let mut found = Found { upper: None, lower: None, whiteout: false, hidden: false, origin: None, nlink_delta: 0 };
+        let mut found =
+            Found { upper: None, lower: None, whiteout: false, hidden: false, origin: None, nlink_delta: 0 };
         if dir.place == Place::Dead {
             return Ok(found);
         }
@@ -346,6 +346,9 @@ impl Layers {
     /// Turns the real attributes into those the child sees.
     pub(crate) fn dress(&self, node: &Node, mut stat: Stat) -> Attr {
         stat.st_ino = if node.number == ROOT { self.root_ino } else { node.number };
+        if let Some(own) = self.own {
+            own.dress(&mut stat);
+        }
         if let Some((seconds, nanoseconds)) = node.frozen_ctime {
             (stat.st_ctime, stat.st_ctime_nsec) = (seconds, nanoseconds);
         }

@@ -17,6 +17,7 @@ impl Layers {
         if at::is_dir(found.shown().ok_or(Errno::ENOENT)?) {
             return Err(Errno::EISDIR);
         }
+        self.check_removal(&table, parent, &found)?;
         self.remove_file(&mut table, parent, name, &found)?;
         self.touched(&mut table, parent)
     }
@@ -28,6 +29,7 @@ impl Layers {
         if !at::is_dir(found.shown().ok_or(Errno::ENOENT)?) {
             return Err(Errno::ENOTDIR);
         }
+        self.check_removal(&table, parent, &found)?;
         self.remove_dir(&mut table, parent, name, &found)?;
         self.touched(&mut table, parent)
     }
