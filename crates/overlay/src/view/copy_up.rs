@@ -283,7 +283,10 @@ fn same_state(a: &Stat, b: &Stat) -> bool {
     state(a) == state(b)
 }
 
-/// A write in the same clock tick as `stat`'s change time would not move it; so the copy begins in a later one.
+/// A write in the same clock tick as `stat`'s change time would not move it; so the copy begins in a later one. (Since
+/// Linux 6.13 most file systems give every change after a stat(2) a time of its own.) A write moves the change time as it
+/// begins: one that began before the tick may be under way still, and is waited for where the copy asks for the first
+/// data (`SEEK_DATA` takes the lock that write(2) holds on ext4, btrfs and tmpfs; on XFS every read does).
 fn wait_for_tick(stat: &Stat) -> Result<(), Errno> {
     for _ in 0..TICK_WAITS_MAX {
         let now = nix::time::clock_gettime(ClockId::CLOCK_REALTIME_COARSE)?;
