@@ -1,8 +1,9 @@
 //! Mounts a view for test suites that know nothing of Belljar, and stays until it is unmounted or gets SIGTERM.
 //!
 //! ```text
-//! mount [--devices] [--nodev] LOWER STORE MOUNTPOINT
+//! mount [--mode MODE] [--devices] [--nodev] LOWER STORE MOUNTPOINT
 //! mount --create LOWER STORE
+//! mount --modes
 //! ```
 //! A store that exists is opened again; `--create` makes one and mounts nothing. As root in the namespaces of the host, or as root of a user namespace.
 //! Exit code 0 after a clean end, 1 otherwise.
@@ -24,6 +25,9 @@ const GLANCE: Duration = Duration::from_millis(20);
 /// How long an earlier server of the same store may take to end.
 const BUSY_WAIT: Duration = Duration::from_secs(10);
 
+/// How a view is served.
+const MODE: &str = "zero-message";
+
 type Failure = Box<dyn Error>;
 
 struct Options {
@@ -36,6 +40,10 @@ struct Options {
 }
 
 fn main() -> ExitCode {
+    if std::env::args().nth(1).as_deref() == Some("--modes") {
+        println!("{MODE}");
+        return ExitCode::SUCCESS;
+    }
     let done = options(std::env::args_os().skip(1)).and_then(|options| run(&options));
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -53,9 +61,16 @@ fn main() -> ExitCode {
 }
 
 fn options(arguments: impl Iterator<Item = OsString>) -> Result<Options, Failure> {
+    let mut arguments = arguments;
     let (mut devices, mut create, mut flags, mut paths) = (false, false, MsFlags::empty(), Vec::new());
-    for argument in arguments {
+    while let Some(argument) = arguments.next() {
         match argument.to_str() {
+            Some("--mode") => {
+                let name = arguments.next().ok_or("--mode wants a name")?;
+                if name != MODE {
+                    return Err(format!("no mode {}; there is {MODE}", name.display()).into());
+                }
+            }
             Some("--devices") => devices = true,
             Some("--create") => create = true,
             Some("--nodev") => flags |= MsFlags::MS_NODEV | MsFlags::MS_NOSUID,
