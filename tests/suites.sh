@@ -47,7 +47,8 @@ inside() {
     chmod 755 "$W"
     mkdir "$W/lower" "$W/m"
     chmod 755 "$W/lower" "$W/m"
-    trap 'cd /; cut -d" " -f5 /proc/self/mountinfo | grep "^$W/" | sort -r | xargs -r -n1 umount; wait; rm -rf "$W"' EXIT
+    trap 'cd /; cut -d" " -f5 /proc/self/mountinfo | grep "^$W/" | sort -r | xargs -r -n1 umount; wait
+        chattr -R -f -ia "$W"; rm -rf "$W"' EXIT
     place=$W/m
     if [ "$MODE" = - ]; then
         place=$W/lower
@@ -159,6 +160,8 @@ row() {
     esac
     case $code in
     0) ;;
+    # Some of its stressors need what neither the kernel nor a FUSE file system has (FIEMAP, binder, verity).
+    3 | 4) if [ "$SUITE" = stress-ng ] && grep -q 'successful run completed' "$log"; then code=0; else result="exit $code"; fi ;;
     77) return ;;
     124 | 137) result="stopped after $2 s" ;;
     *) result="exit $code" ;;

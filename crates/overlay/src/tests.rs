@@ -4,5 +4,6 @@
 mod apply;
 mod crash;
 mod laws;
+mod model;
 mod torn;
 mod view;

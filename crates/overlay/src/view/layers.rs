@@ -404,8 +404,16 @@ impl Layers {
         let wish = found.origin.map_or_else(|| lower.map_or(shown.st_ino, |stat| stat.st_ino), |origin| origin.ino);
         let place = if found.upper.is_some() { Place::Upper } else { Place::Lower };
         let keys: Vec<Key> = found.upper.iter().chain(lower).map(node::key).collect();
+        let nlink_delta = match place {
+            // Names of it that the layer has taken away or over are still there below.
+            Place::Lower if shown.st_nlink > 1 && !at::is_dir(shown) => {
+                let covered = self.store.origins.covered(shown.st_dev, shown.st_ino);
+                -i64::try_from(covered).unwrap_or(0)
+            }
+            _ => found.nlink_delta,
+        };
         let node = table.insert(wish, at::kind_of(shown), place, &keys);
-        node.nlink_delta = found.nlink_delta;
+        node.nlink_delta = nlink_delta;
         node.number
     }
 
