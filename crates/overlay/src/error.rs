@@ -179,6 +179,9 @@ pub enum ApplyError {
         /// Where the directory that stood there has gone.
         other: FilePath,
     },
+    /// A device node is selected, and none is ever made on the host; nothing was done.
+    #[error("apply {0}: it is a device node")]
+    Device(FilePath),
     /// A step failed. The journal is kept: `resume` finishes or takes back what was begun.
     #[error("apply {path}")]
     Step {
@@ -211,6 +214,7 @@ impl ApplyError {
             ApplyError::Stale => "look at the changes again, then apply",
             ApplyError::Unfinished | ApplyError::Step { .. } => "run `belljar apply` again to finish it",
             ApplyError::Inseparable { .. } => "choose both",
+            ApplyError::Device(_) => "apply the other paths",
             ApplyError::NotAChange(_) => "`belljar diff` lists the changed paths",
             ApplyError::RolledBack { .. } => "check rights and free space, then apply again",
             ApplyError::Overlay(inner) => return inner.hint(),

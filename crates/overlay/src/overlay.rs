@@ -19,6 +19,7 @@ pub struct Overlay {
     pub(crate) store: Arc<Store>,
     pub(crate) saved: Saved,
     pub(crate) root: OwnedFd,
+    devices: bool,
 }
 
 impl Overlay {
@@ -30,7 +31,7 @@ impl Overlay {
         let root = open_root(&spec.root)?;
         let (store, saved) = Store::create(spec)?;
         mirror_root(&root, &store).map_err(|e| store_error(&store.path, e))?;
-        Ok(Overlay { store: Arc::new(store), saved, root })
+        Ok(Overlay { store: Arc::new(store), saved, root, devices: false })
     }
 
     /// Opens the overlay in the store directory `dir`, also after its process was killed.
@@ -40,7 +41,7 @@ impl Overlay {
     pub fn open(dir: &Path) -> Result<Overlay, OverlayError> {
         let (store, saved) = Store::open(dir)?;
         let root = open_root(&saved.root)?;
-        Ok(Overlay { store: Arc::new(store), saved, root })
+        Ok(Overlay { store: Arc::new(store), saved, root, devices: false })
     }
 
     /// The host directory it lies over.
@@ -53,6 +54,14 @@ impl Overlay {
     #[must_use]
     pub fn id(&self) -> &str {
         &self.saved.id
+    }
+
+    /// Lets the child make device nodes while this value serves the view; otherwise that is refused with `EPERM`. They
+    /// stay in the layer: none of them can be applied.
+    #[must_use]
+    pub fn allow_devices(mut self) -> Overlay {
+        self.devices = true;
+        self
     }
 
     /// Serves the view over `fuse`, a `/dev/fuse` descriptor that is mounted already. Returns at once.
@@ -85,7 +94,7 @@ impl Overlay {
         let hidden = HiddenPaths::new(&self.saved.root, &self.saved.hidden, &self.saved.nested);
         let failed = |source| OverlayError::Root { path: self.saved.root.clone(), source };
         let root = self.root.try_clone().map_err(|e| failed(crate::store::errno_of(&e)))?;
-        Layers::new(Arc::clone(&self.store), root, hidden).map_err(failed)
+        Layers::new(Arc::clone(&self.store), root, hidden, self.devices).map_err(failed)
     }
 
     fn root_is_same(&self) -> Result<bool, OverlayError> {

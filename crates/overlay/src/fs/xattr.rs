@@ -14,6 +14,10 @@ pub(crate) const OPAQUE: &str = "user.overlay.opaque";
 pub(crate) const REDIRECT: &str = "user.overlay.redirect";
 /// The lower object this upper one was copied from, see `origin::Origin`.
 pub(crate) const ORIGIN: &str = "user.belljar.origin";
+/// On the stand-in of a device node: which device, see `view::device`.
+pub(crate) const NODE: &str = "user.belljar.node";
+/// On a copied-up hard link: the count of its links in the view minus the one in the store, as a decimal number.
+pub(crate) const LINKS: &str = "user.belljar.links";
 /// Set on the upper root: the format, and the proof that the file system keeps user attributes.
 pub(crate) const FORMAT: &str = "user.belljar.format";
 
@@ -146,20 +150,30 @@ pub(crate) fn copy(from: impl AsFd, from_entry: &OsStr, to: impl AsFd, to_entry:
     Ok(())
 }
 
-/// Removes the overlay's own attributes from `dir/entry`, before it becomes a file of the host. The kernel asks for the
-/// right to write the file, which even its owner may lack, as with the read-only objects of git.
+/// Removes the overlay's own attributes from `dir/entry`, before it becomes a file of the host: also from one that is
+/// read-only, as the objects of git are.
 pub(crate) fn strip(dir: impl AsFd, entry: &OsStr) -> Result<(), Errno> {
     let own: Vec<_> = list(&dir, entry)?.into_iter().filter(|name| is_reserved(name)).collect();
-    let remove_all = || own.iter().try_for_each(|name| remove(&dir, entry, name));
-    match remove_all() {
+    with_right(&dir, entry, 0o200, || own.iter().try_for_each(|name| remove(&dir, entry, name)))
+}
+
+/// Does something with the attributes of an upper object; where its mode forbids that, once more with `right` added.
+/// The kernel asks for the right to read or write the object itself, which its owner may lack.
+pub(crate) fn with_right<T>(
+    dir: impl AsFd,
+    entry: &OsStr,
+    right: u32,
+    op: impl Fn() -> Result<T, Errno>,
+) -> Result<T, Errno> {
+    match op() {
         Err(Errno::EACCES) => {}
         other => return other,
     }
     let mode = at::stat(&dir, entry)?.st_mode & 0o7777;
-    at::chmod(&dir, entry, mode | 0o200)?;
-    let removed = remove_all();
+    at::chmod(&dir, entry, mode | right)?;
+    let result = op();
     at::chmod(&dir, entry, mode)?;
-    removed
+    result
 }
 
 /// `/proc/self/fd/N/entry`: the kernel resolves the magic link to the open directory, so nothing can be swapped.

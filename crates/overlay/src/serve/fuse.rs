@@ -140,10 +140,10 @@ impl Filesystem for Mount {
         name: &OsStr,
         mode: u32,
         _umask: u32,
-        _rdev: u32,
+        rdev: u32,
         reply: ReplyEntry,
     ) {
-        self.entry(reply, self.layers.mknod(parent.0, name, mode, owner(req)));
+        self.entry(reply, self.layers.mknod(parent.0, name, mode, rdev.into(), owner(req)));
     }
 
     fn mkdir(&self, req: &Request, parent: INodeNo, name: &OsStr, mode: u32, _umask: u32, reply: ReplyEntry) {
@@ -522,12 +522,11 @@ fn time_spec(time: TimeOrNow) -> TimeSpec {
     }
 }
 
+/// What the kernel sent of a time before 1970. `fuser` (0.18) takes the nanoseconds, which count forward, off the
+/// seconds: `before` is both their numbers as they came, and not the distance from 1970.
 fn before_epoch(before: Duration) -> TimeSpec {
     let seconds = i64::try_from(before.as_secs()).unwrap_or(i64::MAX);
-    match before.subsec_nanos() {
-        0 => TimeSpec::new(-seconds, 0),
-        nanos => TimeSpec::new(-seconds - 1, 1_000_000_000 - i64::from(nanos)),
-    }
+    TimeSpec::new(-seconds, before.subsec_nanos().into())
 }
 
 #[cfg(test)]
@@ -537,8 +536,17 @@ mod tests {
     #[test]
     fn times_before_1970_keep_their_nanoseconds() {
         for (seconds, nanoseconds) in [(0, 0), (1, 999_999_999), (-1, 1), (-5, 0), (-5, 999_999_999)] {
-            let spec = time_spec(TimeOrNow::SpecificTime(system_time(seconds, nanoseconds)));
-            assert_eq!((spec.tv_sec(), spec.tv_nsec()), (seconds, nanoseconds));
+            // As the library makes it of the two numbers in a request.
+            let whole = Duration::new(i64::unsigned_abs(seconds), nanoseconds);
+            let sent = if seconds < 0 { UNIX_EPOCH - whole } else { UNIX_EPOCH + whole };
+            let spec = time_spec(TimeOrNow::SpecificTime(sent));
+            assert_eq!((spec.tv_sec(), spec.tv_nsec()), (seconds, i64::from(nanoseconds)));
         }
+    }
+
+    #[test]
+    fn times_before_1970_are_shown_with_nanoseconds_that_count_forward() {
+        assert_eq!(system_time(-1, 999_999_999), UNIX_EPOCH - Duration::from_nanos(1));
+        assert_eq!(system_time(-2, 0), UNIX_EPOCH - Duration::from_secs(2));
     }
 }

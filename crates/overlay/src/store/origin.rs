@@ -8,7 +8,7 @@ use crate::fs::at::Stat;
 use model::FilePath;
 use nix::errno::Errno;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
 use std::io::Write as _;
 use std::os::unix::fs::FileExt as _;
@@ -65,7 +65,29 @@ struct Record {
 /// The records of one overlay.
 pub(crate) struct Origins {
     file: File,
-    known: Mutex<BTreeMap<PathBuf, Identity>>,
+    known: Mutex<Known>,
+}
+
+#[derive(Default)]
+struct Known {
+    paths: BTreeMap<PathBuf, Identity>,
+    /// How many paths of each object, by device and inode number, are recorded.
+    names: HashMap<(u64, u64), u64>,
+}
+
+impl Known {
+    fn insert(&mut self, path: PathBuf, was: Identity) {
+        self.remove(&path);
+        *self.names.entry((was.dev, was.ino)).or_default() += 1;
+        self.paths.insert(path, was);
+    }
+
+    fn remove(&mut self, path: &Path) {
+        let Some(was) = self.paths.remove(path) else { return };
+        if let Some(count) = self.names.get_mut(&(was.dev, was.ino)) {
+            *count = count.saturating_sub(1);
+        }
+    }
 }
 
 impl Origins {
@@ -77,7 +99,7 @@ impl Origins {
     /// Remembers what `stat` says the host has at `rel`, unless an earlier change already did.
     pub(crate) fn cover(&self, rel: &Path, stat: &Stat) -> Result<(), Errno> {
         let mut known = self.lock();
-        if known.contains_key(rel) {
+        if known.paths.contains_key(rel) {
             return Ok(());
         }
         let was = Identity::of(stat);
@@ -88,14 +110,19 @@ impl Origins {
 
     /// What the host had at `rel`.
     pub(crate) fn get(&self, rel: &Path) -> Option<Identity> {
-        self.lock().get(rel).copied()
+        self.lock().paths.get(rel).copied()
+    }
+
+    /// How many names of the host object `dev`, `ino` the layer covers.
+    pub(crate) fn covered(&self, dev: u64, ino: u64) -> u64 {
+        self.lock().names.get(&(dev, ino)).copied().unwrap_or(0)
     }
 
     /// Takes back the records of `rel` and, with `below`, of all under it.
     pub(crate) fn forget(&self, rel: &Path, below: bool) -> Result<(), Errno> {
         let mut known = self.lock();
         // Paths sort by component, so what lies below one stands right behind it.
-        let from_here = known.range(rel.to_owned()..).map(|(path, _)| path);
+        let from_here = known.paths.range(rel.to_owned()..).map(|(path, _)| path);
         let gone: Vec<PathBuf> =
             from_here.take_while(|path| if below { path.starts_with(rel) } else { *path == rel }).cloned().collect();
         for path in gone {
@@ -112,7 +139,7 @@ impl Origins {
         let mut known = self.lock();
         let state = |identity: &Identity| Identity { ctime: (0, 0), ..*identity };
         let same = |identity: &Identity| state(identity) == state(was) && *identity != now;
-        for (path, identity) in known.iter_mut().filter(|(_, identity)| same(identity)) {
+        for (path, identity) in known.paths.iter_mut().filter(|(_, identity)| same(identity)) {
             self.append(&Record { path: FilePath::from(path.as_path()), was: Some(now) })?;
             *identity = now;
         }
@@ -141,21 +168,21 @@ impl Origins {
         (&self.file).write_all(&line).map_err(|e| Errno::from_raw(e.raw_os_error().unwrap_or(libc::EIO)))
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<PathBuf, Identity>> {
+    fn lock(&self) -> MutexGuard<'_, Known> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// What the lines of the file say in the end.
-fn read_records(text: &[u8]) -> Result<BTreeMap<PathBuf, Identity>, String> {
-    let mut known = BTreeMap::new();
+fn read_records(text: &[u8]) -> Result<Known, String> {
+    let mut known = Known::default();
     for line in text.split_inclusive(|b| *b == b'\n').filter(|line| line.ends_with(b"\n")) {
         let record: Record = serde_json::from_slice(line).map_err(|e| e.to_string())?;
         let path = record.path.as_path().to_owned();
         match record.was {
             Some(was) => known.insert(path, was),
             None => known.remove(&path),
-        };
+        }
     }
     Ok(known)
 }

@@ -2,6 +2,7 @@
 
 use crate::fs::at;
 use crate::fs::xattr;
+use crate::view::device;
 use crate::view::layers::{Attr, Found, Layers, lock};
 use crate::view::node::{self, Place, Table};
 use nix::errno::Errno;
@@ -34,12 +35,14 @@ impl Layers {
         Ok(attr)
     }
 
-    /// mknod(2) of a file, fifo or socket. Devices are refused: the one that reads 0:0 would be a whiteout, and the
-    /// others would reach hardware.
-    pub(crate) fn mknod(&self, parent: u64, name: &OsStr, mode: u32, owner: Owner) -> Result<Attr, Errno> {
+    /// mknod(2). Device nodes are refused unless they are allowed, and never made as such, see [`device`].
+    pub(crate) fn mknod(&self, parent: u64, name: &OsStr, mode: u32, rdev: u64, owner: Owner) -> Result<Attr, Errno> {
         match mode & libc::S_IFMT {
             libc::S_IFREG | libc::S_IFIFO | libc::S_IFSOCK => {
                 self.add(parent, name, owner, mode, |dir, name| at::mknod(dir, name, mode))
+            }
+            kind if device::is_device(kind) && self.devices => {
+                self.add(parent, name, owner, mode, |dir, name| device::make(dir, name, mode, rdev))
             }
             _ => Err(Errno::EPERM),
         }
@@ -76,6 +79,7 @@ impl Layers {
         if source.links.is_empty() {
             return Err(Errno::ENOENT);
         }
+        self.check_content(table, parent)?;
         self.copy_up(table, number, crate::view::copy_up::Content::All)?;
         let (from, from_name) = self.locate(table, table.get(number)?)?;
         let dir = self.merged_dir(table, parent)?;
@@ -100,6 +104,7 @@ impl Layers {
         let mut table = self.changing()?;
         let table = &mut *table;
         let found = self.vacant(table, parent, name)?;
+        self.check_content(table, parent)?;
         let dir = self.merged_dir(table, parent)?;
         let made = |dir: &OwnedFd, name: &OsStr| {
             make(dir, name)?;
@@ -107,7 +112,7 @@ impl Layers {
         };
         self.put(&dir, name, found.whiteout, made)?;
         self.touched(table, parent)?;
-        let stat = at::stat(&dir, name)?;
+        let stat = device::unmask(&*dir, name, at::stat(&dir, name)?)?;
         self.store.undo.born(stat.st_ino, &self.store.origins)?;
         let number = self.fresh(table, &stat);
         table.add_link(number, parent, name);

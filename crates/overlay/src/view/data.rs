@@ -124,6 +124,7 @@ impl Layers {
             }
         }
         let mut table = self.changing()?;
+        self.check_content(&table, number)?;
         self.copy_up(&mut table, number, Content::All)?;
         self.keep_content(&mut table, number)?;
         table.get_mut(number)?.frozen_ctime = None;

@@ -9,6 +9,8 @@ use crate::fs::xattr;
 use crate::store::Store;
 use crate::store::origin::Origin;
 use crate::view::cache::Bounded;
+use crate::view::device;
+use crate::view::foreign::OwnIds;
 use crate::view::hidden::HiddenPaths;
 use crate::view::node::{self, Key, Lower, Node, Place, ROOT, Table};
 use nix::errno::Errno;
@@ -39,6 +41,8 @@ pub(crate) struct Found {
     pub(crate) hidden: bool,
     /// Which lower object an upper one was copied from.
     pub(crate) origin: Option<Origin>,
+    /// Links in the view minus links in the store, of an upper file.
+    pub(crate) nlink_delta: i64,
 }
 
 impl Found {
@@ -70,12 +74,16 @@ pub(crate) struct Layers {
     lower_dirs: Mutex<Bounded<PathBuf, Arc<OwnedFd>>>,
     pub(crate) files: Mutex<Bounded<(u64, bool), Arc<std::fs::File>>>,
     pub(crate) listings: Mutex<Bounded<u64, Arc<crate::view::readdir::Listing>>>,
+    /// Where the child's namespace maps no other ids.
+    pub(crate) own: Option<OwnIds>,
+    /// Whether the child may make device nodes.
+    pub(crate) devices: bool,
     root_ino: u64,
     frozen: AtomicBool,
 }
 
 impl Layers {
-    pub(crate) fn new(store: Arc<Store>, lower: OwnedFd, hidden: HiddenPaths) -> Result<Layers, Errno> {
+    pub(crate) fn new(store: Arc<Store>, lower: OwnedFd, hidden: HiddenPaths, devices: bool) -> Result<Layers, Errno> {
         let below = at::stat(&lower, at::dot())?;
         let above = at::stat(&store.upper, at::dot())?;
         let root = Lower { rel: PathBuf::new(), key: node::key(&below) };
@@ -89,6 +97,8 @@ impl Layers {
             lower_dirs: Mutex::new(Bounded::new(DIRS_OPEN_MAX)),
             files: Mutex::new(Bounded::new(FILES_OPEN_MAX)),
             listings: Mutex::new(Bounded::new(crate::view::readdir::LISTINGS_MAX)),
+            own: OwnIds::of_process(),
+            devices,
             root_ino: below.st_ino,
             frozen: AtomicBool::new(false),
             store,
@@ -168,7 +178,8 @@ impl Layers {
         if !dir.is_dir() {
             return Err(Errno::ENOTDIR);
         }
-        let mut found = Found { upper: None, lower: None, whiteout: false, hidden: false, origin: None };
+        let mut found =
+            Found { upper: None, lower: None, whiteout: false, hidden: false, origin: None, nlink_delta: 0 };
         if dir.place == Place::Dead {
             return Ok(found);
         }
@@ -321,10 +332,13 @@ impl Layers {
     /// What stat(2) tells the child about `node`.
     pub(crate) fn attr(&self, table: &Table, node: &Node) -> Result<Attr, Errno> {
         if node.place == Place::Dead {
-            return Ok(self.dress(node, dead_directory()));
+            return Ok(self.dress(node, dead_directory(node)));
         }
         let (dir, name) = self.locate(table, node).map_err(stale)?;
-        let stat = at::stat(&dir, &name).map_err(stale)?;
+        let mut stat = at::stat(&dir, &name).map_err(stale)?;
+        if node.place != Place::Lower {
+            stat = device::unmask(&dir, &name, stat)?;
+        }
         if node.place == Place::Lower && node.lower.as_ref().is_some_and(|l| l.key != node::key(&stat)) {
             return Err(Errno::ESTALE);
         }
@@ -334,6 +348,9 @@ impl Layers {
     /// Turns the real attributes into those the child sees.
     pub(crate) fn dress(&self, node: &Node, mut stat: Stat) -> Attr {
         stat.st_ino = if node.number == ROOT { self.root_ino } else { node.number };
+        if let Some(own) = self.own {
+            own.dress(&mut stat);
+        }
         if let Some((seconds, nanoseconds)) = node.frozen_ctime {
             (stat.st_ctime, stat.st_ctime_nsec) = (seconds, nanoseconds);
         }
@@ -389,7 +406,17 @@ impl Layers {
         let wish = found.origin.map_or_else(|| lower.map_or(shown.st_ino, |stat| stat.st_ino), |origin| origin.ino);
         let place = if found.upper.is_some() { Place::Upper } else { Place::Lower };
         let keys: Vec<Key> = found.upper.iter().chain(lower).map(node::key).collect();
-        table.insert(wish, at::kind_of(shown), place, &keys).number
+        let nlink_delta = match place {
+            // Names of it that the layer has taken away or over are still there below.
+            Place::Lower if shown.st_nlink > 1 && !at::is_dir(shown) => {
+                let covered = self.store.origins.covered(shown.st_dev, shown.st_ino);
+                -i64::try_from(covered).unwrap_or(0)
+            }
+            _ => found.nlink_delta,
+        };
+        let node = table.insert(wish, at::kind_of(shown), place, &keys);
+        node.nlink_delta = nlink_delta;
+        node.number
     }
 
     /// Brings a node up to date with what the layers say now.
@@ -416,15 +443,29 @@ fn find_upper(dir: &OwnedFd, name: &OsStr, found: &mut Found) -> Result<(), Errn
     match at::forced(&[dir], || at::stat_opt(dir, name))? {
         Some(stat) if at::is_whiteout(&stat) => found.whiteout = true,
         Some(stat) => {
+            let stat = at::forced(&[dir], || device::unmask(dir, name, stat))?;
             found.upper = Some(stat);
-            let mut buf = [0; 128];
             if matches!(at::kind_of(&stat), libc::S_IFDIR | libc::S_IFREG) {
-                found.origin = xattr::get_own(dir, name, xattr::ORIGIN, &mut buf)?.and_then(Origin::decode);
+                found.origin = at::forced(&[dir], || xattr::with_right(dir, name, 0o400, || origin(dir, name)))?;
+            }
+            if at::kind_of(&stat) == libc::S_IFREG && stat.st_nlink > 1 {
+                found.nlink_delta = at::forced(&[dir], || xattr::with_right(dir, name, 0o400, || links(dir, name)))?;
             }
         }
         None => {}
     }
     Ok(())
+}
+
+fn origin(dir: &OwnedFd, name: &OsStr) -> Result<Option<Origin>, Errno> {
+    let mut buf = [0; 128];
+    Ok(xattr::get_own(dir, name, xattr::ORIGIN, &mut buf)?.and_then(Origin::decode))
+}
+
+fn links(dir: &OwnedFd, name: &OsStr) -> Result<i64, Errno> {
+    let mut buf = [0; 32];
+    let value = xattr::get_own(dir, name, xattr::LINKS, &mut buf)?;
+    Ok(value.and_then(|value| std::str::from_utf8(value).ok()?.parse().ok()).unwrap_or(0))
 }
 
 /// How far an upper directory lets the host's names through.
@@ -486,11 +527,11 @@ fn stale(errno: Errno) -> Errno {
     if errno == Errno::ENOENT || errno == Errno::ENOTDIR { Errno::ESTALE } else { errno }
 }
 
-fn dead_directory() -> Stat {
-    // stat(2) of a removed directory some process still stands in: nothing but its kind is left.
-    let mut stat = crate::sys::zeroed_stat();
-    stat.st_mode = libc::S_IFDIR | 0o700;
-    stat.st_blksize = 4_096;
+/// stat(2) of a removed directory some process still stands in.
+fn dead_directory(node: &Node) -> Stat {
+    let mut stat = node.last.as_deref().copied().unwrap_or_else(crate::sys::zeroed_stat);
+    stat.st_mode = libc::S_IFDIR | (stat.st_mode & 0o7777);
+    stat.st_nlink = 0;
     stat
 }
 

@@ -69,6 +69,8 @@ pub(crate) struct Node {
     pub(crate) frozen_ctime: Option<(i64, i64)>,
     /// The generation in which its content may be written: what the checkpoint before it holds is kept.
     pub(crate) kept: u64,
+    /// What a removed directory was like, for those who still stand in it.
+    pub(crate) last: Option<Box<Stat>>,
     keys: Vec<Key>,
 }
 
@@ -107,6 +109,7 @@ impl Table {
             nlink_delta: 0,
             frozen_ctime: None,
             kept: 0,
+            last: None,
             keys,
         };
         table.nodes.insert(ROOT, root);
@@ -148,6 +151,7 @@ impl Table {
             nlink_delta: 0,
             frozen_ctime: None,
             kept: 0,
+            last: None,
             keys: keys.to_vec(),
         })
     }

@@ -33,6 +33,7 @@ impl Layers {
         let source = self.find(table, from.parent, from.name)?;
         let target = self.find(table, to.parent, to.name)?;
         source.shown().ok_or(Errno::ENOENT)?;
+        self.check_rights(table, from, &source, to, &target)?;
         self.check_movable(&source)?;
         if flags == RenameFlags::RENAME_EXCHANGE {
             target.shown().ok_or(Errno::ENOENT)?;
@@ -43,6 +44,30 @@ impl Layers {
             return Err(Errno::EEXIST);
         }
         self.replace(table, from, &source, to, &target)
+    }
+
+    /// Refuses what the host would refuse an ordinary user: names of others, and moving a directory of theirs, whose
+    /// `..` would change.
+    fn check_rights(
+        &self,
+        table: &mut Table,
+        from: Spot<'_>,
+        source: &Found,
+        to: Spot<'_>,
+        target: &Found,
+    ) -> Result<(), Errno> {
+        if self.own.is_none() {
+            return Ok(());
+        }
+        self.check_removal(table, from.parent, source)?;
+        self.check_removal(table, to.parent, target)?;
+        for (spot, found) in [(from, source), (to, target)] {
+            if from.parent != to.parent && found.shown().is_some_and(at::is_dir) {
+                let number = self.enter(table, spot.parent, spot.name, found)?.number;
+                self.check_content(table, number)?;
+            }
+        }
+        Ok(())
     }
 
     fn replace(

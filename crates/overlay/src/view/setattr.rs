@@ -28,6 +28,7 @@ impl Layers {
         let mut table = self.changing()?;
         let table = &mut *table;
         check_changeable(table.get(number)?)?;
+        self.check_change(table, number, &changes)?;
         if let Some(size) = changes.size {
             self.truncate(table, number, size)?;
         }
@@ -92,21 +93,23 @@ impl Layers {
     fn change_xattr(&self, number: u64, change: impl Fn(&OwnedFd, &OsStr) -> Result<(), Errno>) -> Result<(), Errno> {
         let mut table = self.changing()?;
         check_changeable(table.get(number)?)?;
+        self.check_content(&table, number)?;
         let (dir, entry) = self.upper_place(&mut table, number)?;
         self.store.keep_attributes(&dir, &entry)?;
-        match change(&dir, &entry) {
-            // The mode forbids it to us, not to the child, whom the kernel has let through.
-            Err(Errno::EACCES) => {
-                let mode = at::stat(&*dir, &entry)?.st_mode & 0o7777;
-                at::chmod(&*dir, &entry, mode | 0o600)?;
-                let result = change(&dir, &entry);
-                at::chmod(&*dir, &entry, mode)?;
-                result?;
-            }
-            other => other?,
-        }
+        // Where the mode forbids it to us, it does not to the child, whom the kernel has let through.
+        xattr::with_right(&*dir, &entry, 0o600, || change(&dir, &entry))?;
         table.get_mut(number)?.frozen_ctime = None;
         Ok(())
+    }
+
+    /// Size and the time of now are for everybody who may write, the rest for the owner.
+    fn check_change(&self, table: &Table, number: u64, changes: &Changes) -> Result<(), Errno> {
+        let set = |time: Option<TimeSpec>| time.is_some_and(|time| time != TimeSpec::UTIME_NOW);
+        let owners = changes.uid.is_some() || changes.gid.is_some() || changes.mode.is_some();
+        if owners || set(changes.atime) || set(changes.mtime) {
+            return self.check_owner(table, number);
+        }
+        self.check_content(table, number)
     }
 
     fn upper_place(&self, table: &mut Table, number: u64) -> Result<(Arc<OwnedFd>, OsString), Errno> {

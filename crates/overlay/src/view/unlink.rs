@@ -17,6 +17,7 @@ impl Layers {
         if at::is_dir(found.shown().ok_or(Errno::ENOENT)?) {
             return Err(Errno::EISDIR);
         }
+        self.check_removal(&table, parent, &found)?;
         self.remove_file(&mut table, parent, name, &found)?;
         self.touched(&mut table, parent)
     }
@@ -28,6 +29,7 @@ impl Layers {
         if !at::is_dir(found.shown().ok_or(Errno::ENOENT)?) {
             return Err(Errno::ENOTDIR);
         }
+        self.check_removal(&table, parent, &found)?;
         self.remove_dir(&mut table, parent, name, &found)?;
         self.touched(&mut table, parent)
     }
@@ -60,6 +62,7 @@ impl Layers {
                 self.store.whiteout(&dir, name)?;
                 if let Some(number) = number {
                     table.get_mut(number)?.nlink_delta -= 1;
+                    self.keep_link_count(table, number)?;
                 }
             }
         }
@@ -91,11 +94,11 @@ impl Layers {
             let dir = self.merged_dir(table, parent)?;
             self.store.whiteout(&dir, name)?;
         }
-        self.bury(table, number, parent, name)
+        self.bury(table, number, parent, name, found)
     }
 
     /// The directory is gone, though a process may still stand in it.
-    fn bury(&self, table: &mut Table, number: u64, parent: u64, name: &OsStr) -> Result<(), Errno> {
+    fn bury(&self, table: &mut Table, number: u64, parent: u64, name: &OsStr, was: &Found) -> Result<(), Errno> {
         table.drop_link(number, parent, name);
         table.drop_keys(number);
         self.drop_upper_dir(number);
@@ -103,6 +106,7 @@ impl Layers {
         let node = table.get_mut(number)?;
         node.place = Place::Dead;
         node.lower = None;
+        node.last = was.shown().map(|stat| Box::new(*stat));
         self.forget_unheld(table, number);
         Ok(())
     }
