@@ -169,6 +169,47 @@ assert os.listdir("many") == []
 }
 
 #[test]
+fn an_unlinked_file_is_still_a_whole_file() {
+    let bench = Bench::new();
+    sh(&bench.host(), "for n in $(seq 300); do echo low > l$n; done");
+    let script = r#"
+import os, stat
+def use(f, text):
+    s = os.fstat(f)
+    assert s.st_nlink == 0 and os.pread(f, 100, 0) == text, (s, text)
+    os.fchmod(f, 0); os.utime(f, ns=(5, 7)); os.setxattr(f, "user.k", b"v"); os.pwrite(f, b"more", 3); os.fsync(f)
+    s = os.fstat(f)
+    assert stat.S_IMODE(s.st_mode) == 0 and os.getxattr(f, "user.k") == b"v" and os.listxattr(f) == ["user.k"]
+    assert os.pread(f, 100, 0) == text[:3] + b"more", os.pread(f, 100, 0)
+    os.ftruncate(f, 2); assert os.fstat(f).st_size == 2 and os.pread(f, 9, 0) == text[:2]
+    os.fchown(f, os.getuid(), os.getgid()); os.close(f)
+# More than are kept by a descriptor: new ones, and the host's.
+new = [os.open("n%d" % n, os.O_RDWR | os.O_CREAT) for n in range(300)]
+for n, f in enumerate(new): os.write(f, b"new"); os.unlink("n%d" % n)
+low = [os.open("l%d" % n, os.O_RDWR) for n in range(1, 301)]
+for n in range(1, 301): os.unlink("l%d" % n)
+# Replaced by a rename.
+old = []
+for n in range(200):
+    with open("r", "w") as f: f.write("old%d" % n)
+    old.append(os.open("r", os.O_RDWR))
+    with open("t", "w") as f: f.write("x")
+    os.rename("t", "r")
+for f in new: use(f, b"new")
+for f in low: use(f, b"low\n")
+for n, f in enumerate(old): use(f, b"old%d" % n)
+assert os.listdir(".") == ["r"] and os.stat("r").st_nlink == 1
+# One of two names goes, comes back by the other.
+open("a", "w").write("both"); os.link("a", "b"); f = os.open("a", os.O_RDWR); os.unlink("a")
+assert os.fstat(f).st_nlink == 1; os.unlink("b"); use(f, b"both")
+"#;
+    bench.mounted(|root| {
+        let out = std::process::Command::new("python3").arg("-c").arg(script).current_dir(root).output().unwrap();
+        assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+    });
+}
+
+#[test]
 fn hidden_paths_are_not_there_and_tries_are_told() {
     let mut bench = Bench::new();
     sh(&bench.host(), "mkdir .ssh; echo key > .ssh/id; echo pw > .netrc; echo ok > seen");
