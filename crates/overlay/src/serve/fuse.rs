@@ -2,6 +2,7 @@
 //!
 //! What trades speed stands in [`Tuning`]; locks are the kernel's own.
 
+use crate::serve::backing::{Backings, Way};
 use crate::serve::tuning::{Mode, Tuning};
 use crate::view::create::Owner;
 use crate::view::layers::{Attr, Layers};
@@ -9,7 +10,7 @@ use crate::view::rename::Spot;
 use crate::view::setattr::Changes;
 use fuser::{
     Errno as FuseErrno, FileAttr, FileHandle, FileType, Filesystem, FopenFlags, Generation, INodeNo, InitFlags,
-    KernelConfig, LockOwner, OpenFlags, RenameFlags, ReplyAttr, ReplyCreate, ReplyData, ReplyDirectory,
+    KernelConfig, LockOwner, OpenAccMode, OpenFlags, RenameFlags, ReplyAttr, ReplyCreate, ReplyData, ReplyDirectory,
     ReplyDirectoryPlus, ReplyEmpty, ReplyEntry, ReplyLseek, ReplyOpen, ReplyStatfs, ReplyWrite, ReplyXattr, Request,
     TimeOrNow, WriteFlags,
 };
@@ -45,6 +46,8 @@ const WANTED: [InitFlags; 8] = [
 pub(crate) struct Mount {
     layers: Arc<Layers>,
     tuning: Tuning,
+    /// In [`Mode::Passthrough`], where the kernel can do it.
+    backings: Option<Backings>,
     open_without_message: AtomicBool,
     opendir_without_message: AtomicBool,
 }
@@ -52,7 +55,7 @@ pub(crate) struct Mount {
 impl Mount {
     pub(crate) fn new(layers: Arc<Layers>, tuning: Tuning) -> Mount {
         let (open_without_message, opendir_without_message) = (AtomicBool::new(false), AtomicBool::new(false));
-        Mount { layers, tuning, open_without_message, opendir_without_message }
+        Mount { layers, tuning, backings: None, open_without_message, opendir_without_message }
     }
 
     /// How long the kernel may believe `attr`.
@@ -92,6 +95,12 @@ impl Filesystem for Mount {
         }
         if self.tuning.mode == Mode::WriteBack {
             let _ = config.add_capabilities(InitFlags::FUSE_WRITEBACK_CACHE);
+        }
+        if self.tuning.mode == Mode::Passthrough
+            && config.add_capabilities(InitFlags::FUSE_PASSTHROUGH).is_ok()
+            && config.set_max_stack_depth(1).is_ok()
+        {
+            self.backings = Some(Backings::default());
         }
         if !self.tuning.mode.tells_opens() {
             let _ = config.add_capabilities(InitFlags::FUSE_NO_OPEN_SUPPORT);
@@ -202,12 +211,37 @@ impl Filesystem for Mount {
         self.entry(reply, self.layers.link(ino.0, newparent.0, newname));
     }
 
-    fn open(&self, _req: &Request, _ino: INodeNo, _flags: OpenFlags, reply: ReplyOpen) {
+    fn open(&self, _req: &Request, ino: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
         if self.open_without_message.load(Ordering::Relaxed) {
             // The kernel opens by itself from now on, and keeps its cache.
             return reply.error(FuseErrno::ENOSYS);
         }
-        reply.opened(FileHandle(0), FopenFlags::FOPEN_KEEP_CACHE);
+        let Some(backings) = &self.backings else {
+            return reply.opened(FileHandle(0), FopenFlags::FOPEN_KEEP_CACHE);
+        };
+        let write = flags.acc_mode() != OpenAccMode::O_RDONLY;
+        match backings.open(&self.layers, ino.0, write, self.tuning.passthrough_bytes, &reply) {
+            Ok(Way::Messages) => reply.opened(FileHandle(0), FopenFlags::FOPEN_KEEP_CACHE),
+            Ok(Way::Through(id)) => reply.opened_passthrough(FileHandle(0), FopenFlags::empty(), &id),
+            Ok(Way::Again) => reply.error(FuseErrno::ESTALE),
+            Err(errno) => reply.error(fuse_errno(errno)),
+        }
+    }
+
+    fn release(
+        &self,
+        _req: &Request,
+        ino: INodeNo,
+        _fh: FileHandle,
+        _flags: OpenFlags,
+        _lock_owner: Option<LockOwner>,
+        _flush: bool,
+        reply: ReplyEmpty,
+    ) {
+        if let Some(backings) = &self.backings {
+            backings.release(ino.0);
+        }
+        reply.ok();
     }
 
     fn read(
@@ -392,15 +426,18 @@ impl Filesystem for Mount {
         _flags: i32,
         reply: ReplyCreate,
     ) {
-        match self.layers.create(parent.0, name, mode, owner(req)) {
-            Ok(attr) => reply.created(
-                &self.ttl_of(&attr),
-                &file_attr(&attr),
-                Generation(0),
-                FileHandle(0),
-                FopenFlags::FOPEN_KEEP_CACHE,
-            ),
-            Err(errno) => reply.error(fuse_errno(errno)),
+        let attr = match self.layers.create(parent.0, name, mode, owner(req)) {
+            Ok(attr) => attr,
+            Err(errno) => return reply.error(fuse_errno(errno)),
+        };
+        let way = self.backings.as_ref().map(|backings| backings.open(&self.layers, attr.number, true, 0, &reply));
+        let (ttl, shown, fh) = (self.ttl_of(&attr), file_attr(&attr), FileHandle(0));
+        match way {
+            Some(Ok(Way::Through(id))) => {
+                reply.created_passthrough(&ttl, &shown, Generation(0), fh, FopenFlags::empty(), &id);
+            }
+            Some(Err(errno)) => reply.error(fuse_errno(errno)),
+            _ => reply.created(&ttl, &shown, Generation(0), fh, FopenFlags::FOPEN_KEEP_CACHE),
         }
     }
 
@@ -418,6 +455,10 @@ impl Filesystem for Mount {
     }
 
     fn lseek(&self, _req: &Request, ino: INodeNo, _fh: FileHandle, offset: i64, whence: i32, reply: ReplyLseek) {
+        if self.tuning.mode == Mode::WriteBack {
+            // Data the kernel has not handed over yet would be taken for a hole: it shall take all for data.
+            return reply.error(FuseErrno::ENOSYS);
+        }
         match self.layers.seek(ino.0, offset, whence) {
             Ok(offset) => reply.offset(offset),
             Err(errno) => reply.error(fuse_errno(errno)),

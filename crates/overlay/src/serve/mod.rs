@@ -1,5 +1,6 @@
 //! Serving a view in background threads, and ending it in bounded time.
 
+pub(crate) mod backing;
 pub(crate) mod fuse;
 pub(crate) mod tuning;
 

@@ -16,11 +16,13 @@ pub enum Mode {
     /// As [`Mode::ZeroMessage`], but every open and release is told.
     WriteThrough,
     /// The kernel collects writes and hands them over later. What a program wrote to a file that is still open is
-    /// lost when the process that serves is killed.
+    /// lost when the process that serves is killed. It also believes its own sizes and times: of what the host changes
+    /// in a file the jar knows already, it sees nothing. No holes are told.
     WriteBack,
     /// Every open is told, and the content of large files passes the process that serves by. Needs the rights of
     /// root over the machine (`CAP_SYS_ADMIN`); files that cannot be passed through are served as in
-    /// [`Mode::WriteThrough`].
+    /// [`Mode::WriteThrough`]. As on kernel overlayfs, who has a large host file open for reading goes on seeing the
+    /// host's bytes after somebody else has begun to write it.
     Passthrough,
 }
 
@@ -64,12 +66,16 @@ pub struct Tuning {
     /// How long the kernel may believe what the host can change under the view: names that are not there, and objects
     /// that were not copied up. Edits of the host are seen after at most this.
     pub host_ttl: Duration,
+    /// In [`Mode::Passthrough`]: bytes a file must have to be passed through. New files always are: how much will be
+    /// written to them is not known.
+    pub passthrough_bytes: u64,
 }
 
 impl Default for Tuning {
     fn default() -> Tuning {
         // One thread more than a request that waits for the disk.
-        Tuning { mode: Mode::default(), threads: 2, host_ttl: Duration::from_secs(5) }
+        let threads = 2;
+        Tuning { mode: Mode::default(), threads, host_ttl: Duration::from_secs(5), passthrough_bytes: 1 << 20 }
     }
 }
 

@@ -300,12 +300,15 @@ impl Layers {
 
     /// A way to reach the upper file `dir/name` when that name is gone; `None` when too many are held already.
     pub(crate) fn hold(&self, dir: &OwnedFd, name: &OsStr) -> Result<Option<Tomb>, Errno> {
-        let token = Arc::clone(&self.held);
-        if Arc::strong_count(&token) > HELD_MAX {
+        if Arc::strong_count(&self.held) > HELD_MAX {
             return Ok(None);
         }
         let fd = Arc::new(at::forced(&[dir], || at::hold(dir, name))?);
-        Ok(Some(Tomb::Held { fd, _token: token }))
+        Ok(Some(self.tomb(fd)))
+    }
+
+    pub(crate) fn tomb(&self, fd: Arc<OwnedFd>) -> Tomb {
+        Tomb::Held { fd, _token: Arc::clone(&self.held) }
     }
 
     /// Removes what only an unlinked node needed.
