@@ -114,6 +114,9 @@ impl Store {
 
     /// Whether an object is only open any more: no checkpoint holds it, else it would lie in another grave.
     fn is_nowhere(&self, stat: &Stat, name: &OsStr) -> bool {
+        if stat.st_nlink == 0 {
+            return true;
+        }
         let spare = name.as_encoded_bytes().first() == Some(&b't') && stat.st_nlink == 1;
         spare && at::stat_opt(&self.work, name).is_ok_and(|own| own.is_some_and(|own| own.st_ino == stat.st_ino))
     }

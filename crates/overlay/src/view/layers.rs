@@ -12,7 +12,7 @@ use crate::view::cache::Bounded;
 use crate::view::device;
 use crate::view::foreign::OwnIds;
 use crate::view::hidden::HiddenPaths;
-use crate::view::node::{self, Key, Lower, Node, Place, ROOT, Table};
+use crate::view::node::{self, Key, Lower, Node, Place, ROOT, Table, Tomb};
 use nix::errno::Errno;
 use std::ffi::{OsStr, OsString};
 use std::os::fd::{AsFd, OwnedFd};
@@ -26,6 +26,8 @@ use std::time::Duration;
 const DIRS_OPEN_MAX: usize = 192;
 /// Data descriptors kept open.
 const FILES_OPEN_MAX: usize = 128;
+/// Unlinked files kept by a descriptor; further ones keep a name in the store's `work`.
+const HELD_MAX: usize = 128;
 /// A host directory may be replaced under its name; after this long its descriptor is opened anew.
 const LOWER_DIR_AGE: Duration = Duration::from_secs(1);
 /// Longest name, as everywhere on Linux.
@@ -39,8 +41,6 @@ pub(crate) struct Found {
     pub(crate) whiteout: bool,
     /// It is a directory whose content a rule hides.
     pub(crate) hidden: bool,
-    /// Which lower object an upper one was copied from.
-    pub(crate) origin: Option<Origin>,
     /// Links in the view minus links in the store, of an upper file.
     pub(crate) nlink_delta: i64,
 }
@@ -78,6 +78,8 @@ pub(crate) struct Layers {
     pub(crate) own: Option<OwnIds>,
     /// Whether the child may make device nodes.
     pub(crate) devices: bool,
+    /// The token of [`Tomb::Held`].
+    held: Arc<()>,
     root_ino: u64,
     frozen: AtomicBool,
 }
@@ -99,6 +101,7 @@ impl Layers {
             listings: Mutex::new(Bounded::new(crate::view::readdir::LISTINGS_MAX)),
             own: OwnIds::of_process(),
             devices,
+            held: Arc::new(()),
             root_ino: below.st_ino,
             frozen: AtomicBool::new(false),
             store,
@@ -151,8 +154,7 @@ impl Layers {
             lock(&self.listings).remove(&number);
         }
         match node.place {
-            // One that a checkpoint holds stays.
-            Place::Tomb(name) if !is_kept_name(&name) => at::unlink_opt(&self.store.work, OsStr::new(&name)),
+            Place::Tomb(tomb) => self.close_tomb(&tomb),
             _ => Ok(()),
         }
     }
@@ -178,8 +180,7 @@ impl Layers {
         if !dir.is_dir() {
             return Err(Errno::ENOTDIR);
         }
-        let mut found =
-            Found { upper: None, lower: None, whiteout: false, hidden: false, origin: None, nlink_delta: 0 };
+        let mut found = Found { upper: None, lower: None, whiteout: false, hidden: false, nlink_delta: 0 };
         if dir.place == Place::Dead {
             return Ok(found);
         }
@@ -308,6 +309,29 @@ impl Layers {
         files.remove(&(number, true));
     }
 
+    /// A way to reach the upper file `dir/name` when that name is gone; `None` when too many are held already.
+    pub(crate) fn hold(&self, dir: &OwnedFd, name: &OsStr) -> Result<Option<Tomb>, Errno> {
+        if Arc::strong_count(&self.held) > HELD_MAX {
+            return Ok(None);
+        }
+        let fd = Arc::new(at::forced(&[dir], || at::hold(dir, name))?);
+        Ok(Some(self.tomb(fd)))
+    }
+
+    pub(crate) fn tomb(&self, fd: Arc<OwnedFd>) -> Tomb {
+        Tomb::Held { fd, _token: Arc::clone(&self.held) }
+    }
+
+    /// Removes what only an unlinked node needed.
+    pub(crate) fn close_tomb(&self, tomb: &Tomb) -> Result<(), Errno> {
+        match tomb {
+            // One that a checkpoint holds stays.
+            Tomb::Named(name) if is_kept_name(name) => Ok(()),
+            Tomb::Named(name) => at::unlink_opt(&self.store.work, OsStr::new(name)),
+            Tomb::Held { .. } => Ok(()),
+        }
+    }
+
     /// Directory and name under which the object of `node` really is.
     pub(crate) fn locate(&self, table: &Table, node: &Node) -> Result<(Arc<OwnedFd>, OsString), Errno> {
         match &node.place {
@@ -316,7 +340,8 @@ impl Layers {
                 let link = table.live_link(node).ok_or(Errno::ESTALE)?;
                 Ok((self.upper_dir(table, link.parent)?, link.name.clone()))
             }
-            Place::Tomb(name) => {
+            Place::Tomb(Tomb::Held { fd, .. }) => Ok((Arc::clone(fd), at::dot().to_owned())),
+            Place::Tomb(Tomb::Named(name)) => {
                 let work = self.store.work.try_clone().map_err(|e| crate::store::errno_of(&e))?;
                 Ok((Arc::new(work), OsString::from(name)))
             }
@@ -379,7 +404,10 @@ impl Layers {
         }
         let number = match self.known(table, &shown, found) {
             Some(number) => number,
-            None => self.insert(table, &shown, found),
+            None => {
+                let origin = if found.upper.is_some() { self.origin(table, parent, name, &shown)? } else { None };
+                self.insert(table, &shown, found, origin)
+            }
         };
         self.refresh(table, number, found, &shown)?;
         table.add_link(number, parent, name);
@@ -401,9 +429,18 @@ impl Layers {
         (node.kind == at::kind_of(shown) && same_place).then_some(node.number)
     }
 
-    fn insert(&self, table: &mut Table, shown: &Stat, found: &Found) -> u64 {
+    /// Which lower object the upper one at this place was copied from.
+    fn origin(&self, table: &Table, parent: u64, name: &OsStr, shown: &Stat) -> Result<Option<Origin>, Errno> {
+        if !matches!(at::kind_of(shown), libc::S_IFDIR | libc::S_IFREG) {
+            return Ok(None);
+        }
+        let dir = self.upper_dir(table, parent)?;
+        at::forced(&[&dir], || xattr::with_right(&*dir, name, 0o400, || origin(&dir, name)))
+    }
+
+    fn insert(&self, table: &mut Table, shown: &Stat, found: &Found, origin: Option<Origin>) -> u64 {
         let lower = found.lower.as_ref().map(|(_, stat)| stat);
-        let wish = found.origin.map_or_else(|| lower.map_or(shown.st_ino, |stat| stat.st_ino), |origin| origin.ino);
+        let wish = origin.map_or_else(|| lower.map_or(shown.st_ino, |stat| stat.st_ino), |origin| origin.ino);
         let place = if found.upper.is_some() { Place::Upper } else { Place::Lower };
         let keys: Vec<Key> = found.upper.iter().chain(lower).map(node::key).collect();
         let nlink_delta = match place {
@@ -430,10 +467,11 @@ impl Layers {
             // The host may have renamed it: the name it was known by is then no longer its own.
             node.links.clear();
         }
-        if let Place::Tomb(name) = &node.place {
-            at::unlink_opt(&self.store.work, OsStr::new(name))?;
+        if let Place::Tomb(tomb) = &node.place {
+            let tomb = tomb.clone();
+            node.nlink_delta += tomb.links();
             node.place = Place::Upper;
-            node.nlink_delta += 1;
+            self.close_tomb(&tomb)?;
         }
         Ok(())
     }
@@ -445,9 +483,6 @@ fn find_upper(dir: &OwnedFd, name: &OsStr, found: &mut Found) -> Result<(), Errn
         Some(stat) => {
             let stat = at::forced(&[dir], || device::unmask(dir, name, stat))?;
             found.upper = Some(stat);
-            if matches!(at::kind_of(&stat), libc::S_IFDIR | libc::S_IFREG) {
-                found.origin = at::forced(&[dir], || xattr::with_right(dir, name, 0o400, || origin(dir, name)))?;
-            }
             if at::kind_of(&stat) == libc::S_IFREG && stat.st_nlink > 1 {
                 found.nlink_delta = at::forced(&[dir], || xattr::with_right(dir, name, 0o400, || links(dir, name)))?;
             }
