@@ -116,3 +116,36 @@ fn writers_do_not_stop_for_a_checkpoint() {
         assert!((least..=most).contains(&held), "checkpoint {number}: {held} is not in {least}..={most}");
     }
 }
+
+/// What the kernel writes by itself is kept when it is opened, and a checkpoint in the middle of that is refused.
+#[test]
+fn passed_through_content_is_kept_too() {
+    let bench = Bench::new();
+    let big = |byte: u8| vec![byte; 3 << 20];
+    served(&bench, |root, _| std::fs::write(root.join("big"), big(b'1')).unwrap());
+    let to = bench.overlay().checkpoint().unwrap();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNS).unwrap();
+            let private = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
+            nix::mount::mount(None::<&str>, "/", None::<&str>, private, None::<&str>).unwrap();
+            // Opened before the view covers what it lies over.
+            let overlay = bench.overlay();
+            let fuse = common::mount_fuse(&bench.host());
+            let served = overlay.serve_with(fuse, belljar_overlay::Mode::Passthrough.into()).unwrap();
+            let path = bench.host().join("big");
+            // The first open is for reading: the second shares its backing file.
+            let reader = std::fs::File::open(&path).unwrap();
+            std::fs::OpenOptions::new().write(true).open(&path).unwrap().write_all_at(b"22", 2 << 20).unwrap();
+            let mut seen = [0; 2];
+            reader.read_exact_at(&mut seen, 2 << 20).unwrap();
+            assert_eq!(&seen, b"22");
+            assert!(served.checkpoint().is_err());
+            drop(reader);
+            nix::mount::umount2(&bench.host(), MntFlags::MNT_DETACH).unwrap();
+            served.finish().unwrap();
+        });
+    });
+    bench.overlay().rewind(to).unwrap();
+    served(&bench, |root, _| assert!(std::fs::read(root.join("big")).unwrap() == big(b'1')));
+}
