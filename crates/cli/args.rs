@@ -32,6 +32,8 @@ pub(crate) enum Command {
     Apply(Apply),
     /// Throw the changes of a trial away
     Discard(Discard),
+    /// Take back the last commands of a jar
+    Rewind(Rewind),
     /// Look at what this machine offers, and what earlier runs left behind
     Doctor(Json),
     /// Read and verify the audit log
@@ -49,6 +51,9 @@ pub(crate) struct Json {
 /// `belljar run`.
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Run {
+    /// Go on where the last command of the jar NAME stopped; the first use makes it
+    #[arg(long, value_name = "NAME")]
+    pub(crate) jar: Option<String>,
     /// What becomes of the changes [default: ask on a terminal, never elsewhere]
     #[arg(long, value_name = "HOW")]
     pub(crate) apply: Option<ApplyMode>,
@@ -127,7 +132,7 @@ pub(crate) struct Trials {
 /// A trial.
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Selected {
-    /// An id or a prefix that fits only one [default: the last one here]
+    /// An id, a prefix that fits only one, or a jar's name [default: the last one here]
     pub(crate) trial: Option<String>,
     /// Print one JSON document instead of text
     #[arg(long)]
@@ -137,7 +142,7 @@ pub(crate) struct Selected {
 /// `belljar diff`.
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Diff {
-    /// A trial (an id or its first four letters; default: the last one here), and paths to show only
+    /// A trial (an id, its first four letters or a jar's name; default: the last one here), and paths to show only
     #[arg(value_name = "[TRIAL] PATH")]
     pub(crate) what: Vec<OsString>,
     /// Print one JSON document instead of text
@@ -148,7 +153,7 @@ pub(crate) struct Diff {
 /// `belljar apply`.
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Apply {
-    /// A trial (an id or its first four letters; default: the last one here), and paths to apply only
+    /// A trial (an id, its first four letters or a jar's name; default: the last one here), and paths to apply only
     #[arg(value_name = "[TRIAL] PATH")]
     pub(crate) what: Vec<OsString>,
     /// Agree beforehand, also to what is HIGH
@@ -162,11 +167,27 @@ pub(crate) struct Apply {
 /// `belljar discard`.
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Discard {
-    /// Ids or prefixes [default: the last one here]
+    /// Ids, prefixes or names of jars [default: the last one here]
     pub(crate) trials: Vec<String>,
     /// All that wait, wherever they ran
     #[arg(long, conflicts_with = "trials")]
     pub(crate) all: bool,
+    /// Agree beforehand
+    #[arg(long, short)]
+    pub(crate) yes: bool,
+    /// Print one JSON document instead of text
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `belljar rewind`.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Rewind {
+    /// A jar, by name or id [default: the last one here]
+    pub(crate) trial: Option<String>,
+    /// Back to before command N [default: the last one]
+    #[arg(long, value_name = "N")]
+    pub(crate) to: Option<u64>,
     /// Agree beforehand
     #[arg(long, short)]
     pub(crate) yes: bool,
@@ -210,6 +231,7 @@ impl Args {
             Command::Diff(diff) => diff.json,
             Command::Apply(apply) => apply.json,
             Command::Discard(discard) => discard.json,
+            Command::Rewind(rewind) => rewind.json,
             Command::Doctor(doctor) => doctor.json,
             Command::Audit(audit) => match &audit.command {
                 AuditCommand::Log(log) => log.json,

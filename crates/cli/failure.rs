@@ -65,7 +65,7 @@ macro_rules! through_run_error {
         })*
     };
 }
-through_run_error!(engine::HostError, engine::StoreError, engine::AuditError, engine::SettleError);
+through_run_error!(engine::HostError, engine::StoreError, engine::AuditError, engine::SettleError, engine::JarError);
 
 impl Failure {
     /// The exit that belongs to it.
@@ -101,6 +101,7 @@ impl Failure {
                 RunError::Sandbox(_) => "sandbox",
                 RunError::Audit(_) => "audit",
                 RunError::Settle(_) => "settle",
+                RunError::Jar(_) => "jar",
                 _ => "other",
             },
         }

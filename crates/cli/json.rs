@@ -3,7 +3,9 @@
 
 use crate::failure::Failure;
 use analyze::Check;
-use engine::{Broken, Checkup, Judged, Listed, Outcome, Settlement, TrialRecord, Verification, Weight};
+use engine::{
+    Broken, Checkup, JarRun, Judged, Listed, Outcome, Rewound, Settlement, TrialRecord, Verification, Weight,
+};
 use model::{AuditRecord, Change, ChangeSet, FilePath, Review, TrialId};
 use overlay::Preview;
 use serde_json::{Value, json};
@@ -38,8 +40,42 @@ pub(crate) fn trial(record: &TrialRecord, changes: &ChangeSet, review: &Review) 
         "attempts": record.attempts,
         "env_withheld": record.env_withheld,
         "applied": record.applied,
+        "jar": record.jar,
+        "runs": runs(record),
         "changes": judged_changes(changes, review),
         "review": review,
+    })
+}
+
+/// The commands of a jar, oldest first. `checkpoint` is what `rewind --to` takes; null when an apply ended it.
+fn runs(record: &TrialRecord) -> Vec<Value> {
+    let row = |run: &JarRun| {
+        json!({
+            "number": run.number,
+            "checkpoint": (!run.checkpoints.is_empty()).then_some(run.number),
+            "command": run.argv,
+            "cwd": run.cwd,
+            "created_ms": run.created_ms,
+            "wall_ms": run.wall_ms,
+            "exit": run.exit,
+            "risk": run.assessment.tiers,
+            "decision": run.decision,
+            "attempts": run.attempts,
+            "applied": run.applied,
+        })
+    };
+    record.runs.iter().map(row).collect()
+}
+
+/// `belljar rewind --json`, schema `belljar.rewound/1`.
+pub(crate) fn rewound(record: &TrialRecord, rewound: &Rewound) -> Value {
+    json!({
+        "schema": "belljar.rewound/1",
+        "trial": record.id,
+        "jar": record.jar,
+        "to": rewound.to,
+        "commands": rewound.taken_back,
+        "left": rewound.left,
     })
 }
 
@@ -89,6 +125,8 @@ pub(crate) fn trials(rows: &[(&Listed, Weight)], broken: &[Broken]) -> Value {
             "workspace": record.place.workspace,
             "created_ms": record.created_ms,
             "exit": record.exit,
+            "jar": record.jar,
+            "runs": record.runs.len(),
             "changes": weight.changes,
             "bytes": weight.bytes,
             "files": weight.files,

@@ -33,12 +33,13 @@ fn chosen(engine: &Engine, place: &Place, args: &args::Discard) -> Result<Vec<Tr
     if args.trials.is_empty() {
         return Ok(vec![select::trial(engine, place, None)?]);
     }
-    args.trials.iter().map(|query| Ok(engine.store().find(query)?)).collect()
+    args.trials.iter().map(|query| Ok(engine.store().find(query, &place.workspace)?)).collect()
 }
 
 fn all(engine: &Engine, yes: bool) -> Result<Vec<TrialId>, Failure> {
     let (trials, _) = engine.trials()?;
-    let waiting = trials.into_iter().filter(|listed| !listed.in_use && listed.record.state != TrialState::Applied);
+    let waits = |state| !matches!(state, TrialState::Applied | TrialState::Empty);
+    let waiting = trials.into_iter().filter(|listed| !listed.in_use && waits(listed.record.state));
     let ids: Vec<TrialId> = waiting.map(|listed| listed.record.id).collect();
     if yes || ids.is_empty() {
         return Ok(ids);

@@ -6,6 +6,7 @@ mod check;
 mod diff;
 mod discard;
 mod doctor;
+mod rewind;
 mod run;
 mod select;
 mod show;
@@ -25,6 +26,7 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Failure> {
         Command::Diff(args) => diff::diff(args),
         Command::Apply(args) => apply::apply(args),
         Command::Discard(args) => discard::discard(args),
+        Command::Rewind(args) => rewind::rewind(args),
         Command::Doctor(args) => doctor::doctor(args),
         Command::Audit(args) => audit::audit(args),
     }

@@ -5,7 +5,7 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::json;
 use crate::ui::{self, Terminal};
-use engine::{Apply, Engine, Outcome, Person, Request, RunError, host};
+use engine::{Apply, Engine, JarName, Outcome, Person, Request, RunError, host};
 use model::FilePath;
 use nix::errno::Errno;
 use serde_json::Value;
@@ -61,7 +61,21 @@ fn request(args: &args::Run, attended: bool) -> Result<Request, Failure> {
         read: absolute(&args.read),
         hide: absolute(&args.hide),
         apply: mode(args.apply, attended)?,
+        jar: args.jar.as_deref().map(|name| jar(name, args.apply)).transpose()?,
         place,
+    })
+}
+
+fn jar(name: &str, apply: Option<ApplyMode>) -> Result<JarName, Failure> {
+    if apply == Some(ApplyMode::Discard) {
+        return Err(Failure::Usage {
+            message: "--apply discard would throw away what earlier commands of the jar did too".into(),
+            hint: "use --apply never, then `belljar rewind` takes the last command back".into(),
+        });
+    }
+    name.parse().map_err(|why| Failure::Usage {
+        message: format!("--jar {}: {why}", model::escape::text(name)),
+        hint: "letters, digits, `-` and `_`, a letter first".into(),
     })
 }
 

@@ -55,6 +55,10 @@ fn stage(stage: &Stage) -> String {
         Stage::Settling { verb, paths, by } if paths.is_empty() => format!("{verb} all, chosen by {by}"),
         Stage::Settling { verb, paths, by } => format!("{verb} {}, chosen by {by}", count(paths.len() as u64, "path")),
         Stage::Settled { outcome, applied } => format!("{outcome}, {} made real", count(*applied, "change")),
+        Stage::Rewinding { to, commands } => {
+            format!("rewind to before command {to}: {}", count(*commands, "command"))
+        }
+        Stage::Rewound { to, left } => format!("rewound to before command {to}, {} left", count(*left, "change")),
         Stage::Failed { error } => format!("failed: {}", model::escape::text(error)),
     }
 }

@@ -30,6 +30,22 @@ impl Terminal {
         Ok(self.key()? == Some('y'))
     }
 
+    /// Whether the commands from `to` on may be taken back.
+    pub(crate) fn agree_to_rewind(&mut self, frozen: &Trial<Frozen>, to: Option<u64>) -> io::Result<bool> {
+        let record = frozen.record();
+        let runs = record.taken_back(to).unwrap_or_default();
+        for run in runs {
+            writeln!(self.tty, "{}", trials::run_line(self.style, run))?;
+        }
+        let waiting = changes::count(frozen.changes().changes.len() as u64, "change");
+        let these = changes::count(runs.len() as u64, "command");
+        self.ask(
+            &format!("{waiting} wait in all. Take back what the {these} above did?"),
+            "y = yes, any other key = no",
+        )?;
+        Ok(self.key()? == Some('y'))
+    }
+
     fn summary(&mut self, frozen: &Trial<Frozen>) -> io::Result<()> {
         let record = frozen.record();
         let heading = trials::heading(self.style, record);
@@ -107,12 +123,11 @@ impl Person for Terminal {
     fn settle(&mut self, frozen: &Trial<Frozen>) -> io::Result<Choice> {
         self.summary(frozen)?;
         let red = trials::red(frozen);
-        let keys = match red {
-            0 => "a = apply, d = discard, l = look, c = choose, Enter = decide later",
-            _ => "a = apply all, s = apply all but HIGH, d = discard, l = look, c = choose, Enter = decide later",
-        };
+        let discard = if frozen.record().jar.is_some() { "d = discard the whole jar" } else { "d = discard" };
+        let apply = if red == 0 { "a = apply" } else { "a = apply all, s = apply all but HIGH" };
+        let keys = format!("{apply}, {discard}, l = look, c = choose, Enter = decide later");
         loop {
-            self.ask("Make it real?", keys)?;
+            self.ask("Make it real?", &keys)?;
             match self.key()? {
                 Some('a') if self.confirm_red(red)? => return Ok(Choice::ApplyAll),
                 Some('s') if red > 0 => return Ok(Terminal::safe(frozen)),

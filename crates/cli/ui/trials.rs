@@ -2,7 +2,7 @@
 
 use super::changes;
 use super::style::Style;
-use engine::{Broken, Frozen, Listed, Outcome, Settlement, Trial, TrialRecord, Weight};
+use engine::{Broken, Frozen, JarRun, Listed, Outcome, Rewound, Settlement, Trial, TrialRecord, Weight};
 use model::{Change, Exit, FilePath, Place, Risk, TrialId, TrialState};
 use nix::sys::signal::Signal;
 use overlay::Preview;
@@ -34,6 +34,12 @@ pub(crate) fn ended(outcome: &Outcome) -> io::Result<()> {
     match &outcome.settlement {
         Settlement::Unchanged => Ok(()),
         settlement => writeln!(out, "{}", settlement_line(style, id, settlement)),
+    }?;
+    match (&outcome.settlement, &outcome.record.jar) {
+        (Settlement::Left, Some(jar)) => {
+            writeln!(out, "{}", style.dim(&format!("belljar rewind {jar} takes this command back")))
+        }
+        _ => Ok(()),
     }
 }
 
@@ -49,13 +55,56 @@ fn weaker(out: &mut impl Write, style: Style, record: &TrialRecord) -> io::Resul
 pub(super) fn heading(style: Style, record: &TrialRecord) -> String {
     let ended = match record.exit {
         Some(end) => format!("{} after {}", exit(end), seconds(record.wall_ms.unwrap_or_default())),
+        None if record.argv.is_empty() => "no command is left".to_owned(),
         None => "was interrupted: belljar did not see its end".to_owned(),
     };
+    format!("{} {} {ended}  {}\n", style.bold("belljar:"), command(&record.argv), style.dim(&trial_or_jar(record)))
+}
+
+fn trial_or_jar(record: &TrialRecord) -> String {
+    match (&record.jar, record.runs.last()) {
+        (None, _) => format!("trial {}", record.id),
+        (Some(jar), Some(run)) => format!("command {} of jar {jar}, trial {}", run.number, record.id),
+        (Some(jar), None) => format!("jar {jar}, trial {}", record.id),
+    }
+}
+
+/// One command of a jar.
+pub(super) fn run_line(style: Style, run: &JarRun) -> String {
+    let ended = match run.exit {
+        Some(end) => format!("{} after {}", exit(end), seconds(run.wall_ms.unwrap_or_default())),
+        None => "was interrupted".to_owned(),
+    };
+    let reach = match (run.applied, run.checkpoints.is_empty()) {
+        (true, _) => "applied",
+        (false, true) => "no way back: something was applied since",
+        (false, false) => "",
+    };
     format!(
-        "{} {} {ended}  {}\n",
-        style.bold("belljar:"),
-        command(&record.argv),
-        style.dim(&format!("trial {}", record.id))
+        "  {:>3}  {} {} {ended}  {}",
+        run.number,
+        when(run.created_ms),
+        style.bold(&command(&run.argv)),
+        style.dim(reach)
+    )
+    .trim_end()
+    .to_owned()
+}
+
+/// What a rewind took back, and the way on.
+pub(crate) fn rewound(record: &TrialRecord, rewound: &Rewound) -> io::Result<()> {
+    let style = Style::stdout();
+    let name = record.jar.as_ref().map_or(record.id.0.as_str(), |jar| jar.as_str());
+    let commands = changes::count(rewound.taken_back, "command");
+    let wait = match rewound.left {
+        0 => "nothing waits in it".to_owned(),
+        left => format!("{} wait: belljar show {name}", changes::count(left, "change")),
+    };
+    writeln!(
+        io::stdout().lock(),
+        "{} {commands} of jar {name}; it is as it was before command {}, {wait}",
+        style.green("taken back:"),
+        rewound.to
     )
 }
 
@@ -129,7 +178,7 @@ pub(crate) fn trials(rows: &[(&Listed, Weight)], broken: &[Broken]) -> io::Resul
             when(record.created_ms),
             bytes(weight.bytes),
             changes::count(weight.files, "file"),
-            command(&record.argv),
+            listed_as(style, record),
             style.dim(&record.place.workspace.to_string()),
         )?;
     }
@@ -141,6 +190,16 @@ pub(crate) fn trials(rows: &[(&Listed, Weight)], broken: &[Broken]) -> io::Resul
         writeln!(out, "no trial waits for a decision")?;
     }
     Ok(())
+}
+
+fn listed_as(style: Style, record: &TrialRecord) -> String {
+    match &record.jar {
+        None => command(&record.argv),
+        Some(jar) => {
+            let commands = changes::count(record.runs.len() as u64, "command");
+            format!("jar {} ({commands})", style.bold(jar.as_str()))
+        }
+    }
 }
 
 fn bytes(bytes: u64) -> String {
@@ -176,6 +235,19 @@ pub(crate) fn show(frozen: &Trial<Frozen>) -> io::Result<()> {
     for sentence in &record.assessment.explanation {
         writeln!(out, "    {sentence}")?;
     }
+    if let Some(jar) = &record.jar {
+        writeln!(out, "  jar {jar}, {}", changes::count(record.runs.len() as u64, "command"))?;
+        for run in &record.runs {
+            writeln!(out, "{}", run_line(style, run))?;
+        }
+        if let Some(last) = record.taken_back(None).ok().and_then(<[JarRun]>::first) {
+            writeln!(
+                out,
+                "  {}",
+                style.dim(&format!("belljar rewind {jar} --to {} takes the last one back", last.number))
+            )?;
+        }
+    }
     let layers: Vec<String> = record.containment.active.iter().map(layer).collect();
     if !layers.is_empty() {
         writeln!(out, "  held by {}", layers.join(", "))?;
@@ -203,6 +275,7 @@ fn state_words(state: TrialState) -> &'static str {
         TrialState::Applying => "half applied: apply goes on where it stopped",
         TrialState::Applied => "applied",
         TrialState::Discarded => "being discarded",
+        TrialState::Empty => "nothing waits in it",
     }
 }
 

@@ -106,7 +106,7 @@ fn of_trial(listed: &Listed) -> Option<Leftover> {
         TrialState::Running => Some(Leftover::Interrupted { trial }),
         TrialState::Applying => Some(Leftover::HalfApplied { trial }),
         TrialState::Discarded => Some(Leftover::HalfDiscarded { trial }),
-        TrialState::Pending | TrialState::Applied => None,
+        TrialState::Pending | TrialState::Applied | TrialState::Empty => None,
     }
 }
 

@@ -1,6 +1,6 @@
 //! Everything that can end a journey early, with what to do next.
 
-use crate::{AuditError, HostError, Refusal, SettleError, StoreError};
+use crate::{AuditError, HostError, JarError, Refusal, SettleError, StoreError};
 use std::io;
 
 /// Why a command did not run, or its changes could not be taken stock of.
@@ -31,6 +31,9 @@ pub enum RunError {
     /// The trial could not be kept.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// A jar cannot be gone on with, or back in.
+    #[error(transparent)]
+    Jar(#[from] JarError),
     /// The overlay failed.
     #[error(transparent)]
     Overlay(#[from] overlay::OverlayError),
@@ -56,6 +59,7 @@ impl RunError {
             RunError::Confine(error) => Some(error.hint().into()),
             RunError::Refused(error) => error.hint(),
             RunError::Store(error) => error.hint(),
+            RunError::Jar(error) => Some(error.hint()),
             RunError::Overlay(error) => error.hint().map(Into::into),
             RunError::Sandbox(error) => error.hint().map(Into::into),
             RunError::Audit(error) => error.hint(),

@@ -6,10 +6,11 @@
 use crate::approve::{Approval, Person, Question, Refusal, approve};
 use crate::audit::{AuditLog, Durability};
 use crate::error::RunError;
+use crate::jar::{JarName, Rewound};
 use crate::layers;
 use crate::settle::{Choice, Chooser, Settlement, finish_discard, up_to};
-use crate::store::{Broken, Listed, Store, TrialRecord, fresh_id};
-use crate::trial::{self, Frozen, Trial};
+use crate::store::{Broken, Listed, Store, StoreError, TrialRecord, fresh_id};
+use crate::trial::{self, Berth, Frozen, Ran, Trial};
 use analyze::ShellContext;
 use model::{
     Analysis, Assessment, ChangeSet, Confinement, Decision, FilePath, Hidden, Place, Review, Risk, Stage, TrialId,
@@ -38,6 +39,8 @@ pub struct Request {
     pub hide: Vec<FilePath>,
     /// What becomes of the changes.
     pub apply: Apply,
+    /// The jar in which it goes on where the command before it stopped; `None` for layers of its own.
+    pub jar: Option<JarName>,
 }
 
 /// How the changes of a run are settled.
@@ -90,7 +93,7 @@ pub struct Outcome {
 pub struct Weight {
     /// Changed names; `None` while it runs.
     pub changes: Option<u64>,
-    /// Bytes of its upper layers.
+    /// Bytes of its upper layers and of what only checkpoints hold.
     pub bytes: u64,
     /// Files of its upper layers.
     pub files: u64,
@@ -135,10 +138,10 @@ impl Engine {
     ) -> Result<Outcome, RunError> {
         let judged = self.judge(&analyze::quote(&request.argv), &request.place);
         let confinement = confine(request)?;
-        let id = fresh_id()?;
-        let approval = self.decided(&id, &judged, approve(&judged.question(), person.as_deref_mut()))?;
-        let record = trial::record(id, &judged, &request.argv, &confinement);
-        let prepared = self.noted(&record.id.clone(), Trial::prepare(&self.store, record, confinement))?;
+        let berth = self.berth(request)?;
+        let approval = self.decided(berth.id(), &judged, approve(&judged.question(), person.as_deref_mut()))?;
+        let record = trial::record(berth.id().clone(), &judged, request, &confinement);
+        let prepared = self.noted(&record.id.clone(), berth.prepare(&self.store, record, confinement))?;
         let frozen = self.noted(&prepared.id().clone(), prepared.execute(approval, standby))?.freeze(&self.policy)?;
         self.ran(&frozen, request.apply)?;
         let (choice, by) = choose(&frozen, request.apply, person);
@@ -160,7 +163,35 @@ impl Engine {
     /// # Errors
     /// When the trial is in use or damaged.
     pub fn reopen(&self, id: &TrialId) -> Result<Trial<Frozen>, RunError> {
-        Trial::reopen(&self.store, id)?.freeze(&self.policy)
+        self.opened(id)?.freeze(&self.policy)
+    }
+
+    /// Takes back the commands of a jar from command `to` on; by default the last one.
+    ///
+    /// # Errors
+    /// When there is no way back: nothing was done then. Else the rewind is begun, and the next look finishes it.
+    pub fn rewind(&self, frozen: Trial<Frozen>, to: Option<u64>) -> Result<Rewound, RunError> {
+        let id = frozen.id().clone();
+        self.noted(&id, frozen.rewind(to, &self.audit))
+    }
+
+    /// A trial on disk, with what was interrupted in it taken to its end.
+    fn opened(&self, id: &TrialId) -> Result<Trial<Ran>, RunError> {
+        let mut trial = Trial::reopen(&self.store, id)?;
+        trial.go_on_back(&self.audit)?;
+        Ok(trial)
+    }
+
+    /// Where the command will run. A jar that is there is held from now on.
+    fn berth(&self, request: &Request) -> Result<Berth, RunError> {
+        let Some(name) = &request.jar else { return Ok(Berth::New(fresh_id()?)) };
+        match self.store.jar(name, &request.place.workspace)? {
+            None => Ok(Berth::New(fresh_id()?)),
+            Some(id) => match self.opened(&id) {
+                Err(RunError::Store(StoreError::Busy(_))) => Err(StoreError::JarBusy(name.clone()).into()),
+                opened => Ok(Berth::Jar(Box::new(opened?))),
+            },
+        }
     }
 
     /// The end of the journey: makes `choice` come true.
@@ -200,7 +231,7 @@ impl Engine {
         if listed.in_use {
             return Ok(Weight::default());
         }
-        Trial::reopen(&self.store, &listed.record.id)?.weigh()
+        self.opened(&listed.record.id)?.weigh()
     }
 
     /// Throws away a trial that cannot be opened any more, by name.
@@ -320,6 +351,7 @@ fn choose(frozen: &Trial<Frozen>, apply: Apply, person: Option<&mut dyn Person>)
     let unchanged = frozen.changes().changes.is_empty();
     let up_to = |ceiling| up_to(ceiling, frozen.changes(), frozen.review());
     match (apply, person) {
+        (_, _) if unchanged && frozen.record().jar.is_some() => (Choice::Leave, Chooser::Mode),
         (_, _) if unchanged => (Choice::Discard, Chooser::Mode),
         (Apply::Discard, _) => (Choice::Discard, Chooser::Mode),
         (Apply::Auto, _) => (up_to(Risk::Low), Chooser::Mode),

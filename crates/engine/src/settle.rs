@@ -202,10 +202,7 @@ impl Trial<Frozen> {
     /// On a conflict nothing was changed. On any other failure the trial stays and can be applied again or discarded.
     pub(crate) fn settle(mut self, choice: &Choice, by: Chooser, audit: &AuditLog) -> Result<Settlement, RunError> {
         match choice {
-            Choice::Leave => {
-                self.dir.save(&self.record)?;
-                Ok(Settlement::Left)
-            }
+            Choice::Leave => self.leave(),
             Choice::Discard => self.discard(by, audit),
             _ if self.record.applying.is_some() => self.go_on(choice, audit),
             Choice::ApplyAll if self.stage.changes.changes.is_empty() => self.close(),
@@ -221,8 +218,20 @@ impl Trial<Frozen> {
         }
     }
 
-    /// A trial that changed nothing needs no decision and leaves nothing behind.
-    fn close(self) -> Result<Settlement, RunError> {
+    fn leave(&mut self) -> Result<Settlement, RunError> {
+        let unchanged = self.stage.changes.changes.is_empty() && self.record.jar.is_some();
+        if unchanged && self.record.applying.is_none() {
+            self.record.rest(0, TrialState::Pending);
+        }
+        self.dir.save(&self.record)?;
+        Ok(if unchanged { Settlement::Unchanged } else { Settlement::Left })
+    }
+
+    /// A trial that changed nothing needs no decision and leaves nothing behind; a jar stays for the next command.
+    fn close(mut self) -> Result<Settlement, RunError> {
+        if self.record.jar.is_some() {
+            return self.leave();
+        }
         discard_layers(self.overlays, self.dir)?;
         Ok(Settlement::Unchanged)
     }
@@ -236,7 +245,7 @@ impl Trial<Frozen> {
     }
 
     fn discard(mut self, by: Chooser, audit: &AuditLog) -> Result<Settlement, RunError> {
-        let untouched = self.stage.changes.changes.is_empty();
+        let untouched = self.stage.changes.changes.is_empty() && self.record.jar.is_none();
         if !untouched {
             audit.append(Some(&self.record.id), settling("discard", &[], by), Durability::Lazy)?;
             self.mark_unwanted()?;
@@ -264,6 +273,7 @@ impl Trial<Frozen> {
         let plans = self.plans(begun)?;
         audit.append(Some(&self.record.id), settling("apply", &begun.paths, begun.by), Durability::Synced)?;
         self.record.state = TrialState::Applying;
+        self.record.end_checkpoints();
         self.record.applying = Some(begun.clone());
         self.dir.save_synced(&self.record)?;
         let applied = self.carry_out(plans)?;
@@ -287,7 +297,10 @@ impl Trial<Frozen> {
 
     fn applied(&mut self, applied: u64, audit: &AuditLog) -> Result<Settlement, RunError> {
         let left = self.take_stock()?.len() as u64;
-        self.record.state = if left == 0 { TrialState::Applied } else { TrialState::Pending };
+        self.record.rest(left, TrialState::Applied);
+        if left == 0 {
+            self.record.all_applied();
+        }
         self.record.applying = None;
         self.record.applied += applied;
         self.dir.save_synced(&self.record)?;

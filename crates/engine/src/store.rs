@@ -3,6 +3,7 @@
 //! A running Belljar holds a lock on the trial's directory, so a trial that says it runs and is not locked was
 //! interrupted: its upper layer is whole, and it waits for a decision like any other.
 
+use crate::jar::{JarName, JarRun};
 use crate::settle::Begun;
 use model::{
     Analysis, Assessment, Attempt, Containment, Decision, Exit, FilePath, Place, TrialId, TrialState, WritableRoot,
@@ -42,6 +43,9 @@ pub enum StoreError {
     /// No trial is called so.
     #[error("no trial is called `{}`", model::escape::text(.0))]
     Unknown(String),
+    /// There is no jar to take by default.
+    #[error("no jar here has a command that could be taken back")]
+    NoJar,
     /// There is no trial to take by default.
     #[error("no trial waits for a decision here")]
     Nothing,
@@ -51,6 +55,12 @@ pub enum StoreError {
     /// Another process works on this trial.
     #[error("trial {0} is in use by another belljar")]
     Busy(TrialId),
+    /// A command runs in this jar.
+    #[error("a command runs in the jar {0} already, and one at a time is what there is")]
+    JarBusy(JarName),
+    /// A word is the name of a jar and of a file.
+    #[error("`{0}` is a jar and a file here")]
+    JarOrFile(JarName),
 }
 
 impl StoreError {
@@ -75,9 +85,11 @@ impl StoreError {
             }
             StoreError::Io { .. } => return None,
             StoreError::Record { id, .. } => format!("`belljar discard {id}` throws it away"),
-            StoreError::Unknown(_) | StoreError::Nothing => "`belljar trials` lists what there is".into(),
+            StoreError::Unknown(_) | StoreError::Nothing | StoreError::NoJar => "`belljar trials` lists what there is".into(),
             StoreError::Ambiguous(..) => "give more letters of it".into(),
             StoreError::Busy(_) => "wait until it ends".into(),
+            StoreError::JarBusy(_) => "wait until it ends, or use another jar".into(),
+            StoreError::JarOrFile(name) => format!("say `./{name}` for the file, or the jar's id (`belljar trials`)"),
         })
     }
 }
@@ -124,6 +136,15 @@ pub struct TrialRecord {
     pub applying: Option<Begun>,
     /// Changes made real so far.
     pub applied: u64,
+    /// Name of the jar it is; `None` for a trial of one command.
+    #[serde(default)]
+    pub jar: Option<JarName>,
+    /// The commands of the jar, oldest first; what stands above tells of the last one.
+    #[serde(default)]
+    pub runs: Vec<JarRun>,
+    /// The command before which a rewind goes that was begun and not finished.
+    #[serde(default)]
+    pub rewinding: Option<u64>,
 }
 
 /// A trial's directory, locked for as long as this value lives.
@@ -222,6 +243,7 @@ pub fn state(listed: &Listed) -> &'static str {
         (TrialState::Applying, false) => "applying",
         (TrialState::Applied, false) => "applied",
         (TrialState::Discarded, false) => "discarded",
+        (TrialState::Empty, false) => "empty",
     }
 }
 
@@ -380,14 +402,60 @@ impl Store {
         Ok(ids)
     }
 
-    /// The trial called `query` (its id or a prefix that fits only one).
+    /// Held while a jar gets its name, so that two do not get the same.
+    ///
+    /// # Errors
+    /// When the store cannot be made or locked.
+    pub(crate) fn naming(&self) -> Result<File, StoreError> {
+        let failed = || io_error("lock the store", &self.dir);
+        DirBuilder::new().recursive(true).mode(0o700).create(&self.dir).map_err(failed())?;
+        let dir = File::open(&self.dir).map_err(failed())?;
+        dir.lock().map_err(failed())?;
+        Ok(dir)
+    }
+
+    /// The jar called so over `workspace`.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn jar(&self, name: &JarName, workspace: &FilePath) -> Result<Option<TrialId>, StoreError> {
+        let named = self.jars(name.as_str())?.into_iter();
+        let mut here = named.filter(|record| record.place.workspace == *workspace);
+        Ok(here.next().map(|record| record.id))
+    }
+
+    fn jars(&self, name: &str) -> Result<Vec<TrialRecord>, StoreError> {
+        let records = self.list()?.0.into_iter().map(|listed| listed.record);
+        let called = |record: &TrialRecord| record.jar.as_ref().is_some_and(|jar| jar.as_str() == name);
+        Ok(records.filter(|record| called(record) && record.state != TrialState::Discarded).collect())
+    }
+
+    /// The jar called `name`: the one over `workspace`, else the only one anywhere.
+    ///
+    /// # Errors
+    /// [`StoreError::Ambiguous`] when several elsewhere are called so.
+    pub fn find_jar(&self, name: &str, workspace: &FilePath) -> Result<Option<TrialId>, StoreError> {
+        let mut jars = self.jars(name)?;
+        if let Some(here) = jars.iter().find(|record| record.place.workspace == *workspace) {
+            return Ok(Some(here.id.clone()));
+        }
+        match jars.len() {
+            0 | 1 => Ok(jars.pop().map(|record| record.id)),
+            _ => Err(StoreError::Ambiguous(name.into(), jars.into_iter().map(|record| record.id).collect())),
+        }
+    }
+
+    /// The trial called `query`: its id, the name of a jar, or a prefix of an id that fits only one.
     ///
     /// # Errors
     /// When none or several fit.
-    pub fn find(&self, query: &str) -> Result<TrialId, StoreError> {
+    pub fn find(&self, query: &str, workspace: &FilePath) -> Result<TrialId, StoreError> {
         let fitting: Vec<TrialId> = self.ids()?.into_iter().filter(|id| id.0.starts_with(query)).collect();
         if let Some(exact) = fitting.iter().find(|id| id.0 == query) {
             return Ok(exact.clone());
+        }
+        if let Some(jar) = self.find_jar(query, workspace)? {
+            return Ok(jar);
         }
         match fitting.as_slice() {
             _ if query.is_empty() => Err(StoreError::Unknown(query.into())),
@@ -404,21 +472,41 @@ impl Store {
     pub fn latest(&self, workspace: &FilePath) -> Result<TrialId, StoreError> {
         let (trials, _) = self.list()?;
         let waiting = trials.into_iter().rev().find(|listed| {
-            let open = !matches!(listed.record.state, TrialState::Applied | TrialState::Discarded);
+            let done = [TrialState::Applied, TrialState::Discarded, TrialState::Empty];
+            let open = !done.contains(&listed.record.state);
             open && !listed.in_use && listed.record.place.workspace == *workspace
         });
         waiting.map(|listed| listed.record.id).ok_or(StoreError::Nothing)
     }
+
+    /// The jar over `workspace` that was used last and has a command that could be taken back.
+    ///
+    /// # Errors
+    /// [`StoreError::NoJar`] when there is none.
+    pub fn latest_jar(&self, workspace: &FilePath) -> Result<TrialId, StoreError> {
+        let records = self.list()?.0.into_iter().rev().filter(|listed| !listed.in_use).map(|listed| listed.record);
+        let mut here = records.filter(|record| record.place.workspace == *workspace && record.taken_back(None).is_ok());
+        here.next().map(|record| record.id).ok_or(StoreError::NoJar)
+    }
 }
 
-/// A fresh name: eight letters of a 32-letter alphabet without look-alikes.
+/// Letters of an id: without look-alikes.
+const ALPHABET: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
+/// How many it has.
+const ID_CHARS: usize = 8;
+
+/// Whether `word` could be the id of a trial.
+pub(crate) fn is_id(word: &str) -> bool {
+    word.len() == ID_CHARS && word.bytes().all(|byte| ALPHABET.contains(&byte))
+}
+
+/// A fresh name: eight letters of a 32-letter alphabet.
 ///
 /// # Errors
 /// When the kernel's random source cannot be read.
 pub(crate) fn fresh_id() -> Result<TrialId, StoreError> {
-    const ALPHABET: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
     let source = Path::new("/dev/urandom");
-    let mut random = [0_u8; 8];
+    let mut random = [0_u8; ID_CHARS];
     File::open(source).and_then(|mut file| file.read_exact(&mut random)).map_err(io_error("read", source))?;
     let letter = |byte: &u8| ALPHABET.get(usize::from(byte % 32)).copied().map(char::from);
     Ok(TrialId(random.iter().filter_map(letter).collect()))
@@ -449,14 +537,15 @@ mod tests {
     fn a_prefix_names_a_trial_only_if_it_fits_one() {
         let state = tempfile::tempdir().unwrap();
         let store = Store::new(state.path());
+        let here = &FilePath::from("/w");
         for name in ["abcd", "abce", "xyz", "xyzz"] {
             store.create(&id(name)).unwrap();
         }
-        assert_eq!(store.find("abcd").unwrap(), id("abcd"));
-        assert_eq!(store.find("xyz").unwrap(), id("xyz"), "an exact name wins over a prefix");
-        assert!(matches!(store.find("abc"), Err(StoreError::Ambiguous(_, fitting)) if fitting.len() == 2));
-        assert!(matches!(store.find("q"), Err(StoreError::Unknown(_))));
-        assert!(matches!(store.find(""), Err(StoreError::Unknown(_))));
+        assert_eq!(store.find("abcd", here).unwrap(), id("abcd"));
+        assert_eq!(store.find("xyz", here).unwrap(), id("xyz"), "an exact name wins over a prefix");
+        assert!(matches!(store.find("abc", here), Err(StoreError::Ambiguous(_, fitting)) if fitting.len() == 2));
+        assert!(matches!(store.find("q", here), Err(StoreError::Unknown(_))));
+        assert!(matches!(store.find("", here), Err(StoreError::Unknown(_))));
     }
 
     #[test]

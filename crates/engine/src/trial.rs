@@ -24,7 +24,8 @@
 use crate::approve::Approval;
 use crate::audit::now_ms;
 use crate::error::RunError;
-use crate::journey::Weight;
+use crate::jar::JarError;
+use crate::journey::{Request, Weight};
 use crate::store::{Store, TrialDir, TrialRecord};
 use model::{Attempt, ChangeSet, Confinement, FilePath, Hidden, Review, TrialId, TrialState, WritableRoot};
 use overlay::{Overlay, Served};
@@ -47,6 +48,37 @@ pub struct Trial<S> {
 #[derive(Debug)]
 pub struct Prepared {
     confinement: Confinement,
+    /// What was remembered of the jar before this command.
+    before: Option<Box<TrialRecord>>,
+}
+
+/// Where a command will run: in layers of its own, or in those of a jar that is there.
+pub(crate) enum Berth {
+    New(TrialId),
+    Jar(Box<Trial<Ran>>),
+}
+
+impl Berth {
+    /// The trial it will be.
+    pub(crate) fn id(&self) -> &TrialId {
+        match self {
+            Berth::New(id) => id,
+            Berth::Jar(trial) => trial.id(),
+        }
+    }
+
+    /// Makes ready what `record` will run in.
+    pub(crate) fn prepare(
+        self,
+        store: &Store,
+        record: TrialRecord,
+        confinement: Confinement,
+    ) -> Result<Trial<Prepared>, RunError> {
+        match self {
+            Berth::New(_) => Trial::prepare(store, record, confinement),
+            Berth::Jar(trial) => trial.again(record, confinement),
+        }
+    }
 }
 
 /// It has run, or was interrupted; nothing writes any more.
@@ -77,16 +109,37 @@ impl<S> Trial<S> {
     }
 }
 
+impl<S> Trial<S> {
+    /// How many changes wait now.
+    pub(crate) fn count(&self) -> Result<u64, RunError> {
+        let mut sum = 0;
+        for overlay in self.overlays.iter() {
+            sum += overlay.changes()?.changes.len() as u64;
+        }
+        Ok(sum)
+    }
+}
+
 impl Trial<Prepared> {
     /// Makes the trial's directory and one overlay for each writable root. The record is written last and
     /// before anything runs, so one that is there has whole layers, and a directory without one never ran anything.
     ///
     /// # Errors
     /// When the store or an overlay cannot be made; then nothing is left behind.
-    pub(crate) fn prepare(store: &Store, record: TrialRecord, confinement: Confinement) -> Result<Self, RunError> {
+    pub(crate) fn prepare(store: &Store, mut record: TrialRecord, confinement: Confinement) -> Result<Self, RunError> {
+        let _naming = match &record.jar {
+            None => None,
+            Some(name) => {
+                let naming = store.naming()?;
+                if store.jar(name, &record.place.workspace)?.is_some() {
+                    return Err(JarError::Taken(name.clone()).into());
+                }
+                Some(naming)
+            }
+        };
         let dir = store.create(&record.id)?;
-        match layers(&dir, &record, &confinement) {
-            Ok(overlays) => Ok(Trial { record, dir, overlays, stage: Prepared { confinement } }),
+        match layers(&dir, &mut record, &confinement) {
+            Ok(overlays) => Ok(Trial { record, dir, overlays, stage: Prepared { confinement, before: None } }),
             Err(error) => {
                 // The layers hold nothing yet; the first error is the one worth telling.
                 let _ = dir.remove();
@@ -120,6 +173,7 @@ impl Trial<Prepared> {
         self.record.wall_ms = u64::try_from(began.elapsed().as_millis()).ok();
         self.record.containment = ended.containment;
         self.record.attempts = merged(attempts);
+        self.record.end_run();
         Ok(self.become_ran(ended.exec_error))
     }
 
@@ -131,11 +185,14 @@ impl Trial<Prepared> {
         }
     }
 
-    /// The jar could not be built, so nothing ran: leaves nothing behind and tells why.
+    /// The jar could not be built, so nothing ran: leaves nothing behind, but what was there before, and tells why.
     fn abandon(self, served: Vec<Served>, error: sandbox::SandboxError) -> RunError {
         // The first error is the one worth telling; what cannot be removed now, `trials` finds.
         served.into_iter().for_each(|served| drop(served.finish()));
-        let _ = discard_layers(self.overlays, self.dir);
+        let _ = match self.stage.before {
+            Some(before) => self.dir.save(&before).map_err(RunError::from),
+            None => discard_layers(self.overlays, self.dir),
+        };
         error.into()
     }
 
@@ -163,6 +220,28 @@ impl Trial<Ran> {
         Ok(Trial { record, dir, overlays, stage: Ran { exec_error: None } })
     }
 
+    /// The next command of a jar, in the layers as the one before left them.
+    ///
+    /// # Errors
+    /// When it was made over other roots, or waits for an interrupted apply; nothing was changed then.
+    pub(crate) fn again(self, record: TrialRecord, confinement: Confinement) -> Result<Trial<Prepared>, RunError> {
+        let Trial { record: before, dir, mut overlays, .. } = self;
+        if before.applying.is_some() {
+            return Err(crate::SettleError::Interrupted(before.id).into());
+        }
+        if before.roots != record.roots || overlays.len() != record.roots.len() {
+            let name = before.jar.ok_or(JarError::NoJar(before.id))?;
+            return Err(JarError::OtherRoots(name).into());
+        }
+        let mut record = TrialRecord { runs: before.runs.clone(), applied: before.applied, ..record };
+        for (overlay, root) in overlays.iter_mut().zip(&record.roots) {
+            overlay.hide(&below(&confinement.hidden, &root.path));
+        }
+        record.begin_run(&overlays)?;
+        dir.save(&record)?;
+        Ok(Trial { record, dir, overlays, stage: Prepared { confinement, before: Some(Box::new(before)) } })
+    }
+
     /// What its layers hold.
     ///
     /// # Errors
@@ -170,6 +249,7 @@ impl Trial<Ran> {
     pub(crate) fn weigh(&self) -> Result<Weight, RunError> {
         let mut weight = Weight { changes: Some(0), ..Weight::default() };
         for overlay in self.overlays.iter() {
+            weight.bytes += overlay.kept_bytes()?;
             if overlay.is_untouched()? {
                 continue;
             }
@@ -195,12 +275,18 @@ impl Trial<Ran> {
         }
         changes.changes.sort_by(|a, b| a.path.cmp(&b.path));
         let Trial { record, dir, overlays, stage: Ran { exec_error } } = self;
-        let review = policy.review(&changes, &record.analysis, &record.place, &record.attempts);
+        let review = policy.review(&changes, &record.announced(), &record.place, &record.tried());
         Ok(Trial { record, dir, overlays, stage: Frozen { changes, review, exec_error } })
     }
 }
 
 impl Trial<Frozen> {
+    /// Back to where its layers may change.
+    pub(crate) fn thaw(self) -> Trial<Ran> {
+        let Trial { record, dir, overlays, stage: Frozen { exec_error, .. } } = self;
+        Trial { record, dir, overlays, stage: Ran { exec_error } }
+    }
+
     /// What it changed, over all roots.
     #[must_use]
     pub fn changes(&self) -> &ChangeSet {
@@ -235,7 +321,7 @@ impl Trial<Frozen> {
     }
 }
 
-fn layers(dir: &TrialDir, record: &TrialRecord, confinement: &Confinement) -> Result<Vec<Overlay>, RunError> {
+fn layers(dir: &TrialDir, record: &mut TrialRecord, confinement: &Confinement) -> Result<Vec<Overlay>, RunError> {
     let make = |(index, root): (usize, &WritableRoot)| {
         let spec = overlay::Spec {
             root: root.path.clone(),
@@ -246,7 +332,8 @@ fn layers(dir: &TrialDir, record: &TrialRecord, confinement: &Confinement) -> Re
         };
         Overlay::create(&spec).map_err(RunError::from)
     };
-    let overlays = confinement.roots.iter().enumerate().map(make).collect::<Result<_, _>>()?;
+    let overlays = confinement.roots.iter().enumerate().map(make).collect::<Result<Vec<_>, _>>()?;
+    record.begin_run(&overlays)?;
     dir.save(record)?;
     Ok(overlays)
 }
@@ -269,7 +356,7 @@ pub(crate) fn discard_layers(overlays: Vec<Overlay>, dir: TrialDir) -> Result<()
 }
 
 /// The same attempt seen by several watchers is one.
-fn merged(mut attempts: Vec<Attempt>) -> Vec<Attempt> {
+pub(crate) fn merged(mut attempts: Vec<Attempt>) -> Vec<Attempt> {
     attempts.sort();
     let mut out: Vec<Attempt> = Vec::new();
     for attempt in attempts {
@@ -286,11 +373,11 @@ fn merged(mut attempts: Vec<Attempt>) -> Vec<Attempt> {
 }
 
 /// A record for a trial that is about to be prepared.
-pub(crate) fn record(id: TrialId, judged: &crate::Judged, argv: &[OsString], confinement: &Confinement) -> TrialRecord {
+pub(crate) fn record(id: TrialId, judged: &crate::Judged, request: &Request, confinement: &Confinement) -> TrialRecord {
     TrialRecord {
         version: 1,
         id,
-        argv: argv.iter().map(FilePath::new).collect(),
+        argv: request.argv.iter().map(FilePath::new).collect(),
         place: judged.place.clone(),
         created_ms: now_ms(),
         state: TrialState::Running,
@@ -305,5 +392,8 @@ pub(crate) fn record(id: TrialId, judged: &crate::Judged, argv: &[OsString], con
         env_withheld: confinement.env_withheld.clone(),
         applying: None,
         applied: 0,
+        jar: request.jar.clone(),
+        runs: Vec::new(),
+        rewinding: None,
     }
 }

@@ -47,6 +47,20 @@ pub enum Stage {
         /// How many changes became real.
         applied: u64,
     },
+    /// Commands of a jar are to be taken back; written and synced before they are.
+    Rewinding {
+        /// Number of the first of them.
+        to: u64,
+        /// How many.
+        commands: u64,
+    },
+    /// They were taken back.
+    Rewound {
+        /// The jar is as it was before this command.
+        to: u64,
+        /// How many changes of earlier ones wait still.
+        left: u64,
+    },
     /// Something failed; the words say what and what was left.
     Failed {
         /// Escaped.

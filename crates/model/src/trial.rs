@@ -37,4 +37,6 @@ pub enum TrialState {
     Applied,
     /// Its changes are gone.
     Discarded,
+    /// A jar in which nothing waits; the next command goes on in it.
+    Empty,
 }

@@ -67,6 +67,18 @@ pub enum OverlayError {
         /// How long it was waited for.
         waited_ms: u64,
     },
+    /// There is no checkpoint of this number.
+    #[error("there is no checkpoint {number}")]
+    NoCheckpoint {
+        /// What was asked for.
+        number: u64,
+    },
+    /// An earlier apply or rewind was interrupted and must be finished first.
+    #[error("an earlier {what} was interrupted")]
+    Unfinished {
+        /// `apply` or `rewind`.
+        what: &'static str,
+    },
     /// A file could not be read or compared.
     #[error("read {path}")]
     Read {
@@ -99,6 +111,9 @@ impl OverlayError {
             OverlayError::Busy { .. } => "wait until the command that uses it has ended",
             OverlayError::Fuse(_) => "run `belljar doctor`",
             OverlayError::StillMounted { .. } => "end the processes that remain in the jar",
+            OverlayError::NoCheckpoint { .. } => "`belljar show` lists the checkpoints; an apply ends those before it",
+            OverlayError::Unfinished { what: "rewind" } => "run `belljar rewind` again to finish it",
+            OverlayError::Unfinished { .. } => "run `belljar apply` again to finish it",
             OverlayError::Read { .. } => "check the rights of the file",
         })
     }
@@ -164,6 +179,9 @@ pub enum ApplyError {
         /// Where the directory that stood there has gone.
         other: FilePath,
     },
+    /// A device node is selected, and none is ever made on the host; nothing was done.
+    #[error("apply {0}: it is a device node")]
+    Device(FilePath),
     /// A step failed. The journal is kept: `resume` finishes or takes back what was begun.
     #[error("apply {path}")]
     Step {
@@ -196,6 +214,7 @@ impl ApplyError {
             ApplyError::Stale => "look at the changes again, then apply",
             ApplyError::Unfinished | ApplyError::Step { .. } => "run `belljar apply` again to finish it",
             ApplyError::Inseparable { .. } => "choose both",
+            ApplyError::Device(_) => "apply the other paths",
             ApplyError::NotAChange(_) => "`belljar diff` lists the changed paths",
             ApplyError::RolledBack { .. } => "check rights and free space, then apply again",
             ApplyError::Overlay(inner) => return inner.hint(),

@@ -9,6 +9,7 @@
 //! descriptor and one component, and follows no symbolic link anywhere.
 
 mod changes;
+mod checkpoint;
 mod error;
 mod fs;
 mod overlay;
@@ -25,6 +26,7 @@ mod view;
 pub use changes::preview::{PREVIEW_BYTES_MAX, Preview};
 pub use error::{ApplyError, Conflict, ConflictKind, OverlayError};
 pub use overlay::Overlay;
+pub use serve::tuning::{Mode, Tuning};
 pub use serve::{FINISH_WAIT, Observed, Served};
 pub use settle::apply::{Applied, LayerState};
 pub use settle::plan::{ApplyPlan, Selection};

@@ -4,11 +4,12 @@ use crate::error::OverlayError;
 use crate::fs::at;
 use crate::fs::xattr;
 use crate::serve::Served;
-use crate::store::{Saved, Spec, Store, store_error};
+use crate::serve::tuning::Tuning;
+use crate::store::{Saved, Spec, Store, store_error, with_store};
 use crate::view::copy_up;
 use crate::view::hidden::HiddenPaths;
 use crate::view::layers::Layers;
-use model::FilePath;
+use model::{FilePath, Hidden};
 use nix::errno::Errno;
 use std::os::fd::OwnedFd;
 use std::path::Path;
@@ -19,6 +20,7 @@ pub struct Overlay {
     pub(crate) store: Arc<Store>,
     pub(crate) saved: Saved,
     pub(crate) root: OwnedFd,
+    devices: bool,
 }
 
 impl Overlay {
@@ -30,7 +32,7 @@ impl Overlay {
         let root = open_root(&spec.root)?;
         let (store, saved) = Store::create(spec)?;
         mirror_root(&root, &store).map_err(|e| store_error(&store.path, e))?;
-        Ok(Overlay { store: Arc::new(store), saved, root })
+        Ok(Overlay { store: Arc::new(store), saved, root, devices: false })
     }
 
     /// Opens the overlay in the store directory `dir`, also after its process was killed.
@@ -40,7 +42,7 @@ impl Overlay {
     pub fn open(dir: &Path) -> Result<Overlay, OverlayError> {
         let (store, saved) = Store::open(dir)?;
         let root = open_root(&saved.root)?;
-        Ok(Overlay { store: Arc::new(store), saved, root })
+        Ok(Overlay { store: Arc::new(store), saved, root, devices: false })
     }
 
     /// The host directory it lies over.
@@ -55,14 +57,31 @@ impl Overlay {
         &self.saved.id
     }
 
+    /// Lets the child make device nodes while this value serves the view; otherwise that is refused with `EPERM`. They
+    /// stay in the layer: none of them can be applied.
+    #[must_use]
+    pub fn allow_devices(mut self) -> Overlay {
+        self.devices = true;
+        self
+    }
+
     /// Serves the view over `fuse`, a `/dev/fuse` descriptor that is mounted already. Returns at once.
     ///
     /// # Errors
     /// The store is in use, or the connection cannot be set up.
     pub fn serve(&self, fuse: OwnedFd) -> Result<Served, OverlayError> {
+        self.serve_with(fuse, Tuning::default())
+    }
+
+    /// [`Overlay::serve`] with settings of one's own.
+    ///
+    /// # Errors
+    /// As [`Overlay::serve`].
+    pub fn serve_with(&self, fuse: OwnedFd, tuning: Tuning) -> Result<Served, OverlayError> {
         let lock = self.store.lock()?;
+        self.check_whole()?;
         self.store.clean_work().map_err(|e| store_error(&self.store.path, e))?;
-        Served::start(Arc::new(self.layers()?), fuse, lock)
+        Served::start(Arc::new(self.layers()?), fuse, lock, tuning)
     }
 
     /// Whether nothing was changed: no diff is needed.
@@ -74,11 +93,17 @@ impl Overlay {
         Ok(entries.is_empty() && self.root_is_same()?)
     }
 
+    /// Hides these absolute paths from the next command it is served to, and no others. The layer on disk keeps those it
+    /// was made with.
+    pub fn hide(&mut self, hidden: &[Hidden]) {
+        self.saved.hidden = with_store(hidden, &self.store.path, &self.saved.root);
+    }
+
     pub(crate) fn layers(&self) -> Result<Layers, OverlayError> {
         let hidden = HiddenPaths::new(&self.saved.root, &self.saved.hidden, &self.saved.nested);
         let failed = |source| OverlayError::Root { path: self.saved.root.clone(), source };
         let root = self.root.try_clone().map_err(|e| failed(crate::store::errno_of(&e)))?;
-        Layers::new(Arc::clone(&self.store), root, hidden).map_err(failed)
+        Layers::new(Arc::clone(&self.store), root, hidden, self.devices).map_err(failed)
     }
 
     fn root_is_same(&self) -> Result<bool, OverlayError> {

@@ -4,4 +4,7 @@
 mod apply;
 mod crash;
 mod laws;
+mod model;
+mod rewind;
+mod torn;
 mod view;

@@ -7,6 +7,7 @@ use crate::changes::compare::{self, Side};
 use crate::error::OverlayError;
 use crate::fs::at::{self, Stat};
 use crate::overlay::Overlay;
+use crate::view::device;
 use crate::view::layers::{Reach, reach};
 use model::{Change, ChangeKind, ChangeSet, Differs, FilePath, Meta};
 use nix::errno::Errno;
@@ -199,7 +200,7 @@ impl Diff<'_> {
     fn compare_entry(&mut self, here: &At, dir: &OwnedFd, name: &OsStr, waiting: &mut Vec<At>) -> Walked<()> {
         let rel = here.rel.join(name);
         let lower = here.lower.as_ref().map(|lower| lower.join(name));
-        let own = on(&rel, at::forced(&[dir], || at::stat(dir, name)))?;
+        let own = on(&rel, at::forced(&[dir], || device::unmask(dir, name, at::stat(dir, name)?)))?;
         if at::is_whiteout(&own) {
             return match lower {
                 Some(lower) => self.deleted(rel, lower),

@@ -1,7 +1,7 @@
 //! Extended attributes of an object named by its parent's descriptor, and the names the child may not see or set.
 
 use crate::fs::at;
-use crate::sys;
+use crate::sys::{self, Last};
 use nix::errno::Errno;
 use std::ffi::{CString, OsStr, OsString};
 use std::io::Write as _;
@@ -14,6 +14,10 @@ pub(crate) const OPAQUE: &str = "user.overlay.opaque";
 pub(crate) const REDIRECT: &str = "user.overlay.redirect";
 /// The lower object this upper one was copied from, see `origin::Origin`.
 pub(crate) const ORIGIN: &str = "user.belljar.origin";
+/// On the stand-in of a device node: which device, see `view::device`.
+pub(crate) const NODE: &str = "user.belljar.node";
+/// On a copied-up hard link: the count of its links in the view minus the one in the store, as a decimal number.
+pub(crate) const LINKS: &str = "user.belljar.links";
 /// Set on the upper root: the format, and the proof that the file system keeps user attributes.
 pub(crate) const FORMAT: &str = "user.belljar.format";
 
@@ -37,12 +41,12 @@ pub(crate) fn is_visible(name: &OsStr) -> bool {
 /// The value of `name` on `dir/entry` (or `dir` itself when `entry` is `.`), not following a symbolic link.
 /// `None` when there is no such attribute or the file system has none at all.
 pub(crate) fn get(dir: impl AsFd, entry: &OsStr, name: &OsStr) -> Result<Option<Vec<u8>>, Errno> {
-    let (path, name) = (path_of(dir, entry)?, cstring(name)?);
+    let ((path, last), name) = (path_of(dir, entry)?, cstring(name)?);
     let mut buf = vec![0; OWN_BYTES_MAX];
-    let n = match sys::lgetxattr(&path, &name, &mut buf) {
+    let n = match sys::get_xattr(&path, last, &name, &mut buf) {
         Err(Errno::ERANGE) => {
             buf.resize(XATTR_BYTES_MAX, 0);
-            sys::lgetxattr(&path, &name, &mut buf)
+            sys::get_xattr(&path, last, &name, &mut buf)
         }
         other => other,
     };
@@ -63,8 +67,8 @@ pub(crate) fn get_own<'b>(
     name: &'static str,
     buf: &'b mut [u8],
 ) -> Result<Option<&'b [u8]>, Errno> {
-    let (path, name) = (path_of(dir, entry)?, cstring(OsStr::new(name))?);
-    match sys::lgetxattr(&path, &name, buf) {
+    let ((path, last), name) = (path_of(dir, entry)?, cstring(OsStr::new(name))?);
+    match sys::get_xattr(&path, last, &name, buf) {
         Ok(n) => Ok(buf.get(..n)),
         Err(Errno::ENODATA | Errno::EOPNOTSUPP | Errno::EPERM) => Ok(None),
         Err(errno) => Err(errno),
@@ -73,12 +77,12 @@ pub(crate) fn get_own<'b>(
 
 /// All names on `dir/entry`; empty when the file system has no attributes.
 pub(crate) fn list(dir: impl AsFd, entry: &OsStr) -> Result<Vec<OsString>, Errno> {
-    let path = path_of(dir, entry)?;
+    let (path, last) = path_of(dir, entry)?;
     let mut buf = vec![0; OWN_BYTES_MAX];
-    let n = match sys::llistxattr(&path, &mut buf) {
+    let n = match sys::list_xattr(&path, last, &mut buf) {
         Err(Errno::ERANGE) => {
             buf.resize(XATTR_BYTES_MAX, 0);
-            sys::llistxattr(&path, &mut buf)
+            sys::list_xattr(&path, last, &mut buf)
         }
         other => other,
     };
@@ -93,12 +97,14 @@ pub(crate) fn list(dir: impl AsFd, entry: &OsStr) -> Result<Vec<OsString>, Errno
 
 /// Sets `name` on `dir/entry`; `flags` as in setxattr(2).
 pub(crate) fn set(dir: impl AsFd, entry: &OsStr, name: &OsStr, value: &[u8], flags: i32) -> Result<(), Errno> {
-    sys::lsetxattr(&path_of(dir, entry)?, &cstring(name)?, value, flags)
+    let (path, last) = path_of(dir, entry)?;
+    sys::set_xattr(&path, last, &cstring(name)?, value, flags)
 }
 
 /// Removes `name` from `dir/entry`.
 pub(crate) fn remove(dir: impl AsFd, entry: &OsStr, name: &OsStr) -> Result<(), Errno> {
-    sys::lremovexattr(&path_of(dir, entry)?, &cstring(name)?)
+    let (path, last) = path_of(dir, entry)?;
+    sys::remove_xattr(&path, last, &cstring(name)?)
 }
 
 /// Whether `name` says something about the file that a user gave it: labels and measurements of the system differ
@@ -123,6 +129,17 @@ pub(crate) fn all_foreign(dir: impl AsFd, entry: &OsStr) -> Result<Vec<(OsString
     Ok(found)
 }
 
+/// Every attribute of `dir/entry`, whosever it is.
+pub(crate) fn everything(dir: impl AsFd, entry: &OsStr) -> Result<Vec<(OsString, Vec<u8>)>, Errno> {
+    let mut found = Vec::new();
+    for name in list(&dir, entry)? {
+        if let Some(value) = get(&dir, entry, &name)? {
+            found.push((name, value));
+        }
+    }
+    Ok(found)
+}
+
 /// Copies every foreign attribute; one the target's file system or our rights refuse is left out, because a label or
 /// an ACL that cannot be kept must not make the file unwritable.
 pub(crate) fn copy(from: impl AsFd, from_entry: &OsStr, to: impl AsFd, to_entry: &OsStr) -> Result<(), Errno> {
@@ -135,28 +152,44 @@ pub(crate) fn copy(from: impl AsFd, from_entry: &OsStr, to: impl AsFd, to_entry:
     Ok(())
 }
 
-/// Removes the overlay's own attributes from `dir/entry`, before it becomes a file of the host. The kernel asks for the
-/// right to write the file, which even its owner may lack, as with the read-only objects of git.
+/// Removes the overlay's own attributes from `dir/entry`, before it becomes a file of the host: also from one that is
+/// read-only, as the objects of git are.
 pub(crate) fn strip(dir: impl AsFd, entry: &OsStr) -> Result<(), Errno> {
     let own: Vec<_> = list(&dir, entry)?.into_iter().filter(|name| is_reserved(name)).collect();
-    let remove_all = || own.iter().try_for_each(|name| remove(&dir, entry, name));
-    match remove_all() {
+    with_right(&dir, entry, 0o200, || own.iter().try_for_each(|name| remove(&dir, entry, name)))
+}
+
+/// Does something with the attributes of an upper object; where its mode forbids that, once more with `right` added.
+/// The kernel asks for the right to read or write the object itself, which its owner may lack.
+pub(crate) fn with_right<T>(
+    dir: impl AsFd,
+    entry: &OsStr,
+    right: u32,
+    op: impl Fn() -> Result<T, Errno>,
+) -> Result<T, Errno> {
+    match op() {
         Err(Errno::EACCES) => {}
         other => return other,
     }
     let mode = at::stat(&dir, entry)?.st_mode & 0o7777;
-    at::chmod(&dir, entry, mode | 0o200)?;
-    let removed = remove_all();
+    at::chmod(&dir, entry, mode | right)?;
+    let result = op();
     at::chmod(&dir, entry, mode)?;
-    removed
+    result
 }
 
-/// `/proc/self/fd/N/entry`: the kernel resolves the magic link to the open directory, so nothing can be swapped.
-fn path_of(dir: impl AsFd, entry: &OsStr) -> Result<CString, Errno> {
+/// `/proc/self/fd/N/entry`, or `/proc/self/fd/N` for what `dir` itself is open on: the kernel resolves the magic link to
+/// the open object, so nothing can be swapped.
+fn path_of(dir: impl AsFd, entry: &OsStr) -> Result<(CString, Last), Errno> {
     let mut path = Vec::with_capacity(32 + entry.len());
-    write!(path, "/proc/self/fd/{}/", dir.as_fd().as_raw_fd()).map_err(|_| Errno::EIO)?;
-    path.extend_from_slice(entry.as_bytes());
-    CString::new(path).map_err(|_| Errno::EINVAL)
+    write!(path, "/proc/self/fd/{}", dir.as_fd().as_raw_fd()).map_err(|_| Errno::EIO)?;
+    let own = entry == at::dot();
+    if !own {
+        path.push(b'/');
+        path.extend_from_slice(entry.as_bytes());
+    }
+    let path = CString::new(path).map_err(|_| Errno::EINVAL)?;
+    Ok((path, if own { Last::Follow } else { Last::Keep }))
 }
 
 fn cstring(name: &OsStr) -> Result<CString, Errno> {

@@ -1,9 +1,12 @@
 //! Serving a view in background threads, and ending it in bounded time.
 
+pub(crate) mod backing;
 pub(crate) mod fuse;
+pub(crate) mod tuning;
 
 use crate::error::OverlayError;
 use crate::serve::fuse::Mount;
+use crate::serve::tuning::{Mode, Tuning};
 use crate::sys;
 use crate::view::layers::Layers;
 use fuser::{Config, Session, SessionACL};
@@ -17,8 +20,6 @@ use std::time::Duration;
 
 /// How long [`Served::finish`] waits for the last mount of the view to go away.
 pub const FINISH_WAIT: Duration = Duration::from_secs(5);
-/// Threads that answer requests: one more than a request that waits for the disk.
-const THREADS: usize = 2;
 
 /// What was seen while a view was served.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -32,18 +33,24 @@ pub struct Observed {
 pub struct Served {
     layers: Arc<Layers>,
     ended: Receiver<std::io::Result<()>>,
+    mode: Mode,
     // Held until the upper layer can no longer change.
     _lock: Flock<File>,
 }
 
 impl Served {
     /// Answers the kernel's greeting on `fuse`, which is mounted already, and starts the threads.
-    pub(crate) fn start(layers: Arc<Layers>, fuse: OwnedFd, lock: Flock<File>) -> Result<Served, OverlayError> {
+    pub(crate) fn start(
+        layers: Arc<Layers>,
+        fuse: OwnedFd,
+        lock: Flock<File>,
+        tuning: Tuning,
+    ) -> Result<Served, OverlayError> {
         let mut config = Config::default();
         config.acl = SessionACL::All;
-        config.n_threads = Some(THREADS);
+        config.n_threads = Some(tuning.threads.max(1));
         config.clone_fd = can_clone(&fuse);
-        let mount = Mount::new(Arc::clone(&layers));
+        let mount = Mount::new(Arc::clone(&layers), tuning);
         let session = Session::from_fd(mount, fuse, SessionACL::All, config).map_err(OverlayError::Fuse)?;
         let (tell, ended) = sync_channel(1);
         let run = move || {
@@ -52,7 +59,7 @@ impl Served {
             let _ = tell.send(result);
         };
         std::thread::Builder::new().name("overlay".into()).spawn(run).map_err(OverlayError::Fuse)?;
-        Ok(Served { layers, ended, _lock: lock })
+        Ok(Served { layers, ended, mode: tuning.mode, _lock: lock })
     }
 
     /// Waits until the view is mounted nowhere any more, at most [`FINISH_WAIT`]; then the upper layer is at rest.
@@ -74,6 +81,17 @@ impl Served {
             }
         }
         Ok(Observed { attempts: self.layers.hidden.attempts() })
+    }
+
+    /// Takes a checkpoint between two requests: remembers the layer as it is now. Its number, counted from 1.
+    ///
+    /// # Errors
+    /// The store cannot be written, or the view has ended; or the kernel holds writes back or makes them by itself
+    /// ([`Mode::WriteBack`], [`Mode::Passthrough`]), so that there is no moment between two of them.
+    pub fn checkpoint(&self) -> Result<u64, OverlayError> {
+        let told = matches!(self.mode, Mode::ZeroMessage | Mode::WriteThrough);
+        let taken = if told { self.layers.checkpoint() } else { Err(nix::errno::Errno::EOPNOTSUPP) };
+        taken.map_err(|source| crate::store::store_error(&self.layers.store.path, source))
     }
 
     /// What was tried so far, while the view is still served.

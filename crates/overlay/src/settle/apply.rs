@@ -55,6 +55,7 @@ impl Overlay {
         let _lock = self.store.lock()?;
         self.check_fresh(&plan)?;
         let failed = |source| store_error(&self.store.path, source);
+        self.forget_checkpoints().map_err(failed)?;
         self.make_ready(&plan).map_err(failed)?;
         let (serial, pre) = self.new_pre_dir().map_err(failed)?;
         let mut journal = Journal { serial, changes: plan.changes, allow_setid: plan.allow_setid, steps: plan.steps };
@@ -179,6 +180,7 @@ impl Overlay {
         if self.state()? == LayerState::Applying {
             return Err(ApplyError::Unfinished);
         }
+        self.check_whole()?;
         let renames = plan.steps.iter().filter(|step| matches!(step.action, Action::Stash | Action::Place { .. }));
         let moving: HashSet<&Path> = renames.map(|step| step.path.as_path()).collect();
         let mut conflicts = Vec::new();

@@ -69,6 +69,7 @@ impl Overlay {
         }
         let deltas = self.deltas()?;
         let chosen = select(&deltas, selection)?;
+        refuse_devices(&deltas, &chosen)?;
         let planner = Planner::new(self, &deltas, &chosen);
         let conflicts = planner.conflicts().map_err(|(rel, e)| self.read_error(&rel, e))?;
         if !conflicts.is_empty() {
@@ -102,6 +103,16 @@ impl Overlay {
             }
         }
         Ok(found)
+    }
+}
+
+/// A device node reaches hardware, whatever it was made for: the layer keeps it, the host never gets it.
+fn refuse_devices(deltas: &[Delta], chosen: &BTreeSet<usize>) -> Result<(), ApplyError> {
+    let own_kind = |delta: &Delta| delta.own.as_ref().map(at::kind_of);
+    let devices = chosen.iter().filter_map(|index| deltas.get(*index));
+    match devices.into_iter().find(|delta| own_kind(delta).is_some_and(crate::view::device::is_device)) {
+        Some(delta) => Err(ApplyError::Device(delta.change.path.clone())),
+        None => Ok(()),
     }
 }
 

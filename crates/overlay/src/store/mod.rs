@@ -2,6 +2,7 @@
 
 pub(crate) mod origin;
 
+use crate::checkpoint::log::Undo;
 use crate::error::OverlayError;
 use crate::fs::at;
 use crate::fs::remove;
@@ -54,9 +55,11 @@ pub(crate) struct Store {
     /// One directory for all that is no part of the layer, told apart by the first letter of its name; a directory
     /// more would cost every start. `t`: objects prepared before a rename puts them in place, and files that were
     /// unlinked while the child may still have them open. `l`: hard links to copied-up files whose lower had several
-    /// names. `w`: the shared whiteout.
+    /// names. `w`: the shared whiteout. `k` and `c`: objects and contents that only a checkpoint holds.
     pub(crate) work: OwnedFd,
     pub(crate) origins: Origins,
+    /// What the checkpoints hold.
+    pub(crate) undo: Undo,
     next: AtomicU64,
 }
 
@@ -70,7 +73,7 @@ impl Store {
             format: FORMAT,
             id: spec.id.clone(),
             root: spec.root.clone(),
-            hidden: hidden_with_store(spec),
+            hidden: with_store(&spec.hidden, &spec.dir, &spec.root),
             nested: spec.nested.clone(),
         };
         make_dirs(&spec.dir)?;
@@ -90,7 +93,8 @@ impl Store {
         if saved.format != FORMAT {
             return Err(damaged(&meta, format!("format {} instead of {FORMAT}", saved.format)));
         }
-        let store = Store::open_parts(dir)?;
+        let mut store = Store::open_parts(dir)?;
+        store.undo = Undo::open(&store.dir).map_err(|e| store_error(dir, e))?;
         store.skip_used_names().map_err(|e| store_error(dir, e))?;
         Ok((store, saved))
     }
@@ -102,6 +106,7 @@ impl Store {
         Ok(Store {
             upper: part("upper")?,
             origins: open_origins(&path.join("origins"))?,
+            undo: Undo::default(),
             next: AtomicU64::new(1),
             path: path.to_owned(),
             work,
@@ -134,8 +139,12 @@ impl Store {
 
     /// Removes what a killed process left half-made. Only while the store is locked.
     pub(crate) fn clean_work(&self) -> Result<(), Errno> {
-        for name in self.work_names(b't')? {
-            remove::tree(&self.work, &name)?;
+        // What was kept for checkpoints that were forgotten is of no use either.
+        let useless: &[u8] = if self.undo.is_on() { b"t" } else { b"tkc" };
+        for entry in at::list_own(&self.work)? {
+            if entry.name.as_encoded_bytes().first().is_some_and(|first| useless.contains(first)) {
+                remove::tree(&self.work, &entry.name)?;
+            }
         }
         Ok(())
     }
@@ -154,6 +163,7 @@ impl Store {
 
     /// Puts a whiteout at `dir/name`, over whatever non-directory stands there.
     pub(crate) fn whiteout(&self, dir: &OwnedFd, name: &OsStr) -> Result<(), Errno> {
+        self.keep_name(dir, name)?;
         match self.link_whiteout(dir, name) {
             Err(Errno::EEXIST) => {}
             other => return other,
@@ -167,7 +177,7 @@ impl Store {
         at::unlink_opt(&self.work, spare)
     }
 
-    fn link_whiteout(&self, dir: &OwnedFd, name: &OsStr) -> Result<(), Errno> {
+    pub(crate) fn link_whiteout(&self, dir: &OwnedFd, name: &OsStr) -> Result<(), Errno> {
         let shared = OsStr::new(WHITEOUT);
         let link = || at::forced(&[dir], || at::link(&self.work, shared, dir, name));
         match link() {
@@ -192,10 +202,10 @@ impl Store {
 }
 
 /// The store may lie inside the root it serves; the child must never see it.
-fn hidden_with_store(spec: &Spec) -> Vec<Hidden> {
-    let mut hidden = spec.hidden.clone();
-    let own = FilePath::from(spec.dir.as_path());
-    if own.starts_with(&spec.root) {
+pub(crate) fn with_store(hidden: &[Hidden], dir: &Path, root: &FilePath) -> Vec<Hidden> {
+    let mut hidden = hidden.to_vec();
+    let own = FilePath::from(dir);
+    if own.starts_with(root) {
         hidden.push(Hidden { path: own, rule: "belljar/state".into() });
     }
     hidden

@@ -8,9 +8,10 @@ use crate::fs::at::Stat;
 use model::FilePath;
 use nix::errno::Errno;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
 use std::io::Write as _;
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -64,28 +65,41 @@ struct Record {
 /// The records of one overlay.
 pub(crate) struct Origins {
     file: File,
-    known: Mutex<BTreeMap<PathBuf, Identity>>,
+    known: Mutex<Known>,
+}
+
+#[derive(Default)]
+struct Known {
+    paths: BTreeMap<PathBuf, Identity>,
+    /// How many paths of each object, by device and inode number, are recorded.
+    names: HashMap<(u64, u64), u64>,
+}
+
+impl Known {
+    fn insert(&mut self, path: PathBuf, was: Identity) {
+        self.remove(&path);
+        *self.names.entry((was.dev, was.ino)).or_default() += 1;
+        self.paths.insert(path, was);
+    }
+
+    fn remove(&mut self, path: &Path) {
+        let Some(was) = self.paths.remove(path) else { return };
+        if let Some(count) = self.names.get_mut(&(was.dev, was.ino)) {
+            *count = count.saturating_sub(1);
+        }
+    }
 }
 
 impl Origins {
     /// Reads what an earlier process recorded; `file` is opened for reading and appending.
     pub(crate) fn load(file: File, text: &[u8]) -> Result<Origins, String> {
-        let mut known = BTreeMap::new();
-        for line in text.split_inclusive(|b| *b == b'\n').filter(|line| line.ends_with(b"\n")) {
-            let record: Record = serde_json::from_slice(line).map_err(|e| e.to_string())?;
-            let path = record.path.as_path().to_owned();
-            match record.was {
-                Some(was) => known.insert(path, was),
-                None => known.remove(&path),
-            };
-        }
-        Ok(Origins { file, known: Mutex::new(known) })
+        Ok(Origins { file, known: Mutex::new(read_records(text)?) })
     }
 
     /// Remembers what `stat` says the host has at `rel`, unless an earlier change already did.
     pub(crate) fn cover(&self, rel: &Path, stat: &Stat) -> Result<(), Errno> {
         let mut known = self.lock();
-        if known.contains_key(rel) {
+        if known.paths.contains_key(rel) {
             return Ok(());
         }
         let was = Identity::of(stat);
@@ -96,14 +110,19 @@ impl Origins {
 
     /// What the host had at `rel`.
     pub(crate) fn get(&self, rel: &Path) -> Option<Identity> {
-        self.lock().get(rel).copied()
+        self.lock().paths.get(rel).copied()
+    }
+
+    /// How many names of the host object `dev`, `ino` the layer covers.
+    pub(crate) fn covered(&self, dev: u64, ino: u64) -> u64 {
+        self.lock().names.get(&(dev, ino)).copied().unwrap_or(0)
     }
 
     /// Takes back the records of `rel` and, with `below`, of all under it.
     pub(crate) fn forget(&self, rel: &Path, below: bool) -> Result<(), Errno> {
         let mut known = self.lock();
         // Paths sort by component, so what lies below one stands right behind it.
-        let from_here = known.range(rel.to_owned()..).map(|(path, _)| path);
+        let from_here = known.paths.range(rel.to_owned()..).map(|(path, _)| path);
         let gone: Vec<PathBuf> =
             from_here.take_while(|path| if below { path.starts_with(rel) } else { *path == rel }).cloned().collect();
         for path in gone {
@@ -120,11 +139,26 @@ impl Origins {
         let mut known = self.lock();
         let state = |identity: &Identity| Identity { ctime: (0, 0), ..*identity };
         let same = |identity: &Identity| state(identity) == state(was) && *identity != now;
-        for (path, identity) in known.iter_mut().filter(|(_, identity)| same(identity)) {
+        for (path, identity) in known.paths.iter_mut().filter(|(_, identity)| same(identity)) {
             self.append(&Record { path: FilePath::from(path.as_path()), was: Some(now) })?;
             *identity = now;
         }
         Ok(())
+    }
+
+    /// Length of the file, at which a checkpoint finds its way back.
+    pub(crate) fn size(&self) -> Result<u64, Errno> {
+        Ok(u64::try_from(nix::sys::stat::fstat(&self.file)?.st_size).unwrap_or(0))
+    }
+
+    /// Forgets every record behind byte `size`.
+    pub(crate) fn cut(&self, size: u64) -> Result<(), Errno> {
+        let mut known = self.lock();
+        let failed = |e: std::io::Error| Errno::from_raw(e.raw_os_error().unwrap_or(libc::EIO));
+        let mut text = vec![0; usize::try_from(size.min(self.size()?)).map_err(|_| Errno::EFBIG)?];
+        self.file.read_exact_at(&mut text, 0).map_err(failed)?;
+        *known = read_records(&text).map_err(|_| Errno::EUCLEAN)?;
+        self.file.set_len(size).map_err(failed)
     }
 
     fn append(&self, record: &Record) -> Result<(), Errno> {
@@ -134,9 +168,23 @@ impl Origins {
         (&self.file).write_all(&line).map_err(|e| Errno::from_raw(e.raw_os_error().unwrap_or(libc::EIO)))
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<PathBuf, Identity>> {
+    fn lock(&self) -> MutexGuard<'_, Known> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// What the lines of the file say in the end.
+fn read_records(text: &[u8]) -> Result<Known, String> {
+    let mut known = Known::default();
+    for line in text.split_inclusive(|b| *b == b'\n').filter(|line| line.ends_with(b"\n")) {
+        let record: Record = serde_json::from_slice(line).map_err(|e| e.to_string())?;
+        let path = record.path.as_path().to_owned();
+        match record.was {
+            Some(was) => known.insert(path, was),
+            None => known.remove(&path),
+        }
+    }
+    Ok(known)
 }
 
 /// The value of `user.belljar.origin` on a copied-up file or directory: which lower object it was.

@@ -142,7 +142,7 @@ fn the_child_cannot_plant_marks() {
     assert_eq!(view.layers.list_xattr(number).unwrap(), ["user.note"]);
     assert_eq!(view.layers.get_xattr(number, "user.belljar.origin".as_ref()).unwrap(), None);
     for kind in [libc::S_IFCHR, libc::S_IFBLK] {
-        let refused = view.layers.mknod(1, "dev".as_ref(), kind | 0o600, crate::testing::owner());
+        let refused = view.layers.mknod(1, "dev".as_ref(), kind | 0o600, 0, crate::testing::owner());
         assert_eq!(refused.unwrap_err(), Errno::EPERM);
     }
     assert_eq!(bench.changes(), ["M f x"]);

@@ -3,8 +3,9 @@
 use crate::fs::at::{self, Stat};
 use crate::fs::xattr;
 use crate::store::origin::Origin;
+use crate::view::device;
 use crate::view::layers::Layers;
-use crate::view::node::{self, Place, Table};
+use crate::view::node::{self, Place, Table, Tomb};
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, RenameFlags};
 use nix::time::ClockId;
@@ -85,19 +86,22 @@ impl Layers {
         }
         let mut extra = 0;
         if at::kind_of(source) == libc::S_IFREG && source.st_nlink > 1 && !links.is_empty() {
+            self.store.keep_index(&index_name(source))?;
             at::link(&self.store.work, spare, &self.store.work, &index_name(source)).or_else(exists_ok)?;
             extra += 1;
         }
         let copy = at::stat(&self.store.work, spare)?;
+        self.store.undo.born(copy.st_ino, &self.store.origins)?;
         let place = match links.split_first() {
             None => {
                 extra += 1;
-                Place::Tomb(spare.to_string_lossy().into_owned())
+                Place::Tomb(Tomb::Named(spare.to_string_lossy().into_owned()))
             }
             Some((first, others)) => {
                 // The name it was first seen under need not be the one that is left.
                 self.cover_name(table, first.parent, &first.name)?;
                 let dir = self.merged_dir(table, first.parent)?;
+                self.store.keep_name(&dir, &first.name)?;
                 self.quietly(table, first.parent, &dir, |dir| {
                     at::rename(&self.store.work, spare, dir, &first.name, RenameFlags::empty())
                 })?;
@@ -121,7 +125,24 @@ impl Layers {
             node.frozen_ctime = Some((shown.st_ctime, shown.st_ctime_nsec));
         }
         self.close_files(number);
-        Ok(())
+        self.keep_link_count(table, number)
+    }
+
+    /// Writes down how the links in the view differ from those in the store, for a server that starts anew. Only for
+    /// copies of files that had several names on the host: the others do not differ.
+    pub(crate) fn keep_link_count(&self, table: &Table, number: u64) -> Result<(), Errno> {
+        let node = table.get(number)?;
+        if node.place != Place::Upper || node.kind != libc::S_IFREG || node.nlink_delta == 0 {
+            return Ok(());
+        }
+        let (dir, name) = self.locate(table, node)?;
+        self.store.keep_attributes(&dir, &name)?;
+        let value = node.nlink_delta.to_string();
+        at::forced(&[&dir], || {
+            xattr::with_right(&*dir, &name, 0o600, || {
+                xattr::set(&*dir, &name, OsStr::new(xattr::LINKS), value.as_bytes(), 0)
+            })
+        })
     }
 
     /// Records what the host has under a name that the layer takes.
@@ -146,6 +167,7 @@ impl Layers {
     ) -> Result<(), Errno> {
         self.cover_name(table, parent, as_name)?;
         let dir = self.merged_dir(table, parent)?;
+        self.store.keep_name(&dir, as_name)?;
         self.quietly(table, parent, &dir, |dir| at::link(from, name, dir, as_name)).or_else(exists_ok)
     }
 
@@ -170,6 +192,7 @@ impl Layers {
         }
         self.store.origins.cover(rel, stat)?;
         let dir = self.merged_dir(table, parent)?;
+        self.store.keep_name(&dir, name)?;
         self.quietly(table, parent, &dir, |dir| at::link(&self.store.work, &index, dir, name)).or_else(exists_ok)?;
         let number = match table.find(node::key(&copy)) {
             Some(node) => node.number,
@@ -178,6 +201,7 @@ impl Layers {
         table.add_link(number, parent, name);
         let node = table.get_mut(number)?;
         node.nlink_delta -= 1;
+        self.keep_link_count(table, number)?;
         let node = table.get(number)?;
         Ok(Some(self.dress(node, at::stat(&dir, name)?)))
     }
@@ -224,7 +248,8 @@ impl Layers {
                 nix::unistd::symlinkat(target.as_os_str(), work, spare)?;
             }
             libc::S_IFIFO | libc::S_IFSOCK => at::mknod(work, spare, at::kind_of(&stat) | 0o600)?,
-            // Devices cannot be made here, so they cannot be changed here.
+            kind if device::is_device(kind) && self.devices => device::make(work, spare, stat.st_mode, stat.st_rdev)?,
+            // What must not be made here cannot be changed here.
             _ => return Err(Errno::EPERM),
         }
         finish_copy(from, name, work, spare, &stat)?;
@@ -264,7 +289,10 @@ fn same_state(a: &Stat, b: &Stat) -> bool {
     state(a) == state(b)
 }
 
-/// A write in the same clock tick as `stat`'s change time would not move it; so the copy begins in a later one.
+/// A write in the same clock tick as `stat`'s change time would not move it; so the copy begins in a later one. (Since
+/// Linux 6.13 most file systems give every change after a stat(2) a time of its own.) A write moves the change time as it
+/// begins: one that began before the tick may be under way still, and is waited for where the copy asks for the first
+/// data (`SEEK_DATA` takes the lock that write(2) holds on ext4, btrfs and tmpfs; on XFS every read does).
 fn wait_for_tick(stat: &Stat) -> Result<(), Errno> {
     for _ in 0..TICK_WAITS_MAX {
         let now = nix::time::clock_gettime(ClockId::CLOCK_REALTIME_COARSE)?;

@@ -33,6 +33,7 @@ impl Layers {
 
     /// Writes all of `data` at `offset`. With `drop_privileges` set-id bits go, as write(2) does it for the child.
     pub(crate) fn write_data(&self, number: u64, offset: u64, data: &[u8], drop_privileges: bool) -> Result<(), Errno> {
+        let _writing = self.store.undo.writing();
         let file = self.file(number, true)?;
         file.write_all_at(data, offset).map_err(|e| crate::store::errno_of(&e))?;
         if drop_privileges { drop_setid(&file) } else { Ok(()) }
@@ -42,6 +43,7 @@ impl Layers {
     pub(crate) fn truncate(&self, table: &mut Table, number: u64, size: u64) -> Result<(), Errno> {
         let content = if size == 0 { Content::None } else { Content::All };
         self.copy_up(table, number, content)?;
+        self.keep_content(table, number)?;
         let file = self.open(table, number, true)?;
         nix::unistd::ftruncate(&*file, i64::try_from(size).map_err(|_| Errno::EFBIG)?)?;
         drop_setid(&file)
@@ -54,6 +56,7 @@ impl Layers {
         let (Ok(offset), Ok(length)) = range else {
             return Err(Errno::EFBIG);
         };
+        let _writing = self.store.undo.writing();
         let file = self.file(number, true)?;
         nix::fcntl::fallocate(&*file, mode, offset, length)?;
         drop_setid(&file)
@@ -71,6 +74,7 @@ impl Layers {
 
     /// copy_file_range(2) between two files of the view.
     pub(crate) fn copy_range(&self, from: (u64, u64), to: (u64, u64), length: u64) -> Result<usize, Errno> {
+        let _writing = self.store.undo.writing();
         let target = self.file(to.0, true)?;
         let source = self.file(from.0, false)?;
         let (Ok(mut read_at), Ok(mut write_at)) = (i64::try_from(from.1), i64::try_from(to.1)) else {
@@ -111,16 +115,74 @@ impl Layers {
         }
     }
 
+    /// The file the kernel may use instead of asking us, if it has at least `least` bytes, and whether it is the jar's own
+    /// copy. A host file that is to be written has none: its copy is made when it is.
+    pub(crate) fn backing(&self, number: u64, write: bool, least: u64) -> Result<Option<(Arc<File>, bool)>, Errno> {
+        let table = self.read();
+        let node = table.get(number)?;
+        let own = node.place != Place::Lower;
+        if node.kind != libc::S_IFREG || (write && !own) || self.is_frozen() {
+            return Ok(None);
+        }
+        let file = self.open(&table, number, own)?;
+        let size = nix::sys::stat::fstat(&*file)?.st_size;
+        Ok((u64::try_from(size).unwrap_or(0) >= least).then_some((file, own)))
+    }
+
+    /// Whether the node shows the jar's own copy.
+    pub(crate) fn has_copy(&self, number: u64) -> Result<bool, Errno> {
+        Ok(self.read().get(number)?.place != Place::Lower)
+    }
+
+    /// The child is about to change its own copy of the file, without asking us again: its real times are the ones to
+    /// show, and what a checkpoint holds is kept.
+    pub(crate) fn thaw(&self, number: u64) -> Result<(), Errno> {
+        let ready = {
+            let table = self.read();
+            let node = table.get(number)?;
+            node.frozen_ctime.is_none() && self.is_kept(node)
+        };
+        if !ready {
+            let mut table = self.changing()?;
+            self.keep_content(&mut table, number)?;
+            table.get_mut(number)?.frozen_ctime = None;
+        }
+        Ok(())
+    }
+
+    /// Gives up the node for whoever looks its names up from now on; who has it open goes on with the host's bytes.
+    pub(crate) fn outdate(&self, number: u64) -> Result<(), Errno> {
+        let mut table = self.changing()?;
+        let node = table.get(number)?;
+        let tomb = match node.place {
+            Place::Upper => {
+                let (dir, name) = self.locate(&table, node)?;
+                let fd = Arc::new(at::forced(&[&dir], || at::hold(&dir, &name))?);
+                Some(self.tomb(fd))
+            }
+            _ => None,
+        };
+        table.drop_keys(number);
+        let node = table.get_mut(number)?;
+        node.links.clear();
+        if let Some(tomb) = tomb {
+            node.place = Place::Tomb(tomb);
+        }
+        Ok(())
+    }
+
     fn writable(&self, number: u64) -> Result<Arc<File>, Errno> {
         {
             let table = self.read();
             let node = table.get(number)?;
-            if node.place != Place::Lower && node.frozen_ctime.is_none() && !self.is_frozen() {
+            if node.place != Place::Lower && node.frozen_ctime.is_none() && self.is_kept(node) && !self.is_frozen() {
                 return self.open(&table, number, true);
             }
         }
         let mut table = self.changing()?;
+        self.check_content(&table, number)?;
         self.copy_up(&mut table, number, Content::All)?;
+        self.keep_content(&mut table, number)?;
         table.get_mut(number)?.frozen_ctime = None;
         self.open(&table, number, true)
     }

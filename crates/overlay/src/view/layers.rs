@@ -3,13 +3,16 @@
 //! Names are looked up here and turned into nodes; what happens to them stands in the sibling modules. No FUSE type
 //! is in sight: a caller holds node numbers and gives them back with [`Layers::forget`].
 
+use crate::checkpoint::keep::is_kept_name;
 use crate::fs::at::{self, Stat};
 use crate::fs::xattr;
 use crate::store::Store;
 use crate::store::origin::Origin;
 use crate::view::cache::Bounded;
+use crate::view::device;
+use crate::view::foreign::OwnIds;
 use crate::view::hidden::HiddenPaths;
-use crate::view::node::{self, Key, Lower, Node, Place, ROOT, Table};
+use crate::view::node::{self, Key, Lower, Node, Place, ROOT, Table, Tomb};
 use nix::errno::Errno;
 use std::ffi::{OsStr, OsString};
 use std::os::fd::{AsFd, OwnedFd};
@@ -23,6 +26,8 @@ use std::time::Duration;
 const DIRS_OPEN_MAX: usize = 192;
 /// Data descriptors kept open.
 const FILES_OPEN_MAX: usize = 128;
+/// Unlinked files kept by a descriptor; further ones keep a name in the store's `work`.
+const HELD_MAX: usize = 128;
 /// A host directory may be replaced under its name; after this long its descriptor is opened anew.
 const LOWER_DIR_AGE: Duration = Duration::from_secs(1);
 /// Longest name, as everywhere on Linux.
@@ -36,8 +41,8 @@ pub(crate) struct Found {
     pub(crate) whiteout: bool,
     /// It is a directory whose content a rule hides.
     pub(crate) hidden: bool,
-    /// Which lower object an upper one was copied from.
-    pub(crate) origin: Option<Origin>,
+    /// Links in the view minus links in the store, of an upper file.
+    pub(crate) nlink_delta: i64,
 }
 
 impl Found {
@@ -69,12 +74,18 @@ pub(crate) struct Layers {
     lower_dirs: Mutex<Bounded<PathBuf, Arc<OwnedFd>>>,
     pub(crate) files: Mutex<Bounded<(u64, bool), Arc<std::fs::File>>>,
     pub(crate) listings: Mutex<Bounded<u64, Arc<crate::view::readdir::Listing>>>,
+    /// Where the child's namespace maps no other ids.
+    pub(crate) own: Option<OwnIds>,
+    /// Whether the child may make device nodes.
+    pub(crate) devices: bool,
+    /// The token of [`Tomb::Held`].
+    held: Arc<()>,
     root_ino: u64,
     frozen: AtomicBool,
 }
 
 impl Layers {
-    pub(crate) fn new(store: Arc<Store>, lower: OwnedFd, hidden: HiddenPaths) -> Result<Layers, Errno> {
+    pub(crate) fn new(store: Arc<Store>, lower: OwnedFd, hidden: HiddenPaths, devices: bool) -> Result<Layers, Errno> {
         let below = at::stat(&lower, at::dot())?;
         let above = at::stat(&store.upper, at::dot())?;
         let root = Lower { rel: PathBuf::new(), key: node::key(&below) };
@@ -88,6 +99,9 @@ impl Layers {
             lower_dirs: Mutex::new(Bounded::new(DIRS_OPEN_MAX)),
             files: Mutex::new(Bounded::new(FILES_OPEN_MAX)),
             listings: Mutex::new(Bounded::new(crate::view::readdir::LISTINGS_MAX)),
+            own: OwnIds::of_process(),
+            devices,
+            held: Arc::new(()),
             root_ino: below.st_ino,
             frozen: AtomicBool::new(false),
             store,
@@ -140,7 +154,7 @@ impl Layers {
             lock(&self.listings).remove(&number);
         }
         match node.place {
-            Place::Tomb(name) => at::unlink_opt(&self.store.work, OsStr::new(&name)),
+            Place::Tomb(tomb) => self.close_tomb(&tomb),
             _ => Ok(()),
         }
     }
@@ -166,7 +180,7 @@ impl Layers {
         if !dir.is_dir() {
             return Err(Errno::ENOTDIR);
         }
-        let mut found = Found { upper: None, lower: None, whiteout: false, hidden: false, origin: None };
+        let mut found = Found { upper: None, lower: None, whiteout: false, hidden: false, nlink_delta: 0 };
         if dir.place == Place::Dead {
             return Ok(found);
         }
@@ -295,6 +309,29 @@ impl Layers {
         files.remove(&(number, true));
     }
 
+    /// A way to reach the upper file `dir/name` when that name is gone; `None` when too many are held already.
+    pub(crate) fn hold(&self, dir: &OwnedFd, name: &OsStr) -> Result<Option<Tomb>, Errno> {
+        if Arc::strong_count(&self.held) > HELD_MAX {
+            return Ok(None);
+        }
+        let fd = Arc::new(at::forced(&[dir], || at::hold(dir, name))?);
+        Ok(Some(self.tomb(fd)))
+    }
+
+    pub(crate) fn tomb(&self, fd: Arc<OwnedFd>) -> Tomb {
+        Tomb::Held { fd, _token: Arc::clone(&self.held) }
+    }
+
+    /// Removes what only an unlinked node needed.
+    pub(crate) fn close_tomb(&self, tomb: &Tomb) -> Result<(), Errno> {
+        match tomb {
+            // One that a checkpoint holds stays.
+            Tomb::Named(name) if is_kept_name(name) => Ok(()),
+            Tomb::Named(name) => at::unlink_opt(&self.store.work, OsStr::new(name)),
+            Tomb::Held { .. } => Ok(()),
+        }
+    }
+
     /// Directory and name under which the object of `node` really is.
     pub(crate) fn locate(&self, table: &Table, node: &Node) -> Result<(Arc<OwnedFd>, OsString), Errno> {
         match &node.place {
@@ -303,7 +340,8 @@ impl Layers {
                 let link = table.live_link(node).ok_or(Errno::ESTALE)?;
                 Ok((self.upper_dir(table, link.parent)?, link.name.clone()))
             }
-            Place::Tomb(name) => {
+            Place::Tomb(Tomb::Held { fd, .. }) => Ok((Arc::clone(fd), at::dot().to_owned())),
+            Place::Tomb(Tomb::Named(name)) => {
                 let work = self.store.work.try_clone().map_err(|e| crate::store::errno_of(&e))?;
                 Ok((Arc::new(work), OsString::from(name)))
             }
@@ -319,10 +357,13 @@ impl Layers {
     /// What stat(2) tells the child about `node`.
     pub(crate) fn attr(&self, table: &Table, node: &Node) -> Result<Attr, Errno> {
         if node.place == Place::Dead {
-            return Ok(self.dress(node, dead_directory()));
+            return Ok(self.dress(node, dead_directory(node)));
         }
         let (dir, name) = self.locate(table, node).map_err(stale)?;
-        let stat = at::stat(&dir, &name).map_err(stale)?;
+        let mut stat = at::stat(&dir, &name).map_err(stale)?;
+        if node.place != Place::Lower {
+            stat = device::unmask(&dir, &name, stat)?;
+        }
         if node.place == Place::Lower && node.lower.as_ref().is_some_and(|l| l.key != node::key(&stat)) {
             return Err(Errno::ESTALE);
         }
@@ -332,6 +373,9 @@ impl Layers {
     /// Turns the real attributes into those the child sees.
     pub(crate) fn dress(&self, node: &Node, mut stat: Stat) -> Attr {
         stat.st_ino = if node.number == ROOT { self.root_ino } else { node.number };
+        if let Some(own) = self.own {
+            own.dress(&mut stat);
+        }
         if let Some((seconds, nanoseconds)) = node.frozen_ctime {
             (stat.st_ctime, stat.st_ctime_nsec) = (seconds, nanoseconds);
         }
@@ -360,7 +404,10 @@ impl Layers {
         }
         let number = match self.known(table, &shown, found) {
             Some(number) => number,
-            None => self.insert(table, &shown, found),
+            None => {
+                let origin = if found.upper.is_some() { self.origin(table, parent, name, &shown)? } else { None };
+                self.insert(table, &shown, found, origin)
+            }
         };
         self.refresh(table, number, found, &shown)?;
         table.add_link(number, parent, name);
@@ -382,12 +429,31 @@ impl Layers {
         (node.kind == at::kind_of(shown) && same_place).then_some(node.number)
     }
 
-    fn insert(&self, table: &mut Table, shown: &Stat, found: &Found) -> u64 {
+    /// Which lower object the upper one at this place was copied from.
+    fn origin(&self, table: &Table, parent: u64, name: &OsStr, shown: &Stat) -> Result<Option<Origin>, Errno> {
+        if !matches!(at::kind_of(shown), libc::S_IFDIR | libc::S_IFREG) {
+            return Ok(None);
+        }
+        let dir = self.upper_dir(table, parent)?;
+        at::forced(&[&dir], || xattr::with_right(&*dir, name, 0o400, || origin(&dir, name)))
+    }
+
+    fn insert(&self, table: &mut Table, shown: &Stat, found: &Found, origin: Option<Origin>) -> u64 {
         let lower = found.lower.as_ref().map(|(_, stat)| stat);
-        let wish = found.origin.map_or_else(|| lower.map_or(shown.st_ino, |stat| stat.st_ino), |origin| origin.ino);
+        let wish = origin.map_or_else(|| lower.map_or(shown.st_ino, |stat| stat.st_ino), |origin| origin.ino);
         let place = if found.upper.is_some() { Place::Upper } else { Place::Lower };
         let keys: Vec<Key> = found.upper.iter().chain(lower).map(node::key).collect();
-        table.insert(wish, at::kind_of(shown), place, &keys).number
+        let nlink_delta = match place {
+            // Names of it that the layer has taken away or over are still there below.
+            Place::Lower if shown.st_nlink > 1 && !at::is_dir(shown) => {
+                let covered = self.store.origins.covered(shown.st_dev, shown.st_ino);
+                -i64::try_from(covered).unwrap_or(0)
+            }
+            _ => found.nlink_delta,
+        };
+        let node = table.insert(wish, at::kind_of(shown), place, &keys);
+        node.nlink_delta = nlink_delta;
+        node.number
     }
 
     /// Brings a node up to date with what the layers say now.
@@ -401,10 +467,11 @@ impl Layers {
             // The host may have renamed it: the name it was known by is then no longer its own.
             node.links.clear();
         }
-        if let Place::Tomb(name) = &node.place {
-            at::unlink_opt(&self.store.work, OsStr::new(name))?;
+        if let Place::Tomb(tomb) = &node.place {
+            let tomb = tomb.clone();
+            node.nlink_delta += tomb.links();
             node.place = Place::Upper;
-            node.nlink_delta += 1;
+            self.close_tomb(&tomb)?;
         }
         Ok(())
     }
@@ -414,15 +481,26 @@ fn find_upper(dir: &OwnedFd, name: &OsStr, found: &mut Found) -> Result<(), Errn
     match at::forced(&[dir], || at::stat_opt(dir, name))? {
         Some(stat) if at::is_whiteout(&stat) => found.whiteout = true,
         Some(stat) => {
+            let stat = at::forced(&[dir], || device::unmask(dir, name, stat))?;
             found.upper = Some(stat);
-            let mut buf = [0; 128];
-            if matches!(at::kind_of(&stat), libc::S_IFDIR | libc::S_IFREG) {
-                found.origin = xattr::get_own(dir, name, xattr::ORIGIN, &mut buf)?.and_then(Origin::decode);
+            if at::kind_of(&stat) == libc::S_IFREG && stat.st_nlink > 1 {
+                found.nlink_delta = at::forced(&[dir], || xattr::with_right(dir, name, 0o400, || links(dir, name)))?;
             }
         }
         None => {}
     }
     Ok(())
+}
+
+fn origin(dir: &OwnedFd, name: &OsStr) -> Result<Option<Origin>, Errno> {
+    let mut buf = [0; 128];
+    Ok(xattr::get_own(dir, name, xattr::ORIGIN, &mut buf)?.and_then(Origin::decode))
+}
+
+fn links(dir: &OwnedFd, name: &OsStr) -> Result<i64, Errno> {
+    let mut buf = [0; 32];
+    let value = xattr::get_own(dir, name, xattr::LINKS, &mut buf)?;
+    Ok(value.and_then(|value| std::str::from_utf8(value).ok()?.parse().ok()).unwrap_or(0))
 }
 
 /// How far an upper directory lets the host's names through.
@@ -484,11 +562,11 @@ fn stale(errno: Errno) -> Errno {
     if errno == Errno::ENOENT || errno == Errno::ENOTDIR { Errno::ESTALE } else { errno }
 }
 
-fn dead_directory() -> Stat {
-    // stat(2) of a removed directory some process still stands in: nothing but its kind is left.
-    let mut stat = crate::sys::zeroed_stat();
-    stat.st_mode = libc::S_IFDIR | 0o700;
-    stat.st_blksize = 4_096;
+/// stat(2) of a removed directory some process still stands in.
+fn dead_directory(node: &Node) -> Stat {
+    let mut stat = node.last.as_deref().copied().unwrap_or_else(crate::sys::zeroed_stat);
+    stat.st_mode = libc::S_IFDIR | (stat.st_mode & 0o7777);
+    stat.st_nlink = 0;
     stat
 }
 

@@ -4,6 +4,8 @@ pub(crate) mod cache;
 pub(crate) mod copy_up;
 pub(crate) mod create;
 pub(crate) mod data;
+pub(crate) mod device;
+pub(crate) mod foreign;
 pub(crate) mod hidden;
 pub(crate) mod layers;
 pub(crate) mod node;

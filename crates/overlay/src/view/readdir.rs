@@ -5,6 +5,7 @@
 //! goes around it, and nothing need be remembered for a reader who never returns.
 
 use crate::fs::at::{self, Entry};
+use crate::view::device;
 use crate::view::layers::{Layers, lock};
 use crate::view::node::{Node, Place, Table};
 use nix::errno::Errno;
@@ -70,7 +71,7 @@ impl Layers {
             let fd = self.upper_dir(table, dir.number)?;
             for entry in at::list_own(&fd)? {
                 if !self.is_whiteout(&fd, &entry)? {
-                    items.push(item(&entry));
+                    items.push(Item { kind: self.kind_of(&fd, &entry)?, ..item(&entry) });
                 }
                 seen.insert(entry.name);
             }
@@ -103,6 +104,17 @@ impl Layers {
             }
         }
         Ok(())
+    }
+
+    /// The kind to tell: where device nodes may be made, a regular file may stand for one.
+    fn kind_of(&self, dir: &std::os::fd::OwnedFd, entry: &Entry) -> Result<u32, Errno> {
+        if !self.devices || entry.kind != libc::S_IFREG {
+            return Ok(entry.kind);
+        }
+        at::forced(&[dir], || match at::stat_opt(dir, &entry.name)? {
+            Some(stat) => Ok(at::kind_of(&device::unmask(dir, &entry.name, stat)?)),
+            None => Ok(entry.kind),
+        })
     }
 
     /// Whether the view has any name in `dir`, for rmdir(2).

@@ -4,7 +4,7 @@ use crate::fs::at;
 use crate::fs::xattr;
 use crate::view::copy_up::Content;
 use crate::view::layers::{Found, Layers};
-use crate::view::node::{Place, Table};
+use crate::view::node::{Place, Table, Tomb};
 use nix::errno::Errno;
 use nix::fcntl::RenameFlags;
 use std::ffi::{OsStr, OsString};
@@ -33,6 +33,7 @@ impl Layers {
         let source = self.find(table, from.parent, from.name)?;
         let target = self.find(table, to.parent, to.name)?;
         source.shown().ok_or(Errno::ENOENT)?;
+        self.check_rights(table, from, &source, to, &target)?;
         self.check_movable(&source)?;
         if flags == RenameFlags::RENAME_EXCHANGE {
             target.shown().ok_or(Errno::ENOENT)?;
@@ -43,6 +44,30 @@ impl Layers {
             return Err(Errno::EEXIST);
         }
         self.replace(table, from, &source, to, &target)
+    }
+
+    /// Refuses what the host would refuse an ordinary user: names of others, and moving a directory of theirs, whose
+    /// `..` would change.
+    fn check_rights(
+        &self,
+        table: &mut Table,
+        from: Spot<'_>,
+        source: &Found,
+        to: Spot<'_>,
+        target: &Found,
+    ) -> Result<(), Errno> {
+        if self.own.is_none() {
+            return Ok(());
+        }
+        self.check_removal(table, from.parent, source)?;
+        self.check_removal(table, to.parent, target)?;
+        for (spot, found) in [(from, source), (to, target)] {
+            if from.parent != to.parent && found.shown().is_some_and(at::is_dir) {
+                let number = self.enter(table, spot.parent, spot.name, found)?.number;
+                self.check_content(table, number)?;
+            }
+        }
+        Ok(())
     }
 
     fn replace(
@@ -148,28 +173,39 @@ impl Layers {
         name: &OsStr,
         target: &Found,
         number: Option<u64>,
-    ) -> Result<Option<String>, Errno> {
+    ) -> Result<Option<Tomb>, Errno> {
         let Some(number) = number.filter(|_| !target.shown().is_some_and(at::is_dir)) else {
             return Ok(None);
         };
         let node = table.get(number)?;
-        if target.upper.is_none() || node.lookups == 0 || node.links.len() > 1 {
+        let Some(stat) = &target.upper else { return Ok(None) };
+        if !self.store.must_stay(stat) && (node.lookups == 0 || node.links.len() > 1) {
             return Ok(None);
+        }
+        if self.store.must_stay(stat) {
+            let grave = self.store.grave(stat);
+            at::forced(&[dir], || at::link(dir, name, &self.store.work, &grave))?;
+            return Ok(Some(Tomb::Named(grave.to_string_lossy().into_owned())));
+        }
+        if at::kind_of(target.shown().ok_or(Errno::ENOENT)?) == libc::S_IFREG
+            && let Some(tomb) = self.hold(dir, name)?
+        {
+            return Ok(Some(tomb));
         }
         let tomb = self.store.fresh_name();
         at::forced(&[dir], || at::link(dir, name, &self.store.work, OsStr::new(&tomb)))?;
-        Ok(Some(tomb))
+        Ok(Some(Tomb::Named(tomb)))
     }
 
     /// What a replaced file is now: open at most.
-    fn replaced(&self, table: &mut Table, number: u64, spot: Spot<'_>, tomb: Option<String>) -> Result<(), Errno> {
+    fn replaced(&self, table: &mut Table, number: u64, spot: Spot<'_>, tomb: Option<Tomb>) -> Result<(), Errno> {
         table.drop_link(number, spot.parent, spot.name);
         let node = table.get_mut(number)?;
         node.frozen_ctime = None;
         match tomb {
             Some(tomb) => {
+                node.nlink_delta -= tomb.links();
                 node.place = Place::Tomb(tomb);
-                node.nlink_delta -= 1;
             }
             None if node.place == Place::Lower => node.nlink_delta -= 1,
             None => {}
@@ -188,6 +224,8 @@ impl Layers {
         covered: bool,
         whiteout: bool,
     ) -> Result<(), Errno> {
+        self.store.keep_name(from, name)?;
+        self.store.keep_name(to, to_name)?;
         if !whiteout {
             return self.move_away(from, name, to, to_name, covered);
         }
@@ -222,6 +260,8 @@ impl Layers {
         self.cover(table, from.parent, from.name)?;
         self.cover(table, to.parent, to.name)?;
         let (old_dir, new_dir) = (self.upper_dir(table, from.parent)?, self.upper_dir(table, to.parent)?);
+        self.store.keep_name(&old_dir, from.name)?;
+        self.store.keep_name(&new_dir, to.name)?;
         at::forced(&[&old_dir, &new_dir], || {
             at::rename(&old_dir, from.name, &new_dir, to.name, RenameFlags::RENAME_EXCHANGE)
         })?;
@@ -241,6 +281,7 @@ impl Layers {
         let mut target = OsString::from("/");
         target.push(&lower.rel);
         let dir = self.upper_dir(table, number)?;
+        self.store.keep_attributes(&dir, at::dot())?;
         let mark = || xattr::set(&dir, at::dot(), OsStr::new(xattr::REDIRECT), target.as_bytes(), 0);
         at::forced(&[&dir], mark).map_err(|errno| match errno {
             // The file system keeps no value as long as this path: the caller copies instead, as across devices.
@@ -256,6 +297,7 @@ impl Layers {
             return Ok(());
         }
         let dir = self.upper_dir(table, number)?;
+        self.store.keep_attributes(&dir, at::dot())?;
         at::forced(&[&dir], || xattr::set(&dir, at::dot(), OsStr::new(xattr::OPAQUE), b"y", 0))
     }
 

@@ -28,10 +28,12 @@ impl Layers {
         let mut table = self.changing()?;
         let table = &mut *table;
         check_changeable(table.get(number)?)?;
+        self.check_change(table, number, &changes)?;
         if let Some(size) = changes.size {
             self.truncate(table, number, size)?;
         }
         let (dir, name) = self.upper_place(table, number)?;
+        self.store.keep_attributes(&dir, &name)?;
         if changes.uid.is_some() || changes.gid.is_some() {
             at::chown(&*dir, &name, changes.uid, changes.gid)?;
         }
@@ -68,7 +70,9 @@ impl Layers {
         }
         let table = self.read();
         let node = table.get(number)?;
-        if node.hidden {
+        // The kernel asks before the first write to each file.
+        let cannot_have = node.made_here && name.as_encoded_bytes() == b"security.capability";
+        if node.hidden || cannot_have {
             return Ok(None);
         }
         let (dir, entry) = self.locate(&table, node)?;
@@ -91,20 +95,23 @@ impl Layers {
     fn change_xattr(&self, number: u64, change: impl Fn(&OwnedFd, &OsStr) -> Result<(), Errno>) -> Result<(), Errno> {
         let mut table = self.changing()?;
         check_changeable(table.get(number)?)?;
+        self.check_content(&table, number)?;
         let (dir, entry) = self.upper_place(&mut table, number)?;
-        match change(&dir, &entry) {
-            // The mode forbids it to us, not to the child, whom the kernel has let through.
-            Err(Errno::EACCES) => {
-                let mode = at::stat(&*dir, &entry)?.st_mode & 0o7777;
-                at::chmod(&*dir, &entry, mode | 0o600)?;
-                let result = change(&dir, &entry);
-                at::chmod(&*dir, &entry, mode)?;
-                result?;
-            }
-            other => other?,
-        }
+        self.store.keep_attributes(&dir, &entry)?;
+        // Where the mode forbids it to us, it does not to the child, whom the kernel has let through.
+        xattr::with_right(&*dir, &entry, 0o600, || change(&dir, &entry))?;
         table.get_mut(number)?.frozen_ctime = None;
         Ok(())
+    }
+
+    /// Size and the time of now are for everybody who may write, the rest for the owner.
+    fn check_change(&self, table: &Table, number: u64, changes: &Changes) -> Result<(), Errno> {
+        let set = |time: Option<TimeSpec>| time.is_some_and(|time| time != TimeSpec::UTIME_NOW);
+        let owners = changes.uid.is_some() || changes.gid.is_some() || changes.mode.is_some();
+        if owners || set(changes.atime) || set(changes.mtime) {
+            return self.check_owner(table, number);
+        }
+        self.check_content(table, number)
     }
 
     fn upper_place(&self, table: &mut Table, number: u64) -> Result<(Arc<OwnedFd>, OsString), Errno> {

@@ -2,10 +2,10 @@
 
 use crate::fs::at::{self, Stat};
 use crate::view::layers::{Found, Layers};
-use crate::view::node::{self, Place, Table};
+use crate::view::node::{self, Place, Table, Tomb};
 use nix::errno::Errno;
 use nix::fcntl::RenameFlags;
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
@@ -17,6 +17,7 @@ impl Layers {
         if at::is_dir(found.shown().ok_or(Errno::ENOENT)?) {
             return Err(Errno::EISDIR);
         }
+        self.check_removal(&table, parent, &found)?;
         self.remove_file(&mut table, parent, name, &found)?;
         self.touched(&mut table, parent)
     }
@@ -28,6 +29,7 @@ impl Layers {
         if !at::is_dir(found.shown().ok_or(Errno::ENOENT)?) {
             return Err(Errno::ENOTDIR);
         }
+        self.check_removal(&table, parent, &found)?;
         self.remove_dir(&mut table, parent, name, &found)?;
         self.touched(&mut table, parent)
     }
@@ -37,16 +39,17 @@ impl Layers {
         let covered = self.cover(table, parent, name)?;
         let number = self.number_of(table, found);
         match (&found.upper, number) {
-            (Some(_), Some(number)) if is_last_link(table, number) => {
+            (Some(upper), Some(number)) if is_last_link(table, number) => {
                 let dir = self.upper_dir(table, parent)?;
-                let tomb = OsString::from(self.store.fresh_name());
-                self.move_away(&dir, name, &self.store.work, &tomb, covered)?;
+                let tomb = self.entomb(&dir, name, upper, covered)?;
                 let node = table.get_mut(number)?;
-                node.place = Place::Tomb(tomb.to_string_lossy().into_owned());
-                node.nlink_delta -= 1;
+                node.nlink_delta -= tomb.links();
+                node.place = Place::Tomb(tomb);
             }
-            (Some(_), _) => {
+            (Some(stat), _) => {
                 let dir = self.upper_dir(table, parent)?;
+                self.store.keep_name(&dir, name)?;
+                self.store.keep_alive(&dir, name, stat)?;
                 if covered {
                     self.store.whiteout(&dir, name)?;
                 } else {
@@ -58,6 +61,7 @@ impl Layers {
                 self.store.whiteout(&dir, name)?;
                 if let Some(number) = number {
                     table.get_mut(number)?.nlink_delta -= 1;
+                    self.keep_link_count(table, number)?;
                 }
             }
         }
@@ -69,29 +73,68 @@ impl Layers {
         Ok(())
     }
 
+    /// Takes the last name of an upper file away, so that it stays reachable.
+    fn entomb(&self, dir: &OwnedFd, name: &OsStr, stat: &Stat, covered: bool) -> Result<Tomb, Errno> {
+        self.store.keep_name(dir, name)?;
+        // With a whiteout to leave, one rename does both. What a checkpoint holds keeps a name.
+        if !covered
+            && !self.store.must_stay(stat)
+            && at::kind_of(stat) == libc::S_IFREG
+            && let Some(tomb) = self.hold(dir, name)?
+        {
+            at::forced(&[dir], || at::unlink(dir, name))?;
+            return Ok(tomb);
+        }
+        let spare = self.store.grave(stat);
+        self.move_away(dir, name, &self.store.work, &spare, covered)?;
+        Ok(Tomb::Named(spare.to_string_lossy().into_owned()))
+    }
+
     /// Takes an empty directory away.
     pub(crate) fn remove_dir(&self, table: &mut Table, parent: u64, name: &OsStr, found: &Found) -> Result<(), Errno> {
         self.check_movable(found)?;
         let number = self.enter(table, parent, name, found)?.number;
+        if self.remove_alone(table, parent, name, found)? {
+            return self.bury(table, number, parent, name, found);
+        }
         if !self.is_empty_dir(table, table.get(number)?)? {
             self.forget_unheld(table, number);
             return Err(Errno::ENOTEMPTY);
         }
         let covered = self.cover(table, parent, name)?;
-        if found.upper.is_some() {
+        if let Some(stat) = &found.upper {
             let dir = self.upper_dir(table, parent)?;
-            let spare = OsString::from(self.store.fresh_name());
+            let (spare, stays) = (self.store.grave(stat), self.store.must_stay(stat));
             self.move_away(&dir, name, &self.store.work, &spare, covered)?;
-            crate::fs::remove::tree(&self.store.work, &spare)?;
+            if !stays {
+                crate::fs::remove::tree(&self.store.work, &spare)?;
+            }
         } else if covered {
             let dir = self.merged_dir(table, parent)?;
             self.store.whiteout(&dir, name)?;
         }
-        self.bury(table, number, parent, name)
+        self.bury(table, number, parent, name, found)
+    }
+
+    /// Removes a directory the host knows nothing of, if it holds nothing at all, not even whiteouts.
+    fn remove_alone(&self, table: &Table, parent: u64, name: &OsStr, found: &Found) -> Result<bool, Errno> {
+        if found.upper.is_none() || found.lower.is_some() || self.below(table, parent, name)?.is_some() {
+            return Ok(false);
+        }
+        if found.upper.as_ref().is_some_and(|stat| self.store.must_stay(stat)) {
+            return Ok(false);
+        }
+        let dir = self.upper_dir(table, parent)?;
+        self.store.keep_name(&dir, name)?;
+        match at::forced(&[&dir], || at::rmdir(&dir, name)) {
+            Ok(()) => Ok(true),
+            Err(Errno::ENOTEMPTY | Errno::EEXIST) => Ok(false),
+            Err(errno) => Err(errno),
+        }
     }
 
     /// The directory is gone, though a process may still stand in it.
-    fn bury(&self, table: &mut Table, number: u64, parent: u64, name: &OsStr) -> Result<(), Errno> {
+    fn bury(&self, table: &mut Table, number: u64, parent: u64, name: &OsStr, was: &Found) -> Result<(), Errno> {
         table.drop_link(number, parent, name);
         table.drop_keys(number);
         self.drop_upper_dir(number);
@@ -99,6 +142,7 @@ impl Layers {
         let node = table.get_mut(number)?;
         node.place = Place::Dead;
         node.lower = None;
+        node.last = was.shown().map(|stat| Box::new(*stat));
         self.forget_unheld(table, number);
         Ok(())
     }
@@ -173,6 +217,7 @@ impl Layers {
         to_name: &OsStr,
         covered: bool,
     ) -> Result<(), Errno> {
+        self.store.keep_name(dir, name)?;
         let flags = if covered { RenameFlags::RENAME_WHITEOUT } else { RenameFlags::empty() };
         match at::forced(&[dir, to], || at::rename(dir, name, to, to_name, flags)) {
             // A file system without RENAME_WHITEOUT; a crash between the two lets the host's name show again.
