@@ -13,10 +13,9 @@ use std::os::unix::fs::FileExt as _;
 use std::sync::Arc;
 
 impl Layers {
-    /// At most `size` bytes from `offset`; fewer only at the end of the file.
-    pub(crate) fn read_data(&self, number: u64, offset: u64, size: usize) -> Result<Vec<u8>, Errno> {
+    /// Fills `buf` from `offset`; how far, which is less than all of it only at the end of the file.
+    pub(crate) fn read_into(&self, number: u64, offset: u64, buf: &mut [u8]) -> Result<usize, Errno> {
         let file = self.file(number, false)?;
-        let mut buf = vec![0; size];
         let mut filled = 0;
         while let Some(rest) = buf.get_mut(filled..).filter(|rest| !rest.is_empty()) {
             let at_byte = offset.saturating_add(u64::try_from(filled).unwrap_or(u64::MAX));
@@ -27,8 +26,7 @@ impl Layers {
                 Err(e) => return Err(crate::store::errno_of(&e)),
             }
         }
-        buf.truncate(filled);
-        Ok(buf)
+        Ok(filled)
     }
 
     /// Writes all of `data` at `offset`. With `drop_privileges` set-id bits go, as write(2) does it for the child.
