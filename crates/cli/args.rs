@@ -25,7 +25,7 @@ pub(crate) enum Command {
     /// List the trials that wait for a decision
     Trials(Trials),
     /// Show what a trial did and what it tried
-    Show(Selected),
+    Show(Show),
     /// Show the differences a trial made
     Diff(Diff),
     /// Make the changes of a trial real
@@ -124,11 +124,15 @@ pub(crate) struct Trials {
     pub(crate) json: bool,
 }
 
-/// A trial.
+/// `belljar show`.
 #[derive(Debug, ClapArgs)]
-pub(crate) struct Selected {
-    /// An id or a prefix that fits only one [default: the last one here]
-    pub(crate) trial: Option<String>,
+pub(crate) struct Show {
+    /// A trial (an id or its first four letters; default: the last one here), and with --who paths to tell of only
+    #[arg(value_name = "[TRIAL] PATH")]
+    pub(crate) what: Vec<OsString>,
+    /// Say of each change which process made it
+    #[arg(long)]
+    pub(crate) who: bool,
     /// Print one JSON document instead of text
     #[arg(long)]
     pub(crate) json: bool,

@@ -5,7 +5,7 @@ use crate::failure::Failure;
 use analyze::Check;
 use engine::{Broken, Checkup, Judged, Listed, Outcome, Settlement, TrialRecord, Verification, Weight};
 use model::{AuditRecord, Change, ChangeSet, FilePath, Review, TrialId};
-use overlay::Preview;
+use overlay::{Author, Preview};
 use serde_json::{Value, json};
 
 /// `belljar run --json`, schema `belljar.run/1`.
@@ -38,6 +38,7 @@ pub(crate) fn trial(record: &TrialRecord, changes: &ChangeSet, review: &Review) 
         "attempts": record.attempts,
         "env_withheld": record.env_withheld,
         "applied": record.applied,
+        "unattributed": record.unattributed,
         "changes": judged_changes(changes, review),
         "review": review,
     })
@@ -175,6 +176,18 @@ pub(crate) fn record(record: &AuditRecord) -> Value {
 /// `belljar audit verify --json`, schema `belljar.verification/1`.
 pub(crate) fn verification(found: &Verification, as_expected: bool) -> Value {
     json!({"schema": "belljar.verification/1", "sound": found.broken.is_empty() && as_expected, "found": found})
+}
+
+/// `belljar show --who --json`, schema `belljar.who/1`.
+pub(crate) fn who(record: &TrialRecord, rows: &[(&Change, &Vec<Author>)], watched: bool) -> Value {
+    let row = |(change, authors): &(&Change, &Vec<Author>)| json!({"path": change.path, "kind": change.kind, "authors": authors});
+    json!({
+        "schema": "belljar.who/1",
+        "trial": record.id,
+        "watched": watched,
+        "incomplete": record.unattributed,
+        "changes": rows.iter().map(row).collect::<Vec<_>>(),
+    })
 }
 
 /// A failure, schema `belljar.error/1`.

@@ -124,6 +124,9 @@ pub struct TrialRecord {
     pub applying: Option<Begun>,
     /// Changes made real so far.
     pub applied: u64,
+    /// Why it is not on record who made some of the changes.
+    #[serde(default)]
+    pub unattributed: Option<String>,
 }
 
 /// A trial's directory, locked for as long as this value lives.

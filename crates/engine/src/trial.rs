@@ -102,9 +102,10 @@ impl Trial<Prepared> {
     pub(crate) fn execute(mut self, _approval: Approval, standby: Standby) -> Result<Trial<Ran>, RunError> {
         let began = Instant::now();
         let mut served = Vec::new();
-        let started = standby.start(&self.request(), &mut |index, fuse| {
+        let started = standby.start(&self.request(), &mut |index, fuse, processes| {
             let overlay = self.overlays.get(index).ok_or(io::ErrorKind::InvalidInput)?;
-            served.push(overlay.serve(fuse).map_err(io::Error::other)?);
+            let serving = overlay::Serving { processes: Some(processes.try_clone_to_owned()?) };
+            served.push(overlay.serve_with(fuse, serving).map_err(io::Error::other)?);
             Ok(())
         });
         let running = match started {
@@ -114,7 +115,9 @@ impl Trial<Prepared> {
         let ended = running.wait()?;
         let mut attempts = ended.attempts;
         for served in served {
-            attempts.extend(served.finish()?.attempts);
+            let observed = served.finish()?;
+            attempts.extend(observed.attempts);
+            self.record.unattributed = self.record.unattributed.or(observed.lost.map(overlay::Lost::describe));
         }
         self.record.exit = Some(ended.exit);
         self.record.wall_ms = u64::try_from(began.elapsed().as_millis()).ok();
@@ -196,7 +199,9 @@ impl Trial<Ran> {
         changes.changes.sort_by(|a, b| a.path.cmp(&b.path));
         let Trial { record, dir, overlays, stage: Ran { exec_error } } = self;
         let review = policy.review(&changes, &record.analysis, &record.place, &record.attempts);
-        Ok(Trial { record, dir, overlays, stage: Frozen { changes, review, exec_error } })
+        let mut frozen = Trial { record, dir, overlays, stage: Frozen { changes, review, exec_error } };
+        frozen.name_authors();
+        Ok(frozen)
     }
 }
 
@@ -305,5 +310,6 @@ pub(crate) fn record(id: TrialId, judged: &crate::Judged, argv: &[OsString], con
         env_withheld: confinement.env_withheld.clone(),
         applying: None,
         applied: 0,
+        unattributed: None,
     }
 }

@@ -9,6 +9,7 @@
 //! descriptor and one component, and follows no symbolic link anywhere.
 
 mod changes;
+mod effects;
 mod error;
 mod fs;
 mod overlay;
@@ -23,9 +24,11 @@ mod tests;
 mod view;
 
 pub use changes::preview::{PREVIEW_BYTES_MAX, Preview};
+pub use effects::journal::Op;
+pub use effects::{Author, Process};
 pub use error::{ApplyError, Conflict, ConflictKind, OverlayError};
-pub use overlay::Overlay;
-pub use serve::{FINISH_WAIT, Observed, Served};
+pub use overlay::{Overlay, Serving};
+pub use serve::{FINISH_WAIT, Lost, Observed, Served};
 pub use settle::apply::{Applied, LayerState};
 pub use settle::plan::{ApplyPlan, Selection};
 pub use store::Spec;

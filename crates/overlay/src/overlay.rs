@@ -1,10 +1,11 @@
 //! The overlay as its users see it: created, served, compared, applied, discarded.
 
+use crate::effects::{Effects, journal};
 use crate::error::OverlayError;
 use crate::fs::at;
 use crate::fs::xattr;
 use crate::serve::Served;
-use crate::store::{Saved, Spec, Store, store_error};
+use crate::store::{Saved, Spec, Store, errno_of, store_error};
 use crate::view::copy_up;
 use crate::view::hidden::HiddenPaths;
 use crate::view::layers::Layers;
@@ -13,6 +14,14 @@ use nix::errno::Errno;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::Arc;
+
+/// What a view is served with.
+#[derive(Debug, Default)]
+pub struct Serving {
+    /// The directory of a proc(5) of the process id namespace the view was mounted from. With it a journal is kept of
+    /// which process made which change.
+    pub processes: Option<OwnedFd>,
+}
 
 /// A writable root and the private layer above it.
 pub struct Overlay {
@@ -60,9 +69,22 @@ impl Overlay {
     /// # Errors
     /// The store is in use, or the connection cannot be set up.
     pub fn serve(&self, fuse: OwnedFd) -> Result<Served, OverlayError> {
+        self.serve_with(fuse, Serving::default())
+    }
+
+    /// [`Overlay::serve`], with what a jar needs besides.
+    ///
+    /// # Errors
+    /// As there; or the journal of effects cannot be opened.
+    pub fn serve_with(&self, fuse: OwnedFd, serving: Serving) -> Result<Served, OverlayError> {
         let lock = self.store.lock()?;
         self.store.clean_work().map_err(|e| store_error(&self.store.path, e))?;
-        Served::start(Arc::new(self.layers()?), fuse, lock)
+        let begin = |processes| {
+            let begun = self.store.open_effects().and_then(|file| Effects::start(file, processes));
+            begun.map_err(|error| store_error(&self.store.path.join(journal::NAME), errno_of(&error)))
+        };
+        let effects = serving.processes.map(begin).transpose()?;
+        Served::start(Arc::new(self.layers()?), fuse, lock, effects)
     }
 
     /// Whether nothing was changed: no diff is needed.

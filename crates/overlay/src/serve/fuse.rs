@@ -4,6 +4,8 @@
 //! returns, so a killed daemon loses nothing); no message for open and opendir where the kernel can do without
 //! (copy-up then happens at the first write); locks are the kernel's own.
 
+use crate::effects::journal::Op;
+use crate::effects::{Asked, Effects};
 use crate::view::create::Owner;
 use crate::view::layers::{Attr, Layers};
 use crate::view::rename::Spot;
@@ -49,13 +51,38 @@ const WANTED: [InitFlags; 9] = [
 /// One mounted view.
 pub(crate) struct Mount {
     layers: Arc<Layers>,
+    effects: Option<Arc<Effects>>,
     open_without_message: AtomicBool,
     opendir_without_message: AtomicBool,
 }
 
 impl Mount {
-    pub(crate) fn new(layers: Arc<Layers>) -> Mount {
-        Mount { layers, open_without_message: AtomicBool::new(false), opendir_without_message: AtomicBool::new(false) }
+    pub(crate) fn new(layers: Arc<Layers>, effects: Option<Arc<Effects>>) -> Mount {
+        let (open_without_message, opendir_without_message) = (AtomicBool::new(false), AtomicBool::new(false));
+        Mount { layers, effects, open_without_message, opendir_without_message }
+    }
+
+    /// Notes who changed a name, while whoever it was still waits for the answer.
+    fn by_name(&self, req: &Request, op: Op, parent: INodeNo, name: &OsStr) {
+        if let Some(effects) = &self.effects {
+            effects.name(Asked { layers: &self.layers, thread: req.pid() }, op, parent.0, name);
+        }
+    }
+
+    /// Notes who changed an object.
+    fn by_node(&self, req: &Request, op: Op, ino: INodeNo) {
+        if let Some(effects) = &self.effects {
+            effects.node(Asked { layers: &self.layers, thread: req.pid() }, op, ino.0);
+        }
+    }
+
+    /// Notes who moved a name.
+    fn by_move(&self, req: &Request, from: Spot<'_>, to: Spot<'_>, flags: nix::fcntl::RenameFlags) {
+        let exchange = flags.contains(nix::fcntl::RenameFlags::RENAME_EXCHANGE);
+        let op = if exchange { Op::Exchange } else { Op::Rename };
+        if let Some(effects) = &self.effects {
+            effects.moved(Asked { layers: &self.layers, thread: req.pid() }, op, from, to);
+        }
     }
 
     /// Answers with a name, known or not.
@@ -106,7 +133,7 @@ impl Filesystem for Mount {
 
     fn setattr(
         &self,
-        _req: &Request,
+        req: &Request,
         ino: INodeNo,
         mode: Option<u32>,
         uid: Option<u32>,
@@ -123,7 +150,9 @@ impl Filesystem for Mount {
         reply: ReplyAttr,
     ) {
         let changes = Changes { size, uid, gid, mode, atime: atime.map(time_spec), mtime: mtime.map(time_spec) };
-        answer_attr(reply, self.layers.setattr(ino.0, changes));
+        let op = if size.is_some() { Op::Truncate } else { Op::Setattr };
+        let done = self.layers.setattr(ino.0, changes).inspect(|_| self.by_node(req, op, ino));
+        answer_attr(reply, done);
     }
 
     fn readlink(&self, _req: &Request, ino: INodeNo, reply: ReplyData) {
@@ -143,28 +172,34 @@ impl Filesystem for Mount {
         _rdev: u32,
         reply: ReplyEntry,
     ) {
-        self.entry(reply, self.layers.mknod(parent.0, name, mode, owner(req)));
+        let op = if mode & libc::S_IFMT == libc::S_IFREG { Op::Create } else { Op::Mknod };
+        let done = self.layers.mknod(parent.0, name, mode, owner(req));
+        self.entry(reply, done.inspect(|_| self.by_name(req, op, parent, name)));
     }
 
     fn mkdir(&self, req: &Request, parent: INodeNo, name: &OsStr, mode: u32, _umask: u32, reply: ReplyEntry) {
-        self.entry(reply, self.layers.mkdir(parent.0, name, mode, owner(req)));
+        let done = self.layers.mkdir(parent.0, name, mode, owner(req));
+        self.entry(reply, done.inspect(|_| self.by_name(req, Op::Mkdir, parent, name)));
     }
 
-    fn unlink(&self, _req: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
-        answer(reply, self.layers.unlink(parent.0, name));
+    fn unlink(&self, req: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
+        let done = self.layers.unlink(parent.0, name);
+        answer(reply, done.inspect(|()| self.by_name(req, Op::Unlink, parent, name)));
     }
 
-    fn rmdir(&self, _req: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
-        answer(reply, self.layers.rmdir(parent.0, name));
+    fn rmdir(&self, req: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
+        let done = self.layers.rmdir(parent.0, name);
+        answer(reply, done.inspect(|()| self.by_name(req, Op::Rmdir, parent, name)));
     }
 
     fn symlink(&self, req: &Request, parent: INodeNo, link_name: &OsStr, target: &Path, reply: ReplyEntry) {
-        self.entry(reply, self.layers.symlink(parent.0, link_name, target.as_os_str(), owner(req)));
+        let done = self.layers.symlink(parent.0, link_name, target.as_os_str(), owner(req));
+        self.entry(reply, done.inspect(|_| self.by_name(req, Op::Symlink, parent, link_name)));
     }
 
     fn rename(
         &self,
-        _req: &Request,
+        req: &Request,
         parent: INodeNo,
         name: &OsStr,
         newparent: INodeNo,
@@ -176,11 +211,13 @@ impl Filesystem for Mount {
             return reply.error(FuseErrno::EINVAL);
         };
         let (from, to) = (Spot { parent: parent.0, name }, Spot { parent: newparent.0, name: newname });
-        answer(reply, self.layers.rename(from, to, flags));
+        let done = self.layers.rename(from, to, flags);
+        answer(reply, done.inspect(|()| self.by_move(req, from, to, flags)));
     }
 
-    fn link(&self, _req: &Request, ino: INodeNo, newparent: INodeNo, newname: &OsStr, reply: ReplyEntry) {
-        self.entry(reply, self.layers.link(ino.0, newparent.0, newname));
+    fn link(&self, req: &Request, ino: INodeNo, newparent: INodeNo, newname: &OsStr, reply: ReplyEntry) {
+        let done = self.layers.link(ino.0, newparent.0, newname);
+        self.entry(reply, done.inspect(|_| self.by_name(req, Op::Link, newparent, newname)));
     }
 
     fn open(&self, _req: &Request, _ino: INodeNo, _flags: OpenFlags, reply: ReplyOpen) {
@@ -210,7 +247,7 @@ impl Filesystem for Mount {
 
     fn write(
         &self,
-        _req: &Request,
+        req: &Request,
         ino: INodeNo,
         _fh: FileHandle,
         offset: u64,
@@ -222,7 +259,10 @@ impl Filesystem for Mount {
     ) {
         let drop_privileges = write_flags.contains(WriteFlags::FUSE_WRITE_KILL_SUIDGID);
         match self.layers.write_data(ino.0, offset, data, drop_privileges) {
-            Ok(()) => reply.written(u32::try_from(data.len()).unwrap_or(u32::MAX)),
+            Ok(()) => {
+                self.by_node(req, Op::Write, ino);
+                reply.written(u32::try_from(data.len()).unwrap_or(u32::MAX));
+            }
             Err(errno) => reply.error(fuse_errno(errno)),
         }
     }
@@ -326,7 +366,7 @@ impl Filesystem for Mount {
 
     fn setxattr(
         &self,
-        _req: &Request,
+        req: &Request,
         ino: INodeNo,
         name: &OsStr,
         value: &[u8],
@@ -334,7 +374,8 @@ impl Filesystem for Mount {
         _position: u32,
         reply: ReplyEmpty,
     ) {
-        answer(reply, self.layers.set_xattr(ino.0, name, value, flags));
+        let done = self.layers.set_xattr(ino.0, name, value, flags);
+        answer(reply, done.inspect(|()| self.by_node(req, Op::Xattr, ino)));
     }
 
     fn getxattr(&self, _req: &Request, ino: INodeNo, name: &OsStr, size: u32, reply: ReplyXattr) {
@@ -359,8 +400,9 @@ impl Filesystem for Mount {
         }
     }
 
-    fn removexattr(&self, _req: &Request, ino: INodeNo, name: &OsStr, reply: ReplyEmpty) {
-        answer(reply, self.layers.remove_xattr(ino.0, name));
+    fn removexattr(&self, req: &Request, ino: INodeNo, name: &OsStr, reply: ReplyEmpty) {
+        let done = self.layers.remove_xattr(ino.0, name);
+        answer(reply, done.inspect(|()| self.by_node(req, Op::Xattr, ino)));
     }
 
     fn create(
@@ -373,7 +415,8 @@ impl Filesystem for Mount {
         _flags: i32,
         reply: ReplyCreate,
     ) {
-        match self.layers.create(parent.0, name, mode, owner(req)) {
+        let done = self.layers.create(parent.0, name, mode, owner(req));
+        match done.inspect(|_| self.by_name(req, Op::Create, parent, name)) {
             Ok(attr) => reply.created(
                 &ttl_of(&attr),
                 &file_attr(&attr),
@@ -387,7 +430,7 @@ impl Filesystem for Mount {
 
     fn fallocate(
         &self,
-        _req: &Request,
+        req: &Request,
         ino: INodeNo,
         _fh: FileHandle,
         offset: u64,
@@ -395,7 +438,8 @@ impl Filesystem for Mount {
         mode: i32,
         reply: ReplyEmpty,
     ) {
-        answer(reply, self.layers.allocate(ino.0, mode, offset, length));
+        let done = self.layers.allocate(ino.0, mode, offset, length);
+        answer(reply, done.inspect(|()| self.by_node(req, Op::Write, ino)));
     }
 
     fn lseek(&self, _req: &Request, ino: INodeNo, _fh: FileHandle, offset: i64, whence: i32, reply: ReplyLseek) {
@@ -407,7 +451,7 @@ impl Filesystem for Mount {
 
     fn copy_file_range(
         &self,
-        _req: &Request,
+        req: &Request,
         ino_in: INodeNo,
         _fh_in: FileHandle,
         offset_in: u64,
@@ -419,7 +463,10 @@ impl Filesystem for Mount {
         reply: ReplyWrite,
     ) {
         match self.layers.copy_range((ino_in.0, offset_in), (ino_out.0, offset_out), len) {
-            Ok(copied) => reply.written(u32::try_from(copied).unwrap_or(u32::MAX)),
+            Ok(copied) => {
+                self.by_node(req, Op::Write, ino_out);
+                reply.written(u32::try_from(copied).unwrap_or(u32::MAX));
+            }
             Err(errno) => reply.error(fuse_errno(errno)),
         }
     }

@@ -118,6 +118,17 @@ impl Store {
             .map_err(|source| OverlayError::Whiteouts { path: path(), source })
     }
 
+    /// The journal of effects, ready to be appended to behind a whole line.
+    pub(crate) fn open_effects(&self) -> std::io::Result<File> {
+        let path = self.path.join(crate::effects::journal::NAME);
+        let mut file = std::fs::OpenOptions::new().append(true).create(true).open(path)?;
+        if file.metadata()?.len() > 0 {
+            // A killed run may have left half a line; an empty one harms nobody.
+            file.write_all(b"\n")?;
+        }
+        Ok(file)
+    }
+
     /// A name in `work` that nobody uses.
     pub(crate) fn fresh_name(&self) -> String {
         format!("t{}", self.next.fetch_add(1, Ordering::Relaxed))
