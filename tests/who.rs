@@ -185,7 +185,7 @@ f = open('m', 'r+b'); m = mmap.mmap(f.fileno(), 4); m[0:4] = b'1111'; m.flush();
         world.file("trap.py", TRAP);
         let mut run = sh(world, "never", "python3 trap.py").spawn();
         assert!(run.wait_at_most(std::time::Duration::from_secs(30)).success());
-        assert_eq!(world.belljar(["diff", "trap-set"]).run().stdout.contains("+0"), true, "the trap was not set");
+        assert!(world.belljar(["diff", "trap-set"]).run().stdout.contains("+0"), "the trap was not set");
         assert_eq!(authors(world, "after").len(), 1);
         world.belljar(["discard", "--yes"]).run().success();
     }
