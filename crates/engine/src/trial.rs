@@ -104,7 +104,8 @@ impl Trial<Prepared> {
         let mut served = Vec::new();
         let started = standby.start(&self.request(), &mut |index, fuse, processes| {
             let overlay = self.overlays.get(index).ok_or(io::ErrorKind::InvalidInput)?;
-            let serving = overlay::Serving { processes: Some(processes.try_clone_to_owned()?) };
+            let processes = processes.map(|fd| fd.try_clone_to_owned()).transpose()?;
+            let serving = overlay::Serving { processes, budget: None };
             served.push(overlay.serve_with(fuse, serving).map_err(io::Error::other)?);
             Ok(())
         });

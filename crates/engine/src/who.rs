@@ -140,7 +140,7 @@ mod tests {
             (process(Some("/tmp/evil"), &["git", "gc"]), "`git gc` (evil)"),
             (process(Some("/usr/bin/awk"), &[]), "`/usr/bin/awk`"),
             (process(None, &[]), "`short`"),
-            (process(Some("/bin/a"), &["a", "\u{1b}[2J\u{202e}"]), "`a '\\u{1b}[2J\\u{202e}'`"),
+            (process(Some("/bin/a"), &["a", "\u{1b}[2J\u{202e}"]), "`a $'\\033[2J\\342\\200\\256'`"),
         ] {
             assert_eq!(phrase(&process), expected);
         }

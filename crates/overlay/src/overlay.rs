@@ -5,6 +5,7 @@ use crate::error::OverlayError;
 use crate::fs::at;
 use crate::fs::xattr;
 use crate::serve::Served;
+use crate::store::budget::Budget;
 use crate::store::{Saved, Spec, Store, errno_of, store_error};
 use crate::view::copy_up;
 use crate::view::hidden::HiddenPaths;
@@ -21,6 +22,8 @@ pub struct Serving {
     /// The directory of a proc(5) of the process id namespace the view was mounted from. With it a journal is kept of
     /// which process made which change.
     pub processes: Option<OwnedFd>,
+    /// What the jar may take, an account that its overlays share. Without one there is no limit.
+    pub budget: Option<Arc<Budget>>,
 }
 
 /// A writable root and the private layer above it.
@@ -84,7 +87,12 @@ impl Overlay {
             begun.map_err(|error| store_error(&self.store.path.join(journal::NAME), errno_of(&error)))
         };
         let effects = serving.processes.map(begin).transpose()?;
-        Served::start(Arc::new(self.layers()?), fuse, lock, effects)
+        let mut layers = self.layers()?;
+        if let Some(budget) = serving.budget {
+            budget.watch(&self.store).map_err(|e| store_error(&self.store.path, e))?;
+            layers.budget = budget;
+        }
+        Served::start(Arc::new(layers), fuse, lock, effects)
     }
 
     /// Whether nothing was changed: no diff is needed.

@@ -26,8 +26,8 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 const ABOVE_FIXED: i32 = 10;
 
 /// Called once for each writable root, with its index, the descriptor of its mounted FUSE connection, and the directory
-/// of the jar's proc(5), in which its processes have the numbers that FUSE requests carry.
-pub type Serve<'a> = dyn FnMut(usize, OwnedFd, BorrowedFd<'_>) -> io::Result<()> + 'a;
+/// of the jar's proc(5) if it is mounted, in which its processes have the numbers that FUSE requests carry.
+pub type Serve<'a> = dyn FnMut(usize, OwnedFd, Option<BorrowedFd<'_>>) -> io::Result<()> + 'a;
 
 /// Namespaces that stand and wait for a command. Nothing runs in them but their own first process; dropping this ends
 /// it.
@@ -221,9 +221,8 @@ fn answer(channel: &Channel, jar: &mut Jar, roots: &[FilePath], serve: &mut Serv
             Up::Root { index } => {
                 let root = roots.get(index).ok_or_else(|| wire(Errno::EPROTO))?;
                 let fd = fd.ok_or_else(|| wire(Errno::EBADF))?;
-                let processes = processes.as_ref().ok_or_else(|| wire(Errno::EPROTO))?;
-                serve(index, fd, OwnedFd::as_fd(processes))
-                    .map_err(|source| SandboxError::Serve { root: root.clone(), source })?;
+                let processes = processes.as_ref().map(OwnedFd::as_fd);
+                serve(index, fd, processes).map_err(|source| SandboxError::Serve { root: root.clone(), source })?;
                 channel.send(&Down::Served, None).map_err(wire)?;
             }
             Up::Ready { containment } => return Ok((containment, fd)),

@@ -259,9 +259,9 @@ impl Filesystem for Mount {
     ) {
         let drop_privileges = write_flags.contains(WriteFlags::FUSE_WRITE_KILL_SUIDGID);
         match self.layers.write_data(ino.0, offset, data, drop_privileges) {
-            Ok(()) => {
+            Ok(written) => {
                 self.by_node(req, Op::Write, ino);
-                reply.written(u32::try_from(data.len()).unwrap_or(u32::MAX));
+                reply.written(u32::try_from(written).unwrap_or(u32::MAX));
             }
             Err(errno) => reply.error(fuse_errno(errno)),
         }
@@ -350,14 +350,14 @@ impl Filesystem for Mount {
             Ok(s) => {
                 let small = |n: u64| u32::try_from(n).unwrap_or(u32::MAX);
                 reply.statfs(
-                    s.blocks(),
-                    s.blocks_free(),
-                    s.blocks_available(),
-                    s.files(),
-                    s.files_free(),
-                    small(s.block_size()),
-                    small(s.name_max()),
-                    small(s.fragment_size()),
+                    s.blocks,
+                    s.free,
+                    s.available,
+                    s.files,
+                    s.files_free,
+                    small(s.block_size),
+                    small(s.name_max),
+                    small(s.fragment_size),
                 );
             }
             Err(errno) => reply.error(fuse_errno(errno)),

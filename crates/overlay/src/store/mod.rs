@@ -1,5 +1,6 @@
 //! The store directory of one overlay: `upper`, `work`, `meta.json`, `origins` and, during an apply, its journal.
 
+pub(crate) mod budget;
 pub(crate) mod origin;
 
 use crate::error::OverlayError;

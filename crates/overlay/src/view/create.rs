@@ -105,7 +105,7 @@ impl Layers {
             make(dir, name)?;
             give_to(dir, name, owner, setid_mode).inspect_err(|_| crate::fs::remove::leftover(dir, name))
         };
-        self.put(&dir, name, found.whiteout, made)?;
+        self.budget.one_more(|| self.put(&dir, name, found.whiteout, made))?;
         self.touched(table, parent)?;
         let stat = at::stat(&dir, name)?;
         let number = self.fresh(table, &stat);

@@ -6,6 +6,7 @@
 use crate::fs::at::{self, Stat};
 use crate::fs::xattr;
 use crate::store::Store;
+use crate::store::budget::Budget;
 use crate::store::origin::Origin;
 use crate::view::cache::Bounded;
 use crate::view::hidden::HiddenPaths;
@@ -63,6 +64,7 @@ pub(crate) struct Layers {
     pub(crate) store: Arc<Store>,
     pub(crate) lower: OwnedFd,
     pub(crate) hidden: HiddenPaths,
+    pub(crate) budget: Arc<Budget>,
     /// Structure changes take it exclusively, everything else shared.
     table: RwLock<Table>,
     upper_dirs: Mutex<Bounded<u64, Arc<OwnedFd>>>,
@@ -90,6 +92,7 @@ impl Layers {
             listings: Mutex::new(Bounded::new(crate::view::readdir::LISTINGS_MAX)),
             root_ino: below.st_ino,
             frozen: AtomicBool::new(false),
+            budget: Arc::default(),
             store,
             lower,
             hidden,
@@ -140,7 +143,10 @@ impl Layers {
             lock(&self.listings).remove(&number);
         }
         match node.place {
-            Place::Tomb(name) => at::unlink_opt(&self.store.work, OsStr::new(&name)),
+            Place::Tomb(name) => {
+                self.budget.freed();
+                at::unlink_opt(&self.store.work, OsStr::new(&name))
+            }
             _ => Ok(()),
         }
     }

@@ -18,6 +18,7 @@ impl Layers {
             return Err(Errno::EISDIR);
         }
         self.remove_file(&mut table, parent, name, &found)?;
+        self.budget.freed();
         self.touched(&mut table, parent)
     }
 
@@ -29,6 +30,7 @@ impl Layers {
             return Err(Errno::ENOTDIR);
         }
         self.remove_dir(&mut table, parent, name, &found)?;
+        self.budget.freed();
         self.touched(&mut table, parent)
     }
 
