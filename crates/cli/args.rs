@@ -64,6 +64,9 @@ pub(crate) struct Run {
     /// Hand on a variable that is withheld by default, or set one
     #[arg(long, value_name = "NAME[=VALUE]")]
     pub(crate) env: Vec<OsString>,
+    /// What the jar may take: disk=10G,files=100000
+    #[arg(long, value_name = "NAME=VALUE,...")]
+    pub(crate) limit: Vec<String>,
     /// Print a JSON report on standard output (the command's own goes to standard error), or write it to FILE
     #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true)]
     pub(crate) json: Option<Option<PathBuf>>,

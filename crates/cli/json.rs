@@ -39,6 +39,8 @@ pub(crate) fn trial(record: &TrialRecord, changes: &ChangeSet, review: &Review) 
         "env_withheld": record.env_withheld,
         "applied": record.applied,
         "unattributed": record.unattributed,
+        "limits": record.limits,
+        "limits_hit": record.limits_hit,
         "changes": judged_changes(changes, review),
         "review": review,
     })

@@ -12,8 +12,8 @@ use crate::store::{Broken, Listed, Store, TrialRecord, fresh_id};
 use crate::trial::{self, Frozen, Trial};
 use analyze::ShellContext;
 use model::{
-    Analysis, Assessment, ChangeSet, Confinement, Decision, FilePath, Hidden, Place, Review, Risk, Stage, TrialId,
-    TrialState,
+    Analysis, Assessment, ChangeSet, Confinement, Decision, FilePath, Hidden, Limits, Place, Review, Risk, Stage,
+    TrialId, TrialState,
 };
 use policy::{ConfineRequest, Policy};
 use sandbox::Standby;
@@ -38,6 +38,8 @@ pub struct Request {
     pub hide: Vec<FilePath>,
     /// What becomes of the changes.
     pub apply: Apply,
+    /// What it may take.
+    pub limits: Limits,
 }
 
 /// How the changes of a run are settled.
@@ -137,7 +139,8 @@ impl Engine {
         let confinement = confine(request)?;
         let id = fresh_id()?;
         let approval = self.decided(&id, &judged, approve(&judged.question(), person.as_deref_mut()))?;
-        let record = trial::record(id, &judged, &request.argv, &confinement);
+        let mut record = trial::record(id, &judged, &request.argv, &confinement);
+        record.limits = request.limits;
         let prepared = self.noted(&record.id.clone(), Trial::prepare(&self.store, record, confinement))?;
         let frozen = self.noted(&prepared.id().clone(), prepared.execute(approval, standby))?.freeze(&self.policy)?;
         self.ran(&frozen, request.apply)?;
@@ -278,6 +281,7 @@ impl Engine {
             attempts: frozen.record().attempts.clone(),
             changes: frozen.changes().clone(),
             review: frozen.review().clone(),
+            limits_hit: frozen.record().limits_hit.clone(),
         };
         Ok(self.audit.append(Some(frozen.id()), stage, Durability::Lazy)?)
     }

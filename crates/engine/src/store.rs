@@ -5,7 +5,8 @@
 
 use crate::settle::Begun;
 use model::{
-    Analysis, Assessment, Attempt, Containment, Decision, Exit, FilePath, Place, TrialId, TrialState, WritableRoot,
+    Analysis, Assessment, Attempt, Containment, Decision, Exit, FilePath, Limit, Limits, Place, TrialId, TrialState,
+    WritableRoot,
 };
 use serde::{Deserialize, Serialize};
 use std::fs::{self, DirBuilder, File, TryLockError};
@@ -127,6 +128,12 @@ pub struct TrialRecord {
     /// Why it is not on record who made some of the changes.
     #[serde(default)]
     pub unattributed: Option<String>,
+    /// What it may take.
+    #[serde(default)]
+    pub limits: Limits,
+    /// What of that it met: some of its writes were refused.
+    #[serde(default)]
+    pub limits_hit: Vec<Limit>,
 }
 
 /// A trial's directory, locked for as long as this value lives.

@@ -27,11 +27,12 @@ use crate::error::RunError;
 use crate::journey::Weight;
 use crate::store::{Store, TrialDir, TrialRecord};
 use model::{Attempt, ChangeSet, Confinement, FilePath, Hidden, Review, TrialId, TrialState, WritableRoot};
-use overlay::{Overlay, Served};
+use overlay::{Budget, Overlay, Served, Serving};
 use policy::Policy;
 use sandbox::Standby;
 use std::ffi::OsString;
 use std::io;
+use std::sync::Arc;
 use std::time::Instant;
 
 /// One command's run in a jar, at the stage `S`.
@@ -102,10 +103,11 @@ impl Trial<Prepared> {
     pub(crate) fn execute(mut self, _approval: Approval, standby: Standby) -> Result<Trial<Ran>, RunError> {
         let began = Instant::now();
         let mut served = Vec::new();
+        let budget = Arc::new(Budget::new(self.record.limits));
         let started = standby.start(&self.request(), &mut |index, fuse, processes| {
             let overlay = self.overlays.get(index).ok_or(io::ErrorKind::InvalidInput)?;
             let processes = processes.map(|fd| fd.try_clone_to_owned()).transpose()?;
-            let serving = overlay::Serving { processes, budget: None };
+            let serving = Serving { processes, budget: Some(Arc::clone(&budget)) };
             served.push(overlay.serve_with(fuse, serving).map_err(io::Error::other)?);
             Ok(())
         });
@@ -120,6 +122,7 @@ impl Trial<Prepared> {
             attempts.extend(observed.attempts);
             self.record.unattributed = self.record.unattributed.or(observed.lost.map(overlay::Lost::describe));
         }
+        self.record.limits_hit = budget.hits();
         self.record.exit = Some(ended.exit);
         self.record.wall_ms = u64::try_from(began.elapsed().as_millis()).ok();
         self.record.containment = ended.containment;
@@ -312,5 +315,7 @@ pub(crate) fn record(id: TrialId, judged: &crate::Judged, argv: &[OsString], con
         applying: None,
         applied: 0,
         unattributed: None,
+        limits: model::Limits::default(),
+        limits_hit: Vec::new(),
     }
 }

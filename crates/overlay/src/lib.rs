@@ -32,4 +32,4 @@ pub use serve::{FINISH_WAIT, Lost, Observed, Served};
 pub use settle::apply::{Applied, LayerState};
 pub use settle::plan::{ApplyPlan, Selection};
 pub use store::Spec;
-pub use store::budget::{Budget, Hit, Limits};
+pub use store::budget::Budget;

@@ -3,5 +3,6 @@
 
 mod apply;
 mod crash;
+mod full;
 mod laws;
 mod view;

@@ -6,6 +6,7 @@
 
 use crate::fs::at;
 use crate::store::Store;
+use model::{Limit, Limits};
 use nix::errno::Errno;
 use std::collections::{BTreeSet, HashSet};
 use std::fs::File;
@@ -24,29 +25,6 @@ const RESERVE_PART: u64 = 20;
 const RESERVE_BYTES: u64 = 1 << 30;
 /// How long an answer of statvfs(3) is believed, and at most for half of the room it tells of.
 const ROOM_AGE: Duration = Duration::from_millis(100);
-
-/// What a jar may take.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Limits {
-    /// Allocated bytes; `None` for no limit but the reserve of the disk.
-    pub bytes: Option<u64>,
-    /// Files, directories, links and whatever else has a name.
-    pub files: Option<u64>,
-}
-
-/// A limit that was met: something inside got ENOSPC.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-#[non_exhaustive]
-pub enum Hit {
-    /// Of bytes.
-    Bytes,
-    /// Of files.
-    Files,
-    /// Nothing more was taken of the host's disk, so that some of it stays free.
-    Reserve,
-    /// The host's disk was full.
-    Disk,
-}
 
 /// The account of one jar, shared by its overlays.
 #[derive(Default)]
@@ -67,13 +45,13 @@ struct Account {
     drift: u64,
     stores: Vec<Arc<Store>>,
     room: Room,
-    hits: BTreeSet<Hit>,
+    hits: BTreeSet<Limit>,
 }
 
 /// What was set aside, and why it is not all that was wanted.
 struct Taken {
     granted: u64,
-    hit: Option<Hit>,
+    hit: Option<Limit>,
 }
 
 /// What the disk has left for the jar.
@@ -93,7 +71,7 @@ impl Budget {
 
     /// The limits that were met so far.
     #[must_use]
-    pub fn hits(&self) -> Vec<Hit> {
+    pub fn hits(&self) -> Vec<Limit> {
         self.lock().hits.iter().copied().collect()
     }
 
@@ -122,7 +100,7 @@ impl Budget {
         {
             let mut account = self.lock();
             if self.reserve && !account.has_room(BLOCK)? {
-                account.hits.insert(Hit::Reserve);
+                account.hits.insert(Limit::Reserve);
                 return Err(Errno::ENOSPC);
             }
             if let Some(most) = self.limits.files {
@@ -130,7 +108,7 @@ impl Budget {
                     account.count_again(most)?;
                 }
                 if account.files >= most {
-                    account.hits.insert(Hit::Files);
+                    account.hits.insert(Limit::Files);
                     return Err(Errno::ENOSPC);
                 }
             }
@@ -209,15 +187,15 @@ impl Budget {
         let mut account = self.lock();
         let mut taken = Taken { granted: want, hit: None };
         if self.reserve && !account.has_room(want)? {
-            taken = Taken { granted: account.room.bytes.min(want) / BLOCK * BLOCK, hit: Some(Hit::Reserve) };
+            taken = Taken { granted: account.room.bytes.min(want) / BLOCK * BLOCK, hit: Some(Limit::Reserve) };
         }
-        if let Some(most) = self.limits.bytes {
+        if let Some(most) = self.limits.disk {
             if account.bytes.saturating_add(taken.granted) > most {
                 account.count_again(most)?;
             }
             let left = most.saturating_sub(account.bytes);
             if left < taken.granted {
-                taken = Taken { granted: left / BLOCK * BLOCK, hit: Some(Hit::Bytes) };
+                taken = Taken { granted: left / BLOCK * BLOCK, hit: Some(Limit::Disk) };
             }
         }
         account.bytes = account.bytes.saturating_add(taken.granted);
@@ -232,7 +210,7 @@ impl Budget {
             let mut account = self.lock();
             // A refusal of our own that comes by here is on record already.
             if matches!(errno, Errno::ENOSPC | Errno::EDQUOT) && account.hits.is_empty() {
-                account.hits.insert(Hit::Disk);
+                account.hits.insert(Limit::HostDisk);
             }
         })
     }
@@ -246,7 +224,7 @@ impl Budget {
         if account.freed {
             account.count()?;
         }
-        let bytes = self.limits.bytes.map(|most| (most, most.saturating_sub(account.bytes)));
+        let bytes = self.limits.disk.map(|most| (most, most.saturating_sub(account.bytes)));
         let files = self.limits.files.map(|most| (most, most.saturating_sub(account.files)));
         Ok((bytes, files))
     }

@@ -1,0 +1,127 @@
+//! What a jar may take: ENOSPC inside, a clear line outside, and the trial is as good as any other.
+
+use crate::support::{assert_nothing_left, both, only_trial};
+use serde_json::{Value, json};
+use testkit::{Output, World};
+
+/// A run in the workspace whose report is beside it.
+fn run(world: &World, limit: &str, script: &str) -> (Output, Value) {
+    let report = world.home().join("report.json");
+    let json = format!("--json={}", report.display());
+    let out = world.belljar(["run", "--apply", "never", "--limit", limit, &json, "--", "sh", "-uc", script]).run();
+    let report = serde_json::from_str(&std::fs::read_to_string(&report).unwrap()).unwrap();
+    (out, report)
+}
+
+const REFUSED: &str = "No space left on device";
+
+both! {
+    fn bytes(world) {
+        world.file("keep", "x");
+        let fill = "head -c 10M /dev/zero > big; echo $?; stat -c %s big; rm big; head -c 3M /dev/zero > again && echo room; exit 7";
+        let out = world.belljar(["run", "--apply", "never", "--limit", "disk=4M", "--", "sh", "-uc", fill]).run();
+        out.code(7);
+        assert!(out.stderr.contains(REFUSED), "{}", out.report());
+        assert!(out.stderr.contains("the command hit the disk limit of 4M: some of its writes were refused; see belljar show"), "{}", out.report());
+        let lines: Vec<&str> = out.stdout.lines().collect();
+        let size: u64 = lines[1].parse().unwrap();
+        assert!(lines[0] == "1" && (4 << 20) - 65_536 <= size && size <= 4 << 20, "{}", out.report());
+        assert_eq!(lines[2], "room", "what was removed can be used again{}", out.report());
+
+        let id = only_trial(world);
+        world.belljar(["show", &id]).run().success();
+        assert!(world.belljar(["show", &id]).run().stdout.contains("hit the disk limit of 4M"));
+        let log = world.belljar(["audit", "log", "--json"]).run();
+        assert!(log.stdout.contains("\"limits_hit\":[\"disk\"]"), "{}", log.report());
+        world.belljar(["apply", &id, "--yes"]).run().success();
+        assert_eq!(world.read("again").unwrap().len(), 3 << 20);
+        assert_nothing_left(world);
+    }
+
+    /// What takes nothing is not counted, what takes something is.
+    fn what_counts_as_bytes(world) {
+        world.file("three", "x".repeat(3 << 20)).file("three2", "x".repeat(3 << 20));
+        for (script, fits) in [
+            ("truncate -s 1G sparse", true),
+            ("head -c 3M /dev/zero > a; ln a b; ln a c; ln a d", true),
+            ("head -c 3M /dev/zero > a; mv a b; mv b c; head -c 900K /dev/zero > d", true),
+            ("for n in 1 2 3 4 5 6; do head -c 3M /dev/zero > a || exit 1; done", true),
+            ("for n in 1 2 3 4 5 6; do head -c 1500K /dev/zero > t$n || exit 1; mv t$n a; done", true),
+            ("for n in 1 2 3 4 5 6; do head -c 3M /dev/zero > a || exit 1; rm a; done", true),
+            ("head -c 3M /dev/zero > a; truncate -s 0 a; head -c 3M /dev/zero > b", true),
+            ("head -c 3M /dev/zero > a; fallocate -p -o 0 -l 3M a; head -c 3M /dev/zero > b", true),
+            ("fallocate -l 3M a", true),
+            ("fallocate -l 5M a", false),
+            ("echo > a; fallocate -n -l 5M a", false),
+            ("head -c 3M /dev/zero > a; head -c 3M /dev/zero > b", false),
+            ("head -c 3M /dev/zero > a; exec 3<a; rm a; head -c 3M /dev/zero > b", false),
+            ("head -c 3M /dev/zero > a; cp --reflink=never a b", false),
+            ("echo more >> three", true),
+            ("chmod 600 three", true),
+            ("echo more >> three; echo more >> three2", false),
+            ("echo short > three; echo short > three2", true),
+            ("rm three three2; head -c 3M /dev/zero > a", true),
+            ("mv three moved; head -c 3M /dev/zero > a", false),
+        ] {
+            let (out, report) = run(world, "disk=4M", &format!("set -e; {script}"));
+            assert_eq!(out.status.success(), fits, "{script}{}", out.report());
+            let hit = if fits { json!([]) } else { json!(["disk"]) };
+            assert_eq!(report["limits_hit"], hit, "{script}{}", out.report());
+            assert_eq!(report["limits"], json!({"disk": 4 << 20, "files": null}), "{script}");
+            for trial in world.trials() {
+                world.belljar(["discard", trial["id"].as_str().unwrap(), "--yes"]).run().success();
+            }
+        }
+        assert_eq!(world.read("three").unwrap(), "x".repeat(3 << 20));
+    }
+
+    /// At the limit a file can still be rewritten in place, and a torn copy is never seen.
+    fn at_the_limit(world) {
+        world.file("three", "x".repeat(3 << 20));
+        let script = "head -c 2M /dev/zero > a
+            head -c 2M /dev/urandom | dd of=a conv=notrunc bs=64K status=none && echo rewritten
+            echo more >> three && exit 1
+            test $(stat -c %s three) = 3145728 && test -z \"$(tr -d x < three | head -c 9)\" && echo whole
+            df -B1 --output=size . | tail -1";
+        let (out, _) = run(world, "disk=4M", script);
+        let words: Vec<&str> = out.stdout.split_whitespace().collect();
+        assert_eq!(words, ["rewritten", "whole", "4194304"], "{}", out.report());
+        world.belljar(["discard", "--yes"]).run().success();
+    }
+
+    fn files(world) {
+        for n in 0..20 {
+            world.file(format!("old/{n}"), "x");
+        }
+        let script = "rm -r old; mkdir d; for n in 1 2 3 4 5 6 7 8 9; do echo > d/$n || exit 1; done; echo ten; echo > d/10 || true
+            ln d/1 d/link && echo linked; rm d/link d/1 && echo > d/again && echo again; df --output=itotal . | tail -1";
+        let (out, report) = run(world, "files=10", script);
+        let words: Vec<&str> = out.stdout.split_whitespace().collect();
+        assert_eq!(words, ["ten", "linked", "again", "10"], "{}", out.report());
+        assert_eq!(report["limits_hit"], json!(["files"]));
+        assert!(out.stderr.contains(REFUSED), "{}", out.report());
+        world.belljar(["discard", "--yes"]).run().success();
+
+        let out = world.belljar(["run", "--apply", "never", "--limit", "files=3", "--", "mkdir", "1", "2", "3", "4"]).run();
+        assert!(out.stderr.contains("the command hit the limit of 3 files"), "{}", out.report());
+        world.belljar(["discard", "--yes"]).run().success();
+    }
+
+    /// One account for all roots of a jar.
+    fn over_all_roots_together(world) {
+        let script = "head -c 3M /dev/zero > a && head -c 3M /dev/zero > ~/b";
+        let (out, report) = run(world, "disk=4M", script);
+        assert!(!out.status.success(), "{}", out.report());
+        assert_eq!(report["limits_hit"], json!(["disk"]));
+        world.belljar(["discard", "--yes"]).run().success();
+    }
+
+    fn a_limit_that_is_not_there_yet_stops_the_run(world) {
+        for (limit, words) in [("mem=4G", "not available yet"), ("disk=lots", "wants bytes"), ("speed=9", "names no limit")] {
+            let out = world.belljar(["run", "--limit", limit, "--", "touch", "ran"]).run();
+            out.code(2);
+            assert!(out.stderr.contains(words), "{}", out.report());
+        }
+        assert_nothing_left(world);
+    }
+}
