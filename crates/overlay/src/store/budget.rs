@@ -48,6 +48,9 @@ struct Account {
     hits: BTreeSet<Limit>,
 }
 
+/// All there is of something, and what is left of it.
+pub(crate) type Part = (u64, u64);
+
 /// What was set aside, and why it is not all that was wanted.
 struct Taken {
     granted: u64,
@@ -215,8 +218,8 @@ impl Budget {
         })
     }
 
-    /// What statvfs(3) is to say: size and free bytes, files and free files, where they are limited.
-    pub(crate) fn shown(&self) -> Result<(Option<(u64, u64)>, Option<(u64, u64)>), Errno> {
+    /// What statvfs(3) is to say of bytes and of files, where they are limited.
+    pub(crate) fn shown(&self) -> Result<(Option<Part>, Option<Part>), Errno> {
         if !self.is_counting() {
             return Ok((None, None));
         }
