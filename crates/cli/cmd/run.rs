@@ -30,7 +30,7 @@ pub(crate) fn run(args: &args::Run) -> Result<Exit, Failure> {
     report.write(&json::outcome(&outcome, exit(&outcome).code()))?;
     // A run whose changes were to be thrown away has nothing to tell, except what nobody may miss.
     let record = &outcome.record;
-    let told = !record.containment.missing.is_empty() || !record.limits_hit.is_empty();
+    let told = !record.containment.missing.is_empty() || !record.limits_hit.is_empty() || record.unattributed.is_some();
     let telling = outcome.exec_error.is_some() || told;
     if args.json.is_none() && (request.apply != Apply::Discard || telling) {
         ui::ended(&outcome)?;

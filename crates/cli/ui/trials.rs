@@ -46,7 +46,7 @@ fn weaker(out: &mut impl Write, style: Style, record: &TrialRecord) -> io::Resul
     Ok(())
 }
 
-/// What was refused for want of room, which the command may have told badly or not at all.
+/// What was refused for want of room, which the command may have told badly or not at all; and what that cost us.
 fn limits(out: &mut impl Write, style: Style, record: &TrialRecord) -> io::Result<()> {
     for limit in &record.limits_hit {
         let told = match limit {
@@ -65,6 +65,9 @@ fn limits(out: &mut impl Write, style: Style, record: &TrialRecord) -> io::Resul
             style.yellow("NO ROOM"),
             record.id
         )?;
+    }
+    if let Some(why) = &record.unattributed {
+        writeln!(out, "{} {}", style.yellow("INCOMPLETE"), model::escape::text(why))?;
     }
     Ok(())
 }

@@ -70,7 +70,7 @@ impl Who {
 
 /// Who gave a change what matters about it: content or name rather than times.
 fn culprit(authors: &[Author]) -> Option<&Author> {
-    let matters = |author: &&Author| author.did.iter().any(|op| !matches!(op, Op::Setattr | Op::Xattr));
+    let matters = |author: &&Author| author.did.iter().any(|op| !matches!(op, Op::Setattr | Op::Xattr | Op::Open));
     authors.iter().find(matters).or(authors.first())
 }
 

@@ -76,6 +76,8 @@ pub enum Op {
     Rename,
     /// Two names changed places.
     Exchange,
+    /// It was opened for writing; what was written then went past us, or came later in nobody's name.
+    Open,
     /// Bytes were written.
     Write,
     /// The size was set.
@@ -98,6 +100,7 @@ impl Op {
             Op::Unlink | Op::Rmdir => "deleted",
             Op::Rename => "renamed",
             Op::Exchange => "exchanged",
+            Op::Open => "opened for writing",
             Op::Write => "wrote",
             Op::Truncate => "cut",
             Op::Setattr => "set attributes of",

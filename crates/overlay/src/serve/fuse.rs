@@ -12,7 +12,7 @@ use crate::view::rename::Spot;
 use crate::view::setattr::Changes;
 use fuser::{
     Errno as FuseErrno, FileAttr, FileHandle, FileType, Filesystem, FopenFlags, Generation, INodeNo, InitFlags,
-    KernelConfig, LockOwner, OpenFlags, RenameFlags, ReplyAttr, ReplyCreate, ReplyData, ReplyDirectory,
+    KernelConfig, LockOwner, OpenAccMode, OpenFlags, RenameFlags, ReplyAttr, ReplyCreate, ReplyData, ReplyDirectory,
     ReplyDirectoryPlus, ReplyEmpty, ReplyEntry, ReplyLseek, ReplyOpen, ReplyStatfs, ReplyWrite, ReplyXattr, Request,
     TimeOrNow, WriteFlags,
 };
@@ -220,10 +220,13 @@ impl Filesystem for Mount {
         self.entry(reply, done.inspect(|_| self.by_name(req, Op::Link, newparent, newname)));
     }
 
-    fn open(&self, _req: &Request, _ino: INodeNo, _flags: OpenFlags, reply: ReplyOpen) {
+    fn open(&self, req: &Request, ino: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
         if self.open_without_message.load(Ordering::Relaxed) {
             // The kernel opens by itself from now on, and keeps its cache.
             return reply.error(FuseErrno::ENOSYS);
+        }
+        if flags.acc_mode() != OpenAccMode::O_RDONLY {
+            self.by_node(req, Op::Open, ino);
         }
         reply.opened(FileHandle(0), FopenFlags::FOPEN_KEEP_CACHE);
     }
