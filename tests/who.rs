@@ -1,7 +1,8 @@
 //! Who changed what: every change names the process that made it, as it was at the time.
 
 use crate::support::{both, only_trial, sh};
-use serde_json::Value;
+use serde_json::{Value, json};
+use std::os::unix::fs::MetadataExt;
 use testkit::World;
 
 /// The authors of `path` (below the workspace), last first: the words of each, with those of its ancestors before it.
@@ -85,6 +86,39 @@ both! {
         assert!(shown.stdout.contains("> python3 append.py old ("), "{}", shown.report());
         assert!(!shown.stdout.contains("created  sorted"), "only what was asked for{}", shown.report());
         world.belljar(["show", "--who", "nothing"]).run().code(125);
+        world.belljar(["discard", "--yes"]).run().success();
+    }
+
+    /// Many at once, each with files of its own and one they all write to.
+    fn processes_at_the_same_time(world) {
+        let worker = "for i in 1 2 3 4 5 6 7 8; do echo x > $1.$i; echo $1 >> all; mkdir d$1.$i; mv $1.$i d$1.$i/f; done\n";
+        world.file("worker.sh", worker).file("main.sh", "for n in 1 2 3 4 5 6; do sh worker.sh $n & done; wait\n");
+        sh(world, "never", "sh main.sh").run().success();
+        for n in 1..=6 {
+            for i in [1, 8] {
+                let writers = authors(world, &format!("d{n}.{i}/f"));
+                let writers: Vec<&str> = writers.iter().map(|line| line.last().unwrap().as_str()).collect();
+                assert_eq!(writers, [format!("mv {n}.{i} d{n}.{i}/f"), format!("sh worker.sh {n}")], "d{n}.{i}/f");
+            }
+        }
+        assert_eq!(authors(world, "all").len(), 6);
+        world.belljar(["discard", "--yes"]).run().success();
+    }
+
+    /// What the host had is on record with what was done to it.
+    fn the_host_s_side_is_identified(world) {
+        world.file("gone", "four");
+        sh(world, "never", "rm gone; echo x > new").run().success();
+        let journal = world.state().join("belljar/trials").join(only_trial(world));
+        let layers = std::fs::read_dir(journal).unwrap().map(|layer| layer.unwrap().path().join("effects"));
+        let lines: Vec<String> = layers.filter_map(|path| std::fs::read_to_string(path).ok()).collect();
+        let lines: Vec<Value> = lines.iter().flat_map(|text| text.lines()).map(|line| serde_json::from_str(line).unwrap()).collect();
+        let effect = |path: &str| lines.iter().find(|line| line["effect"]["path"] == path).unwrap()["effect"].clone();
+        let (gone, stat) = (effect("gone"), std::fs::metadata(world.workspace().join("gone")).unwrap());
+        assert_eq!(gone["op"], "unlink");
+        let was = json!({"dev": stat.dev(), "ino": stat.ino(), "size": 4, "mode": stat.mode(), "ctime_ns": stat.ctime() * 1_000_000_000 + stat.ctime_nsec()});
+        assert_eq!(gone["was"], was);
+        assert_eq!(effect("new")["was"], Value::Null);
         world.belljar(["discard", "--yes"]).run().success();
     }
 

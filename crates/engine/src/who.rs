@@ -115,7 +115,10 @@ pub fn command(process: &Process) -> String {
 fn disguise(process: &Process) -> Option<String> {
     let program = process.executable.as_ref()?.file_name()?;
     let called = process.argv.first()?.file_name()?;
-    (program != called).then(|| model::escape::bytes(program.as_encoded_bytes()))
+    // python3 is a link to python3.11 nearly everywhere.
+    let version = program.as_encoded_bytes().strip_prefix(called.as_encoded_bytes());
+    let same = version.is_some_and(|rest| rest.iter().all(|byte| byte.is_ascii_digit() || *byte == b'.'));
+    (!same).then(|| model::escape::bytes(program.as_encoded_bytes()))
 }
 
 #[cfg(test)]
@@ -137,7 +140,9 @@ mod tests {
     fn a_process_is_named_by_its_words_and_never_raw() {
         for (process, expected) in [
             (process(Some("/usr/bin/node"), &["node", "postinstall.js"]), "`node postinstall.js`"),
+            (process(Some("/usr/bin/python3.11"), &["/usr/bin/python3", "x"]), "`/usr/bin/python3 x`"),
             (process(Some("/tmp/evil"), &["git", "gc"]), "`git gc` (evil)"),
+            (process(Some("/tmp/git-evil"), &["git", "gc"]), "`git gc` (git-evil)"),
             (process(Some("/usr/bin/awk"), &[]), "`/usr/bin/awk`"),
             (process(None, &[]), "`short`"),
             (process(Some("/bin/a"), &["a", "\u{1b}[2J\u{202e}"]), "`a $'\\033[2J\\342\\200\\256'`"),
