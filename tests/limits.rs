@@ -180,3 +180,30 @@ fn as_root_small_disks_lose_nothing() {
     }
     assert!(stages.len() >= 3, "the sizes all ended alike, so this proved nothing: {stages:#?}");
 }
+
+/// Somebody else takes the last of the disk while the command runs, the reserve too: its own writes fail, and so does
+/// Belljar's record of its end. When there is room again, the trial is there.
+#[test]
+fn as_root_a_disk_that_somebody_else_fills() {
+    let world = World::root(crate::support::EXE);
+    world.file("big", "x".repeat(200_000));
+    let (state, workspace) = (world.state().display().to_string(), world.workspace().display().to_string());
+    let command = "echo kept > kept; echo up > up; sleep 2; echo more >> big && echo it fitted; wc -c < big; exit 3";
+    let script = format!(
+        "mkdir -p {state} && mount -t tmpfs -o size=4m none {state} && cd {workspace}
+         \"$1\" run --apply never -- sh -c \"$2\" & belljar=$!
+         n=0; until [ -n \"$(find {state} -name up -size +0)\" ] || [ $n -gt 500 ]; do n=$((n+1)); sleep 0.01; done
+         cat /dev/zero > {state}/filler 2> /dev/null
+         wait $belljar; echo run=$?
+         \"$1\" trials > /dev/null; echo trials=$?
+         rm {state}/filler
+         \"$1\" show --who | grep -c 'created  kept'; \"$1\" apply --yes > /dev/null; echo apply=$?"
+    );
+    let own = ["unshare", "--mount", "--propagation", "private", "sh", "-c", &script, "sh"];
+    let run = world.command(world.exe()).args([command]).under(own).run();
+    run.stderr_lacks("panicked");
+    assert!(!run.stdout.contains("it fitted") && run.stdout.contains("200000"), "{}", run.report());
+    assert!(run.stderr.to_lowercase().contains("no space left on device"), "{}", run.report());
+    assert!(run.stdout.contains("trials=0\n1\napply=0"), "{}", run.report());
+    assert_eq!((world.read("kept").unwrap().as_str(), world.read("big").unwrap().len()), ("kept\n", 200_000));
+}
