@@ -12,8 +12,6 @@ use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::sys::stat::Mode;
 use std::collections::HashMap;
-use std::fs::File;
-use std::io::Read as _;
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
@@ -30,6 +28,9 @@ const DEPTH_MAX: u32 = 32;
 const INIT: u32 = 1;
 /// The command gets the lowest number but one, or one of the next if its program was looked for in several places.
 const COMMAND_PIDS: std::ops::Range<u32> = 2..16;
+
+/// No file of proc(5) that is read here is longer.
+const FILE_BYTES_MAX: usize = 4_096;
 
 /// What tells one program in one process from all others: when the process began, and where the kernel has put the stack
 /// and the arguments of its program, which execve(2) does anew.
@@ -156,8 +157,10 @@ fn words(bytes: &[u8]) -> (Vec<FilePath>, bool) {
 
 fn file(proc: &OwnedFd, path: &str) -> Result<Vec<u8>, Errno> {
     let fd = nix::fcntl::openat(proc, path, OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())?;
-    let mut bytes = Vec::with_capacity(1_024);
-    File::from(fd).read_to_end(&mut bytes).map_err(|error| crate::store::errno_of(&error))?;
+    let mut bytes = vec![0; FILE_BYTES_MAX];
+    // The kernel gives such a file whole to whoever has room for it.
+    let length = nix::unistd::read(&fd, &mut bytes)?;
+    bytes.truncate(length);
     Ok(bytes)
 }
 
@@ -198,6 +201,7 @@ fn executable(proc: &OwnedFd, pid: u32) -> Option<FilePath> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs::File;
     use std::os::unix::process::CommandExt as _;
     use std::process::Command;
 
