@@ -107,8 +107,8 @@ impl Trial<Prepared> {
         let started = standby.start(&self.request(), &mut |index, fuse, processes| {
             let overlay = self.overlays.get(index).ok_or(io::ErrorKind::InvalidInput)?;
             let processes = processes.map(|fd| fd.try_clone_to_owned()).transpose()?;
-            let serving = Serving { processes, budget: Some(Arc::clone(&budget)) };
-            served.push(overlay.serve_with(fuse, serving).map_err(io::Error::other)?);
+            let serving = Serving { processes, budget: Some(Arc::clone(&budget)), ..Serving::default() };
+            served.push(overlay.serve_jar(fuse, serving).map_err(io::Error::other)?);
             Ok(())
         });
         let running = match started {

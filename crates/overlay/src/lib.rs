@@ -28,6 +28,7 @@ pub use effects::journal::Op;
 pub use effects::{Author, Process};
 pub use error::{ApplyError, Conflict, ConflictKind, OverlayError};
 pub use overlay::{Overlay, Serving};
+pub use serve::tuning::{Mode, Tuning};
 pub use serve::{FINISH_WAIT, Lost, Observed, Served};
 pub use settle::apply::{Applied, LayerState};
 pub use settle::plan::{ApplyPlan, Selection};

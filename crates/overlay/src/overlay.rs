@@ -5,6 +5,7 @@ use crate::error::OverlayError;
 use crate::fs::at;
 use crate::fs::xattr;
 use crate::serve::Served;
+use crate::serve::tuning::{Mode, Tuning};
 use crate::store::budget::Budget;
 use crate::store::{Saved, Spec, Store, errno_of, store_error};
 use crate::view::copy_up;
@@ -24,6 +25,8 @@ pub struct Serving {
     pub processes: Option<OwnedFd>,
     /// What the jar may take, an account that its overlays share. Without one there is no limit.
     pub budget: Option<Arc<Budget>>,
+    /// What trades speed. Under a limit of the budget, every write is told and refused in time.
+    pub tuning: Tuning,
 }
 
 /// A writable root and the private layer above it.
@@ -72,14 +75,22 @@ impl Overlay {
     /// # Errors
     /// The store is in use, or the connection cannot be set up.
     pub fn serve(&self, fuse: OwnedFd) -> Result<Served, OverlayError> {
-        self.serve_with(fuse, Serving::default())
+        self.serve_with(fuse, Tuning::default())
     }
 
-    /// [`Overlay::serve`], with what a jar needs besides.
+    /// [`Overlay::serve`] with settings of one's own.
+    ///
+    /// # Errors
+    /// As [`Overlay::serve`].
+    pub fn serve_with(&self, fuse: OwnedFd, tuning: Tuning) -> Result<Served, OverlayError> {
+        self.serve_jar(fuse, Serving { tuning, ..Serving::default() })
+    }
+
+    /// [`Overlay::serve_with`], with what a jar needs besides.
     ///
     /// # Errors
     /// As there; or the journal of effects cannot be opened.
-    pub fn serve_with(&self, fuse: OwnedFd, serving: Serving) -> Result<Served, OverlayError> {
+    pub fn serve_jar(&self, fuse: OwnedFd, serving: Serving) -> Result<Served, OverlayError> {
         let lock = self.store.lock()?;
         self.store.clean_work().map_err(|e| store_error(&self.store.path, e))?;
         let begin = |processes| {
@@ -88,11 +99,16 @@ impl Overlay {
         };
         let effects = serving.processes.map(begin).transpose()?;
         let mut layers = self.layers()?;
+        let mut tuning = serving.tuning;
         if let Some(budget) = serving.budget {
             budget.watch(&self.store).map_err(|e| store_error(&self.store.path, e))?;
+            if budget.is_counting() && matches!(tuning.mode, Mode::WriteBack | Mode::Passthrough) {
+                // What passes us by, or comes after write(2) has returned, cannot be refused.
+                tuning.mode = Mode::WriteThrough;
+            }
             layers.budget = budget;
         }
-        Served::start(Arc::new(layers), fuse, lock, effects)
+        Served::start(Arc::new(layers), fuse, lock, effects, tuning)
     }
 
     /// Whether nothing was changed: no diff is needed.

@@ -12,7 +12,7 @@ use std::collections::{BTreeSet, HashSet};
 use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 /// The unit in which file systems give out space, nearly everywhere.
@@ -44,6 +44,8 @@ struct Account {
     /// Bytes and files taken since.
     drift: u64,
     stores: Vec<Arc<Store>>,
+    /// Files without a name that are still open.
+    unnamed: Vec<Weak<OwnedFd>>,
     room: Room,
     hits: BTreeSet<Limit>,
 }
@@ -85,7 +87,8 @@ impl Budget {
         if self.is_counting() { account.count() } else { Ok(()) }
     }
 
-    fn is_counting(&self) -> bool {
+    /// Whether there is a limit besides the reserve of the disk.
+    pub(crate) fn is_counting(&self) -> bool {
         self.limits != Limits::default()
     }
 
@@ -95,6 +98,15 @@ impl Budget {
             let mut account = self.lock();
             account.freed = true;
             account.room.asked = None;
+        }
+    }
+
+    /// A file has lost its name and stays for as long as this descriptor.
+    pub(crate) fn keeps(&self, fd: &Arc<OwnedFd>) {
+        if self.is_counting() {
+            let mut account = self.lock();
+            account.unnamed.retain(|fd| fd.strong_count() > 0);
+            account.unnamed.push(Arc::downgrade(fd));
         }
     }
 
@@ -255,6 +267,13 @@ impl Account {
             let (bytes, files) = held(store)?;
             self.bytes = self.bytes.saturating_add(bytes);
             self.files = self.files.saturating_add(files);
+        }
+        for fd in self.unnamed.iter().filter_map(Weak::upgrade) {
+            // With a name, it has been counted by that.
+            if nix::sys::stat::fstat(&*fd)?.st_nlink == 0 {
+                self.bytes = self.bytes.saturating_add(allocated(&*fd)?);
+                self.files = self.files.saturating_add(1);
+            }
         }
         (self.freed, self.drift) = (false, 0);
         Ok(())

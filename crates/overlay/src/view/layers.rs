@@ -10,7 +10,7 @@ use crate::store::budget::Budget;
 use crate::store::origin::Origin;
 use crate::view::cache::Bounded;
 use crate::view::hidden::HiddenPaths;
-use crate::view::node::{self, Key, Lower, Node, Place, ROOT, Table};
+use crate::view::node::{self, Key, Lower, Node, Place, ROOT, Table, Tomb};
 use nix::errno::Errno;
 use std::ffi::{OsStr, OsString};
 use std::os::fd::{AsFd, OwnedFd};
@@ -24,6 +24,8 @@ use std::time::Duration;
 const DIRS_OPEN_MAX: usize = 192;
 /// Data descriptors kept open.
 const FILES_OPEN_MAX: usize = 128;
+/// Unlinked files kept by a descriptor; further ones keep a name in the store's `work`.
+const HELD_MAX: usize = 128;
 /// A host directory may be replaced under its name; after this long its descriptor is opened anew.
 const LOWER_DIR_AGE: Duration = Duration::from_secs(1);
 /// Longest name, as everywhere on Linux.
@@ -37,8 +39,6 @@ pub(crate) struct Found {
     pub(crate) whiteout: bool,
     /// It is a directory whose content a rule hides.
     pub(crate) hidden: bool,
-    /// Which lower object an upper one was copied from.
-    pub(crate) origin: Option<Origin>,
 }
 
 impl Found {
@@ -71,6 +71,8 @@ pub(crate) struct Layers {
     lower_dirs: Mutex<Bounded<PathBuf, Arc<OwnedFd>>>,
     pub(crate) files: Mutex<Bounded<(u64, bool), Arc<std::fs::File>>>,
     pub(crate) listings: Mutex<Bounded<u64, Arc<crate::view::readdir::Listing>>>,
+    /// The token of [`Tomb::Held`].
+    held: Arc<()>,
     root_ino: u64,
     frozen: AtomicBool,
 }
@@ -90,6 +92,7 @@ impl Layers {
             lower_dirs: Mutex::new(Bounded::new(DIRS_OPEN_MAX)),
             files: Mutex::new(Bounded::new(FILES_OPEN_MAX)),
             listings: Mutex::new(Bounded::new(crate::view::readdir::LISTINGS_MAX)),
+            held: Arc::new(()),
             root_ino: below.st_ino,
             frozen: AtomicBool::new(false),
             budget: Arc::default(),
@@ -143,9 +146,9 @@ impl Layers {
             lock(&self.listings).remove(&number);
         }
         match node.place {
-            Place::Tomb(name) => {
+            Place::Tomb(tomb) => {
                 self.budget.freed();
-                at::unlink_opt(&self.store.work, OsStr::new(&name))
+                self.close_tomb(&tomb)
             }
             _ => Ok(()),
         }
@@ -172,7 +175,7 @@ impl Layers {
         if !dir.is_dir() {
             return Err(Errno::ENOTDIR);
         }
-        let mut found = Found { upper: None, lower: None, whiteout: false, hidden: false, origin: None };
+        let mut found = Found { upper: None, lower: None, whiteout: false, hidden: false };
         if dir.place == Place::Dead {
             return Ok(found);
         }
@@ -301,6 +304,28 @@ impl Layers {
         files.remove(&(number, true));
     }
 
+    /// A way to reach the upper file `dir/name` when that name is gone; `None` when too many are held already.
+    pub(crate) fn hold(&self, dir: &OwnedFd, name: &OsStr) -> Result<Option<Tomb>, Errno> {
+        if Arc::strong_count(&self.held) > HELD_MAX {
+            return Ok(None);
+        }
+        let fd = Arc::new(at::forced(&[dir], || at::hold(dir, name))?);
+        Ok(Some(self.tomb(fd)))
+    }
+
+    pub(crate) fn tomb(&self, fd: Arc<OwnedFd>) -> Tomb {
+        self.budget.keeps(&fd);
+        Tomb::Held { fd, _token: Arc::clone(&self.held) }
+    }
+
+    /// Removes what only an unlinked node needed.
+    pub(crate) fn close_tomb(&self, tomb: &Tomb) -> Result<(), Errno> {
+        match tomb {
+            Tomb::Named(name) => at::unlink_opt(&self.store.work, OsStr::new(name)),
+            Tomb::Held { .. } => Ok(()),
+        }
+    }
+
     /// Directory and name under which the object of `node` really is.
     pub(crate) fn locate(&self, table: &Table, node: &Node) -> Result<(Arc<OwnedFd>, OsString), Errno> {
         match &node.place {
@@ -309,7 +334,8 @@ impl Layers {
                 let link = table.live_link(node).ok_or(Errno::ESTALE)?;
                 Ok((self.upper_dir(table, link.parent)?, link.name.clone()))
             }
-            Place::Tomb(name) => {
+            Place::Tomb(Tomb::Held { fd, .. }) => Ok((Arc::clone(fd), at::dot().to_owned())),
+            Place::Tomb(Tomb::Named(name)) => {
                 let work = self.store.work.try_clone().map_err(|e| crate::store::errno_of(&e))?;
                 Ok((Arc::new(work), OsString::from(name)))
             }
@@ -366,7 +392,10 @@ impl Layers {
         }
         let number = match self.known(table, &shown, found) {
             Some(number) => number,
-            None => self.insert(table, &shown, found),
+            None => {
+                let origin = if found.upper.is_some() { self.origin(table, parent, name, &shown)? } else { None };
+                self.insert(table, &shown, found, origin)
+            }
         };
         self.refresh(table, number, found, &shown)?;
         table.add_link(number, parent, name);
@@ -388,9 +417,32 @@ impl Layers {
         (node.kind == at::kind_of(shown) && same_place).then_some(node.number)
     }
 
-    fn insert(&self, table: &mut Table, shown: &Stat, found: &Found) -> u64 {
+    /// Which lower object the upper one at this place was copied from.
+    fn origin(&self, table: &Table, parent: u64, name: &OsStr, shown: &Stat) -> Result<Option<Origin>, Errno> {
+        if !matches!(at::kind_of(shown), libc::S_IFDIR | libc::S_IFREG) {
+            return Ok(None);
+        }
+        let dir = self.upper_dir(table, parent)?;
+        let read = || {
+            let mut buf = [0; 128];
+            Ok(xattr::get_own(&dir, name, xattr::ORIGIN, &mut buf)?.and_then(Origin::decode))
+        };
+        match at::forced(&[&dir], read) {
+            Err(Errno::EACCES) => {
+                // Nobody may read it, its owner included; so only its owner's rights are in the way.
+                let mode = shown.st_mode & 0o7777;
+                at::chmod(&dir, name, mode | 0o400)?;
+                let origin = read();
+                at::chmod(&dir, name, mode)?;
+                origin
+            }
+            other => other,
+        }
+    }
+
+    fn insert(&self, table: &mut Table, shown: &Stat, found: &Found, origin: Option<Origin>) -> u64 {
         let lower = found.lower.as_ref().map(|(_, stat)| stat);
-        let wish = found.origin.map_or_else(|| lower.map_or(shown.st_ino, |stat| stat.st_ino), |origin| origin.ino);
+        let wish = origin.map_or_else(|| lower.map_or(shown.st_ino, |stat| stat.st_ino), |origin| origin.ino);
         let place = if found.upper.is_some() { Place::Upper } else { Place::Lower };
         let keys: Vec<Key> = found.upper.iter().chain(lower).map(node::key).collect();
         table.insert(wish, at::kind_of(shown), place, &keys).number
@@ -407,10 +459,11 @@ impl Layers {
             // The host may have renamed it: the name it was known by is then no longer its own.
             node.links.clear();
         }
-        if let Place::Tomb(name) = &node.place {
-            at::unlink_opt(&self.store.work, OsStr::new(name))?;
+        if let Place::Tomb(tomb) = &node.place {
+            let tomb = tomb.clone();
+            node.nlink_delta += tomb.links();
             node.place = Place::Upper;
-            node.nlink_delta += 1;
+            self.close_tomb(&tomb)?;
         }
         Ok(())
     }
@@ -419,13 +472,7 @@ impl Layers {
 fn find_upper(dir: &OwnedFd, name: &OsStr, found: &mut Found) -> Result<(), Errno> {
     match at::forced(&[dir], || at::stat_opt(dir, name))? {
         Some(stat) if at::is_whiteout(&stat) => found.whiteout = true,
-        Some(stat) => {
-            found.upper = Some(stat);
-            let mut buf = [0; 128];
-            if matches!(at::kind_of(&stat), libc::S_IFDIR | libc::S_IFREG) {
-                found.origin = xattr::get_own(dir, name, xattr::ORIGIN, &mut buf)?.and_then(Origin::decode);
-            }
-        }
+        Some(stat) => found.upper = Some(stat),
         None => {}
     }
     Ok(())
