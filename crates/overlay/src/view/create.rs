@@ -101,12 +101,12 @@ impl Layers {
             let stat = give_to(dir, name, owner, setid_mode);
             Ok((stat.inspect_err(|_| crate::fs::remove::leftover(dir, name))?, made))
         };
-        let (stat, value) = self.budget.one_more(|| match self.put_alone(table, parent, name, &made)? {
+        let (stat, value) = self.budget.one_more(|| match self.put_alone(table, parent, name, made)? {
             Some(made) => Ok(made),
             None => {
                 let found = self.vacant(table, parent, name)?;
                 let dir = self.merged_dir(table, parent)?;
-                let (_, value) = self.put(&dir, name, found.whiteout, &made)?;
+                let (_, value) = self.put(&dir, name, found.whiteout, made)?;
                 Ok((at::stat(&dir, name)?, value))
             }
         })?;
