@@ -38,6 +38,8 @@ pub struct Budget {
 #[derive(Default)]
 struct Account {
     bytes: u64,
+    /// Of these, what is set aside for writes under way.
+    aside: u64,
     files: u64,
     /// Something was given back since it was counted.
     freed: bool,
@@ -153,7 +155,7 @@ impl Budget {
         let mut taken = self.take(want)?;
         if taken.granted < want && is_filled(file, offset, length) {
             // What overwrites its own blocks takes nothing.
-            self.settle(taken.granted, 0);
+            self.settle(taken.granted, 0, 0);
             taken = Taken { granted: 0, hit: None };
         }
         if let Some(hit) = taken.hit {
@@ -165,7 +167,7 @@ impl Budget {
         let part = within(offset, taken.granted).min(length);
         let result = write(if taken.hit.is_some() { part } else { length });
         let after = allocated(file).unwrap_or(before);
-        self.settle(taken.granted.saturating_add(before), after);
+        self.settle(taken.granted, before, after);
         self.note(result)
     }
 
@@ -181,19 +183,20 @@ impl Budget {
         }
         let taken = self.take(bytes)?;
         if let Some(hit) = taken.hit {
-            self.settle(taken.granted, 0);
+            self.settle(taken.granted, 0, 0);
             self.lock().hits.insert(hit);
             return Err(Errno::ENOSPC);
         }
         let result = make();
-        self.settle(taken.granted, if result.is_ok() { made() } else { 0 });
+        self.settle(taken.granted, 0, if result.is_ok() { made() } else { 0 });
         self.note(result)
     }
 
     /// What was set aside is replaced by what was taken.
-    fn settle(&self, before: u64, after: u64) {
+    fn settle(&self, granted: u64, before: u64, after: u64) {
         let mut account = self.lock();
-        account.bytes = account.bytes.saturating_add(after).saturating_sub(before);
+        account.aside = account.aside.saturating_sub(granted);
+        account.bytes = account.bytes.saturating_add(after).saturating_sub(before.saturating_add(granted));
         account.freed |= after < before;
     }
 
@@ -214,6 +217,7 @@ impl Budget {
             }
         }
         account.bytes = account.bytes.saturating_add(taken.granted);
+        account.aside = account.aside.saturating_add(taken.granted);
         account.drift = account.drift.saturating_add(taken.granted);
         account.room.bytes = account.room.bytes.saturating_sub(taken.granted);
         Ok(taken)
@@ -262,7 +266,8 @@ impl Account {
     }
 
     fn count(&mut self) -> Result<(), Errno> {
-        (self.bytes, self.files) = (0, 0);
+        // A write under way may be counted twice until the next count; never not at all.
+        (self.bytes, self.files) = (self.aside, 0);
         for store in &self.stores {
             let (bytes, files) = held(store)?;
             self.bytes = self.bytes.saturating_add(bytes);
@@ -317,8 +322,13 @@ fn within(offset: u64, bytes: u64) -> usize {
 fn is_filled(file: &File, offset: u64, length: usize) -> bool {
     let end = offset.saturating_add(u64::try_from(length).unwrap_or(u64::MAX));
     let (Ok(from), Ok(end)) = (i64::try_from(offset), i64::try_from(end)) else { return false };
-    let size = nix::sys::stat::fstat(file).map_or(0, |stat| stat.st_size);
-    end <= size && nix::unistd::lseek(file, from, nix::unistd::Whence::SeekHole).is_ok_and(|hole| hole >= end)
+    let Ok(stat) = nix::sys::stat::fstat(file) else { return false };
+    let size = u64::try_from(stat.st_size).unwrap_or(0).next_multiple_of(BLOCK);
+    let without_holes = u64::try_from(stat.st_blocks).unwrap_or(0).saturating_mul(512) >= size;
+    if without_holes && u64::try_from(end).is_ok_and(|end| end <= size) {
+        return true;
+    }
+    end <= stat.st_size && nix::unistd::lseek(file, from, nix::unistd::Whence::SeekHole).is_ok_and(|hole| hole >= end)
 }
 
 /// Bytes the file system has given to a file, promised ones included.

@@ -110,6 +110,12 @@ fn a_budget_refuses_what_does_not_fit_and_knows_why() {
     assert_eq!(view.layers.write_data(number, 1 << 20, b"z", false), Err(Errno::ENOSPC));
     // Not a new block is needed for what is written over.
     assert_eq!(view.layers.write_data(number, 5, b"again", false), Ok(5));
+    let big = view.hold("d/e/big").unwrap();
+    assert_eq!(
+        view.layers.write_data(big, u64::try_from(OLD_BYTES).unwrap(), b"more", false),
+        Ok(4),
+        "in the last one"
+    );
     assert_eq!(budget.hits(), [Limit::Disk]);
     let (disk, files) = budget.shown().unwrap();
     assert!(disk.unwrap().1 < 4_096 * 2 && files == Some((8, 4)), "{disk:?} {files:?}");
