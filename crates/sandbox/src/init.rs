@@ -52,6 +52,7 @@ fn serve(channel: &Channel, plan: &Plan, executor: Executor<'_>, mask: &SigSet, 
             return channel.send(&Up::NotExecuted { errno: errno as i32 }, None);
         }
     };
+    plan.ahead.iter().for_each(crate::ahead::start);
     let exit = attend(channel, &children, command)?;
     end_everything()?;
     channel.send(&Up::Ended { exit }, None)

@@ -12,6 +12,7 @@
 
 #![deny(unsafe_code)]
 
+mod ahead;
 mod die;
 mod error;
 mod facts;
@@ -32,6 +33,7 @@ mod view;
 mod watch;
 mod wire;
 
+pub use ahead::Ahead;
 pub use die::die_of;
 pub use error::SandboxError;
 pub use facts::{IdRange, RunFacts};

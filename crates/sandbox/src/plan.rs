@@ -4,6 +4,7 @@
 //! read-only, then a handful of mounts replaces what must not be shown. All private places are directories of one
 //! small tmpfs (the *scratch*), bound to where they belong; relative paths in a step lie in it.
 
+use crate::ahead::Ahead;
 use crate::error::SandboxError;
 use crate::facts::{IdRange, RunFacts};
 use crate::request::Request;
@@ -163,6 +164,8 @@ pub struct Plan {
     pub argv: Vec<FilePath>,
     /// Its whole environment, `NAME=value`.
     pub env: Vec<FilePath>,
+    /// What is read ahead while it starts.
+    pub ahead: Option<Ahead>,
 }
 
 /// Makes the ground a plan of this user stands on. Pure.
@@ -182,7 +185,16 @@ pub fn plan(request: &Request, facts: &RunFacts) -> Result<Plan, SandboxError> {
         steps: Draft::new(request, facts).steps(),
         argv: request.argv.iter().map(FilePath::new).collect(),
         env: environment(request),
+        ahead: ahead(request),
     })
+}
+
+/// The workspace is read ahead; a home is too large and mostly not asked for.
+fn ahead(request: &Request) -> Option<Ahead> {
+    let confinement = &request.confinement;
+    let root = confinement.roots.iter().find(|root| root.kind == RootKind::Workspace)?.path.clone();
+    let below = confinement.hidden.iter().map(|hidden| &hidden.path).filter(|path| path.starts_with(&root));
+    Some(Ahead { hidden: below.cloned().collect(), root })
 }
 
 const NAMESPACES: &[Layer] = &[

@@ -101,7 +101,7 @@ fn attempt(name: &'static str, layers: &[Layer], steps: Vec<Step>) -> Result<Hos
     let mut namespaces = vec![Layer::UserNamespace, Layer::MountNamespace, Layer::PidNamespace];
     namespaces.extend(layers);
     let ground = Ground { namespaces, identity, accept_weak: vec![] };
-    let plan = Plan { ground, steps, argv: vec![], env: vec![] };
+    let plan = Plan { ground, steps, argv: vec![], env: vec![], ahead: None };
     let roots = [FilePath::from(PROBED_ROOT)];
     launch(&plan, &roots, &mut |_, _, _| Ok(())).map(|_| there(name, ""))
 }

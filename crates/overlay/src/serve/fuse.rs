@@ -18,6 +18,7 @@ use fuser::{
 };
 use nix::errno::Errno;
 use nix::sys::time::TimeSpec;
+use std::cell::RefCell;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -43,6 +44,11 @@ const WANTED: [InitFlags; 8] = [
     InitFlags::FUSE_HANDLE_KILLPRIV_V2,
     InitFlags::FUSE_NO_OPENDIR_SUPPORT,
 ];
+
+thread_local! {
+    /// Reused, because fresh memory of the size of a large read costs more than the read.
+    static READ_BUFFER: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
 
 /// One mounted view.
 pub(crate) struct Mount {
@@ -294,10 +300,17 @@ impl Filesystem for Mount {
         _lock_owner: Option<LockOwner>,
         reply: ReplyData,
     ) {
-        match self.layers.read_data(ino.0, offset, usize::try_from(size).unwrap_or(0)) {
-            Ok(data) => reply.data(&data),
-            Err(errno) => reply.error(fuse_errno(errno)),
-        }
+        READ_BUFFER.with_borrow_mut(|buffer| {
+            let size = usize::try_from(size).unwrap_or(0);
+            if buffer.len() < size {
+                buffer.resize(size, 0);
+            }
+            let part = buffer.get_mut(..size).unwrap_or_default();
+            match self.layers.read_into(ino.0, offset, part) {
+                Ok(filled) => reply.data(part.get(..filled).unwrap_or_default()),
+                Err(errno) => reply.error(fuse_errno(errno)),
+            }
+        });
     }
 
     fn write(

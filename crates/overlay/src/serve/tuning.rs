@@ -22,7 +22,8 @@ pub enum Mode {
     /// Every open is told, and the content of large files passes the process that serves by. Needs the rights of
     /// root over the machine (`CAP_SYS_ADMIN`); files that cannot be passed through are served as in
     /// [`Mode::WriteThrough`]. As on kernel overlayfs, who has a large host file open for reading goes on seeing the
-    /// host's bytes after somebody else has begun to write it.
+    /// host's bytes after somebody else has begun to write it; and a file that is open for writing can still be written
+    /// when [`Served::finish`](crate::Served::finish) has given up on a view that stays mounted.
     Passthrough,
 }
 

@@ -25,10 +25,9 @@ pub(crate) struct Disk {
 }
 
 impl Layers {
-    /// At most `size` bytes from `offset`; fewer only at the end of the file.
-    pub(crate) fn read_data(&self, number: u64, offset: u64, size: usize) -> Result<Vec<u8>, Errno> {
+    /// Fills `buf` from `offset`; how far, which is less than all of it only at the end of the file.
+    pub(crate) fn read_into(&self, number: u64, offset: u64, buf: &mut [u8]) -> Result<usize, Errno> {
         let file = self.file(number, false)?;
-        let mut buf = vec![0; size];
         let mut filled = 0;
         while let Some(rest) = buf.get_mut(filled..).filter(|rest| !rest.is_empty()) {
             let at_byte = offset.saturating_add(u64::try_from(filled).unwrap_or(u64::MAX));
@@ -39,8 +38,7 @@ impl Layers {
                 Err(e) => return Err(crate::store::errno_of(&e)),
             }
         }
-        buf.truncate(filled);
-        Ok(buf)
+        Ok(filled)
     }
 
     /// Writes `data` at `offset`, all of it unless the jar's budget ends within it; how much. With `drop_privileges`

@@ -20,12 +20,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
-/// Directory descriptors kept open, per layer; the usual soft limit on descriptors is 1024.
-const DIRS_OPEN_MAX: usize = 192;
+/// Directory descriptors kept open, per layer. The usual soft limit on descriptors is 1024, and a process serves two
+/// views (workspace and home): all that one keeps open must stay below half of that.
+const DIRS_OPEN_MAX: usize = 128;
 /// Data descriptors kept open.
-const FILES_OPEN_MAX: usize = 128;
+const FILES_OPEN_MAX: usize = 96;
 /// Unlinked files kept by a descriptor; further ones keep a name in the store's `work`.
-const HELD_MAX: usize = 128;
+const HELD_MAX: usize = 64;
 /// A host directory may be replaced under its name; after this long its descriptor is opened anew.
 const LOWER_DIR_AGE: Duration = Duration::from_secs(1);
 /// Longest name, as everywhere on Linux.
