@@ -284,6 +284,6 @@ fn as_root_a_trial_that_filled_the_disk_can_be_discarded() {
     );
     let own = ["unshare", "--mount", "--propagation", "private", "sh", "-c", &script, "sh"];
     let run = world.command(world.exe()).under(own).run();
-    run.success().stderr_has("interrupted").stderr_has("discarded:").stdout_is("no trial waits for a decision\n");
+    run.success().stderr_has("NO ROOM").stderr_has("discarded:").stdout_is("no trial waits for a decision\n");
     assert_nothing_left(&world);
 }

@@ -74,6 +74,82 @@ both! {
     }
 }
 
+/// Each writer appends numbered lines to a file of its own, and replaces another file whole, as fast as it can.
+const WRITERS: &str = r#"
+import os, sys
+for who in range(4):
+    if os.fork() == 0:
+        log, n = os.open('log%d' % who, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644), 0
+        while True:
+            n += 1
+            os.write(log, b'%08d %d\n' % (n, who))
+            with open('t%d' % who, 'w') as new:
+                new.write('%d\n' % n * 3000)
+            os.rename('t%d' % who, 'whole%d' % who)
+            if n == 20:
+                open('up%d' % who, 'w').close()
+while not all(os.path.exists('up%d' % who) for who in range(4)):
+    pass
+print('ready', flush=True)
+os.wait()
+"#;
+
+/// Everything that was written, in order and nothing else: a prefix of what the writer wrote.
+fn assert_prefix(log: &str, who: usize) {
+    let whole = &log[..log.rfind('\n').map_or(0, |end| end + 1)];
+    assert!(whole.lines().count() >= 20, "what had been written is there");
+    for (n, line) in whole.lines().enumerate() {
+        assert_eq!(line, format!("{:08} {who}", n + 1));
+    }
+    assert!(format!("{:08} {who}\n", whole.lines().count() + 1).starts_with(&log[whole.len()..]));
+}
+
+both! {
+    fn killed_while_many_write(world) {
+        world.file("writers.py", WRITERS);
+        for who in 0..4 {
+            world.file(format!("whole{who}"), "old\n").file(format!("log{who}"), "");
+        }
+        for step in 0..4u64 {
+            let before = world.snapshot();
+            let mut run = sh(world, "never", "exec python3 writers.py").spawn();
+            run.expect("ready");
+            std::thread::sleep(Duration::from_millis(step * 37));
+            let trial = world.belljar(["trials", "--json"]).run().json()["trials"][0]["id"].as_str().unwrap().to_owned();
+            run.kill();
+            assert!(until(GONE, || world.leftovers().is_empty()), "{:#?}", world.leftovers());
+            world.assert_untouched(&before);
+            assert_eq!(state_of(world, &trial), "interrupted");
+
+            let shown = world.belljar(["show", &trial]).run();
+            assert!(shown.stdout.contains("was interrupted: belljar did not see its end"), "{}", shown.report());
+            world.belljar(["diff", &trial]).run().success();
+            // What the journal had in hand is lost with its keeper; then nobody is on record, but the change is listed.
+            let who = world.belljar(["show", &trial, "--who", "--json"]).run();
+            let changes = who.json()["changes"].as_array().unwrap().clone();
+            let path = world.workspace().join("log0");
+            assert!(changes.iter().any(|change| change["path"] == path.to_str().unwrap()), "{}", who.report());
+            if step % 2 == 1 {
+                world.belljar(["discard", &trial, "--yes"]).run().success();
+                world.assert_untouched(&before);
+                continue;
+            }
+            world.belljar(["apply", &trial, "--yes"]).run().success();
+            for who in 0..4 {
+                assert_prefix(&world.read(format!("log{who}")).unwrap(), who);
+                let whole = world.read(format!("whole{who}")).unwrap();
+                let first = whole.lines().next().unwrap();
+                assert_eq!(whole, format!("{first}\n").repeat(3_000), "replaced whole or not at all");
+                world.file(format!("whole{who}"), "old\n").file(format!("log{who}"), "");
+                for name in [format!("t{who}"), format!("up{who}")] {
+                    let _ = std::fs::remove_file(world.workspace().join(name));
+                }
+            }
+            assert_nothing_left(world);
+        }
+    }
+}
+
 const FILES: usize = 150;
 /// Kills of one scenario.
 const STEPS: u32 = 10;

@@ -10,6 +10,8 @@ mod example_project;
 mod exits;
 mod gates;
 mod jars;
+mod limits;
 mod real_repo;
 mod support;
 mod terminal;
+mod who;

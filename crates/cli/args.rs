@@ -25,7 +25,7 @@ pub(crate) enum Command {
     /// List the trials that wait for a decision
     Trials(Trials),
     /// Show what a trial did and what it tried
-    Show(Selected),
+    Show(Show),
     /// Show the differences a trial made
     Diff(Diff),
     /// Make the changes of a trial real
@@ -69,6 +69,9 @@ pub(crate) struct Run {
     /// Hand on a variable that is withheld by default, or set one
     #[arg(long, value_name = "NAME[=VALUE]")]
     pub(crate) env: Vec<OsString>,
+    /// What the jar may take: disk=10G,files=100000
+    #[arg(long, value_name = "NAME=VALUE,...")]
+    pub(crate) limit: Vec<String>,
     /// Print a JSON report on standard output (the command's own goes to standard error), or write it to FILE
     #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true)]
     pub(crate) json: Option<Option<PathBuf>>,
@@ -129,11 +132,16 @@ pub(crate) struct Trials {
     pub(crate) json: bool,
 }
 
-/// A trial.
+/// `belljar show`.
 #[derive(Debug, ClapArgs)]
-pub(crate) struct Selected {
-    /// An id, a prefix that fits only one, or a jar's name [default: the last one here]
-    pub(crate) trial: Option<String>,
+pub(crate) struct Show {
+    /// A trial (an id, its first four letters or a jar's name; default: the last one here), and with --who paths to
+    /// tell of only
+    #[arg(value_name = "[TRIAL] PATH")]
+    pub(crate) what: Vec<OsString>,
+    /// Say of each change which process made it
+    #[arg(long)]
+    pub(crate) who: bool,
     /// Print one JSON document instead of text
     #[arg(long)]
     pub(crate) json: bool,

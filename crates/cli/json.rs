@@ -7,7 +7,7 @@ use engine::{
     Broken, Checkup, JarRun, Judged, Listed, Outcome, Rewound, Settlement, TrialRecord, Verification, Weight,
 };
 use model::{AuditRecord, Change, ChangeSet, FilePath, Review, TrialId};
-use overlay::Preview;
+use overlay::{Author, Preview};
 use serde_json::{Value, json};
 
 /// `belljar run --json`, schema `belljar.run/1`.
@@ -42,6 +42,9 @@ pub(crate) fn trial(record: &TrialRecord, changes: &ChangeSet, review: &Review) 
         "applied": record.applied,
         "jar": record.jar,
         "runs": runs(record),
+        "unattributed": record.unattributed,
+        "limits": record.limits,
+        "limits_hit": record.limits_hit,
         "changes": judged_changes(changes, review),
         "review": review,
     })
@@ -213,6 +216,18 @@ pub(crate) fn record(record: &AuditRecord) -> Value {
 /// `belljar audit verify --json`, schema `belljar.verification/1`.
 pub(crate) fn verification(found: &Verification, as_expected: bool) -> Value {
     json!({"schema": "belljar.verification/1", "sound": found.broken.is_empty() && as_expected, "found": found})
+}
+
+/// `belljar show --who --json`, schema `belljar.who/1`.
+pub(crate) fn who(record: &TrialRecord, rows: &[(&Change, &Vec<Author>)], watched: bool) -> Value {
+    let row = |(change, authors): &(&Change, &Vec<Author>)| json!({"path": change.path, "kind": change.kind, "authors": authors});
+    json!({
+        "schema": "belljar.who/1",
+        "trial": record.id,
+        "watched": watched,
+        "incomplete": record.unattributed,
+        "changes": rows.iter().map(row).collect::<Vec<_>>(),
+    })
 }
 
 /// A failure, schema `belljar.error/1`.

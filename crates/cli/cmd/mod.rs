@@ -6,6 +6,7 @@ mod check;
 mod diff;
 mod discard;
 mod doctor;
+mod limit;
 mod rewind;
 mod run;
 mod select;

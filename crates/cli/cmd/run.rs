@@ -1,6 +1,7 @@
 //! `belljar run`: the whole journey.
 
 use crate::args::{self, ApplyMode};
+use crate::cmd::limit;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::json;
@@ -28,7 +29,9 @@ pub(crate) fn run(args: &args::Run) -> Result<Exit, Failure> {
     };
     report.write(&json::outcome(&outcome, exit(&outcome).code()))?;
     // A run whose changes were to be thrown away has nothing to tell, except what nobody may miss.
-    let telling = outcome.exec_error.is_some() || !outcome.record.containment.missing.is_empty();
+    let record = &outcome.record;
+    let told = !record.containment.missing.is_empty() || !record.limits_hit.is_empty() || record.unattributed.is_some();
+    let telling = outcome.exec_error.is_some() || told;
     if args.json.is_none() && (request.apply != Apply::Discard || telling) {
         ui::ended(&outcome)?;
     }
@@ -62,6 +65,7 @@ fn request(args: &args::Run, attended: bool) -> Result<Request, Failure> {
         hide: absolute(&args.hide),
         apply: mode(args.apply, attended)?,
         jar: args.jar.as_deref().map(|name| jar(name, args.apply)).transpose()?,
+        limits: limit::limits(&args.limit)?,
         place,
     })
 }

@@ -19,6 +19,18 @@ pub(crate) fn trial(engine: &Engine, place: &Place, query: Option<&str>) -> Resu
     })
 }
 
+/// At most one word, which is a trial.
+pub(crate) fn only_trial(engine: &Engine, place: &Place, words: &[OsString]) -> Result<TrialId, Failure> {
+    match words {
+        [] => trial(engine, place, None),
+        [one] => trial(engine, place, Some(&one.to_string_lossy())),
+        _ => Err(Failure::Usage {
+            message: "more than one trial named".into(),
+            hint: "`belljar show TRIAL`; paths stand behind --who".into(),
+        }),
+    }
+}
+
 /// Letters of an id that name a trial where a path may stand too: fewer are all too often a file's name, and then the
 /// whole trial, perhaps that of another project, would be taken for one file of the last one here.
 const PREFIX_CHARS_MIN: usize = 4;

@@ -7,12 +7,14 @@ mod key;
 mod style;
 mod terminal;
 mod trials;
+mod who;
 
 pub(crate) use changes::count;
 pub(crate) use check::{check, checks, explain};
 pub(crate) use health::{doctor, record, verification};
 pub(crate) use terminal::Terminal;
 pub(crate) use trials::{diff, ended, rewound, settled, show, trials};
+pub(crate) use who::who;
 
 use crate::failure::Failure;
 use crate::json;

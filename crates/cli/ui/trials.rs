@@ -3,7 +3,7 @@
 use super::changes;
 use super::style::Style;
 use engine::{Broken, Frozen, JarRun, Listed, Outcome, Rewound, Settlement, Trial, TrialRecord, Weight};
-use model::{Change, Exit, FilePath, Place, Risk, TrialId, TrialState};
+use model::{Change, Exit, FilePath, Limit, Place, Risk, TrialId, TrialState};
 use nix::sys::signal::Signal;
 use overlay::Preview;
 use std::io::{self, Write};
@@ -31,6 +31,7 @@ pub(crate) fn ended(outcome: &Outcome) -> io::Result<()> {
         )?;
     }
     weaker(&mut out, style, &outcome.record)?;
+    limits(&mut out, style, &outcome.record)?;
     match &outcome.settlement {
         Settlement::Unchanged => Ok(()),
         settlement => writeln!(out, "{}", settlement_line(style, id, settlement)),
@@ -47,6 +48,32 @@ pub(crate) fn ended(outcome: &Outcome) -> io::Result<()> {
 fn weaker(out: &mut impl Write, style: Style, record: &TrialRecord) -> io::Result<()> {
     for gap in &record.containment.missing {
         writeln!(out, "{} without {}: {}", style.red("WEAKER"), gap.layer, gap.why)?;
+    }
+    Ok(())
+}
+
+/// What was refused for want of room, which the command may have told badly or not at all; and what that cost us.
+fn limits(out: &mut impl Write, style: Style, record: &TrialRecord) -> io::Result<()> {
+    for limit in &record.limits_hit {
+        let told = match limit {
+            Limit::Disk => {
+                format!("the command hit the disk limit of {}", as_given(record.limits.disk.unwrap_or_default()))
+            }
+            Limit::Files => format!("the command hit the limit of {} files", record.limits.files.unwrap_or_default()),
+            Limit::Reserve => {
+                "the disk of Belljar's state is nearly full, and the command did not get the rest".to_owned()
+            }
+            Limit::HostDisk => "the disk of Belljar's state was full while the command ran".to_owned(),
+        };
+        writeln!(
+            out,
+            "{} {told}: some of its writes were refused; see belljar show {}",
+            style.yellow("NO ROOM"),
+            record.id
+        )?;
+    }
+    if let Some(why) = &record.unattributed {
+        writeln!(out, "{} {}", style.yellow("INCOMPLETE"), model::escape::text(why))?;
     }
     Ok(())
 }
@@ -210,6 +237,13 @@ fn bytes(bytes: u64) -> String {
     }
 }
 
+/// A size as people type it: 10G, 1500M.
+fn as_given(bytes: u64) -> String {
+    const UNITS: [(&str, u64); 4] = [("T", 1 << 40), ("G", 1 << 30), ("M", 1 << 20), ("K", 1 << 10)];
+    let whole = UNITS.iter().find(|(_, size)| bytes >= *size && bytes.is_multiple_of(*size));
+    whole.map_or_else(|| format!("{bytes} bytes"), |(unit, size)| format!("{}{unit}", bytes / size))
+}
+
 /// UTC to the minute: civil date from days since the epoch (proleptic Gregorian calendar).
 pub(super) fn when(ms: u64) -> String {
     let (days, minutes) = (ms / 86_400_000, ms / 60_000 % 1440);
@@ -253,6 +287,7 @@ pub(crate) fn show(frozen: &Trial<Frozen>) -> io::Result<()> {
         writeln!(out, "  held by {}", layers.join(", "))?;
     }
     weaker(&mut out, style, record)?;
+    limits(&mut out, style, record)?;
     if !record.env_withheld.is_empty() {
         let names: Vec<String> = record.env_withheld.iter().map(|name| model::escape::text(name)).collect();
         writeln!(out, "  withheld from its environment: {}", names.join(" "))?;

@@ -13,8 +13,8 @@ use crate::store::{Broken, Listed, Store, StoreError, TrialRecord, fresh_id};
 use crate::trial::{self, Berth, Frozen, Ran, Trial};
 use analyze::ShellContext;
 use model::{
-    Analysis, Assessment, ChangeSet, Confinement, Decision, FilePath, Hidden, Place, Review, Risk, Stage, TrialId,
-    TrialState,
+    Analysis, Assessment, ChangeSet, Confinement, Decision, FilePath, Hidden, Limits, Place, Review, Risk, Stage,
+    TrialId, TrialState,
 };
 use policy::{ConfineRequest, Policy};
 use sandbox::Standby;
@@ -41,6 +41,8 @@ pub struct Request {
     pub apply: Apply,
     /// The jar in which it goes on where the command before it stopped; `None` for layers of its own.
     pub jar: Option<JarName>,
+    /// What it may take.
+    pub limits: Limits,
 }
 
 /// How the changes of a run are settled.
@@ -309,6 +311,7 @@ impl Engine {
             attempts: frozen.record().attempts.clone(),
             changes: frozen.changes().clone(),
             review: frozen.review().clone(),
+            limits_hit: frozen.record().limits_hit.clone(),
         };
         Ok(self.audit.append(Some(frozen.id()), stage, Durability::Lazy)?)
     }

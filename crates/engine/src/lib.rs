@@ -16,6 +16,7 @@ mod layers;
 pub mod settle;
 pub mod store;
 pub mod trial;
+pub mod who;
 
 pub use approve::{Answer, Approval, Person, Question, Refusal};
 pub use audit::{AuditError, AuditLog, Verification};
@@ -27,3 +28,4 @@ pub use journey::{Apply, Engine, Judged, Outcome, Request, Weight, standby};
 pub use settle::{Begun, Choice, Chooser, SettleError, Settlement};
 pub use store::{Broken, Listed, Store, StoreError, TrialRecord, state};
 pub use trial::{Frozen, Prepared, Ran, Trial};
+pub use who::Who;

@@ -6,7 +6,8 @@
 use crate::jar::{JarName, JarRun};
 use crate::settle::Begun;
 use model::{
-    Analysis, Assessment, Attempt, Containment, Decision, Exit, FilePath, Place, TrialId, TrialState, WritableRoot,
+    Analysis, Assessment, Attempt, Containment, Decision, Exit, FilePath, Limit, Limits, Place, TrialId, TrialState,
+    WritableRoot,
 };
 use serde::{Deserialize, Serialize};
 use std::fs::{self, DirBuilder, File, TryLockError};
@@ -145,6 +146,15 @@ pub struct TrialRecord {
     /// The command before which a rewind goes that was begun and not finished.
     #[serde(default)]
     pub rewinding: Option<u64>,
+    /// Why it is not on record who made some of the changes.
+    #[serde(default)]
+    pub unattributed: Option<String>,
+    /// What it may take.
+    #[serde(default)]
+    pub limits: Limits,
+    /// What of that it met: some of its writes were refused.
+    #[serde(default)]
+    pub limits_hit: Vec<Limit>,
 }
 
 /// A trial's directory, locked for as long as this value lives.

@@ -28,11 +28,12 @@ use crate::jar::JarError;
 use crate::journey::{Request, Weight};
 use crate::store::{Store, TrialDir, TrialRecord};
 use model::{Attempt, ChangeSet, Confinement, FilePath, Hidden, Review, TrialId, TrialState, WritableRoot};
-use overlay::{Overlay, Served};
+use overlay::{Budget, Overlay, Served, Serving};
 use policy::Policy;
 use sandbox::Standby;
 use std::ffi::OsString;
 use std::io;
+use std::sync::Arc;
 use std::time::Instant;
 
 /// One command's run in a jar, at the stage `S`.
@@ -155,9 +156,12 @@ impl Trial<Prepared> {
     pub(crate) fn execute(mut self, _approval: Approval, standby: Standby) -> Result<Trial<Ran>, RunError> {
         let began = Instant::now();
         let mut served = Vec::new();
-        let started = standby.start(&self.request(), &mut |index, fuse| {
+        let budget = Arc::new(Budget::new(self.record.limits));
+        let started = standby.start(&self.request(), &mut |index, fuse, processes| {
             let overlay = self.overlays.get(index).ok_or(io::ErrorKind::InvalidInput)?;
-            served.push(overlay.serve(fuse).map_err(io::Error::other)?);
+            let processes = processes.map(|fd| fd.try_clone_to_owned()).transpose()?;
+            let serving = Serving { processes, budget: Some(Arc::clone(&budget)), ..Serving::default() };
+            served.push(overlay.serve_jar(fuse, serving).map_err(io::Error::other)?);
             Ok(())
         });
         let running = match started {
@@ -167,8 +171,11 @@ impl Trial<Prepared> {
         let ended = running.wait()?;
         let mut attempts = ended.attempts;
         for served in served {
-            attempts.extend(served.finish()?.attempts);
+            let observed = served.finish()?;
+            attempts.extend(observed.attempts);
+            self.record.unattributed = self.record.unattributed.or(observed.lost.map(overlay::Lost::describe));
         }
+        self.record.limits_hit = budget.hits();
         self.record.exit = Some(ended.exit);
         self.record.wall_ms = u64::try_from(began.elapsed().as_millis()).ok();
         self.record.containment = ended.containment;
@@ -233,7 +240,12 @@ impl Trial<Ran> {
             let name = before.jar.ok_or(JarError::NoJar(before.id))?;
             return Err(JarError::OtherRoots(name).into());
         }
-        let mut record = TrialRecord { runs: before.runs.clone(), applied: before.applied, ..record };
+        let mut record = TrialRecord {
+            runs: before.runs.clone(),
+            applied: before.applied,
+            unattributed: before.unattributed.clone(),
+            ..record
+        };
         for (overlay, root) in overlays.iter_mut().zip(&record.roots) {
             overlay.hide(&below(&confinement.hidden, &root.path));
         }
@@ -276,7 +288,9 @@ impl Trial<Ran> {
         changes.changes.sort_by(|a, b| a.path.cmp(&b.path));
         let Trial { record, dir, overlays, stage: Ran { exec_error } } = self;
         let review = policy.review(&changes, &record.announced(), &record.place, &record.tried());
-        Ok(Trial { record, dir, overlays, stage: Frozen { changes, review, exec_error } })
+        let mut frozen = Trial { record, dir, overlays, stage: Frozen { changes, review, exec_error } };
+        frozen.name_authors();
+        Ok(frozen)
     }
 }
 
@@ -395,5 +409,8 @@ pub(crate) fn record(id: TrialId, judged: &crate::Judged, request: &Request, con
         jar: request.jar.clone(),
         runs: Vec::new(),
         rewinding: None,
+        unattributed: None,
+        limits: request.limits,
+        limits_hit: Vec::new(),
     }
 }

@@ -1,6 +1,6 @@
 //! Audit records: what was intended before an effect, what came of it after.
 
-use crate::{Analysis, Assessment, Attempt, ChangeSet, Containment, Decision, Exit, FilePath, Review, TrialId};
+use crate::{Analysis, Assessment, Attempt, ChangeSet, Containment, Decision, Exit, FilePath, Limit, Review, TrialId};
 use serde::{Deserialize, Serialize};
 
 /// What a record tells of. Only names and facts; never content of files, values of variables or child output.
@@ -30,6 +30,9 @@ pub enum Stage {
         changes: ChangeSet,
         /// How that was judged.
         review: Review,
+        /// Limits it met.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        limits_hit: Vec<Limit>,
     },
     /// A decision about its changes was made; written and synced before any becomes real.
     Settling {

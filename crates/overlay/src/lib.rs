@@ -10,6 +10,7 @@
 
 mod changes;
 mod checkpoint;
+mod effects;
 mod error;
 mod fs;
 mod overlay;
@@ -24,10 +25,13 @@ mod tests;
 mod view;
 
 pub use changes::preview::{PREVIEW_BYTES_MAX, Preview};
+pub use effects::journal::Op;
+pub use effects::{Author, Process};
 pub use error::{ApplyError, Conflict, ConflictKind, OverlayError};
-pub use overlay::Overlay;
+pub use overlay::{Overlay, Serving};
 pub use serve::tuning::{Mode, Tuning};
-pub use serve::{FINISH_WAIT, Observed, Served};
+pub use serve::{FINISH_WAIT, Lost, Observed, Served};
 pub use settle::apply::{Applied, LayerState};
 pub use settle::plan::{ApplyPlan, Selection};
 pub use store::Spec;
+pub use store::budget::Budget;

@@ -1,11 +1,13 @@
 //! The overlay as its users see it: created, served, compared, applied, discarded.
 
+use crate::effects::{Effects, journal};
 use crate::error::OverlayError;
 use crate::fs::at;
 use crate::fs::xattr;
 use crate::serve::Served;
-use crate::serve::tuning::Tuning;
-use crate::store::{Saved, Spec, Store, store_error, with_store};
+use crate::serve::tuning::{Mode, Tuning};
+use crate::store::budget::Budget;
+use crate::store::{Saved, Spec, Store, errno_of, store_error, with_store};
 use crate::view::copy_up;
 use crate::view::hidden::HiddenPaths;
 use crate::view::layers::Layers;
@@ -14,6 +16,18 @@ use nix::errno::Errno;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::Arc;
+
+/// What a view is served with.
+#[derive(Debug, Default)]
+pub struct Serving {
+    /// The directory of a proc(5) of the process id namespace the view was mounted from. With it a journal is kept of
+    /// which process made which change.
+    pub processes: Option<OwnedFd>,
+    /// What the jar may take, an account that its overlays share. Without one there is no limit.
+    pub budget: Option<Arc<Budget>>,
+    /// What trades speed. Under a limit of the budget, every write is told and refused in time.
+    pub tuning: Tuning,
+}
 
 /// A writable root and the private layer above it.
 pub struct Overlay {
@@ -78,10 +92,33 @@ impl Overlay {
     /// # Errors
     /// As [`Overlay::serve`].
     pub fn serve_with(&self, fuse: OwnedFd, tuning: Tuning) -> Result<Served, OverlayError> {
+        self.serve_jar(fuse, Serving { tuning, ..Serving::default() })
+    }
+
+    /// [`Overlay::serve_with`], with what a jar needs besides.
+    ///
+    /// # Errors
+    /// As there; or the journal of effects cannot be opened.
+    pub fn serve_jar(&self, fuse: OwnedFd, serving: Serving) -> Result<Served, OverlayError> {
         let lock = self.store.lock()?;
         self.check_whole()?;
         self.store.clean_work().map_err(|e| store_error(&self.store.path, e))?;
-        Served::start(Arc::new(self.layers()?), fuse, lock, tuning)
+        let begin = |processes| {
+            let begun = self.store.open_effects().and_then(|file| Effects::start(file, processes));
+            begun.map_err(|error| store_error(&self.store.path.join(journal::NAME), errno_of(&error)))
+        };
+        let effects = serving.processes.map(begin).transpose()?;
+        let mut layers = self.layers()?;
+        let mut tuning = serving.tuning;
+        if let Some(budget) = serving.budget {
+            budget.watch(&self.store).map_err(|e| store_error(&self.store.path, e))?;
+            if budget.is_counting() && matches!(tuning.mode, Mode::WriteBack | Mode::Passthrough) {
+                // What passes us by, or comes after write(2) has returned, cannot be refused.
+                tuning.mode = Mode::WriteThrough;
+            }
+            layers.budget = budget;
+        }
+        Served::start(Arc::new(layers), fuse, lock, effects, tuning)
     }
 
     /// Whether nothing was changed: no diff is needed.

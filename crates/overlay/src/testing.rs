@@ -147,7 +147,7 @@ impl View {
             Err(Errno::ENOENT) => self.layers.create(parent, name, 0o644, owner())?.number,
             Err(errno) => return Err(errno),
         };
-        self.layers.write_data(number, 0, bytes, false)
+        self.layers.write_data(number, 0, bytes, false).map(drop)
     }
 
     pub(crate) fn mkdir(&self, path: &str) -> Done {

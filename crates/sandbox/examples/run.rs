@@ -40,7 +40,7 @@ fn run(request: &Request, print: bool) -> Result<ExitCode, belljar_sandbox::Sand
     if print {
         eprint!("{}", plan(request, &RunFacts::gather()?)?);
     }
-    let ended = start(request, &mut |_, _| Ok(()))?.wait()?;
+    let ended = start(request, &mut |_, _, _| Ok(()))?.wait()?;
     if std::env::var_os("JAR_REPORT").is_some() {
         eprintln!("{ended:#?}");
     }

@@ -15,7 +15,7 @@ fn main() -> Result<(), SandboxError> {
     let (mut building, mut whole) = (Vec::new(), Vec::new());
     for _ in 0..RUNS {
         let begin = Instant::now();
-        let running = start(&request, &mut |_, _| Ok(()))?;
+        let running = start(&request, &mut |_, _, _| Ok(()))?;
         building.push(begin.elapsed().as_micros());
         running.wait()?;
         whole.push(begin.elapsed().as_micros());

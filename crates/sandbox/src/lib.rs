@@ -42,4 +42,4 @@ pub use probe::{HostFact, HostFacts, probe};
 pub use request::Request;
 pub use running::{Ended, Running};
 pub use stage::stage_entry;
-pub use start::{Standby, standby, start};
+pub use start::{Serve, Standby, standby, start};

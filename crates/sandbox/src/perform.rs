@@ -74,7 +74,7 @@ impl<'a> Executor<'a> {
             Step::Terminals { at } => terminals(at),
             Step::Cover { from, at } => bind(from, at),
             Step::Devices { at } => allow_devices(at),
-            Step::Proc { at } => proc(at),
+            Step::Proc { at } => proc(at).and_then(|()| self.show_processes(at)),
             Step::ReadOnly { at } => or_absent(bind(at, at).and_then(|()| read_only(at))),
             Step::Mask { at } => or_out_of_reach(mask(at)),
             Step::Without { at, names, from } => or_absent(self.without(at, names, from)),
@@ -111,6 +111,13 @@ impl<'a> Executor<'a> {
         self.unserved += 1;
         self.roots += 1;
         Ok(())
+    }
+
+    /// Belljar gets to see the jar's processes by the numbers they have inside, which is how FUSE names them.
+    fn show_processes(&self, at: &FilePath) -> Result<(), Errno> {
+        let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+        let proc = open(at.as_path(), flags, Mode::empty())?;
+        self.channel.send(&Up::Processes, Some(proc.as_fd()))
     }
 
     /// By a kernel overlay of whiteouts over the directory (Linux 5.11 allows that in a user namespace); where there is

@@ -103,7 +103,7 @@ fn attempt(name: &'static str, layers: &[Layer], steps: Vec<Step>) -> Result<Hos
     let ground = Ground { namespaces, identity, accept_weak: vec![] };
     let plan = Plan { ground, steps, argv: vec![], env: vec![], ahead: None };
     let roots = [FilePath::from(PROBED_ROOT)];
-    launch(&plan, &roots, &mut |_, _| Ok(())).map(|_| there(name, ""))
+    launch(&plan, &roots, &mut |_, _, _| Ok(())).map(|_| there(name, ""))
 }
 
 /// Where FUSE is mounted for a moment, in a namespace of the probe's own.

@@ -20,10 +20,14 @@ use nix::unistd::Pid;
 use serde::Serialize;
 use std::ffi::CStr;
 use std::io::{self, Write as _};
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 /// Descriptors of ours that are to be moved to fixed numbers must not already have one of those.
 const ABOVE_FIXED: i32 = 10;
+
+/// Called once for each writable root, with its index, the descriptor of its mounted FUSE connection, and the directory
+/// of the jar's proc(5) if it is mounted, in which its processes have the numbers that FUSE requests carry.
+pub type Serve<'a> = dyn FnMut(usize, OwnedFd, Option<BorrowedFd<'_>>) -> io::Result<()> + 'a;
 
 /// Namespaces that stand and wait for a command. Nothing runs in them but their own first process; dropping this ends
 /// it.
@@ -47,27 +51,19 @@ pub fn standby(accept_weak: &[Layer]) -> Result<Standby, SandboxError> {
 ///
 /// # Errors
 /// As there.
-pub fn start(
-    request: &Request,
-    serve: &mut dyn FnMut(usize, OwnedFd) -> io::Result<()>,
-) -> Result<Running, SandboxError> {
+pub fn start(request: &Request, serve: &mut Serve<'_>) -> Result<Running, SandboxError> {
     standby(&request.accept_weak)?.start(request, serve)
 }
 
 impl Standby {
     /// Builds the jar and starts the command in it. The layers whose loss is accepted are those of [`standby`].
     ///
-    /// `serve` is called once for each writable root, with its index and the descriptor of its mounted FUSE
-    /// connection, outer roots before inner ones; when it returns, requests on that root must be answered (by threads
-    /// of its own). Returns when the jar is complete and the command is about to be executed or was.
+    /// `serve` is called for outer roots before inner ones; when it returns, requests on that root must be answered (by
+    /// threads of its own). Returns when the jar is complete and the command is about to be executed or was.
     ///
     /// # Errors
     /// Any layer that cannot be had, unless its loss is accepted by name; each error says what to do.
-    pub fn start(
-        self,
-        request: &Request,
-        serve: &mut dyn FnMut(usize, OwnedFd) -> io::Result<()>,
-    ) -> Result<Running, SandboxError> {
+    pub fn start(self, request: &Request, serve: &mut Serve<'_>) -> Result<Running, SandboxError> {
         let plan = plan(request, &self.facts)?;
         let foreground = Foreground::remember();
         let forwarding = Forwarding::install().map_err(|errno| SandboxError::Spawn(errno.into()))?;
@@ -86,11 +82,7 @@ pub(crate) struct Launched {
 }
 
 /// Starts a stage for `plan` and answers it until every layer stands.
-pub(crate) fn launch(
-    plan: &Plan,
-    roots: &[FilePath],
-    serve: &mut dyn FnMut(usize, OwnedFd) -> io::Result<()>,
-) -> Result<Launched, SandboxError> {
+pub(crate) fn launch(plan: &Plan, roots: &[FilePath], serve: &mut Serve<'_>) -> Result<Launched, SandboxError> {
     Nursery::open(&plan.ground)?.launch(plan, roots, serve)
 }
 
@@ -107,12 +99,7 @@ impl Nursery {
         Ok(Nursery { begun: Some((channel, Jar { stage: Some(stage), init: None })) })
     }
 
-    fn launch(
-        mut self,
-        plan: &Plan,
-        roots: &[FilePath],
-        serve: &mut dyn FnMut(usize, OwnedFd) -> io::Result<()>,
-    ) -> Result<Launched, SandboxError> {
+    fn launch(mut self, plan: &Plan, roots: &[FilePath], serve: &mut Serve<'_>) -> Result<Launched, SandboxError> {
         let Some((channel, mut jar)) = self.begun.take() else {
             return Err(SandboxError::Wire(Errno::EPROTO.into()));
         };
@@ -221,23 +208,21 @@ fn above_fixed(fd: &OwnedFd) -> io::Result<OwnedFd> {
 /// What is known when the jar stands.
 type Ready = (Containment, Option<OwnedFd>);
 
-fn answer(
-    channel: &Channel,
-    jar: &mut Jar,
-    roots: &[FilePath],
-    serve: &mut dyn FnMut(usize, OwnedFd) -> io::Result<()>,
-) -> Result<Ready, SandboxError> {
+fn answer(channel: &Channel, jar: &mut Jar, roots: &[FilePath], serve: &mut Serve<'_>) -> Result<Ready, SandboxError> {
     let wire = |errno: Errno| SandboxError::Wire(errno.into());
+    let mut processes = None;
     loop {
         let Some((message, fd)) = channel.receive::<Up>().map_err(wire)? else {
             return Err(jar.death());
         };
         match message {
             Up::Born { pid } => jar.init = Some(Pid::from_raw(pid)),
+            Up::Processes => processes = fd,
             Up::Root { index } => {
                 let root = roots.get(index).ok_or_else(|| wire(Errno::EPROTO))?;
                 let fd = fd.ok_or_else(|| wire(Errno::EBADF))?;
-                serve(index, fd).map_err(|source| SandboxError::Serve { root: root.clone(), source })?;
+                let processes = processes.as_ref().map(OwnedFd::as_fd);
+                serve(index, fd, processes).map_err(|source| SandboxError::Serve { root: root.clone(), source })?;
                 channel.send(&Down::Served, None).map_err(wire)?;
             }
             Up::Ready { containment } => return Ok((containment, fd)),

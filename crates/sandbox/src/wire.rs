@@ -21,6 +21,8 @@ const MESSAGE_BYTES_MAX: usize = 8 << 10;
 pub(crate) enum Up {
     /// Pid 1 of the jar exists; the number is the one of Belljar's own pid namespace.
     Born { pid: i32 },
+    /// The jar's own proc(5) is mounted; a descriptor of its directory comes along, before any root.
+    Processes,
     /// The FUSE connection of a writable root is mounted; its descriptor comes along.
     Root { index: usize },
     /// Every layer stands. The descriptor of the network watch comes along where there is one.

@@ -2,6 +2,8 @@
 //!
 //! What trades speed stands in [`Tuning`]; locks are the kernel's own.
 
+use crate::effects::journal::Op;
+use crate::effects::{Asked, Effects};
 use crate::serve::backing::{Backings, Way};
 use crate::serve::tuning::{Mode, Tuning};
 use crate::view::create::Owner;
@@ -51,6 +53,7 @@ thread_local! {
 /// One mounted view.
 pub(crate) struct Mount {
     layers: Arc<Layers>,
+    effects: Option<Arc<Effects>>,
     tuning: Tuning,
     /// In [`Mode::Passthrough`], where the kernel can do it.
     backings: Option<Backings>,
@@ -59,9 +62,32 @@ pub(crate) struct Mount {
 }
 
 impl Mount {
-    pub(crate) fn new(layers: Arc<Layers>, tuning: Tuning) -> Mount {
+    pub(crate) fn new(layers: Arc<Layers>, effects: Option<Arc<Effects>>, tuning: Tuning) -> Mount {
         let (open_without_message, opendir_without_message) = (AtomicBool::new(false), AtomicBool::new(false));
-        Mount { layers, tuning, backings: None, open_without_message, opendir_without_message }
+        Mount { layers, effects, tuning, backings: None, open_without_message, opendir_without_message }
+    }
+
+    /// Notes who changed a name, while whoever it was still waits for the answer.
+    fn by_name(&self, req: &Request, op: Op, parent: INodeNo, name: &OsStr) {
+        if let Some(effects) = &self.effects {
+            effects.name(Asked { layers: &self.layers, thread: req.pid() }, op, parent.0, name);
+        }
+    }
+
+    /// Notes who changed an object.
+    fn by_node(&self, req: &Request, op: Op, ino: INodeNo) {
+        if let Some(effects) = &self.effects {
+            effects.node(Asked { layers: &self.layers, thread: req.pid() }, op, ino.0);
+        }
+    }
+
+    /// Notes who moved a name.
+    fn by_move(&self, req: &Request, from: Spot<'_>, to: Spot<'_>, flags: nix::fcntl::RenameFlags) {
+        let exchange = flags.contains(nix::fcntl::RenameFlags::RENAME_EXCHANGE);
+        let op = if exchange { Op::Exchange } else { Op::Rename };
+        if let Some(effects) = &self.effects {
+            effects.moved(Asked { layers: &self.layers, thread: req.pid() }, op, from, to);
+        }
     }
 
     /// How long the kernel may believe `attr`.
@@ -140,7 +166,7 @@ impl Filesystem for Mount {
 
     fn setattr(
         &self,
-        _req: &Request,
+        req: &Request,
         ino: INodeNo,
         mode: Option<u32>,
         uid: Option<u32>,
@@ -157,7 +183,9 @@ impl Filesystem for Mount {
         reply: ReplyAttr,
     ) {
         let changes = Changes { size, uid, gid, mode, atime: atime.map(time_spec), mtime: mtime.map(time_spec) };
-        self.answer_attr(reply, self.layers.setattr(ino.0, changes));
+        let op = if size.is_some() { Op::Truncate } else { Op::Setattr };
+        let done = self.layers.setattr(ino.0, changes).inspect(|_| self.by_node(req, op, ino));
+        self.answer_attr(reply, done);
     }
 
     fn readlink(&self, _req: &Request, ino: INodeNo, reply: ReplyData) {
@@ -177,28 +205,34 @@ impl Filesystem for Mount {
         rdev: u32,
         reply: ReplyEntry,
     ) {
-        self.entry(reply, self.layers.mknod(parent.0, name, mode, rdev.into(), owner(req)));
+        let op = if mode & libc::S_IFMT == libc::S_IFREG { Op::Create } else { Op::Mknod };
+        let done = self.layers.mknod(parent.0, name, mode, rdev.into(), owner(req));
+        self.entry(reply, done.inspect(|_| self.by_name(req, op, parent, name)));
     }
 
     fn mkdir(&self, req: &Request, parent: INodeNo, name: &OsStr, mode: u32, _umask: u32, reply: ReplyEntry) {
-        self.entry(reply, self.layers.mkdir(parent.0, name, mode, owner(req)));
+        let done = self.layers.mkdir(parent.0, name, mode, owner(req));
+        self.entry(reply, done.inspect(|_| self.by_name(req, Op::Mkdir, parent, name)));
     }
 
-    fn unlink(&self, _req: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
-        answer(reply, self.layers.unlink(parent.0, name));
+    fn unlink(&self, req: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
+        let done = self.layers.unlink(parent.0, name);
+        answer(reply, done.inspect(|()| self.by_name(req, Op::Unlink, parent, name)));
     }
 
-    fn rmdir(&self, _req: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
-        answer(reply, self.layers.rmdir(parent.0, name));
+    fn rmdir(&self, req: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
+        let done = self.layers.rmdir(parent.0, name);
+        answer(reply, done.inspect(|()| self.by_name(req, Op::Rmdir, parent, name)));
     }
 
     fn symlink(&self, req: &Request, parent: INodeNo, link_name: &OsStr, target: &Path, reply: ReplyEntry) {
-        self.entry(reply, self.layers.symlink(parent.0, link_name, target.as_os_str(), owner(req)));
+        let done = self.layers.symlink(parent.0, link_name, target.as_os_str(), owner(req));
+        self.entry(reply, done.inspect(|_| self.by_name(req, Op::Symlink, parent, link_name)));
     }
 
     fn rename(
         &self,
-        _req: &Request,
+        req: &Request,
         parent: INodeNo,
         name: &OsStr,
         newparent: INodeNo,
@@ -210,22 +244,27 @@ impl Filesystem for Mount {
             return reply.error(FuseErrno::EINVAL);
         };
         let (from, to) = (Spot { parent: parent.0, name }, Spot { parent: newparent.0, name: newname });
-        answer(reply, self.layers.rename(from, to, flags));
+        let done = self.layers.rename(from, to, flags);
+        answer(reply, done.inspect(|()| self.by_move(req, from, to, flags)));
     }
 
-    fn link(&self, _req: &Request, ino: INodeNo, newparent: INodeNo, newname: &OsStr, reply: ReplyEntry) {
-        self.entry(reply, self.layers.link(ino.0, newparent.0, newname));
+    fn link(&self, req: &Request, ino: INodeNo, newparent: INodeNo, newname: &OsStr, reply: ReplyEntry) {
+        let done = self.layers.link(ino.0, newparent.0, newname);
+        self.entry(reply, done.inspect(|_| self.by_name(req, Op::Link, newparent, newname)));
     }
 
-    fn open(&self, _req: &Request, ino: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
+    fn open(&self, req: &Request, ino: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
         if self.open_without_message.load(Ordering::Relaxed) {
             // The kernel opens by itself from now on, and keeps its cache.
             return reply.error(FuseErrno::ENOSYS);
         }
+        let write = flags.acc_mode() != OpenAccMode::O_RDONLY;
+        if write {
+            self.by_node(req, Op::Open, ino);
+        }
         let Some(backings) = &self.backings else {
             return reply.opened(FileHandle(0), FopenFlags::FOPEN_KEEP_CACHE);
         };
-        let write = flags.acc_mode() != OpenAccMode::O_RDONLY;
         match backings.open(&self.layers, ino.0, write, self.tuning.passthrough_bytes, &reply) {
             Ok(Way::Messages) => reply.opened(FileHandle(0), FopenFlags::FOPEN_KEEP_CACHE),
             Ok(Way::Through(id)) => reply.opened_passthrough(FileHandle(0), FopenFlags::empty(), &id),
@@ -276,7 +315,7 @@ impl Filesystem for Mount {
 
     fn write(
         &self,
-        _req: &Request,
+        req: &Request,
         ino: INodeNo,
         _fh: FileHandle,
         offset: u64,
@@ -288,7 +327,10 @@ impl Filesystem for Mount {
     ) {
         let drop_privileges = write_flags.contains(WriteFlags::FUSE_WRITE_KILL_SUIDGID);
         match self.layers.write_data(ino.0, offset, data, drop_privileges) {
-            Ok(()) => reply.written(u32::try_from(data.len()).unwrap_or(u32::MAX)),
+            Ok(written) => {
+                self.by_node(req, Op::Write, ino);
+                reply.written(u32::try_from(written).unwrap_or(u32::MAX));
+            }
             Err(errno) => reply.error(fuse_errno(errno)),
         }
     }
@@ -376,14 +418,14 @@ impl Filesystem for Mount {
             Ok(s) => {
                 let small = |n: u64| u32::try_from(n).unwrap_or(u32::MAX);
                 reply.statfs(
-                    s.blocks(),
-                    s.blocks_free(),
-                    s.blocks_available(),
-                    s.files(),
-                    s.files_free(),
-                    small(s.block_size()),
-                    small(s.name_max()),
-                    small(s.fragment_size()),
+                    s.blocks,
+                    s.free,
+                    s.available,
+                    s.files,
+                    s.files_free,
+                    small(s.block_size),
+                    small(s.name_max),
+                    small(s.fragment_size),
                 );
             }
             Err(errno) => reply.error(fuse_errno(errno)),
@@ -392,7 +434,7 @@ impl Filesystem for Mount {
 
     fn setxattr(
         &self,
-        _req: &Request,
+        req: &Request,
         ino: INodeNo,
         name: &OsStr,
         value: &[u8],
@@ -400,7 +442,8 @@ impl Filesystem for Mount {
         _position: u32,
         reply: ReplyEmpty,
     ) {
-        answer(reply, self.layers.set_xattr(ino.0, name, value, flags));
+        let done = self.layers.set_xattr(ino.0, name, value, flags);
+        answer(reply, done.inspect(|()| self.by_node(req, Op::Xattr, ino)));
     }
 
     fn getxattr(&self, _req: &Request, ino: INodeNo, name: &OsStr, size: u32, reply: ReplyXattr) {
@@ -425,8 +468,9 @@ impl Filesystem for Mount {
         }
     }
 
-    fn removexattr(&self, _req: &Request, ino: INodeNo, name: &OsStr, reply: ReplyEmpty) {
-        answer(reply, self.layers.remove_xattr(ino.0, name));
+    fn removexattr(&self, req: &Request, ino: INodeNo, name: &OsStr, reply: ReplyEmpty) {
+        let done = self.layers.remove_xattr(ino.0, name);
+        answer(reply, done.inspect(|()| self.by_node(req, Op::Xattr, ino)));
     }
 
     fn create(
@@ -439,7 +483,8 @@ impl Filesystem for Mount {
         _flags: i32,
         reply: ReplyCreate,
     ) {
-        let attr = match self.layers.create(parent.0, name, mode, owner(req)) {
+        let done = self.layers.create(parent.0, name, mode, owner(req));
+        let attr = match done.inspect(|_| self.by_name(req, Op::Create, parent, name)) {
             Ok(attr) => attr,
             Err(errno) => return reply.error(fuse_errno(errno)),
         };
@@ -456,7 +501,7 @@ impl Filesystem for Mount {
 
     fn fallocate(
         &self,
-        _req: &Request,
+        req: &Request,
         ino: INodeNo,
         _fh: FileHandle,
         offset: u64,
@@ -464,7 +509,8 @@ impl Filesystem for Mount {
         mode: i32,
         reply: ReplyEmpty,
     ) {
-        answer(reply, self.layers.allocate(ino.0, mode, offset, length));
+        let done = self.layers.allocate(ino.0, mode, offset, length);
+        answer(reply, done.inspect(|()| self.by_node(req, Op::Write, ino)));
     }
 
     fn lseek(&self, _req: &Request, ino: INodeNo, _fh: FileHandle, offset: i64, whence: i32, reply: ReplyLseek) {
@@ -480,7 +526,7 @@ impl Filesystem for Mount {
 
     fn copy_file_range(
         &self,
-        _req: &Request,
+        req: &Request,
         ino_in: INodeNo,
         _fh_in: FileHandle,
         offset_in: u64,
@@ -492,7 +538,10 @@ impl Filesystem for Mount {
         reply: ReplyWrite,
     ) {
         match self.layers.copy_range((ino_in.0, offset_in), (ino_out.0, offset_out), len) {
-            Ok(copied) => reply.written(u32::try_from(copied).unwrap_or(u32::MAX)),
+            Ok(copied) => {
+                self.by_node(req, Op::Write, ino_out);
+                reply.written(u32::try_from(copied).unwrap_or(u32::MAX));
+            }
             Err(errno) => reply.error(fuse_errno(errno)),
         }
     }

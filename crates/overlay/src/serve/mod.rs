@@ -4,6 +4,7 @@ pub(crate) mod backing;
 pub(crate) mod fuse;
 pub(crate) mod tuning;
 
+use crate::effects::{Effects, Kept};
 use crate::error::OverlayError;
 use crate::serve::fuse::Mount;
 use crate::serve::tuning::{Mode, Tuning};
@@ -11,6 +12,7 @@ use crate::sys;
 use crate::view::layers::Layers;
 use fuser::{Config, Session, SessionACL};
 use model::Attempt;
+use nix::errno::Errno;
 use nix::fcntl::Flock;
 use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
@@ -27,11 +29,37 @@ pub struct Observed {
     /// Reads of hidden paths, sorted, each with how often it was seen. The kernel remembers absent names for some
     /// seconds, so the count is a lower bound.
     pub attempts: Vec<Attempt>,
+    /// Why some changes have no author on record.
+    pub lost: Option<Lost>,
+}
+
+/// Why the journal of effects is not whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Lost {
+    /// It had reached its size.
+    Full,
+    /// It could not be written.
+    Failed(Errno),
+}
+
+impl Lost {
+    /// Plain words, lower case, no full stop.
+    #[must_use]
+    pub fn describe(self) -> String {
+        match self {
+            Lost::Full => "the journal of who changed what had reached its size".to_owned(),
+            Lost::Failed(errno) => {
+                format!("the journal of who changed what could not be written: {}", errno.desc().to_lowercase())
+            }
+        }
+    }
 }
 
 /// A view that is being served.
 pub struct Served {
     layers: Arc<Layers>,
+    effects: Option<Arc<Effects>>,
     ended: Receiver<std::io::Result<()>>,
     mode: Mode,
     // Held until the upper layer can no longer change.
@@ -44,13 +72,15 @@ impl Served {
         layers: Arc<Layers>,
         fuse: OwnedFd,
         lock: Flock<File>,
+        effects: Option<Effects>,
         tuning: Tuning,
     ) -> Result<Served, OverlayError> {
+        let effects = effects.map(Arc::new);
         let mut config = Config::default();
         config.acl = SessionACL::All;
         config.n_threads = Some(tuning.threads.max(1));
         config.clone_fd = can_clone(&fuse);
-        let mount = Mount::new(Arc::clone(&layers), tuning);
+        let mount = Mount::new(Arc::clone(&layers), effects.clone(), tuning);
         let session = Session::from_fd(mount, fuse, SessionACL::All, config).map_err(OverlayError::Fuse)?;
         let (tell, ended) = sync_channel(1);
         let run = move || {
@@ -59,7 +89,7 @@ impl Served {
             let _ = tell.send(result);
         };
         std::thread::Builder::new().name("overlay".into()).spawn(run).map_err(OverlayError::Fuse)?;
-        Ok(Served { layers, ended, mode: tuning.mode, _lock: lock })
+        Ok(Served { layers, effects, ended, mode: tuning.mode, _lock: lock })
     }
 
     /// Waits until the view is mounted nowhere any more, at most [`FINISH_WAIT`]; then the upper layer is at rest.
@@ -70,6 +100,7 @@ impl Served {
     pub fn finish(self) -> Result<Observed, OverlayError> {
         let ended = self.ended.recv_timeout(FINISH_WAIT);
         self.layers.freeze();
+        let journal = self.effects.map(|effects| effects.finish());
         match ended {
             Ok(result) => result.map_err(OverlayError::Fuse)?,
             Err(RecvTimeoutError::Timeout) => {
@@ -80,7 +111,12 @@ impl Served {
                 return Err(OverlayError::Fuse(std::io::Error::other("the serving thread ended early")));
             }
         }
-        Ok(Observed { attempts: self.layers.hidden.attempts() })
+        let lost = match journal {
+            None | Some(Kept::Whole) => None,
+            Some(Kept::Full) => Some(Lost::Full),
+            Some(Kept::Failed(errno)) => Some(Lost::Failed(errno)),
+        };
+        Ok(Observed { attempts: self.layers.hidden.attempts(), lost })
     }
 
     /// Takes a checkpoint between two requests: remembers the layer as it is now. Its number, counted from 1.

@@ -1,5 +1,6 @@
 //! The store directory of one overlay: `upper`, `work`, `meta.json`, `origins` and, during an apply, its journal.
 
+pub(crate) mod budget;
 pub(crate) mod origin;
 
 use crate::checkpoint::log::Undo;
@@ -121,6 +122,17 @@ impl Store {
             .map_err(|source| OverlayError::Attributes { path: path(), source })?;
         at::mknod_whiteout(&self.work, OsStr::new(WHITEOUT))
             .map_err(|source| OverlayError::Whiteouts { path: path(), source })
+    }
+
+    /// The journal of effects, ready to be appended to behind a whole line.
+    pub(crate) fn open_effects(&self) -> std::io::Result<File> {
+        let path = self.path.join(crate::effects::journal::NAME);
+        let mut file = std::fs::OpenOptions::new().append(true).create(true).open(path)?;
+        if file.metadata()?.len() > 0 {
+            // A killed run may have left half a line; an empty one harms nobody.
+            file.write_all(b"\n")?;
+        }
+        Ok(file)
     }
 
     /// A name in `work` that nobody uses.

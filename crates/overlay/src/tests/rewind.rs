@@ -113,7 +113,7 @@ impl Session {
         let set = |p: &str, changes| view.layers.setattr(view.hold(p)?, changes).map(drop);
         match op {
             Op::Write(p, n) => view.write(p, &[*n; 9]),
-            Op::Patch(p, n) => view.layers.write_data(view.hold(p)?, u64::from(n % 7), &[*n], true),
+            Op::Patch(p, n) => view.layers.write_data(view.hold(p)?, u64::from(n % 7), &[*n], true).map(drop),
             Op::Mkdir(p) => view.mkdir(p),
             Op::Symlink(p) => view.symlink("elsewhere", p),
             Op::Link(a, b) => view.link(a, b),
@@ -135,7 +135,7 @@ impl Session {
                 self.held = Some(view.hold(p)?);
                 Ok(())
             }
-            Op::WriteHeld(n) => view.layers.write_data(self.held.ok_or(Errno::EBADF)?, 0, &[*n; 3], false),
+            Op::WriteHeld(n) => view.layers.write_data(self.held.ok_or(Errno::EBADF)?, 0, &[*n; 3], false).map(drop),
             Op::Look(p) => view.hold(p).map(drop),
             Op::Checkpoint | Op::Reopen => Ok(()),
         }

@@ -63,11 +63,13 @@ impl Layers {
         let lower = node.lower.as_ref().ok_or(Errno::ESTALE)?;
         let (from, name) = self.locate(table, &node)?;
         let spare = OsString::from(self.store.fresh_name());
-        let made = if node.is_dir() {
-            self.copy_directory(&lower.rel, &spare)
-        } else {
-            self.copy_object(&from, &name, &spare, content)
-        };
+        let made = self.budget.one_more(|| {
+            if node.is_dir() {
+                self.copy_directory(&lower.rel, &spare)
+            } else {
+                self.copy_object(&from, &name, &spare, content)
+            }
+        });
         let source = made.inspect_err(|_| crate::fs::remove::leftover(&self.store.work, &spare))?;
         if node::key(&source) != lower.key {
             crate::fs::remove::tree(&self.store.work, &spare)?;
@@ -242,7 +244,12 @@ impl Layers {
         let stat = at::stat(from, name)?;
         let work = &self.store.work;
         match at::kind_of(&stat) {
-            libc::S_IFREG => return copy_file(from, name, work, spare, content),
+            libc::S_IFREG => {
+                let allocated = |stat: &Stat| u64::try_from(stat.st_blocks).unwrap_or(0).saturating_mul(512);
+                let bytes = if content == Content::All { allocated(&stat) } else { 0 };
+                let made = || at::stat(work, spare).map_or(bytes, |copy| allocated(&copy));
+                return self.budget.copy(bytes, || copy_file(from, name, work, spare, content), made);
+            }
             libc::S_IFLNK => {
                 let target = at::readlink(from, name)?;
                 nix::unistd::symlinkat(target.as_os_str(), work, spare)?;

@@ -105,16 +105,16 @@ impl Layers {
             let stat = give_to(dir, name, owner, setid_mode);
             Ok((stat.inspect_err(|_| crate::fs::remove::leftover(dir, name))?, made))
         };
-        let (stat, value) = match self.put_alone(table, parent, name, made)? {
-            Some(made) => made,
+        let (stat, value) = self.budget.one_more(|| match self.put_alone(table, parent, name, made)? {
+            Some(made) => Ok(made),
             None => {
                 let found = self.vacant(table, parent, name)?;
                 self.check_content(table, parent)?;
                 let dir = self.merged_dir(table, parent)?;
                 let (_, value) = self.put(&dir, name, found.whiteout, made)?;
-                (at::stat(&dir, name)?, value)
+                Ok((at::stat(&dir, name)?, value))
             }
-        };
+        })?;
         self.touched(table, parent)?;
         let stat = device::unmask(&*self.upper_dir(table, parent)?, name, stat)?;
         self.store.undo.born(stat.st_ino, &self.store.origins)?;

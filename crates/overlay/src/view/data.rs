@@ -6,11 +6,23 @@ use crate::view::layers::{Layers, lock};
 use crate::view::node::{Node, Place, Table};
 use nix::errno::Errno;
 use nix::fcntl::{FallocateFlags, OFlag};
-use nix::sys::statvfs::Statvfs;
 use nix::unistd::Whence;
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
 use std::sync::Arc;
+
+/// What statvfs(3) tells the child; blocks are of `fragment_size`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Disk {
+    pub(crate) blocks: u64,
+    pub(crate) free: u64,
+    pub(crate) available: u64,
+    pub(crate) files: u64,
+    pub(crate) files_free: u64,
+    pub(crate) block_size: u64,
+    pub(crate) fragment_size: u64,
+    pub(crate) name_max: u64,
+}
 
 impl Layers {
     /// Fills `buf` from `offset`; how far, which is less than all of it only at the end of the file.
@@ -29,12 +41,26 @@ impl Layers {
         Ok(filled)
     }
 
-    /// Writes all of `data` at `offset`. With `drop_privileges` set-id bits go, as write(2) does it for the child.
-    pub(crate) fn write_data(&self, number: u64, offset: u64, data: &[u8], drop_privileges: bool) -> Result<(), Errno> {
+    /// Writes `data` at `offset`, all of it unless the jar's budget ends within it; how much. With `drop_privileges`
+    /// set-id bits go, as write(2) does it for the child.
+    pub(crate) fn write_data(
+        &self,
+        number: u64,
+        offset: u64,
+        data: &[u8],
+        drop_privileges: bool,
+    ) -> Result<usize, Errno> {
         let _writing = self.store.undo.writing();
         let file = self.file(number, true)?;
-        file.write_all_at(data, offset).map_err(|e| crate::store::errno_of(&e))?;
-        if drop_privileges { drop_setid(&file) } else { Ok(()) }
+        let all = |data: &[u8]| file.write_all_at(data, offset).map_err(|e| crate::store::errno_of(&e));
+        let written = self.budget.grow(&file, (offset, data.len()), |granted| {
+            let part = data.get(..granted).unwrap_or(data);
+            all(part).map(|()| part.len())
+        })?;
+        if drop_privileges {
+            drop_setid(&file)?;
+        }
+        Ok(written)
     }
 
     /// ftruncate(2).
@@ -44,19 +70,29 @@ impl Layers {
         self.keep_content(table, number)?;
         let file = self.open(table, number, true)?;
         nix::unistd::ftruncate(&*file, i64::try_from(size).map_err(|_| Errno::EFBIG)?)?;
+        self.budget.freed();
         drop_setid(&file)
     }
 
     /// fallocate(2) with its mode bits.
     pub(crate) fn allocate(&self, number: u64, mode: i32, offset: u64, length: u64) -> Result<(), Errno> {
         let mode = FallocateFlags::from_bits(mode).ok_or(Errno::EOPNOTSUPP)?;
+        let frees = FallocateFlags::FALLOC_FL_PUNCH_HOLE | FallocateFlags::FALLOC_FL_COLLAPSE_RANGE;
         let range = (i64::try_from(offset), i64::try_from(length));
         let (Ok(offset), Ok(length)) = range else {
             return Err(Errno::EFBIG);
         };
         let _writing = self.store.undo.writing();
         let file = self.file(number, true)?;
-        nix::fcntl::fallocate(&*file, mode, offset, length)?;
+        if mode.intersects(frees) {
+            self.budget.freed();
+            return nix::fcntl::fallocate(&*file, mode, offset, length).and_then(|()| drop_setid(&file));
+        }
+        let range = (offset.cast_unsigned(), usize::try_from(length).unwrap_or(usize::MAX));
+        self.budget.grow(&file, range, |granted| match granted == range.1 {
+            true => nix::fcntl::fallocate(&*file, mode, offset, length),
+            false => Err(Errno::ENOSPC),
+        })?;
         drop_setid(&file)
     }
 
@@ -78,8 +114,12 @@ impl Layers {
         let (Ok(mut read_at), Ok(mut write_at)) = (i64::try_from(from.1), i64::try_from(to.1)) else {
             return Err(Errno::EINVAL);
         };
-        let length = usize::try_from(length.min(COPY_BYTES_MAX)).unwrap_or(0);
-        let copied = nix::fcntl::copy_file_range(&*source, Some(&mut read_at), &*target, Some(&mut write_at), length)?;
+        let rest = nix::sys::stat::fstat(&*source)?.st_size.saturating_sub(read_at);
+        let length = length.min(COPY_BYTES_MAX).min(u64::try_from(rest).unwrap_or(0));
+        let length = usize::try_from(length).unwrap_or(0);
+        let copied = self.budget.grow(&target, (to.1, length), |granted| {
+            nix::fcntl::copy_file_range(&*source, Some(&mut read_at), &*target, Some(&mut write_at), granted)
+        })?;
         drop_setid(&target)?;
         Ok(copied)
     }
@@ -98,9 +138,23 @@ impl Layers {
         if data_only { nix::unistd::fdatasync(&*file) } else { nix::unistd::fsync(&*file) }
     }
 
-    /// statvfs(3) of the file system new data goes to.
-    pub(crate) fn statfs(&self) -> Result<Statvfs, Errno> {
-        nix::sys::statvfs::fstatvfs(&self.store.upper)
+    /// statvfs(3) of the file system new data goes to, as small as the jar's budget makes it.
+    pub(crate) fn statfs(&self) -> Result<Disk, Errno> {
+        let disk = nix::sys::statvfs::fstatvfs(&self.store.upper)?;
+        let unit = disk.fragment_size().max(1);
+        let (bytes, files) = self.budget.shown()?;
+        let (blocks, left) = bytes.map_or((u64::MAX, u64::MAX), |(most, left)| (most / unit, left / unit));
+        let (files, files_left) = files.unwrap_or((u64::MAX, u64::MAX));
+        Ok(Disk {
+            blocks: disk.blocks().min(blocks),
+            free: disk.blocks_free().min(left),
+            available: disk.blocks_available().min(left),
+            files: disk.files().min(files),
+            files_free: disk.files_free().min(files_left),
+            block_size: disk.block_size(),
+            fragment_size: unit,
+            name_max: disk.name_max(),
+        })
     }
 
     /// A descriptor for the content of `number`; for writing, of its copy in the upper layer.

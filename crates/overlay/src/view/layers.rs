@@ -7,6 +7,7 @@ use crate::checkpoint::keep::is_kept_name;
 use crate::fs::at::{self, Stat};
 use crate::fs::xattr;
 use crate::store::Store;
+use crate::store::budget::Budget;
 use crate::store::origin::Origin;
 use crate::view::cache::Bounded;
 use crate::view::device;
@@ -69,6 +70,7 @@ pub(crate) struct Layers {
     pub(crate) store: Arc<Store>,
     pub(crate) lower: OwnedFd,
     pub(crate) hidden: HiddenPaths,
+    pub(crate) budget: Arc<Budget>,
     /// Structure changes take it exclusively, everything else shared.
     table: RwLock<Table>,
     upper_dirs: Mutex<Bounded<u64, Arc<OwnedFd>>>,
@@ -105,6 +107,7 @@ impl Layers {
             held: Arc::new(()),
             root_ino: below.st_ino,
             frozen: AtomicBool::new(false),
+            budget: Arc::default(),
             store,
             lower,
             hidden,
@@ -155,7 +158,10 @@ impl Layers {
             lock(&self.listings).remove(&number);
         }
         match node.place {
-            Place::Tomb(tomb) => self.close_tomb(&tomb),
+            Place::Tomb(tomb) => {
+                self.budget.freed();
+                self.close_tomb(&tomb)
+            }
             _ => Ok(()),
         }
     }
@@ -320,6 +326,7 @@ impl Layers {
     }
 
     pub(crate) fn tomb(&self, fd: Arc<OwnedFd>) -> Tomb {
+        self.budget.keeps(&fd);
         Tomb::Held { fd, _token: Arc::clone(&self.held) }
     }
 

@@ -94,6 +94,7 @@ impl Layers {
         let covered = self.cover(table, from.parent, from.name)?;
         self.cover(table, to.parent, to.name)?;
         let tomb = self.keep_open(table, &new_dir, to.name, target, replaced)?;
+        self.budget.freed();
         self.move_over(&old_dir, from.name, &new_dir, to.name, covered, whiteout)?;
         if let Some(number) = replaced.filter(|_| !target.shown().is_some_and(at::is_dir)) {
             self.replaced(table, number, to, tomb)?;

@@ -19,6 +19,7 @@ impl Layers {
         }
         self.check_removal(&table, parent, &found)?;
         self.remove_file(&mut table, parent, name, &found)?;
+        self.budget.freed();
         self.touched(&mut table, parent)
     }
 
@@ -31,6 +32,7 @@ impl Layers {
         }
         self.check_removal(&table, parent, &found)?;
         self.remove_dir(&mut table, parent, name, &found)?;
+        self.budget.freed();
         self.touched(&mut table, parent)
     }
 

@@ -10,7 +10,7 @@ pub fn main(arguments: &[OsString]) {
     let accept_weak = std::env::var("JAR_ACCEPT").map(|text| serde_json::from_str(&text).unwrap()).unwrap_or_default();
     let request = Request { confinement, argv, accept_weak };
     let refuse = std::env::var_os("JAR_REFUSE_TO_SERVE").is_some();
-    let mut serve = |_, fd| {
+    let mut serve = |_: usize, fd, _: Option<std::os::fd::BorrowedFd<'_>>| {
         if refuse { Err(std::io::Error::other("refused")) } else { crate::overlay::serve(fd) }
     };
     let ended = start(&request, &mut serve).and_then(belljar_sandbox::Running::wait);

@@ -1,0 +1,209 @@
+//! What a jar may take: ENOSPC inside, a clear line outside, and the trial is as good as any other.
+
+use crate::support::{assert_nothing_left, both, only_trial};
+use serde_json::{Value, json};
+use testkit::{Output, World};
+
+/// A run in the workspace whose report is beside it.
+fn run(world: &World, limit: &str, script: &str) -> (Output, Value) {
+    let report = world.home().join("report.json");
+    let json = format!("--json={}", report.display());
+    let out = world.belljar(["run", "--apply", "never", "--limit", limit, &json, "--", "sh", "-uc", script]).run();
+    let report = serde_json::from_str(&std::fs::read_to_string(&report).unwrap()).unwrap();
+    (out, report)
+}
+
+const REFUSED: &str = "No space left on device";
+
+both! {
+    fn bytes(world) {
+        world.file("keep", "x");
+        let fill = "head -c 10M /dev/zero > big; echo $?; stat -c %s big; rm big; head -c 3M /dev/zero > again && echo room; exit 7";
+        let out = world.belljar(["run", "--apply", "never", "--limit", "disk=4M", "--", "sh", "-uc", fill]).run();
+        out.code(7);
+        assert!(out.stderr.contains(REFUSED), "{}", out.report());
+        assert!(out.stderr.contains("the command hit the disk limit of 4M: some of its writes were refused; see belljar show"), "{}", out.report());
+        let lines: Vec<&str> = out.stdout.lines().collect();
+        let size: u64 = lines[1].parse().unwrap();
+        assert!(lines[0] == "1" && ((4 << 20) - 65_536..=4 << 20).contains(&size), "{}", out.report());
+        assert_eq!(lines[2], "room", "what was removed can be used again{}", out.report());
+
+        let id = only_trial(world);
+        world.belljar(["show", &id]).run().success();
+        assert!(world.belljar(["show", &id]).run().stdout.contains("hit the disk limit of 4M"));
+        let log = world.belljar(["audit", "log", "--json"]).run();
+        assert!(log.stdout.contains("\"limits_hit\":[\"disk\"]"), "{}", log.report());
+        world.belljar(["apply", &id, "--yes"]).run().success();
+        assert_eq!(world.read("again").unwrap().len(), 3 << 20);
+        assert_nothing_left(world);
+    }
+
+    /// What takes nothing is not counted, what takes something is.
+    fn what_counts_as_bytes(world) {
+        world.file("three", "x".repeat(3 << 20)).file("three2", "x".repeat(3 << 20));
+        for (script, fits) in [
+            ("truncate -s 1G sparse", true),
+            ("head -c 3M /dev/zero > a; ln a b; ln a c; ln a d", true),
+            ("head -c 3M /dev/zero > a; mv a b; mv b c; head -c 900K /dev/zero > d", true),
+            ("for n in 1 2 3 4 5 6; do head -c 3M /dev/zero > a || exit 1; done", true),
+            ("for n in 1 2 3 4 5 6; do head -c 1500K /dev/zero > t$n || exit 1; mv t$n a; done", true),
+            ("for n in 1 2 3 4 5 6; do head -c 3M /dev/zero > a || exit 1; rm a; done", true),
+            ("head -c 3M /dev/zero > a; truncate -s 0 a; head -c 3M /dev/zero > b", true),
+            ("head -c 3M /dev/zero > a; fallocate -p -o 0 -l 3M a; head -c 3M /dev/zero > b", true),
+            ("fallocate -l 3M a", true),
+            ("fallocate -l 5M a", false),
+            ("echo > a; fallocate -n -l 5M a", false),
+            ("head -c 3M /dev/zero > a; head -c 3M /dev/zero > b", false),
+            ("head -c 3M /dev/zero > a; exec 3<a; rm a; head -c 3M /dev/zero > b", false),
+            ("head -c 3M /dev/zero > a; cp --reflink=never a b", false),
+            ("echo more >> three", true),
+            ("chmod 600 three", true),
+            ("echo more >> three; echo more >> three2", false),
+            ("echo short > three; echo short > three2", true),
+            ("rm three three2; head -c 3M /dev/zero > a", true),
+            ("mv three moved; head -c 3M /dev/zero > a", false),
+        ] {
+            let (out, report) = run(world, "disk=4M", &format!("set -e; {script}"));
+            assert_eq!(out.status.success(), fits, "{script}{}", out.report());
+            let hit = if fits { json!([]) } else { json!(["disk"]) };
+            assert_eq!(report["limits_hit"], hit, "{script}{}", out.report());
+            assert_eq!(report["limits"], json!({"disk": 4 << 20, "files": null}), "{script}");
+            for trial in world.trials() {
+                world.belljar(["discard", trial["id"].as_str().unwrap(), "--yes"]).run().success();
+            }
+        }
+        assert_eq!(world.read("three").unwrap(), "x".repeat(3 << 20));
+    }
+
+    /// At the limit a file can still be rewritten in place, and a torn copy is never seen.
+    fn at_the_limit(world) {
+        world.file("three", "x".repeat(3 << 20));
+        let script = "head -c 2M /dev/zero > a
+            head -c 2M /dev/urandom | dd of=a conv=notrunc bs=64K status=none && echo rewritten
+            echo more >> three && exit 1
+            test $(stat -c %s three) = 3145728 && test -z \"$(tr -d x < three | head -c 9)\" && echo whole
+            df -B1 --output=size . | tail -1";
+        let (out, _) = run(world, "disk=4M", script);
+        let words: Vec<&str> = out.stdout.split_whitespace().collect();
+        assert_eq!(words, ["rewritten", "whole", "4194304"], "{}", out.report());
+        world.belljar(["discard", "--yes"]).run().success();
+    }
+
+    fn files(world) {
+        for n in 0..20 {
+            world.file(format!("old/{n}"), "x");
+        }
+        let script = "rm -r old; mkdir d; for n in 1 2 3 4 5 6 7 8 9; do echo > d/$n || exit 1; done; echo ten; echo > d/10 || true
+            ln d/1 d/link && echo linked; rm d/link d/1 && echo > d/again && echo again; df --output=itotal . | tail -1";
+        let (out, report) = run(world, "files=10", script);
+        let words: Vec<&str> = out.stdout.split_whitespace().collect();
+        assert_eq!(words, ["ten", "linked", "again", "10"], "{}", out.report());
+        assert_eq!(report["limits_hit"], json!(["files"]));
+        assert!(out.stderr.contains(REFUSED), "{}", out.report());
+        world.belljar(["discard", "--yes"]).run().success();
+
+        let out = world.belljar(["run", "--apply", "never", "--limit", "files=3", "--", "mkdir", "1", "2", "3", "4"]).run();
+        assert!(out.stderr.contains("the command hit the limit of 3 files"), "{}", out.report());
+        world.belljar(["discard", "--yes"]).run().success();
+    }
+
+    /// One account for all roots of a jar.
+    fn over_all_roots_together(world) {
+        let script = "head -c 3M /dev/zero > a && head -c 3M /dev/zero > ~/b";
+        let (out, report) = run(world, "disk=4M", script);
+        assert!(!out.status.success(), "{}", out.report());
+        assert_eq!(report["limits_hit"], json!(["disk"]));
+        world.belljar(["discard", "--yes"]).run().success();
+    }
+
+    fn a_limit_that_is_not_there_yet_stops_the_run(world) {
+        for (limit, words) in [("mem=4G", "not available yet"), ("disk=lots", "wants bytes"), ("speed=9", "names no limit")] {
+            let out = world.belljar(["run", "--limit", limit, "--", "touch", "ran"]).run();
+            out.code(2);
+            assert!(out.stderr.contains(words), "{}", out.report());
+        }
+        assert_nothing_left(world);
+    }
+}
+
+/// Belljar's state on a disk of its own, from one on which nothing fits to one on which all does. Whatever did not fit:
+/// the host is as it was, and with more room the trial, if there is one, can be applied whole.
+#[test]
+fn as_root_small_disks_lose_nothing() {
+    let world = World::root(crate::support::EXE);
+    world.file("three", "x".repeat(300_000)).file("gone", "x");
+    let (state, workspace) = (world.state().display().to_string(), world.workspace().display().to_string());
+    let mut stages = std::collections::BTreeSet::new();
+    for kib in [8, 16, 24, 32, 40, 48, 64, 80, 96, 128, 192, 256, 320, 384, 448, 512, 640, 768, 1_024, 2_048] {
+        let command =
+            "rm gone; echo more >> three; for n in 1 2 3 4 5; do head -c 50K /dev/zero | tr '\\0' n > n$n; done; true";
+        let script = format!(
+            "mkdir -p {state} && mount -t tmpfs -o size={kib}k none {state} && cd {workspace}
+             \"$1\" run --apply never -- sh -c \"$2\"; echo run=$?
+             \"$1\" trials --json > /dev/null; echo trials=$?
+             for id in $(ls {state}/belljar/trials 2> /dev/null); do
+                 \"$1\" diff $id > /dev/null; echo diff=$?
+                 \"$1\" show --who $id > /dev/null; echo who=$?
+                 mount -o remount,size=4m {state}
+                 \"$1\" apply $id --yes > /dev/null; echo apply=$?
+             done; ls {state}/belljar/trials 2> /dev/null | wc -l"
+        );
+        let before = world.snapshot();
+        let own = ["unshare", "--mount", "--propagation", "private", "sh", "-c", &script, "sh"];
+        let run = world.command(world.exe()).args([command]).under(own).run();
+        run.stderr_lacks("panicked");
+        let stage: Vec<&str> = run.stdout.lines().filter(|line| line.contains('=')).collect();
+        stages.insert(stage.join(" "));
+        assert!(
+            !stage.iter().any(|line| line.starts_with("diff=1") || line.starts_with("who=1")),
+            "{kib}{}",
+            run.report()
+        );
+        let told = run.stderr.to_lowercase();
+        let three = world.read("three").unwrap();
+        if stage.contains(&"apply=0") {
+            // Old, or with what was added: never a part.
+            let more = three.strip_suffix("more\n");
+            assert!(three.len() == 300_000 || more.is_some_and(|old| old.len() == 300_000), "{kib}{}", run.report());
+            assert!(!world.has("gone"), "{kib}{}", run.report());
+        } else {
+            assert!(told.contains("space") || told.contains("no room"), "{kib}: the reason is named{}", run.report());
+            world.assert_untouched(&before);
+        }
+        for n in 1..=5 {
+            let file = world.read(format!("n{n}")).unwrap_or_default();
+            assert!(file.bytes().all(|byte| byte == b'n') && file.len() <= 50 << 10, "{kib}");
+            let _ = std::fs::remove_file(world.workspace().join(format!("n{n}")));
+        }
+        world.file("three", "x".repeat(300_000)).file("gone", "x");
+        assert!(world.leftovers().is_empty(), "{kib}: {:#?}", world.leftovers());
+    }
+    assert!(stages.len() >= 3, "the sizes all ended alike, so this proved nothing: {stages:#?}");
+}
+
+/// Somebody else takes the last of the disk while the command runs, the reserve too: its own writes fail, and so does
+/// Belljar's record of its end. When there is room again, the trial is there.
+#[test]
+fn as_root_a_disk_that_somebody_else_fills() {
+    let world = World::root(crate::support::EXE);
+    world.file("big", "x".repeat(200_000));
+    let (state, workspace) = (world.state().display().to_string(), world.workspace().display().to_string());
+    let command = "echo kept > kept; echo up > up; sleep 2; echo more >> big && echo it fitted; wc -c < big; exit 3";
+    let script = format!(
+        "mkdir -p {state} && mount -t tmpfs -o size=4m none {state} && cd {workspace}
+         \"$1\" run --apply never -- sh -c \"$2\" & belljar=$!
+         n=0; until [ -n \"$(find {state} -name up -size +0)\" ] || [ $n -gt 500 ]; do n=$((n+1)); sleep 0.01; done
+         cat /dev/zero > {state}/filler 2> /dev/null
+         wait $belljar; echo run=$?
+         \"$1\" trials > /dev/null; echo trials=$?
+         rm {state}/filler
+         \"$1\" show --who | grep -c 'created  kept'; \"$1\" apply --yes > /dev/null; echo apply=$?"
+    );
+    let own = ["unshare", "--mount", "--propagation", "private", "sh", "-c", &script, "sh"];
+    let run = world.command(world.exe()).args([command]).under(own).run();
+    run.stderr_lacks("panicked");
+    assert!(!run.stdout.contains("it fitted") && run.stdout.contains("200000"), "{}", run.report());
+    assert!(run.stderr.to_lowercase().contains("no space left on device"), "{}", run.report());
+    assert!(run.stdout.contains("trials=0\n1\napply=0"), "{}", run.report());
+    assert_eq!((world.read("kept").unwrap().as_str(), world.read("big").unwrap().len()), ("kept\n", 200_000));
+}
