@@ -25,7 +25,7 @@ fn main() -> ExitCode {
         env_withheld: vec![],
         cwd: std::env::current_dir().map_or_else(|_| FilePath::from("/"), FilePath::from),
     };
-    let request = Request { confinement, argv, accept_weak: vec![] };
+    let request = Request { confinement, argv, accept_weak: vec![], kernel: vec![] };
     match run(&request, print) {
         Ok(code) => code,
         Err(error) => {

@@ -49,6 +49,14 @@ pub enum SandboxError {
         /// Why not.
         source: io::Error,
     },
+    /// The kernel refuses an overlay in the jar's user namespace.
+    #[error("{step}")]
+    KernelOverlay {
+        /// What was mounted where.
+        step: String,
+        /// Why not.
+        source: io::Error,
+    },
     /// A writable root is not a directory that can be reached without symbolic links.
     #[error("{step}")]
     Root {
@@ -117,6 +125,7 @@ impl SandboxError {
             }
             SandboxError::FuseDevice(source) => fuse_hint(source),
             SandboxError::FuseMount { .. } => "load FUSE: sudo modprobe fuse (mounting as a user needs Linux 4.18)",
+            SandboxError::KernelOverlay { .. } => "use --backend fuse (or auto); `belljar doctor` says what is missing",
             SandboxError::Root { .. } => "give the directory by its real path, without symbolic links: realpath DIR",
             SandboxError::Cwd { .. } => "make it writable in the jar with --write DIR, or start from another directory",
             SandboxError::Weakened { .. } => "run without it by naming it: --accept-weak LAYER",
@@ -135,6 +144,7 @@ impl SandboxError {
             FaultKind::Proc => SandboxError::Proc(source),
             FaultKind::FuseDevice => SandboxError::FuseDevice(source),
             FaultKind::FuseMount => SandboxError::FuseMount { step, source },
+            FaultKind::KernelOverlay => SandboxError::KernelOverlay { step, source },
             FaultKind::Root => SandboxError::Root { step, source },
             FaultKind::Cwd => SandboxError::Cwd { step, source },
             FaultKind::Weak(layer) => SandboxError::Weakened { layer, why: format!("{step}: {source}") },

@@ -25,6 +25,20 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 /// Descriptors of ours that are to be moved to fixed numbers must not already have one of those.
 const ABOVE_FIXED: i32 = 10;
 
+/// How the overlay of a writable root was mounted.
+#[derive(Debug)]
+pub enum Mounted {
+    /// Over FUSE: requests on this connection must be answered.
+    Fuse {
+        /// A descriptor of `/dev/fuse`.
+        connection: OwnedFd,
+        /// Why the kernel does not keep this root, where it was to.
+        instead: Option<String>,
+    },
+    /// By the kernel; nothing of it is used yet.
+    Kernel,
+}
+
 /// Namespaces that stand and wait for a command. Nothing runs in them but their own first process; dropping this ends
 /// it.
 pub struct Standby {
@@ -49,7 +63,7 @@ pub fn standby(accept_weak: &[Layer]) -> Result<Standby, SandboxError> {
 /// As there.
 pub fn start(
     request: &Request,
-    serve: &mut dyn FnMut(usize, OwnedFd) -> io::Result<()>,
+    serve: &mut dyn FnMut(usize, Mounted) -> io::Result<()>,
 ) -> Result<Running, SandboxError> {
     standby(&request.accept_weak)?.start(request, serve)
 }
@@ -57,16 +71,15 @@ pub fn start(
 impl Standby {
     /// Builds the jar and starts the command in it. The layers whose loss is accepted are those of [`standby`].
     ///
-    /// `serve` is called once for each writable root, with its index and the descriptor of its mounted FUSE
-    /// connection, outer roots before inner ones; when it returns, requests on that root must be answered (by threads
-    /// of its own). Returns when the jar is complete and the command is about to be executed or was.
+    /// `serve` is called once for each writable root, with its index and how it was mounted, outer roots before inner
+    /// ones; when it returns, requests on a FUSE connection must be answered (by threads of its own). Returns when the jar is complete and the command is about to be executed or was.
     ///
     /// # Errors
     /// Any layer that cannot be had, unless its loss is accepted by name; each error says what to do.
     pub fn start(
         self,
         request: &Request,
-        serve: &mut dyn FnMut(usize, OwnedFd) -> io::Result<()>,
+        serve: &mut dyn FnMut(usize, Mounted) -> io::Result<()>,
     ) -> Result<Running, SandboxError> {
         let plan = plan(request, &self.facts)?;
         let foreground = Foreground::remember();
@@ -89,7 +102,7 @@ pub(crate) struct Launched {
 pub(crate) fn launch(
     plan: &Plan,
     roots: &[FilePath],
-    serve: &mut dyn FnMut(usize, OwnedFd) -> io::Result<()>,
+    serve: &mut dyn FnMut(usize, Mounted) -> io::Result<()>,
 ) -> Result<Launched, SandboxError> {
     Nursery::open(&plan.ground)?.launch(plan, roots, serve)
 }
@@ -111,7 +124,7 @@ impl Nursery {
         mut self,
         plan: &Plan,
         roots: &[FilePath],
-        serve: &mut dyn FnMut(usize, OwnedFd) -> io::Result<()>,
+        serve: &mut dyn FnMut(usize, Mounted) -> io::Result<()>,
     ) -> Result<Launched, SandboxError> {
         let Some((channel, mut jar)) = self.begun.take() else {
             return Err(SandboxError::Wire(Errno::EPROTO.into()));
@@ -225,21 +238,25 @@ fn answer(
     channel: &Channel,
     jar: &mut Jar,
     roots: &[FilePath],
-    serve: &mut dyn FnMut(usize, OwnedFd) -> io::Result<()>,
+    serve: &mut dyn FnMut(usize, Mounted) -> io::Result<()>,
 ) -> Result<Ready, SandboxError> {
     let wire = |errno: Errno| SandboxError::Wire(errno.into());
+    let mut took = |index: usize, mounted| {
+        let root = roots.get(index).ok_or_else(|| wire(Errno::EPROTO))?;
+        serve(index, mounted).map_err(|source| SandboxError::Serve { root: root.clone(), source })?;
+        channel.send(&Down::Served, None).map_err(wire)
+    };
     loop {
         let Some((message, fd)) = channel.receive::<Up>().map_err(wire)? else {
             return Err(jar.death());
         };
         match message {
             Up::Born { pid } => jar.init = Some(Pid::from_raw(pid)),
-            Up::Root { index } => {
-                let root = roots.get(index).ok_or_else(|| wire(Errno::EPROTO))?;
-                let fd = fd.ok_or_else(|| wire(Errno::EBADF))?;
-                serve(index, fd).map_err(|source| SandboxError::Serve { root: root.clone(), source })?;
-                channel.send(&Down::Served, None).map_err(wire)?;
+            Up::Root { index, instead } => {
+                let connection = fd.ok_or_else(|| wire(Errno::EBADF))?;
+                took(index, Mounted::Fuse { connection, instead })?;
             }
+            Up::Kernel { index } => took(index, Mounted::Kernel)?,
             Up::Ready { containment } => return Ok((containment, fd)),
             Up::Failed { fault } => return Err(SandboxError::from_fault(fault)),
             _ => return Err(wire(Errno::EPROTO)),

@@ -21,8 +21,11 @@ const MESSAGE_BYTES_MAX: usize = 8 << 10;
 pub(crate) enum Up {
     /// Pid 1 of the jar exists; the number is the one of Belljar's own pid namespace.
     Born { pid: i32 },
-    /// The FUSE connection of a writable root is mounted; its descriptor comes along.
-    Root { index: usize },
+    /// The FUSE connection of a writable root is mounted; its descriptor comes along. Where the kernel was to keep this
+    /// root, why it does not.
+    Root { index: usize, instead: Option<String> },
+    /// The kernel's overlay of a writable root is mounted.
+    Kernel { index: usize },
     /// Every layer stands. The descriptor of the network watch comes along where there is one.
     Ready { containment: Containment },
     /// The command could not be executed, by the errno of execve(2).
@@ -57,6 +60,7 @@ pub(crate) enum FaultKind {
     Proc,
     FuseDevice,
     FuseMount,
+    KernelOverlay,
     Root,
     Cwd,
     /// A layer that may be missing where its loss is accepted.
