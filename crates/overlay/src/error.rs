@@ -67,6 +67,12 @@ pub enum OverlayError {
         /// How long it was waited for.
         waited_ms: u64,
     },
+    /// The layer holds a renamed directory, which the kernel's overlayfs does not show in a user namespace.
+    #[error("let the kernel keep the overlay: {path} is a renamed directory")]
+    Renamed {
+        /// Absolute path in the view.
+        path: FilePath,
+    },
     /// A file could not be read or compared.
     #[error("read {path}")]
     Read {
@@ -98,6 +104,7 @@ impl OverlayError {
             OverlayError::Damaged { .. } => "discard the trial; the host's files are untouched",
             OverlayError::Busy { .. } => "wait until the command that uses it has ended",
             OverlayError::Fuse(_) => "run `belljar doctor`",
+            OverlayError::Renamed { .. } => "use --backend fuse (or auto), which shows renamed directories",
             OverlayError::StillMounted { .. } => "end the processes that remain in the jar",
             OverlayError::Read { .. } => "check the rights of the file",
         })

@@ -11,6 +11,7 @@
 mod changes;
 mod error;
 mod fs;
+mod kernel;
 mod overlay;
 mod serve;
 mod settle;
@@ -24,6 +25,7 @@ mod view;
 
 pub use changes::preview::{PREVIEW_BYTES_MAX, Preview};
 pub use error::{ApplyError, Conflict, ConflictKind, OverlayError};
+pub use kernel::{Kernel, KernelFacts};
 pub use overlay::Overlay;
 pub use serve::{FINISH_WAIT, Observed, Served};
 pub use settle::apply::{Applied, LayerState};

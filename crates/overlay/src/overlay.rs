@@ -60,6 +60,7 @@ impl Overlay {
     /// # Errors
     /// The store is in use, or the connection cannot be set up.
     pub fn serve(&self, fuse: OwnedFd) -> Result<Served, OverlayError> {
+        self.settle()?;
         let lock = self.store.lock()?;
         self.store.clean_work().map_err(|e| store_error(&self.store.path, e))?;
         Served::start(Arc::new(self.layers()?), fuse, lock)

@@ -3,5 +3,6 @@
 
 mod apply;
 mod crash;
+mod kernel;
 mod laws;
 mod view;

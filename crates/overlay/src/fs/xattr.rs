@@ -139,6 +139,15 @@ pub(crate) fn copy(from: impl AsFd, from_entry: &OsStr, to: impl AsFd, to_entry:
 /// right to write the file, which even its owner may lack, as with the read-only objects of git.
 pub(crate) fn strip(dir: impl AsFd, entry: &OsStr) -> Result<(), Errno> {
     let own: Vec<_> = list(&dir, entry)?.into_iter().filter(|name| is_reserved(name)).collect();
+    drop_all(dir, entry, &own)
+}
+
+/// Removes one attribute of ours from `dir/entry`, whatever its mode.
+pub(crate) fn drop_own(dir: impl AsFd, entry: &OsStr, name: &OsString) -> Result<(), Errno> {
+    drop_all(dir, entry, std::slice::from_ref(name))
+}
+
+fn drop_all(dir: impl AsFd, entry: &OsStr, own: &[OsString]) -> Result<(), Errno> {
     let remove_all = || own.iter().try_for_each(|name| remove(&dir, entry, name));
     match remove_all() {
         Err(Errno::EACCES) => {}

@@ -41,6 +41,12 @@ impl Identity {
         }
     }
 
+    /// Stands for something that is known to be gone: nothing matches it, as no object has inode number 0.
+    pub(crate) fn lost() -> Identity {
+        let never = (0, 0);
+        Identity { dev: 0, ino: 0, mode: 0, uid: 0, gid: 0, size: 0, mtime: never, ctime: never }
+    }
+
     /// Whether `stat` is the same object, unchanged. A directory changes with every name in it, so there only its own
     /// mode and owner count. Device numbers are left out: they may differ after a reboot, and inode number and
     /// change time in nanoseconds tell enough.
@@ -91,6 +97,27 @@ impl Origins {
         let was = Identity::of(stat);
         self.append(&Record { path: FilePath::from(rel), was: Some(was) })?;
         known.insert(rel.to_owned(), was);
+        Ok(())
+    }
+
+    /// [`Origins::cover`] for many names, in one write.
+    pub(crate) fn cover_all(&self, seen: &[(PathBuf, Identity)]) -> Result<(), Errno> {
+        let mut known = self.lock();
+        let mut lines = Vec::new();
+        for (rel, was) in seen.iter().filter(|(rel, _)| !known.contains_key(rel)) {
+            let record = Record { path: FilePath::from(rel.as_path()), was: Some(*was) };
+            lines.extend(serde_json::to_vec(&record).map_err(|_| Errno::EIO)?);
+            lines.push(b'\n');
+        }
+        let before = self.file.metadata().map_err(|e| crate::store::errno_of(&e))?.len();
+        if let Err(error) = (&self.file).write_all(&lines) {
+            // Half a line would spoil the next one.
+            self.file.set_len(before).map_err(|e| crate::store::errno_of(&e))?;
+            return Err(crate::store::errno_of(&error));
+        }
+        for (rel, was) in seen {
+            known.entry(rel.clone()).or_insert(*was);
+        }
         Ok(())
     }
 

@@ -11,7 +11,7 @@ use std::path::Path;
 
 /// One operation on paths of a small name space, so that they meet.
 #[derive(Clone, Debug)]
-enum Op {
+pub(super) enum Op {
     Write(String, u8),
     Mkdir(String),
     Symlink(String),
@@ -29,7 +29,7 @@ fn path() -> impl Strategy<Value = String> {
     proptest::collection::vec(prop_oneof!["a", "b", "c"], 1..=3).prop_map(|parts| parts.join("/"))
 }
 
-fn op() -> impl Strategy<Value = Op> {
+pub(super) fn op() -> impl Strategy<Value = Op> {
     prop_oneof![
         3 => (path(), any::<u8>()).prop_map(|(p, n)| Op::Write(p, n)),
         3 => path().prop_map(Op::Mkdir),
@@ -57,7 +57,7 @@ fn errno(error: std::io::Error) -> Errno {
 }
 
 /// The operation on a native directory.
-fn native(root: &Path, op: &Op) -> Result<(), Errno> {
+pub(super) fn native(root: &Path, op: &Op) -> Result<(), Errno> {
     let at = |path: &str| root.join(path);
     match op {
         Op::Write(p, n) => {
@@ -96,7 +96,7 @@ fn native(root: &Path, op: &Op) -> Result<(), Errno> {
 }
 
 /// The same in the view.
-fn overlaid(view: &crate::testing::View, op: &Op) -> Result<(), Errno> {
+pub(super) fn overlaid(view: &crate::testing::View, op: &Op) -> Result<(), Errno> {
     let kind = |p: &str| view.stat(p).map(|attr| crate::fs::at::kind_of(&attr.stat));
     match op {
         Op::Write(p, n) => match kind(p) {
@@ -155,7 +155,7 @@ fn run_both(bench: &Bench, twin: &Path, ops: &[Op]) -> Result<(), TestCaseError>
 }
 
 /// Directory trees without link counts: a fresh server does not know names it never looked up.
-fn without_counts(tree: std::collections::BTreeMap<String, String>) -> Vec<(String, String)> {
+pub(super) fn without_counts(tree: std::collections::BTreeMap<String, String>) -> Vec<(String, String)> {
     let strip = |body: String| {
         let mut parts = body.splitn(3, ' ');
         format!("{} {}", parts.next().unwrap(), parts.nth(1).unwrap())
