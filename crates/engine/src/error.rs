@@ -31,6 +31,9 @@ pub enum RunError {
     /// The trial could not be kept.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The backend that was asked for cannot be had.
+    #[error(transparent)]
+    Backend(#[from] crate::BackendRefusal),
     /// The overlay failed.
     #[error(transparent)]
     Overlay(#[from] overlay::OverlayError),
@@ -56,6 +59,7 @@ impl RunError {
             RunError::Confine(error) => Some(error.hint().into()),
             RunError::Refused(error) => error.hint(),
             RunError::Store(error) => error.hint(),
+            RunError::Backend(_) => Some("use --backend auto or fuse; `belljar doctor` says what this host has".into()),
             RunError::Overlay(error) => error.hint().map(Into::into),
             RunError::Sandbox(error) => error.hint().map(Into::into),
             RunError::Audit(error) => error.hint(),

@@ -5,6 +5,7 @@
 
 use crate::approve::{Approval, Person, Question, Refusal, approve};
 use crate::audit::{AuditLog, Durability};
+use crate::backend::{BackendWish, Wanted};
 use crate::error::RunError;
 use crate::layers;
 use crate::settle::{Choice, Chooser, Settlement, finish_discard, up_to};
@@ -36,6 +37,8 @@ pub struct Request {
     pub read: Vec<FilePath>,
     /// Further paths to hide.
     pub hide: Vec<FilePath>,
+    /// What keeps the overlays.
+    pub backend: BackendWish,
     /// What becomes of the changes.
     pub apply: Apply,
 }
@@ -137,8 +140,9 @@ impl Engine {
         let confinement = confine(request)?;
         let id = fresh_id()?;
         let approval = self.decided(&id, &judged, approve(&judged.question(), person.as_deref_mut()))?;
+        let wanted = Wanted::of(request.backend, &judged.analysis);
         let record = trial::record(id, &judged, &request.argv, &confinement);
-        let prepared = self.noted(&record.id.clone(), Trial::prepare(&self.store, record, confinement))?;
+        let prepared = self.noted(&record.id.clone(), Trial::prepare(&self.store, record, confinement, &wanted))?;
         let frozen = self.noted(&prepared.id().clone(), prepared.execute(approval, standby))?.freeze(&self.policy)?;
         self.ran(&frozen, request.apply)?;
         let (choice, by) = choose(&frozen, request.apply, person);

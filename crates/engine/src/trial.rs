@@ -23,13 +23,17 @@
 
 use crate::approve::Approval;
 use crate::audit::now_ms;
+use crate::backend::{RootFacts, Wanted, choose_backend, is_candidate};
 use crate::error::RunError;
 use crate::journey::Weight;
 use crate::store::{Store, TrialDir, TrialRecord};
-use model::{Attempt, ChangeSet, Confinement, FilePath, Hidden, Review, TrialId, TrialState, WritableRoot};
+use model::{
+    Attempt, Backend, ChangeSet, Confinement, Containment, FilePath, Hidden, Review, RootBackend, TrialId, TrialState,
+    WritableRoot,
+};
 use overlay::{Overlay, Served};
 use policy::Policy;
-use sandbox::Standby;
+use sandbox::{Mounted, Standby};
 use std::ffi::OsString;
 use std::io;
 use std::time::Instant;
@@ -47,6 +51,8 @@ pub struct Trial<S> {
 #[derive(Debug)]
 pub struct Prepared {
     confinement: Confinement,
+    /// Layers that are lent to the kernel, by the index of their root, and whether FUSE may take over.
+    lent: Vec<(usize, overlay::Kernel, bool)>,
 }
 
 /// It has run, or was interrupted; nothing writes any more.
@@ -83,10 +89,15 @@ impl Trial<Prepared> {
     ///
     /// # Errors
     /// When the store or an overlay cannot be made; then nothing is left behind.
-    pub(crate) fn prepare(store: &Store, record: TrialRecord, confinement: Confinement) -> Result<Self, RunError> {
+    pub(crate) fn prepare(
+        store: &Store,
+        mut record: TrialRecord,
+        confinement: Confinement,
+        wanted: &Wanted,
+    ) -> Result<Self, RunError> {
         let dir = store.create(&record.id)?;
-        match layers(&dir, &record, &confinement) {
-            Ok(overlays) => Ok(Trial { record, dir, overlays, stage: Prepared { confinement } }),
+        match layers(&dir, &mut record, &confinement, wanted) {
+            Ok((overlays, lent)) => Ok(Trial { record, dir, overlays, stage: Prepared { confinement, lent } }),
             Err(error) => {
                 // The layers hold nothing yet; the first error is the one worth telling.
                 let _ = dir.remove();
@@ -102,10 +113,21 @@ impl Trial<Prepared> {
     pub(crate) fn execute(mut self, _approval: Approval, standby: Standby) -> Result<Trial<Ran>, RunError> {
         let began = Instant::now();
         let mut served = Vec::new();
-        let started = standby.start(&self.request(), &mut |index, fuse| {
-            let overlay = self.overlays.get(index).ok_or(io::ErrorKind::InvalidInput)?;
-            served.push(overlay.serve(fuse).map_err(io::Error::other)?);
-            Ok(())
+        let request = self.request();
+        let (overlays, lent) = (&self.overlays, &mut self.stage.lent);
+        let backends = &mut self.record.containment.backends;
+        let started = standby.start(&request, &mut |index, mounted| match mounted {
+            Mounted::Fuse { connection, instead } => {
+                lent.retain(|(of, ..)| *of != index);
+                fell_back(backends.get_mut(index), instead);
+                let overlay = overlays.get(index).ok_or(io::ErrorKind::InvalidInput)?;
+                served.push(overlay.serve(connection).map_err(io::Error::other)?);
+                Ok(())
+            }
+            Mounted::Kernel => {
+                let kernel = lent.iter().find(|(of, ..)| *of == index).ok_or(io::ErrorKind::InvalidInput)?;
+                kernel.1.begin().map_err(io::Error::other)
+            }
         });
         let running = match started {
             Ok(running) => running,
@@ -116,9 +138,12 @@ impl Trial<Prepared> {
         for served in served {
             attempts.extend(served.finish()?.attempts);
         }
+        self.stage.lent.clear();
+        self.overlays.iter().try_for_each(Overlay::settle)?;
         self.record.exit = Some(ended.exit);
         self.record.wall_ms = u64::try_from(began.elapsed().as_millis()).ok();
-        self.record.containment = ended.containment;
+        let backends = std::mem::take(&mut self.record.containment.backends);
+        self.record.containment = Containment { backends, ..ended.containment };
         self.record.attempts = merged(attempts);
         Ok(self.become_ran(ended.exec_error))
     }
@@ -128,13 +153,15 @@ impl Trial<Prepared> {
             confinement: self.stage.confinement.clone(),
             argv: self.record.argv.iter().map(|word| OsString::from(word.as_os_str())).collect(),
             accept_weak: Vec::new(),
+            kernel: self.stage.lent.iter().map(kernel_root).collect(),
         }
     }
 
     /// The jar could not be built, so nothing ran: leaves nothing behind and tells why.
-    fn abandon(self, served: Vec<Served>, error: sandbox::SandboxError) -> RunError {
+    fn abandon(mut self, served: Vec<Served>, error: sandbox::SandboxError) -> RunError {
         // The first error is the one worth telling; what cannot be removed now, `trials` finds.
         served.into_iter().for_each(|served| drop(served.finish()));
+        self.stage.lent.clear();
         let _ = discard_layers(self.overlays, self.dir);
         error.into()
     }
@@ -235,7 +262,25 @@ impl Trial<Frozen> {
     }
 }
 
-fn layers(dir: &TrialDir, record: &TrialRecord, confinement: &Confinement) -> Result<Vec<Overlay>, RunError> {
+type Lent = Vec<(usize, overlay::Kernel, bool)>;
+
+fn kernel_root((index, kernel, or_fuse): &(usize, overlay::Kernel, bool)) -> sandbox::KernelRoot {
+    sandbox::KernelRoot { index: *index, upper: kernel.upper(), work: kernel.work(), or_fuse: *or_fuse }
+}
+
+/// The kernel was chosen and refused: the record says so.
+fn fell_back(backend: Option<&mut RootBackend>, why: Option<String>) {
+    if let (Some(backend), Some(why)) = (backend, why) {
+        (backend.backend, backend.why) = (Backend::Fuse, why);
+    }
+}
+
+fn layers(
+    dir: &TrialDir,
+    record: &mut TrialRecord,
+    confinement: &Confinement,
+    wanted: &Wanted,
+) -> Result<(Vec<Overlay>, Lent), RunError> {
     let make = |(index, root): (usize, &WritableRoot)| {
         let spec = overlay::Spec {
             root: root.path.clone(),
@@ -246,9 +291,36 @@ fn layers(dir: &TrialDir, record: &TrialRecord, confinement: &Confinement) -> Re
         };
         Overlay::create(&spec).map_err(RunError::from)
     };
-    let overlays = confinement.roots.iter().enumerate().map(make).collect::<Result<_, _>>()?;
+    let overlays = confinement.roots.iter().enumerate().map(make).collect::<Result<Vec<_>, _>>()?;
+    let mut lent = Vec::new();
+    for (index, (overlay, root)) in overlays.iter().zip(&confinement.roots).enumerate() {
+        let facts = root_facts(dir, overlay, confinement, wanted)?;
+        let chosen = choose_backend(root.kind, &facts, wanted)
+            .map_err(|why| crate::BackendRefusal { root: root.path.clone(), why })?;
+        if chosen.backend == Backend::Kernel {
+            lent.push((index, overlay.kernel()?, chosen.or_fuse));
+        }
+        let backend = RootBackend { root: root.path.clone(), backend: chosen.backend, why: chosen.why.into() };
+        record.containment.backends.push(backend);
+    }
     dir.save(record)?;
-    Ok(overlays)
+    Ok((overlays, lent))
+}
+
+fn root_facts(
+    dir: &TrialDir,
+    overlay: &Overlay,
+    confinement: &Confinement,
+    wanted: &Wanted,
+) -> Result<RootFacts, RunError> {
+    let root = overlay.root();
+    let own = FilePath::from(dir.layer(0));
+    let hides = own.starts_with(root) || !below(&confinement.hidden, root).is_empty();
+    let mut facts = RootFacts { hides, nested: !nested(&confinement.roots, root).is_empty(), ..RootFacts::default() };
+    if is_candidate(&facts, wanted) {
+        facts.kernel = overlay.kernel_facts()?;
+    }
+    Ok(facts)
 }
 
 fn below(hidden: &[Hidden], root: &FilePath) -> Vec<Hidden> {

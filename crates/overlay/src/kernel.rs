@@ -55,10 +55,11 @@ pub struct KernelFacts {
     pub renamed: bool,
 }
 
-/// A layer that is lent to the kernel. Dropped without [`Kernel::finish`], as when the process dies, the layer is
-/// settled by whoever opens it next.
-pub struct Kernel<'o> {
-    overlay: &'o Overlay,
+/// A layer that is lent to the kernel, until this is dropped. Drop it when the jar is over and with it the mount, then
+/// [`Overlay::settle`] the layer; where this process dies, it is settled by whoever looks at it next.
+#[derive(Debug)]
+pub struct Kernel {
+    store: PathBuf,
     _lock: Flock<File>,
 }
 
@@ -67,7 +68,7 @@ impl Overlay {
     ///
     /// # Errors
     /// The store is in use or cannot be written, or the layer has what this backend cannot show: renamed directories.
-    pub fn kernel(&self) -> Result<Kernel<'_>, OverlayError> {
+    pub fn kernel(&self) -> Result<Kernel, OverlayError> {
         self.settle()?;
         self.complete_links()?;
         let lock = self.store.lock()?;
@@ -85,7 +86,7 @@ impl Overlay {
         // What an earlier mount left there, `volatile` among it, would forbid another.
         remove::tree(&self.store.dir, OsStr::new(WORK)).map_err(failed)?;
         at::mkdir(&self.store.dir, OsStr::new(WORK), 0o700).map_err(failed)?;
-        Ok(Kernel { overlay: self, _lock: lock })
+        Ok(Kernel { store: self.store.path.clone(), _lock: lock })
     }
 
     /// Looks at the root and the layer: a listing of the root, a table of mounts, a few stat(2).
@@ -120,8 +121,12 @@ impl Overlay {
         Ok(false)
     }
 
-    /// Checks and completes a layer that the kernel wrote, if one was not settled yet; a layer in use is left as it is.
-    pub(crate) fn settle(&self) -> Result<(), OverlayError> {
+    /// Checks and completes a layer that the kernel wrote, if that is not done yet; a layer in use is left as it is.
+    /// Everything that compares the layer or serves it does this first.
+    ///
+    /// # Errors
+    /// The layer holds marks that nobody can have made, or cannot be read.
+    pub fn settle(&self) -> Result<(), OverlayError> {
         if !self.is_unsettled()? {
             return Ok(());
         }
@@ -218,17 +223,17 @@ fn mount_point(escaped: &[u8]) -> FilePath {
     FilePath::new(OsString::from_vec(bytes))
 }
 
-impl Kernel<'_> {
+impl Kernel {
     /// The directory to mount as `upperdir`.
     #[must_use]
     pub fn upper(&self) -> FilePath {
-        FilePath::from(self.overlay.store.path.join("upper"))
+        FilePath::from(self.store.join("upper"))
     }
 
     /// The directory to mount as `workdir`.
     #[must_use]
     pub fn work(&self) -> FilePath {
-        FilePath::from(self.overlay.store.path.join(WORK))
+        FilePath::from(self.store.join(WORK))
     }
 
     /// The view is mounted, and nothing of it was used yet.
@@ -236,22 +241,13 @@ impl Kernel<'_> {
     /// # Errors
     /// The store cannot be written.
     pub fn begin(&self) -> Result<(), OverlayError> {
-        let path = self.overlay.store.path.join(MARK);
+        let path = self.store.join(MARK);
         let failed = |source| store_error(&path, source);
         let json = serde_json::to_vec(&Since::now().map_err(failed)?).map_err(|_| failed(Errno::EIO))?;
         // Whole or not at all: half a mark would make the layer unreadable.
-        let spare = self.overlay.store.path.join("unsettled.new");
+        let spare = self.store.join("unsettled.new");
         std::fs::write(&spare, json).map_err(|e| failed(errno_of(&e)))?;
         std::fs::rename(&spare, &path).map_err(|e| failed(errno_of(&e)))
-    }
-
-    /// The jar is over and with it the mount: checks and completes the layer. Where the view never appeared there is
-    /// nothing to do.
-    ///
-    /// # Errors
-    /// The layer holds marks that nobody can have made, or cannot be read.
-    pub fn finish(self) -> Result<(), OverlayError> {
-        if self.overlay.is_unsettled()? { self.overlay.settle_locked() } else { Ok(()) }
     }
 }
 

@@ -120,7 +120,7 @@ fn each_backend_goes_on_where_the_other_stopped() {
     bench.keep(steps[3]);
     steps.iter().for_each(|step| drop(sh(&fresh.host(), step)));
     let view = bench.kept(tree);
-    assert_eq!(bench.mounted(|root| tree(root)).0, view, "both show the same");
+    assert_eq!(bench.mounted(tree).0, view, "both show the same");
     let overlay = bench.overlay();
     let plan = overlay.plan_apply(&Selection::All).unwrap();
     assert_eq!(overlay.apply(plan).unwrap().left, 0);
@@ -369,7 +369,8 @@ fn a_full_disk_is_an_error_inside_and_loses_nothing() {
                 "! sh -c 'echo x >> big' 2>/dev/null; echo fine >> d/f; ! head -c 4000000 /dev/zero > new; rm new; rm kept",
             );
             nix::mount::umount(&bench.host()).unwrap();
-            kernel.finish().unwrap();
+            drop(kernel);
+            overlay.settle().unwrap();
             assert_eq!(kinds(&overlay), ["M d/f", "D kept"]);
             let plan = overlay.plan_apply(&Selection::All).unwrap();
             overlay.apply(plan).unwrap();

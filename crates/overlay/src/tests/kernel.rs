@@ -40,7 +40,8 @@ fn keep(bench: &Bench, ops: &[Op]) -> Option<Tree> {
         }
         let shown = native_tree(&host);
         nix::mount::umount(&host).unwrap();
-        kernel.finish().unwrap();
+        drop(kernel);
+        overlay.settle().unwrap();
         Some(shown)
     };
     std::thread::scope(|scope| scope.spawn(kept).join().unwrap())

@@ -75,7 +75,8 @@ impl Bench {
             kernel.begin().unwrap();
             let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| inside(&self.host())));
             nix::mount::umount(&self.host()).unwrap();
-            kernel.finish().unwrap();
+            drop(kernel);
+            overlay.settle().unwrap();
             result.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
         };
         std::thread::scope(|scope| scope.spawn(keep).join().unwrap())
@@ -106,7 +107,7 @@ pub fn mount_fuse(at: &Path) -> OwnedFd {
 }
 
 /// As the jar mounts it.
-pub fn mount_kernel(at: &Path, kernel: &Kernel<'_>) {
+pub fn mount_kernel(at: &Path, kernel: &Kernel) {
     let (upper, work) = (kernel.upper(), kernel.work());
     let layers = format!("lowerdir={},upperdir={upper},workdir={work}", at.display());
     let options = format!("{layers},index=off,metacopy=off,redirect_dir=nofollow,userxattr,volatile");
