@@ -1,5 +1,6 @@
 //! What can go wrong between a request and a finished jar, and what to do about it.
 
+use crate::facts::in_a_jar;
 use crate::wire::{Fault, FaultKind};
 use model::{FilePath, Layer};
 use nix::errno::Errno;
@@ -29,6 +30,10 @@ pub enum SandboxError {
     /// The stage could not be started.
     #[error("start the stage")]
     Spawn(#[source] io::Error),
+    /// This process is in a jar already. A jar inside a jar would need what the outer one closes: user namespaces are
+    /// refused by its filter, and under Landlock nothing may be mounted.
+    #[error("make a jar inside another belljar, which holds this command already")]
+    Nested,
     /// The kernel refused new namespaces.
     #[error("make the jar's namespaces")]
     Namespaces(#[source] io::Error),
@@ -118,6 +123,10 @@ impl SandboxError {
             SandboxError::Request(_) => "the message names what to change",
             SandboxError::DirectoryDescriptor { .. } => "redirect from and to files, not directories",
             SandboxError::ProcSelf { .. } => "mount proc: mount -t proc proc /proc",
+            SandboxError::Nested => {
+                "run the command itself, without `belljar run`: its changes wait in the outer trial, and nothing is \
+                 real before that is applied"
+            }
             SandboxError::Namespaces(source) => namespaces_hint(source),
             SandboxError::IdentityMap(_) => "run as an ordinary user, or as root with CAP_SETUID and CAP_SETGID",
             SandboxError::Proc(_) => {
@@ -139,6 +148,7 @@ impl SandboxError {
         let source = io::Error::from_raw_os_error(fault.errno);
         let step = fault.step;
         match fault.kind {
+            FaultKind::Namespaces if in_a_jar() => SandboxError::Nested,
             FaultKind::Namespaces => SandboxError::Namespaces(source),
             FaultKind::IdentityMap => SandboxError::IdentityMap(source),
             FaultKind::Proc => SandboxError::Proc(source),

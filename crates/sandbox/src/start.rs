@@ -1,7 +1,7 @@
 //! Starting a jar: hands the plan to a stage and answers it until every layer stands.
 
 use crate::error::SandboxError;
-use crate::facts::RunFacts;
+use crate::facts::{RunFacts, in_a_jar};
 use crate::init::exit_of;
 use crate::plan::{Ground, Plan, ground, plan};
 use crate::request::Request;
@@ -52,6 +52,9 @@ pub struct Standby {
 /// # Errors
 /// When the facts cannot be had or no process can be started.
 pub fn standby(accept_weak: &[Layer]) -> Result<Standby, SandboxError> {
+    if in_a_jar() {
+        return Err(SandboxError::Nested);
+    }
     let facts = RunFacts::gather()?;
     let nursery = Nursery::open(&ground(&facts, accept_weak))?;
     Ok(Standby { facts, nursery })
