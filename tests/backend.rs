@@ -81,6 +81,19 @@ both! {
         assert_eq!(trees[0], trees[1]);
     }
 
+    /// Under its second name a file of the host shows another inode number, which git refuses: so auto must not choose
+    /// the kernel for it.
+    fn a_local_clone_works_by_default(world) {
+        world.file("a", "old\n").git_init();
+        world.command("git").args(["gc", "-q"]).run().success();
+        std::thread::sleep(Duration::from_millis(12));
+        let run = world.belljar(["run", "--apply", "never", "--", "git", "clone", "-q", ".", "copy"]).run();
+        run.success();
+        world.belljar(["apply", "--yes"]).run().success();
+        assert_eq!(world.read("copy/a").as_deref(), Some("old\n"));
+        assert_nothing_left(world);
+    }
+
     fn where_the_kernel_cannot_be_had_it_says_why(world) {
         world.file("a", "old\n").file("secret", "s");
         let secret = world.workspace().join("secret");

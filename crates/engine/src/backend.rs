@@ -42,6 +42,8 @@ pub struct Wanted {
     pub explained: bool,
     /// One of them is a rename.
     pub renames: bool,
+    /// Every program it starts does the same on both backends.
+    pub tried: bool,
 }
 
 /// A choice.
@@ -62,7 +64,13 @@ impl Wanted {
         let does = |action| analysis.effects.iter().any(|effect| effect.action == action);
         // A program that is started and not looked into can do anything.
         let explained = analysis.coverage == Coverage::Full && !does(Action::Execute);
-        Wanted { wish, explained, renames: does(Action::Rename), ..Wanted::default() }
+        let tried = !analysis.canonical.is_empty() && analysis.canonical.iter().all(|start| is_alike(&start.argv));
+        Wanted { wish, explained, renames: does(Action::Rename), tried, ..Wanted::default() }
+    }
+
+    /// Whether the command is known to do the same on both backends.
+    fn is_known(&self) -> bool {
+        self.explained && !self.renames && self.tried
     }
 }
 
@@ -86,9 +94,12 @@ pub fn choose_backend(kind: RootKind, facts: &RootFacts, wanted: &Wanted) -> Res
         (BackendWish::Auto, None) if wanted.renames => {
             fuse("the command renames, and only fuse can rename directories of the host")
         }
+        (BackendWish::Auto, None) if !wanted.tried => {
+            fuse("not every program it starts is known to do the same on the kernel's overlayfs")
+        }
         (BackendWish::Auto, None) => Ok(Chosen {
             backend: Backend::Kernel,
-            why: "all the command does is known, no rename among it",
+            why: "all the command does is known, and the kernel's overlayfs does it faster",
             or_fuse: true,
         }),
     }
@@ -111,9 +122,136 @@ fn obstacle(facts: &RootFacts, wanted: &Wanted) -> Option<&'static str> {
     found.into_iter().find_map(|(is, why)| is.then_some(why))
 }
 
+/// Programs that neither rename directories of the host nor link its files. A file of the host that gets a second name
+/// in a user namespace shows another inode number under it, because the kernel may not decode file handles there: `git
+/// clone` of a local repository takes that for an attack.
+const ALIKE: &[&str] = &[
+    "[",
+    ":",
+    "awk",
+    "basename",
+    "bash",
+    "bunzip2",
+    "bzip2",
+    "cat",
+    "cd",
+    "chmod",
+    "cmp",
+    "cp",
+    "cut",
+    "dash",
+    "diff",
+    "dirname",
+    "du",
+    "echo",
+    "egrep",
+    "false",
+    "fgrep",
+    "file",
+    "find",
+    "git",
+    "grep",
+    "gunzip",
+    "gzip",
+    "head",
+    "ls",
+    "md5sum",
+    "mkdir",
+    "mkfifo",
+    "printf",
+    "pwd",
+    "readlink",
+    "realpath",
+    "rg",
+    "rm",
+    "rmdir",
+    "sed",
+    "seq",
+    "set",
+    "sh",
+    "sha1sum",
+    "sha256sum",
+    "sleep",
+    "sort",
+    "stat",
+    "tail",
+    "tar",
+    "tee",
+    "test",
+    "touch",
+    "tr",
+    "tree",
+    "true",
+    "truncate",
+    "uniq",
+    "unlink",
+    "unxz",
+    "unzip",
+    "unzstd",
+    "wc",
+    "xz",
+    "zcat",
+    "zip",
+    "zstd",
+];
+/// Of git those that work on the work tree and the index.
+const ALIKE_GIT: &[&str] = &[
+    "add",
+    "blame",
+    "cat-file",
+    "checkout",
+    "clean",
+    "describe",
+    "diff",
+    "grep",
+    "log",
+    "ls-files",
+    "ls-tree",
+    "reset",
+    "restore",
+    "rev-parse",
+    "rm",
+    "shortlog",
+    "show",
+    "stash",
+    "status",
+    "switch",
+];
+
+fn is_alike(argv: &[String]) -> bool {
+    let Some((program, words)) = argv.split_first() else { return true };
+    let name = program.rsplit('/').next().unwrap_or(program);
+    ALIKE.contains(&name)
+        && match name {
+            "git" => git_command(words).is_some_and(|command| ALIKE_GIT.contains(&command)),
+            "cp" => !words.iter().any(|word| may_link(word)),
+            "find" => !words.iter().any(|word| word.starts_with("-exec") || word.starts_with("-ok")),
+            _ => true,
+        }
+}
+
+/// `-l`, alone or among other letters, `--link` and its abbreviations, and words that are not known.
+fn may_link(word: &str) -> bool {
+    let letters = word.strip_prefix('-').filter(|letters| !letters.starts_with('-'));
+    letters.is_some_and(|letters| letters.contains('l')) || word.starts_with("--l") || word.starts_with('‹')
+}
+
+fn git_command(words: &[String]) -> Option<&str> {
+    const WITH_VALUE: &[&str] = &["-C", "-c", "--git-dir", "--work-tree", "--namespace"];
+    let mut words = words.iter();
+    loop {
+        let word = words.next()?;
+        if WITH_VALUE.contains(&word.as_str()) {
+            words.next()?;
+        } else if !word.starts_with('-') {
+            return Some(word);
+        }
+    }
+}
+
 /// Whether the host and the layer need to be asked at all.
 pub(crate) fn is_candidate(facts: &RootFacts, wanted: &Wanted) -> bool {
-    let asked = wanted.wish == BackendWish::Kernel || (wanted.explained && !wanted.renames);
+    let asked = wanted.wish == BackendWish::Kernel || wanted.is_known();
     wanted.wish != BackendWish::Fuse && asked && obstacle(facts, wanted).is_none()
 }
 
@@ -138,6 +276,7 @@ mod tests {
         quota: false,
         explained: true,
         renames: false,
+        tried: true,
     };
 
     #[test]
@@ -178,7 +317,12 @@ mod tests {
 
     #[test]
     fn what_may_rename_is_for_fuse_unless_the_kernel_is_asked_for() {
-        for wanted in [Wanted { explained: false, ..EXPLAINED }, Wanted { renames: true, ..EXPLAINED }] {
+        let lacking = [
+            Wanted { explained: false, ..EXPLAINED },
+            Wanted { renames: true, ..EXPLAINED },
+            Wanted { tried: false, ..EXPLAINED },
+        ];
+        for wanted in lacking {
             let auto = choose_backend(RootKind::Workspace, &RootFacts::default(), &wanted).unwrap();
             assert_eq!(auto.backend, Backend::Fuse);
             assert!(!is_candidate(&RootFacts::default(), &wanted));
@@ -195,8 +339,11 @@ mod tests {
     fn the_analysis_tells_what_may_rename() {
         let shell = analyze::ShellContext { cwd: "/w".into(), home: "/h".into(), vars: Vec::new() };
         let wanted = |text: &str| Wanted::of(BackendWish::Auto, &analyze::analyze_bytes(text.as_bytes(), &shell));
-        for text in ["git status", "tar xf a.tar", "rm -rf d", "cp -r a b", "rg x"] {
-            assert!(wanted(text).explained && !wanted(text).renames, "{text}");
+        for text in ["git status", "/usr/bin/git -C d stash", "tar xf a.tar", "rm -rf d", "cp -r a b", "rg x | head"] {
+            assert!(wanted(text).is_known(), "{text}");
+        }
+        for text in ["git clone a b", "git worktree add x", "cp -al a b", "cp --link a b", "ln a b", "env A=1 cp a b"] {
+            assert!(!wanted(text).is_known(), "{text}");
         }
         for text in ["make", "npm ci", "cargo build", "python3 x.py", "sh x", "./x", "find . -exec ./x {} +"] {
             assert!(!wanted(text).explained, "{text}");
