@@ -8,8 +8,6 @@ use testkit::{Run, World, until};
 
 /// `belljar run --backend kernel --apply never -- sh -c SCRIPT`.
 fn kept<'w>(world: &'w World, script: &str) -> Run<'w> {
-    // What the host changed in the clock tick before the view appeared would count as changed meanwhile.
-    std::thread::sleep(Duration::from_millis(12));
     world.belljar(["run", "--backend", "kernel", "--apply", "never", "--", "sh", "-c", script])
 }
 
@@ -34,7 +32,6 @@ fn plant(world: &World) {
 both! {
     fn the_kernel_is_chosen_where_the_command_is_understood(world) {
         world.file("a", "old\n");
-        std::thread::sleep(Duration::from_millis(12));
         for (command, expected) in [
             (&["cp", "a", "b"][..], "kernel"),
             (&["rm", "a"], "kernel"),
@@ -67,7 +64,6 @@ both! {
             world.dir("");
             plant(world);
             let before = world.snapshot();
-            std::thread::sleep(Duration::from_millis(12));
             let run = ["run", "--json", "--backend", backend, "--apply", "never", "--", "sh", "-c", EVERYDAY];
             let report = world.belljar(run).run().success().json();
             assert_eq!(workspace_backend(world, &report).0, backend);
@@ -86,7 +82,6 @@ both! {
     fn a_local_clone_works_by_default(world) {
         world.file("a", "old\n").git_init();
         world.command("git").args(["gc", "-q"]).run().success();
-        std::thread::sleep(Duration::from_millis(12));
         let run = world.belljar(["run", "--apply", "never", "--", "git", "clone", "-q", ".", "copy"]).run();
         run.success();
         world.belljar(["apply", "--yes"]).run().success();
@@ -115,7 +110,6 @@ both! {
     fn foreign_owners_are_for_fuse_unless_every_id_is_known(world) {
         world.file("a", "old\n").file("theirs", "t\n").mode("theirs", 0o666);
         std::os::unix::fs::chown(world.workspace().join("theirs"), Some(54_321), Some(54_321)).unwrap();
-        std::thread::sleep(Duration::from_millis(12));
         let run = ["run", "--json", "--apply", "never", "--", "tee", "-a", "theirs"];
         let report = world.belljar(run).stdin("more\n").run().json();
         let expected = if world.is_root() { "kernel" } else { "fuse" };

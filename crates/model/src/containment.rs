@@ -115,7 +115,7 @@ pub struct Containment {
     /// Not in force; only ever layers whose loss was accepted by name.
     pub missing: Vec<Gap>,
     /// One for each writable root, in their order.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub backends: Vec<RootBackend>,
 }
 

@@ -30,6 +30,11 @@ const WORK: &str = "kernel";
 /// There from the moment the kernel's view appears until the layer is settled.
 const MARK: &str = "unsettled";
 
+/// A tick is at most 10 ms, and building a jar takes about as long.
+const TICK_WAIT: std::time::Duration = std::time::Duration::from_micros(500);
+/// Only a clock that was set back makes this many waits: then more counts as changed than was.
+const TICK_WAITS_MAX: u32 = 40;
+
 /// When the view appeared.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Since {
@@ -60,6 +65,8 @@ pub struct KernelFacts {
 #[derive(Debug)]
 pub struct Kernel {
     store: PathBuf,
+    /// CLOCK_REALTIME when this was made: no change time from before is later.
+    made: (i64, i64),
     _lock: Flock<File>,
 }
 
@@ -86,7 +93,7 @@ impl Overlay {
         // What an earlier mount left there, `volatile` among it, would forbid another.
         remove::tree(&self.store.dir, OsStr::new(WORK)).map_err(failed)?;
         at::mkdir(&self.store.dir, OsStr::new(WORK), 0o700).map_err(failed)?;
-        Ok(Kernel { store: self.store.path.clone(), _lock: lock })
+        Ok(Kernel { store: self.store.path.clone(), made: now().map_err(failed)?, _lock: lock })
     }
 
     /// Looks at the root and the layer: a listing of the root, a table of mounts, a few stat(2).
@@ -243,6 +250,13 @@ impl Kernel {
     pub fn begin(&self) -> Result<(), OverlayError> {
         let path = self.store.join(MARK);
         let failed = |source| store_error(&path, source);
+        // What the host changed before this was made must not count as changed since: change times move in ticks.
+        for _ in 0..TICK_WAITS_MAX {
+            if tick().map_err(failed)? > self.made {
+                break;
+            }
+            std::thread::sleep(TICK_WAIT);
+        }
         let json = serde_json::to_vec(&Since::now().map_err(failed)?).map_err(|_| failed(Errno::EIO))?;
         // Whole or not at all: half a mark would make the layer unreadable.
         let spare = self.store.join("unsettled.new");
@@ -253,23 +267,33 @@ impl Kernel {
 
 impl Since {
     fn now() -> Result<Since, Errno> {
-        let time = clock_gettime(ClockId::CLOCK_REALTIME_COARSE)?;
-        Ok(Since { time: (time.tv_sec(), time.tv_nsec()), uptime: uptime()?, boot: boot_id()? })
+        Ok(Since { time: tick()?, uptime: uptime()?, boot: boot_id()? })
     }
 
     /// The earliest change time the host's files can have got since, also when its clock was set back meanwhile.
     fn moment(&self) -> Result<(i64, i64), Errno> {
         const SECOND: i64 = 1_000_000_000;
         let nanoseconds = |(seconds, rest): (i64, i64)| seconds.saturating_mul(SECOND).saturating_add(rest);
-        let now = clock_gettime(ClockId::CLOCK_REALTIME)?;
+        let now = now()?;
         let passed = uptime()?.saturating_sub(self.uptime);
         let begun = nanoseconds(self.time);
-        let set_back = begun.saturating_add(passed).saturating_sub(nanoseconds((now.tv_sec(), now.tv_nsec())));
+        let set_back = begun.saturating_add(passed).saturating_sub(nanoseconds(now));
         // Two readings of two clocks are never at the same moment; a real correction is larger.
         const NOISE: i64 = 50_000_000;
         let earliest = if set_back > NOISE { begun.saturating_sub(set_back) } else { begun };
         Ok((earliest.div_euclid(SECOND), earliest.rem_euclid(SECOND)))
     }
+}
+
+fn now() -> Result<(i64, i64), Errno> {
+    let time = clock_gettime(ClockId::CLOCK_REALTIME)?;
+    Ok((time.tv_sec(), time.tv_nsec()))
+}
+
+/// The earliest change time that a file changed now can get.
+fn tick() -> Result<(i64, i64), Errno> {
+    let time = clock_gettime(ClockId::CLOCK_REALTIME_COARSE)?;
+    Ok((time.tv_sec(), time.tv_nsec()))
 }
 
 fn uptime() -> Result<i64, Errno> {

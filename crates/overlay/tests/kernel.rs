@@ -50,12 +50,9 @@ fn conflicts(overlay: &Overlay) -> Vec<String> {
     }
 }
 
-/// A clock tick lies between this and what the view is asked.
-const SETTLED: &str = "sleep 0.05";
-
 fn host(script: &str) -> Bench {
     let bench = Bench::new();
-    sh(&bench.host(), &format!("{script}\n{SETTLED}"));
+    sh(&bench.host(), script);
     bench
 }
 

@@ -11,14 +11,8 @@ use std::collections::BTreeMap;
 
 type Tree = BTreeMap<String, String>;
 
-/// A change time tells what came before the view from what came after by clock ticks.
-fn tick() {
-    std::thread::sleep(std::time::Duration::from_millis(12));
-}
-
 /// Runs `ops` in the kernel's view and returns what it shows then; `None` where the layer is not for the kernel.
 fn keep(bench: &Bench, ops: &[Op]) -> Option<Tree> {
-    tick();
     let kept = || {
         nix::sched::unshare(CloneFlags::CLONE_NEWNS).unwrap();
         let nothing = None::<&str>;
