@@ -97,6 +97,10 @@ both! {
         refused.code(125);
         assert!(refused.stderr.contains("hidden") && refused.stderr.contains("--backend auto"), "{}", refused.report());
         assert_eq!(world.trials().len(), 0, "nothing ran");
+        // Where the home itself is the workspace, no root is left that the kernel could keep.
+        let home = world.belljar(["run", "--backend", "kernel", "--", "touch", "ran"]).cwd(world.home()).run();
+        home.code(125);
+        assert!(home.stderr.contains("hidden"), "{}", home.report());
         // auto takes fuse, which hides it and reports the attempt.
         let run = ["run", "--json", "--hide", secret, "--apply", "discard", "--", "cat", "secret"];
         let report = world.belljar(run).run();

@@ -262,7 +262,7 @@ pub struct BackendRefusal {
     /// The root.
     pub root: FilePath,
     /// What stands in the way.
-    pub why: &'static str,
+    pub why: String,
 }
 
 #[cfg(test)]

@@ -23,7 +23,7 @@
 
 use crate::approve::Approval;
 use crate::audit::now_ms;
-use crate::backend::{RootFacts, Wanted, choose_backend, is_candidate};
+use crate::backend::{BackendWish, RootFacts, Wanted, choose_backend, is_candidate};
 use crate::error::RunError;
 use crate::journey::Weight;
 use crate::store::{Store, TrialDir, TrialRecord};
@@ -296,15 +296,27 @@ fn layers(
     for (index, (overlay, root)) in overlays.iter().zip(&confinement.roots).enumerate() {
         let facts = root_facts(dir, overlay, confinement, wanted)?;
         let chosen = choose_backend(root.kind, &facts, wanted)
-            .map_err(|why| crate::BackendRefusal { root: root.path.clone(), why })?;
+            .map_err(|why| crate::BackendRefusal { root: root.path.clone(), why: why.into() })?;
         if chosen.backend == Backend::Kernel {
             lent.push((index, overlay.kernel()?, chosen.or_fuse));
         }
         let backend = RootBackend { root: root.path.clone(), backend: chosen.backend, why: chosen.why.into() };
         record.containment.backends.push(backend);
     }
+    demand_kernel(wanted, &record.containment.backends)?;
     dir.save(record)?;
     Ok((overlays, lent))
+}
+
+/// Who asks for the kernel by name gets it somewhere, or hears why not.
+fn demand_kernel(wanted: &Wanted, chosen: &[RootBackend]) -> Result<(), crate::BackendRefusal> {
+    let kept = chosen.iter().any(|root| root.backend == Backend::Kernel);
+    match chosen.last() {
+        Some(RootBackend { root, why, .. }) if wanted.wish == BackendWish::Kernel && !kept => {
+            Err(crate::BackendRefusal { root: root.clone(), why: why.clone() })
+        }
+        _ => Ok(()),
+    }
 }
 
 fn root_facts(

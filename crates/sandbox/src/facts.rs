@@ -79,7 +79,8 @@ fn parse_id_map(text: &str) -> Vec<IdRange> {
 }
 
 /// Whether this process is in a jar already.
-pub(crate) fn in_a_jar() -> bool {
+#[must_use]
+pub fn in_a_jar() -> bool {
     let name = std::fs::read("/proc/1/comm").unwrap_or_default();
     name.strip_suffix(b"\n") == Some(crate::init::INIT_NAME.to_bytes())
 }

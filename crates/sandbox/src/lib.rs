@@ -34,7 +34,7 @@ mod wire;
 
 pub use die::die_of;
 pub use error::SandboxError;
-pub use facts::{IdRange, RunFacts};
+pub use facts::{IdRange, RunFacts, in_a_jar};
 pub use plan::{Ground, Identity, Plan, Step, ground, plan};
 pub use probe::{HostFact, HostFacts, probe};
 pub use request::{KernelRoot, Request};
