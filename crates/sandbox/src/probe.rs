@@ -109,7 +109,7 @@ fn attempt(name: &'static str, layers: &[Layer], steps: Vec<Step>) -> Result<Hos
     launch(&plan, &roots, &mut |_, _| Ok(())).map(|_| there(name, ""))
 }
 
-/// Where FUSE is mounted for a moment, in a namespace of the probe's own.
+/// Where a root is mounted for a moment, in a namespace of the probe's own.
 const PROBED_ROOT: &str = "/tmp";
 
 fn tried(name: &'static str, layers: &[Layer], steps: Vec<Step>) -> HostFact {
@@ -148,9 +148,10 @@ fn fuse_device() -> HostFact {
     }
 }
 
+/// The jar of a probe ends by itself, and must not do so before it was answered.
 fn fuse_in_namespace() -> HostFact {
     let root = Step::Root { index: 0, at: FilePath::from(PROBED_ROOT) };
-    tried("fuse in a user namespace", &[], vec![Step::Connections { count: 1, spare: 0 }, root])
+    tried("fuse in a user namespace", &[], vec![Step::Connections { count: 1, spare: 0 }, root, Step::AwaitRoots])
 }
 
 /// The kernel says nothing of passthrough before a FUSE connection is negotiated; its configuration tells whether it
@@ -176,7 +177,7 @@ fn kernel_overlay() -> HostFact {
     let overlay = Step::Kernel { index: 0, lower, upper, work, or_fuse: false };
     let root = Step::Root { index: 0, at: path(PROBED_ROOT) };
     let directories = [Step::Scratch, directory("lower"), directory("upper"), directory("work")];
-    tried(KERNEL_OVERLAY, &[], directories.into_iter().chain([overlay, root]).collect())
+    tried(KERNEL_OVERLAY, &[], directories.into_iter().chain([overlay, root, Step::AwaitRoots]).collect())
 }
 
 /// A configuration is some 300 KiB.
