@@ -279,7 +279,7 @@ fn as_root_a_trial_that_filled_the_disk_can_be_discarded() {
     let (state, workspace) = (world.state().display().to_string(), world.workspace().display().to_string());
     let script = format!(
         "mkdir -p {state} && mount -t tmpfs -o size=1m none {state} && cd {workspace}
-         \"$1\" run --apply never -- sh -c 'head -c 8M /dev/zero > a'
+         \"$1\" run --backend fuse --apply never -- sh -c 'head -c 8M /dev/zero > a'
          \"$1\" trials >&2 && \"$1\" discard >&2 && \"$1\" trials && ls -A {state}/belljar/trials"
     );
     let own = ["unshare", "--mount", "--propagation", "private", "sh", "-c", &script, "sh"];

@@ -66,6 +66,9 @@ pub(crate) struct Run {
     /// Hide this path too
     #[arg(long, value_name = "PATH")]
     pub(crate) hide: Vec<PathBuf>,
+    /// What keeps the overlays: belljar itself over FUSE, the kernel's overlayfs, or whichever fits [default: auto]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) backend: Option<Backend>,
     /// Hand on a variable that is withheld by default, or set one
     #[arg(long, value_name = "NAME[=VALUE]")]
     pub(crate) env: Vec<OsString>,
@@ -93,6 +96,17 @@ pub(crate) enum ApplyMode {
     Never,
     /// Throw the changes away
     Discard,
+}
+
+/// Values of `--backend`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Backend {
+    /// The kernel where nothing is lost by it, else FUSE
+    Auto,
+    /// FUSE: knows who did what, hides secrets, renames directories
+    Fuse,
+    /// overlayfs(5): fast where many files are made; directories of the host cannot be renamed
+    Kernel,
 }
 
 /// `belljar check`.

@@ -97,6 +97,7 @@ impl Failure {
                 RunError::Policy(_) | RunError::PolicyFile { .. } => "policy",
                 RunError::Confine(_) => "confine",
                 RunError::Store(_) => "store",
+                RunError::Backend(_) => "backend",
                 RunError::Overlay(_) => "overlay",
                 RunError::Sandbox(_) => "sandbox",
                 RunError::Audit(_) => "audit",

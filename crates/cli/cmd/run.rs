@@ -6,7 +6,7 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::json;
 use crate::ui::{self, Terminal};
-use engine::{Apply, Engine, JarName, Outcome, Person, Request, RunError, host};
+use engine::{Apply, BackendWish, Engine, JarName, Outcome, Person, Request, RunError, host};
 use model::FilePath;
 use nix::errno::Errno;
 use serde_json::Value;
@@ -63,6 +63,7 @@ fn request(args: &args::Run, attended: bool) -> Result<Request, Failure> {
         write: args.write.iter().map(|path| real(path)).collect::<Result<_, _>>()?,
         read: absolute(&args.read),
         hide: absolute(&args.hide),
+        backend: backend(args.backend),
         apply: mode(args.apply, attended)?,
         jar: args.jar.as_deref().map(|name| jar(name, args.apply)).transpose()?,
         limits: limit::limits(&args.limit)?,
@@ -110,6 +111,14 @@ fn mode(given: Option<ApplyMode>, attended: bool) -> Result<Apply, Failure> {
         (Some(ApplyMode::Auto), _) => Ok(Apply::Auto),
         (Some(ApplyMode::Always), _) => Ok(Apply::Always),
         (Some(ApplyMode::Discard), _) => Ok(Apply::Discard),
+    }
+}
+
+fn backend(given: Option<args::Backend>) -> BackendWish {
+    match given {
+        None | Some(args::Backend::Auto) => BackendWish::Auto,
+        Some(args::Backend::Fuse) => BackendWish::Fuse,
+        Some(args::Backend::Kernel) => BackendWish::Kernel,
     }
 }
 

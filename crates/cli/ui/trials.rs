@@ -286,6 +286,10 @@ pub(crate) fn show(frozen: &Trial<Frozen>) -> io::Result<()> {
     if !layers.is_empty() {
         writeln!(out, "  held by {}", layers.join(", "))?;
     }
+    for backend in &record.containment.backends {
+        let why = model::escape::text(&backend.why);
+        writeln!(out, "  {} is kept by {}: {why}", backend.root, backend.backend)?;
+    }
     weaker(&mut out, style, record)?;
     limits(&mut out, style, record)?;
     if !record.env_withheld.is_empty() {

@@ -117,10 +117,32 @@ fn of_broken(broken: Broken) -> Leftover {
     }
 }
 
-/// Mounts of type `fuse.belljar` in proc_pid_mountinfo(5).
+/// Overlays of ours in proc_pid_mountinfo(5). In a jar they are no leftovers.
 fn mounts() -> Vec<Leftover> {
+    if sandbox::in_a_jar() {
+        return Vec::new();
+    }
     let table = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
-    let ours = table.lines().filter(|line| line.contains(" - fuse.belljar "));
+    let ours = table.lines().filter(|line| is_ours(line));
     let point = |line: &str| line.split(' ').nth(4).map(|path| Leftover::Mount { path: FilePath::from(path) });
     ours.filter_map(point).collect()
+}
+
+/// The name that the stage mounts under is the source of the mount.
+fn is_ours(line: &str) -> bool {
+    line.contains(" - fuse belljar ") || line.contains(" - overlay belljar ")
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn mounts_of_jars_are_known() {
+        let line = |rest: &str| format!("119 171 0:43 / /h/ws rw,nosuid,nodev,relatime - {rest}");
+        for rest in ["fuse belljar rw,user_id=0", "overlay belljar rw,lowerdir=/proc/self/fd/7"] {
+            assert!(super::is_ours(&line(rest)), "{rest}");
+        }
+        for rest in ["fuse.sshfs belljar:/x rw", "tmpfs belljar rw", "overlay overlay rw"] {
+            assert!(!super::is_ours(&line(rest)), "{rest}");
+        }
+    }
 }

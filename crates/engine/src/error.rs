@@ -34,6 +34,9 @@ pub enum RunError {
     /// A jar cannot be gone on with, or back in.
     #[error(transparent)]
     Jar(#[from] JarError),
+    /// The backend that was asked for cannot be had.
+    #[error(transparent)]
+    Backend(#[from] crate::BackendRefusal),
     /// The overlay failed.
     #[error(transparent)]
     Overlay(#[from] overlay::OverlayError),
@@ -60,6 +63,7 @@ impl RunError {
             RunError::Refused(error) => error.hint(),
             RunError::Store(error) => error.hint(),
             RunError::Jar(error) => Some(error.hint()),
+            RunError::Backend(_) => Some("use --backend auto or fuse; `belljar doctor` says what this host has".into()),
             RunError::Overlay(error) => error.hint().map(Into::into),
             RunError::Sandbox(error) => error.hint().map(Into::into),
             RunError::Audit(error) => error.hint(),

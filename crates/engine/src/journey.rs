@@ -5,6 +5,7 @@
 
 use crate::approve::{Approval, Person, Question, Refusal, approve};
 use crate::audit::{AuditLog, Durability};
+use crate::backend::{BackendWish, Wanted};
 use crate::error::RunError;
 use crate::jar::{JarName, Rewound};
 use crate::layers;
@@ -37,6 +38,8 @@ pub struct Request {
     pub read: Vec<FilePath>,
     /// Further paths to hide.
     pub hide: Vec<FilePath>,
+    /// What keeps the overlays.
+    pub backend: BackendWish,
     /// What becomes of the changes.
     pub apply: Apply,
     /// The jar in which it goes on where the command before it stopped; `None` for layers of its own.
@@ -142,8 +145,9 @@ impl Engine {
         let confinement = confine(request)?;
         let berth = self.berth(request)?;
         let approval = self.decided(berth.id(), &judged, approve(&judged.question(), person.as_deref_mut()))?;
+        let wanted = wanted(request, &judged.analysis);
         let record = trial::record(berth.id().clone(), &judged, request, &confinement);
-        let prepared = self.noted(&record.id.clone(), berth.prepare(&self.store, record, confinement))?;
+        let prepared = self.noted(&record.id.clone(), berth.prepare(&self.store, record, confinement, &wanted))?;
         let frozen = self.noted(&prepared.id().clone(), prepared.execute(approval, standby))?.freeze(&self.policy)?;
         self.ran(&frozen, request.apply)?;
         let (choice, by) = choose(&frozen, request.apply, person);
@@ -321,6 +325,12 @@ impl Judged {
     fn question(&self) -> Question<'_> {
         Question { analysis: &self.analysis, assessment: &self.assessment, decision: &self.decision }
     }
+}
+
+/// What the request and the announced effects ask of the overlays.
+fn wanted(request: &Request, analysis: &Analysis) -> Wanted {
+    let quota = request.limits != Limits::default();
+    Wanted { checkpoints: request.jar.is_some(), quota, ..Wanted::of(request.backend, analysis) }
 }
 
 fn confine(request: &Request) -> Result<Confinement, RunError> {

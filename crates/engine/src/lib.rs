@@ -7,6 +7,7 @@
 
 pub mod approve;
 pub mod audit;
+pub mod backend;
 pub mod doctor;
 pub mod error;
 pub mod host;
@@ -20,6 +21,7 @@ pub mod who;
 
 pub use approve::{Answer, Approval, Person, Question, Refusal};
 pub use audit::{AuditError, AuditLog, Verification};
+pub use backend::{BackendRefusal, BackendWish, Chosen, RootFacts, Wanted, choose_backend};
 pub use doctor::{Checkup, Leftover};
 pub use error::RunError;
 pub use host::{HostError, place};

@@ -23,14 +23,18 @@
 
 use crate::approve::Approval;
 use crate::audit::now_ms;
+use crate::backend::{BackendWish, RootFacts, Wanted, choose_backend, is_candidate};
 use crate::error::RunError;
 use crate::jar::JarError;
 use crate::journey::{Request, Weight};
 use crate::store::{Store, TrialDir, TrialRecord};
-use model::{Attempt, ChangeSet, Confinement, FilePath, Hidden, Review, TrialId, TrialState, WritableRoot};
+use model::{
+    Attempt, Backend, ChangeSet, Confinement, Containment, FilePath, Hidden, Review, RootBackend, TrialId, TrialState,
+    WritableRoot,
+};
 use overlay::{Budget, Overlay, Served, Serving};
 use policy::Policy;
-use sandbox::Standby;
+use sandbox::{Mounted, Standby};
 use std::ffi::OsString;
 use std::io;
 use std::sync::Arc;
@@ -49,8 +53,20 @@ pub struct Trial<S> {
 #[derive(Debug)]
 pub struct Prepared {
     confinement: Confinement,
+    /// Layers that are lent to the kernel.
+    lent: Vec<Lent>,
     /// What was remembered of the jar before this command.
     before: Option<Box<TrialRecord>>,
+}
+
+/// A layer that is lent to the kernel.
+#[derive(Debug)]
+struct Lent {
+    /// Of its root.
+    index: usize,
+    kernel: overlay::Kernel,
+    /// FUSE may take over.
+    or_fuse: bool,
 }
 
 /// Where a command will run: in layers of its own, or in those of a jar that is there.
@@ -74,10 +90,11 @@ impl Berth {
         store: &Store,
         record: TrialRecord,
         confinement: Confinement,
+        wanted: &Wanted,
     ) -> Result<Trial<Prepared>, RunError> {
         match self {
-            Berth::New(_) => Trial::prepare(store, record, confinement),
-            Berth::Jar(trial) => trial.again(record, confinement),
+            Berth::New(_) => Trial::prepare(store, record, confinement, wanted),
+            Berth::Jar(trial) => trial.again(record, confinement, wanted),
         }
     }
 }
@@ -127,7 +144,12 @@ impl Trial<Prepared> {
     ///
     /// # Errors
     /// When the store or an overlay cannot be made; then nothing is left behind.
-    pub(crate) fn prepare(store: &Store, mut record: TrialRecord, confinement: Confinement) -> Result<Self, RunError> {
+    pub(crate) fn prepare(
+        store: &Store,
+        mut record: TrialRecord,
+        confinement: Confinement,
+        wanted: &Wanted,
+    ) -> Result<Self, RunError> {
         let _naming = match &record.jar {
             None => None,
             Some(name) => {
@@ -139,8 +161,10 @@ impl Trial<Prepared> {
             }
         };
         let dir = store.create(&record.id)?;
-        match layers(&dir, &mut record, &confinement) {
-            Ok(overlays) => Ok(Trial { record, dir, overlays, stage: Prepared { confinement, before: None } }),
+        match layers(&dir, &mut record, &confinement, wanted) {
+            Ok((overlays, lent)) => {
+                Ok(Trial { record, dir, overlays, stage: Prepared { confinement, lent, before: None } })
+            }
             Err(error) => {
                 // The layers hold nothing yet; the first error is the one worth telling.
                 let _ = dir.remove();
@@ -157,12 +181,23 @@ impl Trial<Prepared> {
         let began = Instant::now();
         let mut served = Vec::new();
         let budget = Arc::new(Budget::new(self.record.limits));
-        let started = standby.start(&self.request(), &mut |index, fuse, processes| {
-            let overlay = self.overlays.get(index).ok_or(io::ErrorKind::InvalidInput)?;
-            let processes = processes.map(|fd| fd.try_clone_to_owned()).transpose()?;
-            let serving = Serving { processes, budget: Some(Arc::clone(&budget)), ..Serving::default() };
-            served.push(overlay.serve_jar(fuse, serving).map_err(io::Error::other)?);
-            Ok(())
+        let request = self.request();
+        let (overlays, lent) = (&self.overlays, &mut self.stage.lent);
+        let backends = &mut self.record.containment.backends;
+        let started = standby.start(&request, &mut |index, mounted| match mounted {
+            Mounted::Fuse { connection, processes, instead } => {
+                lent.retain(|lent| lent.index != index);
+                fell_back(backends.get_mut(index), instead);
+                let overlay = overlays.get(index).ok_or(io::ErrorKind::InvalidInput)?;
+                let processes = processes.map(|fd| fd.try_clone_to_owned()).transpose()?;
+                let serving = Serving { processes, budget: Some(Arc::clone(&budget)), ..Serving::default() };
+                served.push(overlay.serve_jar(connection, serving).map_err(io::Error::other)?);
+                Ok(())
+            }
+            Mounted::Kernel => {
+                let lent = lent.iter().find(|lent| lent.index == index).ok_or(io::ErrorKind::InvalidInput)?;
+                lent.kernel.begin().map_err(io::Error::other)
+            }
         });
         let running = match started {
             Ok(running) => running,
@@ -175,10 +210,13 @@ impl Trial<Prepared> {
             attempts.extend(observed.attempts);
             self.record.unattributed = self.record.unattributed.or(observed.lost.map(overlay::Lost::describe));
         }
+        self.stage.lent.clear();
+        self.overlays.iter().try_for_each(Overlay::settle)?;
         self.record.limits_hit = budget.hits();
         self.record.exit = Some(ended.exit);
         self.record.wall_ms = u64::try_from(began.elapsed().as_millis()).ok();
-        self.record.containment = ended.containment;
+        let backends = std::mem::take(&mut self.record.containment.backends);
+        self.record.containment = Containment { backends, ..ended.containment };
         self.record.attempts = merged(attempts);
         self.record.end_run();
         Ok(self.become_ran(ended.exec_error))
@@ -189,13 +227,15 @@ impl Trial<Prepared> {
             confinement: self.stage.confinement.clone(),
             argv: self.record.argv.iter().map(|word| OsString::from(word.as_os_str())).collect(),
             accept_weak: Vec::new(),
+            kernel: self.stage.lent.iter().map(Lent::as_root).collect(),
         }
     }
 
     /// The jar could not be built, so nothing ran: leaves nothing behind, but what was there before, and tells why.
-    fn abandon(self, served: Vec<Served>, error: sandbox::SandboxError) -> RunError {
+    fn abandon(mut self, served: Vec<Served>, error: sandbox::SandboxError) -> RunError {
         // The first error is the one worth telling; what cannot be removed now, `trials` finds.
         served.into_iter().for_each(|served| drop(served.finish()));
+        self.stage.lent.clear();
         let _ = match self.stage.before {
             Some(before) => self.dir.save(&before).map_err(RunError::from),
             None => discard_layers(self.overlays, self.dir),
@@ -231,7 +271,12 @@ impl Trial<Ran> {
     ///
     /// # Errors
     /// When it was made over other roots, or waits for an interrupted apply; nothing was changed then.
-    pub(crate) fn again(self, record: TrialRecord, confinement: Confinement) -> Result<Trial<Prepared>, RunError> {
+    pub(crate) fn again(
+        self,
+        record: TrialRecord,
+        confinement: Confinement,
+        wanted: &Wanted,
+    ) -> Result<Trial<Prepared>, RunError> {
         let Trial { record: before, dir, mut overlays, .. } = self;
         if before.applying.is_some() {
             return Err(crate::SettleError::Interrupted(before.id).into());
@@ -249,9 +294,10 @@ impl Trial<Ran> {
         for (overlay, root) in overlays.iter_mut().zip(&record.roots) {
             overlay.hide(&below(&confinement.hidden, &root.path));
         }
+        let lent = keepers(&dir, &overlays, &mut record, &confinement, wanted)?;
         record.begin_run(&overlays)?;
         dir.save(&record)?;
-        Ok(Trial { record, dir, overlays, stage: Prepared { confinement, before: Some(Box::new(before)) } })
+        Ok(Trial { record, dir, overlays, stage: Prepared { confinement, lent, before: Some(Box::new(before)) } })
     }
 
     /// What its layers hold.
@@ -335,7 +381,26 @@ impl Trial<Frozen> {
     }
 }
 
-fn layers(dir: &TrialDir, record: &mut TrialRecord, confinement: &Confinement) -> Result<Vec<Overlay>, RunError> {
+impl Lent {
+    fn as_root(&self) -> sandbox::KernelRoot {
+        let (upper, work) = (self.kernel.upper(), self.kernel.work());
+        sandbox::KernelRoot { index: self.index, upper, work, or_fuse: self.or_fuse }
+    }
+}
+
+/// The kernel was chosen and refused: the record says so.
+fn fell_back(backend: Option<&mut RootBackend>, why: Option<String>) {
+    if let (Some(backend), Some(why)) = (backend, why) {
+        (backend.backend, backend.why) = (Backend::Fuse, why);
+    }
+}
+
+fn layers(
+    dir: &TrialDir,
+    record: &mut TrialRecord,
+    confinement: &Confinement,
+    wanted: &Wanted,
+) -> Result<(Vec<Overlay>, Vec<Lent>), RunError> {
     let make = |(index, root): (usize, &WritableRoot)| {
         let spec = overlay::Spec {
             root: root.path.clone(),
@@ -347,9 +412,60 @@ fn layers(dir: &TrialDir, record: &mut TrialRecord, confinement: &Confinement) -
         Overlay::create(&spec).map_err(RunError::from)
     };
     let overlays = confinement.roots.iter().enumerate().map(make).collect::<Result<Vec<_>, _>>()?;
+    let lent = keepers(dir, &overlays, record, confinement, wanted)?;
     record.begin_run(&overlays)?;
     dir.save(record)?;
-    Ok(overlays)
+    Ok((overlays, lent))
+}
+
+/// Chooses what keeps each layer: those that go to the kernel.
+fn keepers(
+    dir: &TrialDir,
+    overlays: &[Overlay],
+    record: &mut TrialRecord,
+    confinement: &Confinement,
+    wanted: &Wanted,
+) -> Result<Vec<Lent>, RunError> {
+    let mut lent = Vec::new();
+    for (index, (overlay, root)) in overlays.iter().zip(&confinement.roots).enumerate() {
+        let facts = root_facts(dir, overlay, confinement, wanted)?;
+        let chosen = choose_backend(root.kind, &facts, wanted)
+            .map_err(|why| crate::BackendRefusal { root: root.path.clone(), why: why.into() })?;
+        if chosen.backend == Backend::Kernel {
+            lent.push(Lent { index, kernel: overlay.kernel()?, or_fuse: chosen.or_fuse });
+        }
+        let backend = RootBackend { root: root.path.clone(), backend: chosen.backend, why: chosen.why.into() };
+        record.containment.backends.push(backend);
+    }
+    demand_kernel(wanted, &record.containment.backends)?;
+    Ok(lent)
+}
+
+/// Who asks for the kernel by name gets it somewhere, or hears why not.
+fn demand_kernel(wanted: &Wanted, chosen: &[RootBackend]) -> Result<(), crate::BackendRefusal> {
+    let kept = chosen.iter().any(|root| root.backend == Backend::Kernel);
+    match chosen.last() {
+        Some(RootBackend { root, why, .. }) if wanted.wish == BackendWish::Kernel && !kept => {
+            Err(crate::BackendRefusal { root: root.clone(), why: why.clone() })
+        }
+        _ => Ok(()),
+    }
+}
+
+fn root_facts(
+    dir: &TrialDir,
+    overlay: &Overlay,
+    confinement: &Confinement,
+    wanted: &Wanted,
+) -> Result<RootFacts, RunError> {
+    let root = overlay.root();
+    let own = FilePath::from(dir.layer(0));
+    let hides = own.starts_with(root) || !below(&confinement.hidden, root).is_empty();
+    let mut facts = RootFacts { hides, nested: !nested(&confinement.roots, root).is_empty(), ..RootFacts::default() };
+    if is_candidate(&facts, wanted) {
+        facts.kernel = overlay.kernel_facts()?;
+    }
+    Ok(facts)
 }
 
 fn below(hidden: &[Hidden], root: &FilePath) -> Vec<Hidden> {

@@ -1,6 +1,6 @@
 //! What is really enforced, and what was tried against it.
 
-use crate::{Action, Target};
+use crate::{Action, FilePath, Target};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -77,6 +77,36 @@ pub struct Gap {
     pub why: String,
 }
 
+/// What keeps the overlay of a writable root.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Backend {
+    /// Belljar's own file system over FUSE.
+    Fuse,
+    /// The kernel's overlayfs, mounted in the jar's user namespace.
+    Kernel,
+}
+
+impl fmt::Display for Backend {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Backend::Fuse => "fuse",
+            Backend::Kernel => "kernel",
+        })
+    }
+}
+
+/// Which backend a writable root has.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RootBackend {
+    /// The root.
+    pub root: FilePath,
+    /// What keeps its overlay.
+    pub backend: Backend,
+    /// Why this one, in a few words.
+    pub why: String,
+}
+
 /// What was really enforced. Travels to the screen, the JSON and the audit record.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Containment {
@@ -84,6 +114,9 @@ pub struct Containment {
     pub active: Vec<LayerState>,
     /// Not in force; only ever layers whose loss was accepted by name.
     pub missing: Vec<Gap>,
+    /// One for each writable root, in their order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub backends: Vec<RootBackend>,
 }
 
 /// Something the command tried that the jar refused or hid.

@@ -79,6 +79,12 @@ pub enum OverlayError {
         /// `apply` or `rewind`.
         what: &'static str,
     },
+    /// The layer holds a renamed directory, which the kernel's overlayfs does not show in a user namespace.
+    #[error("let the kernel keep the overlay: {path} is a renamed directory")]
+    Renamed {
+        /// Absolute path in the view.
+        path: FilePath,
+    },
     /// A file could not be read or compared.
     #[error("read {path}")]
     Read {
@@ -110,6 +116,7 @@ impl OverlayError {
             OverlayError::Damaged { .. } => "discard the trial; the host's files are untouched",
             OverlayError::Busy { .. } => "wait until the command that uses it has ended",
             OverlayError::Fuse(_) => "run `belljar doctor`",
+            OverlayError::Renamed { .. } => "use --backend fuse (or auto), which shows renamed directories",
             OverlayError::StillMounted { .. } => "end the processes that remain in the jar",
             OverlayError::NoCheckpoint { .. } => "`belljar show` lists the checkpoints; an apply ends those before it",
             OverlayError::Unfinished { what: "rewind" } => "run `belljar rewind` again to finish it",

@@ -100,6 +100,7 @@ impl Overlay {
     /// # Errors
     /// As there; or the journal of effects cannot be opened.
     pub fn serve_jar(&self, fuse: OwnedFd, serving: Serving) -> Result<Served, OverlayError> {
+        self.settle()?;
         let lock = self.store.lock()?;
         self.check_whole()?;
         self.store.clean_work().map_err(|e| store_error(&self.store.path, e))?;

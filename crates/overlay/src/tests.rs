@@ -4,6 +4,7 @@
 mod apply;
 mod crash;
 mod full;
+mod kernel;
 mod laws;
 mod model;
 mod rewind;

@@ -25,7 +25,7 @@ fn main() -> ExitCode {
         env_withheld: vec![],
         cwd: std::env::current_dir().map_or_else(|_| FilePath::from("/"), FilePath::from),
     };
-    let request = Request { confinement, argv, accept_weak: vec![] };
+    let request = Request { confinement, argv, accept_weak: vec![], kernel: vec![] };
     match run(&request, print) {
         Ok(code) => code,
         Err(error) => {
@@ -40,7 +40,7 @@ fn run(request: &Request, print: bool) -> Result<ExitCode, belljar_sandbox::Sand
     if print {
         eprint!("{}", plan(request, &RunFacts::gather()?)?);
     }
-    let ended = start(request, &mut |_, _, _| Ok(()))?.wait()?;
+    let ended = start(request, &mut |_, _| Ok(()))?.wait()?;
     if std::env::var_os("JAR_REPORT").is_some() {
         eprintln!("{ended:#?}");
     }

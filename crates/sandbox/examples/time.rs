@@ -11,11 +11,11 @@ fn main() -> Result<(), SandboxError> {
     let cwd = FilePath::from("/");
     let confinement =
         Confinement { roots: vec![], hidden: vec![], network: Network::None, env: vec![], env_withheld: vec![], cwd };
-    let request = Request { confinement, argv: vec!["/bin/true".into()], accept_weak: vec![] };
+    let request = Request { confinement, argv: vec!["/bin/true".into()], accept_weak: vec![], kernel: vec![] };
     let (mut building, mut whole) = (Vec::new(), Vec::new());
     for _ in 0..RUNS {
         let begin = Instant::now();
-        let running = start(&request, &mut |_, _, _| Ok(()))?;
+        let running = start(&request, &mut |_, _| Ok(()))?;
         building.push(begin.elapsed().as_micros());
         running.wait()?;
         whole.push(begin.elapsed().as_micros());

@@ -1,5 +1,6 @@
 //! What can go wrong between a request and a finished jar, and what to do about it.
 
+use crate::facts::in_a_jar;
 use crate::wire::{Fault, FaultKind};
 use model::{FilePath, Layer};
 use nix::errno::Errno;
@@ -29,6 +30,10 @@ pub enum SandboxError {
     /// The stage could not be started.
     #[error("start the stage")]
     Spawn(#[source] io::Error),
+    /// This process is in a jar already. A jar inside a jar would need what the outer one closes: user namespaces are
+    /// refused by its filter, and under Landlock nothing may be mounted.
+    #[error("make a jar inside another belljar, which holds this command already")]
+    Nested,
     /// The kernel refused new namespaces.
     #[error("make the jar's namespaces")]
     Namespaces(#[source] io::Error),
@@ -44,6 +49,14 @@ pub enum SandboxError {
     /// FUSE cannot be mounted.
     #[error("{step}")]
     FuseMount {
+        /// What was mounted where.
+        step: String,
+        /// Why not.
+        source: io::Error,
+    },
+    /// The kernel refuses an overlay in the jar's user namespace.
+    #[error("{step}")]
+    KernelOverlay {
         /// What was mounted where.
         step: String,
         /// Why not.
@@ -110,6 +123,10 @@ impl SandboxError {
             SandboxError::Request(_) => "the message names what to change",
             SandboxError::DirectoryDescriptor { .. } => "redirect from and to files, not directories",
             SandboxError::ProcSelf { .. } => "mount proc: mount -t proc proc /proc",
+            SandboxError::Nested => {
+                "run the command itself, without `belljar run`: its changes wait in the outer trial, and nothing is \
+                 real before that is applied"
+            }
             SandboxError::Namespaces(source) => namespaces_hint(source),
             SandboxError::IdentityMap(_) => "run as an ordinary user, or as root with CAP_SETUID and CAP_SETGID",
             SandboxError::Proc(_) => {
@@ -117,6 +134,7 @@ impl SandboxError {
             }
             SandboxError::FuseDevice(source) => fuse_hint(source),
             SandboxError::FuseMount { .. } => "load FUSE: sudo modprobe fuse (mounting as a user needs Linux 4.18)",
+            SandboxError::KernelOverlay { .. } => "use --backend fuse (or auto); `belljar doctor` says what is missing",
             SandboxError::Root { .. } => "give the directory by its real path, without symbolic links: realpath DIR",
             SandboxError::Cwd { .. } => "make it writable in the jar with --write DIR, or start from another directory",
             SandboxError::Weakened { .. } => "run without it by naming it: --accept-weak LAYER",
@@ -130,11 +148,13 @@ impl SandboxError {
         let source = io::Error::from_raw_os_error(fault.errno);
         let step = fault.step;
         match fault.kind {
+            FaultKind::Namespaces if in_a_jar() => SandboxError::Nested,
             FaultKind::Namespaces => SandboxError::Namespaces(source),
             FaultKind::IdentityMap => SandboxError::IdentityMap(source),
             FaultKind::Proc => SandboxError::Proc(source),
             FaultKind::FuseDevice => SandboxError::FuseDevice(source),
             FaultKind::FuseMount => SandboxError::FuseMount { step, source },
+            FaultKind::KernelOverlay => SandboxError::KernelOverlay { step, source },
             FaultKind::Root => SandboxError::Root { step, source },
             FaultKind::Cwd => SandboxError::Cwd { step, source },
             FaultKind::Weak(layer) => SandboxError::Weakened { layer, why: format!("{step}: {source}") },

@@ -78,6 +78,13 @@ fn parse_id_map(text: &str) -> Vec<IdRange> {
         .collect()
 }
 
+/// Whether this process is in a jar already.
+#[must_use]
+pub fn in_a_jar() -> bool {
+    let name = std::fs::read("/proc/1/comm").unwrap_or_default();
+    name.strip_suffix(b"\n") == Some(crate::init::INIT_NAME.to_bytes())
+}
+
 fn is_directory(path: &str) -> bool {
     lstat(path).is_ok_and(|stat| kind(stat.st_mode) == SFlag::S_IFDIR)
 }

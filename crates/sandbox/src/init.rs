@@ -18,6 +18,8 @@ use std::os::fd::AsFd;
 
 /// Where execvp(3) looks when there is no `PATH`.
 const DEFAULT_PATH: &[u8] = b"/bin:/usr/bin";
+/// The name of pid 1 in every jar.
+pub(crate) const INIT_NAME: &std::ffi::CStr = c"belljar-init";
 /// What runs a script without an interpreter line, as in execvp(3).
 const SHELL: &std::ffi::CStr = c"/bin/sh";
 
@@ -29,6 +31,8 @@ pub(crate) fn listen() -> Result<(SigSet, SigSet), Errno> {
     set.thread_block()?;
     // The command's environment and memory are its own; those of pid 1 are nobody's.
     prctl::set_dumpable(false)?;
+    // How another Belljar inside knows where it is; nobody but this process can change it.
+    prctl::set_name(INIT_NAME)?;
     Ok((before, set))
 }
 

@@ -25,9 +25,12 @@ pub(crate) struct Executor<'a> {
     scratch: Option<OwnedFd>,
     /// Opened FUSE connections that no root has taken yet.
     connections: Vec<OwnedFd>,
+    /// Kernel overlays that are not in their place yet, or why there are none.
+    kernel: Vec<(usize, Result<OwnedFd, String>)>,
     /// Roots mounted but not known to be served.
     unserved: usize,
-    roots: usize,
+    served: usize,
+    kept: usize,
     /// What stands so far.
     pub(crate) containment: Containment,
     /// The descriptor of the network watch.
@@ -37,8 +40,10 @@ pub(crate) struct Executor<'a> {
 impl<'a> Executor<'a> {
     pub(crate) fn new(channel: &'a Channel, accept_weak: &'a [Layer]) -> Executor<'a> {
         let containment = Containment::default();
-        let (connections, unserved, roots) = (Vec::new(), 0, 0);
-        Executor { channel, accept_weak, scratch: None, connections, unserved, roots, containment, watch: None }
+        let (connections, kernel) = (Vec::new(), Vec::new());
+        let (unserved, served, kept) = (0, 0, 0);
+        let (scratch, watch) = (None, None);
+        Executor { channel, accept_weak, scratch, connections, kernel, unserved, served, kept, containment, watch }
     }
 
     /// Every step in order; the first that fails ends the jar.
@@ -63,7 +68,11 @@ impl<'a> Executor<'a> {
     fn step(&mut self, step: &Step) -> Result<(), Fault> {
         let done = match step {
             Step::Loopback => loopback(),
-            Step::Connections { count } => self.connect(*count),
+            Step::Connections { count, spare } => self.connect(*count, *spare),
+            Step::Kernel { index, lower, upper, work, or_fuse } => {
+                let made = kernel_overlay(lower, upper, work);
+                return self.keep(*index, made, *or_fuse, || step.to_string());
+            }
             Step::Seal => seal().map(|()| self.stands(Layer::MountNamespace, "read-only view")),
             Step::Scratch => scratch().map(|fd| self.scratch = Some(fd)),
             Step::Directory { at, mode } => mkdirat(AT_FDCWD, at.as_path(), Mode::from_bits_truncate(*mode)),
@@ -89,27 +98,63 @@ impl<'a> Executor<'a> {
     }
 
     /// A FUSE connection belongs to the user namespace it was opened in, so Belljar cannot hand them in.
-    fn connect(&mut self, count: usize) -> Result<(), Errno> {
+    fn connect(&mut self, count: usize, spare: usize) -> Result<(), Errno> {
+        let device = || open("/dev/fuse", OFlag::O_RDWR | OFlag::O_CLOEXEC, Mode::empty());
         for _ in 0..count {
-            self.connections.push(open("/dev/fuse", OFlag::O_RDWR | OFlag::O_CLOEXEC, Mode::empty())?);
+            self.connections.push(device()?);
         }
+        self.connections.extend((0..spare).map_while(|_| device().ok()));
         Ok(())
     }
 
-    /// Mounts FUSE by descriptor on a directory that is reached without a symbolic link.
+    /// Remembers a kernel overlay until its place is there; or that FUSE takes over, and why.
+    fn keep(
+        &mut self,
+        index: usize,
+        made: Result<OwnedFd, Errno>,
+        or_fuse: bool,
+        step: impl Fn() -> String,
+    ) -> Result<(), Fault> {
+        let made = match made {
+            Err(errno) if !or_fuse => return Err(Fault::new(FaultKind::KernelOverlay, step(), errno)),
+            made => made.map_err(|errno| format!("the kernel refused its overlay: {}", errno.desc())),
+        };
+        self.kernel.push((index, made));
+        Ok(())
+    }
+
+    /// Mounts the overlay of a root by descriptor, on a directory that is reached without a symbolic link.
     fn root(&mut self, index: usize, at: &FilePath) -> Result<(), Fault> {
         let fault = |kind, errno| Fault::new(kind, format!("open the writable root {at}"), errno);
-        let how = OpenHow::new()
-            .flags(OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC)
-            .resolve(ResolveFlag::RESOLVE_NO_SYMLINKS | ResolveFlag::RESOLVE_NO_MAGICLINKS);
-        let target = openat2(AT_FDCWD, at.as_path(), how).map_err(|errno| fault(FaultKind::Root, errno))?;
+        let target = open_root(at).map_err(|errno| fault(FaultKind::Root, errno))?;
+        let kernel = self.kernel.iter().position(|(of, _)| *of == index).map(|place| self.kernel.swap_remove(place).1);
+        match kernel {
+            Some(Ok(mount)) => self.put(index, at, &mount, &target),
+            Some(Err(why)) => self.fuse(index, at, &target, Some(why)),
+            None => self.fuse(index, at, &target, None),
+        }
+    }
+
+    fn put(&mut self, index: usize, at: &FilePath, mount: &OwnedFd, target: &OwnedFd) -> Result<(), Fault> {
+        let fault =
+            |errno| Fault::new(FaultKind::KernelOverlay, format!("mount kernel overlay {index} on {at}"), errno);
+        sys::attach_mount(mount.as_fd(), target.as_fd()).map_err(fault)?;
+        let sent = self.channel.send(&Up::Kernel { index }, None);
+        sent.map_err(|errno| Fault::new(FaultKind::Other, "tell of the kernel overlay", errno))?;
+        self.unserved += 1;
+        self.kept += 1;
+        Ok(())
+    }
+
+    fn fuse(&mut self, index: usize, at: &FilePath, target: &OwnedFd, instead: Option<String>) -> Result<(), Fault> {
+        let fault = |kind, errno| Fault::new(kind, format!("open the writable root {at}"), errno);
         let device = self.connections.pop().ok_or_else(|| fault(FaultKind::FuseDevice, Errno::ENODEV))?;
-        let mounted = fchdir(&target).and_then(|()| mount_fuse(&device)).and_then(|()| self.back_to_scratch());
+        let mounted = fchdir(target).and_then(|()| mount_fuse(&device)).and_then(|()| self.back_to_scratch());
         mounted.map_err(|errno| Fault::new(FaultKind::FuseMount, format!("mount overlay {index} on {at}"), errno))?;
-        let sent = self.channel.send(&Up::Root { index }, Some(device.as_fd()));
+        let sent = self.channel.send(&Up::Root { index, instead }, Some(device.as_fd()));
         sent.map_err(|errno| Fault::new(FaultKind::Other, "send the FUSE connection", errno))?;
         self.unserved += 1;
-        self.roots += 1;
+        self.served += 1;
         Ok(())
     }
 
@@ -154,8 +199,12 @@ impl<'a> Executor<'a> {
     }
 
     fn landlock(&mut self, writable: &[FilePath]) -> Result<(), Fault> {
-        if self.roots > 0 {
-            self.stands(Layer::Overlay, format!("fuse, {} writable", self.roots));
+        let words = [("fuse", self.served), ("kernel", self.kept)];
+        let words =
+            words.iter().filter(|(_, count)| *count > 0).map(|(name, count)| format!("{name}, {count} writable"));
+        let words: Vec<String> = words.collect();
+        if !words.is_empty() {
+            self.stands(Layer::Overlay, words.join("; "));
         }
         let done = sys::landlock_abi().and_then(|abi| ruleset::restrict(writable, abi));
         match done {
@@ -239,6 +288,37 @@ fn scratch() -> Result<OwnedFd, Errno> {
     let fd = open("/tmp", OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())?;
     fchdir(&fd)?;
     Ok(fd)
+}
+
+fn open_root(at: &FilePath) -> Result<OwnedFd, Errno> {
+    let how = OpenHow::new()
+        .flags(OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC)
+        .resolve(ResolveFlag::RESOLVE_NO_SYMLINKS | ResolveFlag::RESOLVE_NO_MAGICLINKS);
+    openat2(AT_FDCWD, at.as_path(), how)
+}
+
+/// overlayfs of these layers, mounted nowhere yet. `userxattr`, because a user namespace may write no other attributes.
+/// Nothing that this format has no mark for is switched on. `volatile`: without it the end of every jar would write the
+/// whole file system of the upper layer to its disk.
+fn kernel_overlay(lower: &FilePath, upper: &FilePath, work: &FilePath) -> Result<OwnedFd, Errno> {
+    let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+    let own = |path: &FilePath| open(path.as_path(), flags, Mode::empty());
+    // Names of descriptors need no escaping, whatever the paths look like.
+    let by_number = |fd: &OwnedFd| format!("/proc/self/fd/{}", fd.as_raw_fd());
+    let (lower, upper, work) = (open_root(lower)?, own(upper)?, own(work)?);
+    let context = sys::fsopen(c"overlay")?;
+    let set =
+        |key, value: &str| sys::fsconfig(context.as_fd(), key, Some(&CString::new(value).map_err(|_| Errno::EINVAL)?));
+    set(c"source", "belljar")?;
+    set(c"lowerdir", &by_number(&lower))?;
+    set(c"upperdir", &by_number(&upper))?;
+    set(c"workdir", &by_number(&work))?;
+    set(c"index", "off")?;
+    set(c"metacopy", "off")?;
+    set(c"redirect_dir", "nofollow")?;
+    sys::fsconfig(context.as_fd(), c"userxattr", None)?;
+    sys::fsconfig(context.as_fd(), c"volatile", None)?;
+    sys::fsmount(context.as_fd(), sys::MOUNT_ATTR_NOSUID | sys::MOUNT_ATTR_NODEV)
 }
 
 fn create(at: &FilePath, mode: u32) -> Result<(), Errno> {

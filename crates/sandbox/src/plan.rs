@@ -7,7 +7,7 @@
 use crate::ahead::Ahead;
 use crate::error::SandboxError;
 use crate::facts::{IdRange, RunFacts};
-use crate::request::Request;
+use crate::request::{KernelRoot, Request};
 use crate::view;
 use model::{FilePath, Layer, RootKind};
 use serde::{Deserialize, Serialize};
@@ -31,8 +31,23 @@ pub enum Step {
     Loopback,
     /// Opens connections to the FUSE device, before the jar's own `/dev` hides it.
     Connections {
-        /// One for each writable root.
+        /// One for each writable root that needs it.
         count: usize,
+        /// More, for roots that may come to need it: no error where they cannot be had.
+        spare: usize,
+    },
+    /// Makes a kernel overlay, before the mounts it stands on become read-only; [`Step::Root`] puts it in its place.
+    Kernel {
+        /// Index into the roots of the confinement.
+        index: usize,
+        /// The host's directory.
+        lower: FilePath,
+        /// The upper layer.
+        upper: FilePath,
+        /// For the kernel's use.
+        work: FilePath,
+        /// Whether FUSE takes over where the kernel refuses.
+        or_fuse: bool,
     },
     /// Makes every mount read-only, nosuid, nodev and private, in one call.
     Seal,
@@ -114,7 +129,8 @@ pub enum Step {
         /// A directory of the scratch, for the whiteouts.
         from: FilePath,
     },
-    /// Mounts FUSE over a writable root and sends its connection to Belljar.
+    /// Mounts the overlay of a writable root: the kernel's where one was made, else FUSE, whose connection goes to
+    /// Belljar.
     Root {
         /// Index into the roots of the confinement.
         index: usize,
@@ -245,8 +261,10 @@ impl<'a> Draft<'a> {
 
     fn steps(&self) -> Vec<Step> {
         let mut steps = vec![Step::Loopback];
-        let count = self.roots().count();
-        steps.extend((count > 0).then_some(Step::Connections { count }));
+        let spare = self.request.kernel.iter().filter(|kernel| kernel.or_fuse).count();
+        let count = self.roots().count().saturating_sub(self.request.kernel.len());
+        steps.extend((count + spare > 0).then_some(Step::Connections { count, spare }));
+        steps.extend(self.request.kernel.iter().filter_map(|kernel| self.kernel(kernel)));
         steps.extend([Step::Seal, Step::Scratch]);
         steps.extend(empties());
         steps.extend(self.devices());
@@ -260,6 +278,12 @@ impl<'a> Draft<'a> {
         steps.push(Step::Enter { at: self.request.confinement.cwd.clone() });
         steps.push(Step::Seccomp { watch: true });
         steps
+    }
+
+    fn kernel(&self, kernel: &KernelRoot) -> Option<Step> {
+        let lower = self.roots().nth(kernel.index)?.clone();
+        let KernelRoot { index, upper, work, or_fuse } = kernel.clone();
+        Some(Step::Kernel { index, lower, upper, work, or_fuse })
     }
 
     fn roots(&self) -> impl Iterator<Item = &'a FilePath> {
@@ -497,7 +521,11 @@ impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Step::Loopback => f.write_str("bring up loopback"),
-            Step::Connections { count } => write!(f, "open {count} connections to /dev/fuse"),
+            Step::Connections { count, spare: 0 } => write!(f, "open {count} connections to /dev/fuse"),
+            Step::Connections { count, spare } => write!(f, "open {count} connections to /dev/fuse, {spare} spare"),
+            Step::Kernel { index, lower, upper, .. } => {
+                write!(f, "make kernel overlay {index} of {upper} over {lower}")
+            }
             Step::Seal => f.write_str("seal every mount: read-only, nosuid, nodev, private"),
             Step::Scratch => f.write_str("mount the scratch"),
             Step::Directory { at, mode } => write!(f, "make directory {at} {mode:04o}"),

@@ -49,7 +49,9 @@ impl HostFacts {
 }
 
 /// What a jar does without: it only makes one faster, or comes with limits that are not built yet.
-const OPTIONAL: &[&str] = &["fuse passthrough", "cgroup v2"];
+const OPTIONAL: &[&str] = &["fuse passthrough", KERNEL_OVERLAY, "cgroup v2"];
+
+const KERNEL_OVERLAY: &str = "kernel overlayfs in a user namespace";
 
 /// Tries everything: makes and ends a few jars of a few milliseconds. The program must call
 /// [`stage_entry`](crate::stage_entry) first.
@@ -66,6 +68,7 @@ pub fn probe() -> HostFacts {
             fuse_device(),
             fuse_in_namespace(),
             fuse_passthrough(),
+            kernel_overlay(),
             landlock(),
             seccomp(),
             network_watch(),
@@ -103,10 +106,10 @@ fn attempt(name: &'static str, layers: &[Layer], steps: Vec<Step>) -> Result<Hos
     let ground = Ground { namespaces, identity, accept_weak: vec![] };
     let plan = Plan { ground, steps, argv: vec![], env: vec![], ahead: None };
     let roots = [FilePath::from(PROBED_ROOT)];
-    launch(&plan, &roots, &mut |_, _, _| Ok(())).map(|_| there(name, ""))
+    launch(&plan, &roots, &mut |_, _| Ok(())).map(|_| there(name, ""))
 }
 
-/// Where FUSE is mounted for a moment, in a namespace of the probe's own.
+/// Where a root is mounted for a moment, in a namespace of the probe's own.
 const PROBED_ROOT: &str = "/tmp";
 
 fn tried(name: &'static str, layers: &[Layer], steps: Vec<Step>) -> HostFact {
@@ -145,9 +148,10 @@ fn fuse_device() -> HostFact {
     }
 }
 
+/// The jar of a probe ends by itself, and must not do so before it was answered.
 fn fuse_in_namespace() -> HostFact {
     let root = Step::Root { index: 0, at: FilePath::from(PROBED_ROOT) };
-    tried("fuse in a user namespace", &[], vec![Step::Connections { count: 1 }, root])
+    tried("fuse in a user namespace", &[], vec![Step::Connections { count: 1, spare: 0 }, root, Step::AwaitRoots])
 }
 
 /// The kernel says nothing of passthrough before a FUSE connection is negotiated; its configuration tells whether it
@@ -163,6 +167,17 @@ fn fuse_passthrough() -> HostFact {
         Ok(_) if !geteuid().is_root() => missing(NAME, "it is for root only (CAP_SYS_ADMIN)", ""),
         Ok(_) => there(NAME, ""),
     }
+}
+
+/// An overlay of three empty directories of a tmpfs. Whether a store can hold an upper layer is another question.
+fn kernel_overlay() -> HostFact {
+    let path = |name: &str| FilePath::from(name);
+    let directory = |name: &str| Step::Directory { at: path(name), mode: 0o755 };
+    let (lower, upper, work) = (path("/tmp/lower"), path("/tmp/upper"), path("/tmp/work"));
+    let overlay = Step::Kernel { index: 0, lower, upper, work, or_fuse: false };
+    let root = Step::Root { index: 0, at: path(PROBED_ROOT) };
+    let directories = [Step::Scratch, directory("lower"), directory("upper"), directory("work")];
+    tried(KERNEL_OVERLAY, &[], directories.into_iter().chain([overlay, root, Step::AwaitRoots]).collect())
 }
 
 /// A configuration is some 300 KiB.

@@ -14,6 +14,21 @@ pub struct Request {
     pub argv: Vec<OsString>,
     /// Layers that may be missing. Any other missing layer is an error.
     pub accept_weak: Vec<Layer>,
+    /// Roots whose overlay the kernel keeps; the others are served over FUSE.
+    pub kernel: Vec<KernelRoot>,
+}
+
+/// A writable root over which the jar mounts overlayfs(5) by itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KernelRoot {
+    /// Index into the roots of the confinement.
+    pub index: usize,
+    /// The upper layer: absolute, in the format of `userxattr`.
+    pub upper: FilePath,
+    /// An empty directory beside it, for the kernel.
+    pub work: FilePath,
+    /// Whether the root is served over FUSE where the kernel refuses.
+    pub or_fuse: bool,
 }
 
 impl Request {

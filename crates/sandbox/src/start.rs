@@ -1,7 +1,7 @@
 //! Starting a jar: hands the plan to a stage and answers it until every layer stands.
 
 use crate::error::SandboxError;
-use crate::facts::RunFacts;
+use crate::facts::{RunFacts, in_a_jar};
 use crate::init::exit_of;
 use crate::plan::{Ground, Plan, ground, plan};
 use crate::request::Request;
@@ -25,10 +25,25 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 /// Descriptors of ours that are to be moved to fixed numbers must not already have one of those.
 const ABOVE_FIXED: i32 = 10;
 
-/// Called once for each writable root, with its index, the descriptor of its mounted FUSE connection, and the directory
-/// of the jar's proc(5) if it is mounted, in which its processes have the numbers that FUSE requests carry.
-pub type Serve<'a> = dyn FnMut(usize, OwnedFd, Option<BorrowedFd<'_>>) -> io::Result<()> + 'a;
+/// How the overlay of a writable root was mounted.
+#[derive(Debug)]
+pub enum Mounted<'a> {
+    /// Over FUSE: requests on this connection must be answered.
+    Fuse {
+        /// A descriptor of `/dev/fuse`.
+        connection: OwnedFd,
+        /// The directory of the jar's proc(5) if it is mounted, in which its processes have the numbers that FUSE
+        /// requests carry.
+        processes: Option<BorrowedFd<'a>>,
+        /// Why the kernel does not keep this root, where it was to.
+        instead: Option<String>,
+    },
+    /// By the kernel; nothing of it is used yet.
+    Kernel,
+}
 
+/// Called once for each writable root, with its index and how it was mounted.
+pub type Serve<'a> = dyn FnMut(usize, Mounted<'_>) -> io::Result<()> + 'a;
 /// Namespaces that stand and wait for a command. Nothing runs in them but their own first process; dropping this ends
 /// it.
 pub struct Standby {
@@ -42,6 +57,9 @@ pub struct Standby {
 /// # Errors
 /// When the facts cannot be had or no process can be started.
 pub fn standby(accept_weak: &[Layer]) -> Result<Standby, SandboxError> {
+    if in_a_jar() {
+        return Err(SandboxError::Nested);
+    }
     let facts = RunFacts::gather()?;
     let nursery = Nursery::open(&ground(&facts, accept_weak))?;
     Ok(Standby { facts, nursery })
@@ -58,8 +76,9 @@ pub fn start(request: &Request, serve: &mut Serve<'_>) -> Result<Running, Sandbo
 impl Standby {
     /// Builds the jar and starts the command in it. The layers whose loss is accepted are those of [`standby`].
     ///
-    /// `serve` is called for outer roots before inner ones; when it returns, requests on that root must be answered (by
-    /// threads of its own). Returns when the jar is complete and the command is about to be executed or was.
+    /// `serve` is called for outer roots before inner ones; when it returns, requests on a FUSE connection must be
+    /// answered (by threads of its own). Returns when the jar is complete and the command is about to be executed or
+    /// was.
     ///
     /// # Errors
     /// Any layer that cannot be had, unless its loss is accepted by name; each error says what to do.
@@ -210,7 +229,12 @@ type Ready = (Containment, Option<OwnedFd>);
 
 fn answer(channel: &Channel, jar: &mut Jar, roots: &[FilePath], serve: &mut Serve<'_>) -> Result<Ready, SandboxError> {
     let wire = |errno: Errno| SandboxError::Wire(errno.into());
-    let mut processes = None;
+    let mut processes: Option<OwnedFd> = None;
+    let mut took = |index: usize, mounted: Mounted<'_>| {
+        let root = roots.get(index).ok_or_else(|| wire(Errno::EPROTO))?;
+        serve(index, mounted).map_err(|source| SandboxError::Serve { root: root.clone(), source })?;
+        channel.send(&Down::Served, None).map_err(wire)
+    };
     loop {
         let Some((message, fd)) = channel.receive::<Up>().map_err(wire)? else {
             return Err(jar.death());
@@ -218,13 +242,11 @@ fn answer(channel: &Channel, jar: &mut Jar, roots: &[FilePath], serve: &mut Serv
         match message {
             Up::Born { pid } => jar.init = Some(Pid::from_raw(pid)),
             Up::Processes => processes = fd,
-            Up::Root { index } => {
-                let root = roots.get(index).ok_or_else(|| wire(Errno::EPROTO))?;
-                let fd = fd.ok_or_else(|| wire(Errno::EBADF))?;
-                let processes = processes.as_ref().map(OwnedFd::as_fd);
-                serve(index, fd, processes).map_err(|source| SandboxError::Serve { root: root.clone(), source })?;
-                channel.send(&Down::Served, None).map_err(wire)?;
+            Up::Root { index, instead } => {
+                let connection = fd.ok_or_else(|| wire(Errno::EBADF))?;
+                took(index, Mounted::Fuse { connection, processes: processes.as_ref().map(OwnedFd::as_fd), instead })?;
             }
+            Up::Kernel { index } => took(index, Mounted::Kernel)?,
             Up::Ready { containment } => return Ok((containment, fd)),
             Up::Failed { fault } => return Err(SandboxError::from_fault(fault)),
             _ => return Err(wire(Errno::EPROTO)),

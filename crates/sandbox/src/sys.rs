@@ -74,6 +74,44 @@ pub(crate) fn has_mount_setattr() -> bool {
     check(code) != Err(Errno::ENOSYS)
 }
 
+/// fsopen(2): a file system that is being configured.
+pub(crate) fn fsopen(kind: &CStr) -> Result<OwnedFd, Errno> {
+    const CLOEXEC: c_int = 1;
+    // SAFETY: the name is NUL-terminated and outlives the call.
+    owned(unsafe { libc::syscall(libc::SYS_fsopen, kind.as_ptr(), CLOEXEC) })
+}
+
+/// fsconfig(2): sets `key` to `value`, or as a flag where there is none.
+pub(crate) fn fsconfig(context: BorrowedFd<'_>, key: &CStr, value: Option<&CStr>) -> Result<(), Errno> {
+    const SET_FLAG: c_int = 0;
+    const SET_STRING: c_int = 1;
+    let (command, value) = value.map_or((SET_FLAG, std::ptr::null()), |value| (SET_STRING, value.as_ptr()));
+    // SAFETY: both strings are NUL-terminated and outlive the call; a flag has a null value.
+    let code = unsafe { libc::syscall(libc::SYS_fsconfig, context.as_raw_fd(), command, key.as_ptr(), value, 0) };
+    check(code).map(drop)
+}
+
+/// fsconfig(2) FSCONFIG_CMD_CREATE and fsmount(2): the finished file system as a mount that is nowhere yet.
+pub(crate) fn fsmount(context: BorrowedFd<'_>, attributes: u64) -> Result<OwnedFd, Errno> {
+    const CMD_CREATE: c_int = 6;
+    const CLOEXEC: c_int = 1;
+    let null = std::ptr::null::<libc::c_char>();
+    // SAFETY: this command takes neither key nor value.
+    check(unsafe { libc::syscall(libc::SYS_fsconfig, context.as_raw_fd(), CMD_CREATE, null, null, 0) })?;
+    // SAFETY: only integers are passed.
+    owned(unsafe { libc::syscall(libc::SYS_fsmount, context.as_raw_fd(), CLOEXEC, attributes) })
+}
+
+/// move_mount(2): puts a mount that is nowhere yet on the directory `target`.
+pub(crate) fn attach_mount(mount: BorrowedFd<'_>, target: BorrowedFd<'_>) -> Result<(), Errno> {
+    const F_EMPTY_PATH: u32 = 0x4;
+    const T_EMPTY_PATH: u32 = 0x40;
+    let (from, to, here) = (mount.as_raw_fd(), target.as_raw_fd(), c"".as_ptr());
+    // SAFETY: both paths are empty, NUL-terminated and static.
+    let code = unsafe { libc::syscall(libc::SYS_move_mount, from, here, to, here, F_EMPTY_PATH | T_EMPTY_PATH) };
+    check(code).map(drop)
+}
+
 /// close_range(2) from `first` to the end.
 pub(crate) fn close_from(first: u32) -> Result<(), Errno> {
     // SAFETY: the stage calls this before it owns any descriptor in the range.

@@ -23,8 +23,11 @@ pub(crate) enum Up {
     Born { pid: i32 },
     /// The jar's own proc(5) is mounted; a descriptor of its directory comes along, before any root.
     Processes,
-    /// The FUSE connection of a writable root is mounted; its descriptor comes along.
-    Root { index: usize },
+    /// The FUSE connection of a writable root is mounted; its descriptor comes along. Where the kernel was to keep this
+    /// root, why it does not.
+    Root { index: usize, instead: Option<String> },
+    /// The kernel's overlay of a writable root is mounted.
+    Kernel { index: usize },
     /// Every layer stands. The descriptor of the network watch comes along where there is one.
     Ready { containment: Containment },
     /// The command could not be executed, by the errno of execve(2).
@@ -59,6 +62,7 @@ pub(crate) enum FaultKind {
     Proc,
     FuseDevice,
     FuseMount,
+    KernelOverlay,
     Root,
     Cwd,
     /// A layer that may be missing where its loss is accepted.

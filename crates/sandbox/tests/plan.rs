@@ -21,7 +21,7 @@ fn request(roots: &[(&str, RootKind)], hidden: &[&str], home: &str, cwd: &str) -
         env_withheld: vec![],
         cwd: cwd.into(),
     };
-    Request { confinement, argv: vec!["make".into(), "all".into()], accept_weak: vec![] }
+    Request { confinement, argv: vec!["make".into(), "all".into()], accept_weak: vec![], kernel: vec![] }
 }
 
 fn shown(request: &Request, facts: &RunFacts) -> String {

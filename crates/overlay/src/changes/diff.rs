@@ -57,6 +57,7 @@ impl Overlay {
 
     /// [`Overlay::changes`] with the details, sorted by path.
     pub(crate) fn deltas(&self) -> Result<Vec<Delta>, OverlayError> {
+        self.settle()?;
         self.complete_links()?;
         let mut diff = Diff { overlay: self, moved: HashMap::new(), found: Vec::new() };
         diff.find_moved().map_err(|(rel, source)| self.read_error(&rel, source))?;

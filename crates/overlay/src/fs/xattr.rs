@@ -156,6 +156,15 @@ pub(crate) fn copy(from: impl AsFd, from_entry: &OsStr, to: impl AsFd, to_entry:
 /// read-only, as the objects of git are.
 pub(crate) fn strip(dir: impl AsFd, entry: &OsStr) -> Result<(), Errno> {
     let own: Vec<_> = list(&dir, entry)?.into_iter().filter(|name| is_reserved(name)).collect();
+    drop_all(dir, entry, &own)
+}
+
+/// Removes one attribute of ours from `dir/entry`, whatever its mode.
+pub(crate) fn drop_own(dir: impl AsFd, entry: &OsStr, name: &OsString) -> Result<(), Errno> {
+    drop_all(dir, entry, std::slice::from_ref(name))
+}
+
+fn drop_all(dir: impl AsFd, entry: &OsStr, own: &[OsString]) -> Result<(), Errno> {
     with_right(&dir, entry, 0o200, || own.iter().try_for_each(|name| remove(&dir, entry, name)))
 }
 

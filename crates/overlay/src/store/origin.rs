@@ -42,6 +42,12 @@ impl Identity {
         }
     }
 
+    /// Stands for something that is known to be gone: nothing matches it, as no object has inode number 0.
+    pub(crate) fn lost() -> Identity {
+        let never = (0, 0);
+        Identity { dev: 0, ino: 0, mode: 0, uid: 0, gid: 0, size: 0, mtime: never, ctime: never }
+    }
+
     /// Whether `stat` is the same object, unchanged. A directory changes with every name in it, so there only its own
     /// mode and owner count. Device numbers are left out: they may differ after a reboot, and inode number and
     /// change time in nanoseconds tell enough.
@@ -103,8 +109,22 @@ impl Origins {
             return Ok(());
         }
         let was = Identity::of(stat);
-        self.append(&Record { path: FilePath::from(rel), was: Some(was) })?;
+        self.append(&[Record { path: FilePath::from(rel), was: Some(was) }])?;
         known.insert(rel.to_owned(), was);
+        Ok(())
+    }
+
+    /// [`Origins::cover`] for many names, in one write.
+    pub(crate) fn cover_all(&self, seen: &[(PathBuf, Identity)]) -> Result<(), Errno> {
+        let mut known = self.lock();
+        let new = seen.iter().filter(|(rel, _)| !known.paths.contains_key(rel));
+        let record = |(rel, was): &(PathBuf, Identity)| Record { path: FilePath::from(rel.as_path()), was: Some(*was) };
+        self.append(&new.map(record).collect::<Vec<_>>())?;
+        for (rel, was) in seen {
+            if !known.paths.contains_key(rel) {
+                known.insert(rel.clone(), *was);
+            }
+        }
         Ok(())
     }
 
@@ -126,7 +146,7 @@ impl Origins {
         let gone: Vec<PathBuf> =
             from_here.take_while(|path| if below { path.starts_with(rel) } else { *path == rel }).cloned().collect();
         for path in gone {
-            self.append(&Record { path: FilePath::from(path.as_path()), was: None })?;
+            self.append(&[Record { path: FilePath::from(path.as_path()), was: None }])?;
             known.remove(&path);
         }
         Ok(())
@@ -140,7 +160,7 @@ impl Origins {
         let state = |identity: &Identity| Identity { ctime: (0, 0), ..*identity };
         let same = |identity: &Identity| state(identity) == state(was) && *identity != now;
         for (path, identity) in known.paths.iter_mut().filter(|(_, identity)| same(identity)) {
-            self.append(&Record { path: FilePath::from(path.as_path()), was: Some(now) })?;
+            self.append(&[Record { path: FilePath::from(path.as_path()), was: Some(now) }])?;
             *identity = now;
         }
         Ok(())
@@ -161,11 +181,20 @@ impl Origins {
         self.file.set_len(size).map_err(failed)
     }
 
-    fn append(&self, record: &Record) -> Result<(), Errno> {
-        let mut line = serde_json::to_vec(record).map_err(|_| Errno::EIO)?;
-        line.push(b'\n');
-        // One write(2) with O_APPEND: the line is there whole or, after a full disk, torn and without its newline.
-        (&self.file).write_all(&line).map_err(|e| Errno::from_raw(e.raw_os_error().unwrap_or(libc::EIO)))
+    /// Writes `records` with one write(2) in O_APPEND, all of them or none.
+    fn append(&self, records: &[Record]) -> Result<(), Errno> {
+        let mut lines = Vec::new();
+        for record in records {
+            serde_json::to_writer(&mut lines, record).map_err(|_| Errno::EIO)?;
+            lines.push(b'\n');
+        }
+        let before = self.file.metadata().map_err(|e| crate::store::errno_of(&e))?.len();
+        if let Err(error) = (&self.file).write_all(&lines) {
+            // A full disk: half a line would spoil the next one.
+            self.file.set_len(before).map_err(|e| crate::store::errno_of(&e))?;
+            return Err(crate::store::errno_of(&error));
+        }
+        Ok(())
     }
 
     fn lock(&self) -> MutexGuard<'_, Known> {

@@ -1,7 +1,7 @@
 //! A bench: a host directory, a store beside it, and the view mounted over the host directory in a mount namespace of
 //! the calling thread, so that the machine never sees it.
 
-use belljar_overlay::{Mode, Observed, Overlay, Served, Spec, Tuning};
+use belljar_overlay::{Kernel, Mode, Observed, Overlay, Served, Spec, Tuning};
 use model::{FilePath, Hidden};
 use nix::mount::{MntFlags, MsFlags};
 use nix::sched::CloneFlags;
@@ -63,6 +63,30 @@ impl Bench {
         }
     }
 
+    /// Runs `inside` while the kernel's overlayfs covers the host directory.
+    pub fn kept<T: Send>(&self, inside: impl FnOnce(&Path) -> T + Send) -> T {
+        let keep = || {
+            nix::sched::unshare(CloneFlags::CLONE_NEWNS).unwrap();
+            let private = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
+            nix::mount::mount(None::<&str>, "/", None::<&str>, private, None::<&str>).unwrap();
+            let overlay = self.overlay();
+            let kernel = overlay.kernel().unwrap();
+            mount_kernel(&self.host(), &kernel);
+            kernel.begin().unwrap();
+            let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| inside(&self.host())));
+            nix::mount::umount(&self.host()).unwrap();
+            drop(kernel);
+            overlay.settle().unwrap();
+            result.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        };
+        std::thread::scope(|scope| scope.spawn(keep).join().unwrap())
+    }
+
+    /// The output of a shell script that must succeed, run in the kernel's view.
+    pub fn keep(&self, script: &str) -> String {
+        self.kept(|root| sh(root, script))
+    }
+
     /// The output of a shell script that must succeed, run in the view.
     pub fn run(&self, script: &str) -> String {
         self.mounted(|root| sh(root, script)).0
@@ -80,6 +104,15 @@ pub fn mount_fuse(at: &Path) -> OwnedFd {
     let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
     nix::mount::mount(Some("belljar"), at, Some("fuse"), flags, Some(options.as_str())).unwrap();
     fuse
+}
+
+/// As the jar mounts it.
+pub fn mount_kernel(at: &Path, kernel: &Kernel) {
+    let (upper, work) = (kernel.upper(), kernel.work());
+    let layers = format!("lowerdir={},upperdir={upper},workdir={work}", at.display());
+    let options = format!("{layers},index=off,metacopy=off,redirect_dir=nofollow,userxattr,volatile");
+    let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
+    nix::mount::mount(Some("belljar"), at, Some("overlay"), flags, Some(options.as_str())).unwrap();
 }
 
 /// Names the [`Mode`] everything is served in, for suites that run in each.

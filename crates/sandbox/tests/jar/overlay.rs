@@ -1,6 +1,6 @@
 //! Writable roots: the handshake with whoever serves them, with a file system of one file that can be written.
 
-use crate::world::World;
+use crate::world::{PLAIN_UID, User, World};
 use crate::{Scene, scene};
 use fuser::{
     BsdFileFlags, Config, Errno, FileAttr, FileHandle, FileType, Filesystem, Generation, INodeNo, LockOwner, OpenFlags,
@@ -176,6 +176,34 @@ pub fn scenes(world: &World) -> Vec<Scene> {
             assert_eq!(output.status.code(), Some(125), "{errors}");
             assert!(errors.contains("serve the overlay on"), "{errors}");
         }));
+        scenes.push(scene(format!("overlay/{user:?}/the kernel keeps a root"), move |world| {
+            let (root, store) = layered(world, &format!("kept-{user:?}"), user);
+            let mut command = world.jar(user).root(&root).cwd(&root).command(&["sh", "-c", CHANGE]);
+            let output = command.env("JAR_KERNEL", &store).output().unwrap();
+            let (told, errors) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+            assert!(output.status.success(), "{told} {errors}");
+            assert_eq!(told, "1\n", "one mount");
+            assert_eq!(fs::read_to_string(root.join("d/low")).unwrap(), "low\n", "the host's file is untouched");
+            assert_eq!(fs::read_to_string(store.join("upper/d/low")).unwrap(), "low\nmore\n");
+            let gone = fs::symlink_metadata(store.join("upper/gone")).unwrap();
+            assert!(gone.file_type().is_char_device() && gone.rdev() == 0, "a whiteout");
+            assert!(!fs::exists(root.join("new")).unwrap() && fs::exists(store.join("upper/new")).unwrap());
+        }));
+        scenes.push(scene(format!("overlay/{user:?}/where the kernel refuses"), move |world| {
+            let (root, store) = layered(world, &format!("refused-{user:?}"), user);
+            // No work directory: what overlayfs refuses it refuses with ENOENT here.
+            fs::remove_dir(store.join("work")).unwrap();
+            let jar = world.jar(user).root(&root).cwd(&root);
+            let output = jar.command(&["cat", "note"]).env("JAR_KERNEL", &store).output().unwrap();
+            let errors = String::from_utf8(output.stderr).unwrap();
+            assert_eq!(output.status.code(), Some(125), "{errors}");
+            assert!(errors.contains("--backend fuse"), "{errors}");
+            let mut command = jar.command(&["cat", "note"]);
+            let output = command.env("JAR_KERNEL", &store).env("JAR_OR_FUSE", "1").output().unwrap();
+            let errors = String::from_utf8(output.stderr).unwrap();
+            assert_eq!(String::from_utf8(output.stdout).unwrap(), "from the overlay", "{errors}");
+            assert!(errors.contains("instead: the kernel refused its overlay"), "{errors}");
+        }));
         scenes.push(scene(format!("overlay/{user:?}/a root that is a link is refused"), move |world| {
             let link = world.path(&format!("link-{user:?}"));
             std::os::unix::fs::symlink("/usr", &link).unwrap();
@@ -188,5 +216,25 @@ pub fn scenes(world: &World) -> Vec<Scene> {
     scenes
 }
 
-use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+/// What a command may and may not do in a root that the kernel keeps.
+const CHANGE: &str = "echo more >> d/low; rm gone; echo x > new; mknod w c 0 0 && exit 7
+    mount -t tmpfs t d && exit 8; unshare -U true && exit 9; ! test -w /proc/sys/kernel/hostname || exit 10
+    grep -c \" $PWD .* - overlay belljar \" /proc/self/mountinfo";
+
+/// A host directory with something in it, and an empty layer for it.
+fn layered(world: &World, name: &str, user: User) -> (PathBuf, PathBuf) {
+    let (root, store) = (world.path(name), world.path(&format!("{name}-store")));
+    for dir in [&root.join("d"), &store.join("upper"), &store.join("work")] {
+        fs::create_dir_all(dir).unwrap();
+    }
+    fs::write(root.join("d/low"), "low\n").unwrap();
+    fs::write(root.join("gone"), "gone\n").unwrap();
+    if user == User::Plain {
+        let own = format!("chown -R {PLAIN_UID}:{PLAIN_UID} '{}' '{}'", root.display(), store.display());
+        assert!(std::process::Command::new("sh").args(["-c", &own]).status().unwrap().success());
+    }
+    (root, store)
+}
+
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};

@@ -1,17 +1,23 @@
 //! A small Belljar: `jar-run CONFINEMENT -- COMMAND ...` ends as the command ended.
 
-use belljar_sandbox::{Ended, Request, start};
-use model::{Confinement, Exit};
+use belljar_sandbox::{Ended, KernelRoot, Mounted, Request, start};
+use model::{Confinement, Exit, FilePath};
 use std::ffi::OsString;
 
 pub fn main(arguments: &[OsString]) {
     let confinement: Confinement = serde_json::from_str(arguments[0].to_str().unwrap()).unwrap();
     let argv = arguments[2..].to_vec();
     let accept_weak = std::env::var("JAR_ACCEPT").map(|text| serde_json::from_str(&text).unwrap()).unwrap_or_default();
-    let request = Request { confinement, argv, accept_weak };
+    let kernel = std::env::var_os("JAR_KERNEL").map(kernel_root).into_iter().collect();
+    let request = Request { confinement, argv, accept_weak, kernel };
     let refuse = std::env::var_os("JAR_REFUSE_TO_SERVE").is_some();
-    let mut serve = |_: usize, fd, _: Option<std::os::fd::BorrowedFd<'_>>| {
-        if refuse { Err(std::io::Error::other("refused")) } else { crate::overlay::serve(fd) }
+    let mut serve = |_: usize, mounted: Mounted<'_>| match mounted {
+        _ if refuse => Err(std::io::Error::other("refused")),
+        Mounted::Fuse { connection, instead, .. } => {
+            instead.into_iter().for_each(|why| eprintln!("instead: {why}"));
+            crate::overlay::serve(connection)
+        }
+        Mounted::Kernel => Ok(()),
     };
     let ended = start(&request, &mut serve).and_then(belljar_sandbox::Running::wait);
     match ended {
@@ -22,6 +28,13 @@ pub fn main(arguments: &[OsString]) {
             std::process::exit(125);
         }
     }
+}
+
+/// The kernel keeps the first root, in `upper` and `work` of this directory.
+fn kernel_root(store: OsString) -> KernelRoot {
+    let store = FilePath::new(store);
+    let or_fuse = std::env::var_os("JAR_OR_FUSE").is_some();
+    KernelRoot { index: 0, upper: store.join("upper"), work: store.join("work"), or_fuse }
 }
 
 fn finish(ended: &Ended) -> ! {
