@@ -23,9 +23,10 @@ mod tests;
 mod view;
 
 pub use changes::preview::{PREVIEW_BYTES_MAX, Preview};
-pub use error::{ApplyError, Conflict, ConflictKind, OverlayError};
+pub use error::{ApplyError, Conflict, ConflictKind, OverlayError, UndoError};
 pub use overlay::Overlay;
 pub use serve::{FINISH_WAIT, Observed, Served};
 pub use settle::apply::{Applied, LayerState};
 pub use settle::plan::{ApplyPlan, Selection};
+pub use settle::undo::{Returned, UndoPlan, Undone};
 pub use store::Spec;

@@ -4,4 +4,5 @@
 mod apply;
 mod crash;
 mod laws;
+mod undo;
 mod view;

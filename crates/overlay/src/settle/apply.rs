@@ -7,8 +7,10 @@ use crate::fs::remove;
 use crate::fs::xattr;
 use crate::overlay::Overlay;
 use crate::settle::journal::{Action, Journal, Running, Step};
+use crate::settle::keep::{After, Before};
 use crate::settle::plan::ApplyPlan;
 use crate::settle::step::{Fault, Worker};
+use crate::settle::undo::Undoing;
 use crate::store::store_error;
 use crate::view::copy_up;
 use crate::view::layers::{Reach, reach};
@@ -35,10 +37,12 @@ pub enum LayerState {
     AtRest,
     /// An apply was begun and not finished: [`Overlay::resume`].
     Applying,
+    /// An undo was begun and not finished: [`Overlay::resume_undo`].
+    Undoing,
 }
 
 /// Where the pre-images of every apply are kept, in the store.
-const PRE: &str = "pre";
+pub(crate) const PRE: &str = "pre";
 
 impl Overlay {
     /// Makes the planned changes real. Each file of the host is its old or its new self at every moment.
@@ -57,7 +61,10 @@ impl Overlay {
         let failed = |source| store_error(&self.store.path, source);
         self.make_ready(&plan).map_err(failed)?;
         let (serial, pre) = self.new_pre_dir().map_err(failed)?;
-        let mut journal = Journal { serial, changes: plan.changes, allow_setid: plan.allow_setid, steps: plan.steps };
+        let setid = if plan.allow_setid { Vec::new() } else { plan.setid };
+        let before = Before::of(self, &plan.steps, &setid).map_err(failed)?;
+        let (changes, allow_setid, steps) = (plan.changes, plan.allow_setid, plan.steps);
+        let mut journal = Journal { serial, changes, allow_setid, steps, before };
         self.renew_own(&mut journal.steps).map_err(failed)?;
         fault();
         let running = Running::begin(&self.store, journal).map_err(failed)?;
@@ -82,13 +89,26 @@ impl Overlay {
         self.work(Worker { overlay: self, running, pre, fault })
     }
 
-    /// Whether an apply was interrupted.
+    /// Whether an apply or an undo was interrupted.
     ///
     /// # Errors
     /// The store cannot be read.
     pub fn state(&self) -> Result<LayerState, OverlayError> {
-        let begun = Running::exists(&self.store).map_err(|e| store_error(&self.store.path, e))?;
-        Ok(if begun { LayerState::Applying } else { LayerState::AtRest })
+        let failed = |source| store_error(&self.store.path, source);
+        if Running::exists(&self.store).map_err(failed)? {
+            return Ok(LayerState::Applying);
+        }
+        let undoing = Undoing::exists(&self.store).map_err(failed)?;
+        Ok(if undoing { LayerState::Undoing } else { LayerState::AtRest })
+    }
+
+    /// Nothing else may be begun before what was begun is done.
+    pub(crate) fn check_at_rest(&self) -> Result<(), ApplyError> {
+        match self.state()? {
+            LayerState::AtRest => Ok(()),
+            LayerState::Applying => Err(ApplyError::Unfinished),
+            LayerState::Undoing => Err(ApplyError::Undoing),
+        }
     }
 
     /// Removes a directory of ours that cannot be opened as a layer any more, with all below it, whatever its modes.
@@ -108,12 +128,15 @@ impl Overlay {
     /// Removes the layer with everything that was not applied, and the pre-images of what was.
     ///
     /// # Errors
-    /// The store is in use, or cannot be removed; or an interrupted apply cannot be taken back first.
+    /// The store is in use, or cannot be removed; or an interrupted apply or undo cannot be ended first.
     pub fn discard(self) -> Result<(), OverlayError> {
         let _lock = self.store.lock()?;
         let failed = |source| store_error(&self.store.path, source);
         if let Some(running) = Running::load(&self.store).map_err(failed)? {
             self.abandon(running).map_err(failed)?;
+        }
+        if let Some(undoing) = Undoing::load(&self.store).map_err(failed)? {
+            self.abandon_undo(undoing).map_err(failed)?;
         }
         let (Some(parent), Some(name)) = (self.store.path.parent(), self.store.path.file_name()) else {
             return Err(failed(Errno::EINVAL));
@@ -127,7 +150,7 @@ impl Overlay {
         let pre = self.pre_dir(running.journal.serial)?;
         let steps = running.journal.steps.clone();
         let mut worker = Worker { overlay: self, running, pre, fault: &|| {} };
-        if worker.running.committed {
+        if worker.running.progress.committed {
             return steps.iter().try_for_each(|step| worker.settle(step));
         }
         steps.iter().rev().try_for_each(|step| worker.revert(step))
@@ -135,19 +158,26 @@ impl Overlay {
 
     fn work(&self, mut worker: Worker<'_>) -> Result<Applied, ApplyError> {
         let steps = worker.running.journal.steps.clone();
-        if !worker.running.committed {
+        let store = |source| store_error(&self.store.path, source);
+        let resumed = worker.running.progress.committed;
+        if !resumed {
             self.perform(&mut worker, &steps)?;
         }
+        // Between a commit and its resumption anybody may have edited what is real already.
+        let cutoff = if resumed { Some(worker.running.progress.written().map_err(store)?) } else { None };
         let failed = |step: &Step, source| ApplyError::Step { path: self.absolute(step.path.as_path()), source };
         for step in &steps {
             worker.settle(step).map_err(|source| failed(step, source))?;
             self.settle_records(step).map_err(|source| failed(step, source))?;
         }
         let applied = worker.running.journal.changes;
-        let store = |source| store_error(&self.store.path, source);
+        let after = After::of(self, &worker.running.journal, &worker.pre, cutoff).map_err(store)?;
+        (worker.fault)();
+        after.write(&worker.pre).map_err(store)?;
+        (worker.fault)();
         self.prune().map_err(store)?;
         (worker.fault)();
-        Running::end(&self.store).map_err(store)?;
+        Running::keep(&self.store, &worker.pre).map_err(store)?;
         Ok(Applied { applied, left: self.count_left()? })
     }
 
@@ -164,21 +194,19 @@ impl Overlay {
             });
         }
         (worker.fault)();
-        worker.running.commit().map_err(|source| store_error(&self.store.path, source).into())
+        worker.running.progress.commit().map_err(|source| store_error(&self.store.path, source).into())
     }
 
     /// Reverts the steps that were begun, and the journal is over.
     fn take_back(&self, worker: &mut Worker<'_>, begun: &[Step]) -> Result<(), Errno> {
         begun.iter().rev().try_for_each(|step| worker.revert(step))?;
         begun.iter().filter(|step| !step.lower.as_bytes().is_empty()).try_for_each(|step| worker.renew_record(step))?;
-        Running::end(&self.store)
+        Running::forget(&self.store)
     }
 
     /// The plan must still fit both sides; nothing was touched yet.
     fn check_fresh(&self, plan: &ApplyPlan) -> Result<(), ApplyError> {
-        if self.state()? == LayerState::Applying {
-            return Err(ApplyError::Unfinished);
-        }
+        self.check_at_rest()?;
         let renames = plan.steps.iter().filter(|step| matches!(step.action, Action::Stash | Action::Place { .. }));
         let moving: HashSet<&Path> = renames.map(|step| step.path.as_path()).collect();
         let mut conflicts = Vec::new();
@@ -314,12 +342,12 @@ impl Overlay {
             Err(errno) => return Err(errno),
         }
         let pre = at::open_dir(&self.store.dir, OsStr::new(PRE))?;
-        let serial = u32::try_from(at::list(&pre)?.len()).map_err(|_| Errno::EMLINK)?;
+        let serial = serials(&pre)?.last().map_or(0, |last| last.saturating_add(1));
         at::mkdir(&pre, OsStr::new(&serial.to_string()), 0o700)?;
         Ok((serial, self.pre_dir(serial)?))
     }
 
-    fn pre_dir(&self, serial: u32) -> Result<OwnedFd, Errno> {
+    pub(crate) fn pre_dir(&self, serial: u32) -> Result<OwnedFd, Errno> {
         at::open_beneath(&self.store.dir, &Path::new(PRE).join(serial.to_string()))
     }
 
@@ -380,7 +408,15 @@ impl Overlay {
         self.store.origins.forget(rel, false)
     }
 
-    fn count_left(&self) -> Result<u64, OverlayError> {
+    pub(crate) fn count_left(&self) -> Result<u64, OverlayError> {
         Ok(u64::try_from(self.deltas()?.len()).unwrap_or(u64::MAX))
     }
+}
+
+/// The numbers of the directories of pre-images, ascending.
+pub(crate) fn serials(pre: &OwnedFd) -> Result<Vec<u32>, Errno> {
+    let names = at::list(pre)?.into_iter().map(|entry| entry.name);
+    let mut serials: Vec<u32> = names.filter_map(|name| name.to_str()?.parse().ok()).collect();
+    serials.sort_unstable();
+    Ok(serials)
 }

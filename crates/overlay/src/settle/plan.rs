@@ -5,7 +5,7 @@ use crate::error::{ApplyError, Conflict, ConflictKind};
 use crate::fs::at;
 use crate::fs::xattr;
 use crate::overlay::Overlay;
-use crate::settle::journal::{Action, Running, Step};
+use crate::settle::journal::{Action, Step};
 use crate::store::origin::Identity;
 use crate::store::store_error;
 use model::{ChangeKind, FilePath};
@@ -33,6 +33,8 @@ pub struct ApplyPlan {
     pub(crate) whole: bool,
     /// Paths of upper directories whose opaque mark must become whiteouts first.
     pub(crate) opaque: Vec<PathBuf>,
+    /// Files with set-id bits, by path, with their modes.
+    pub(crate) setid: Vec<(PathBuf, u32)>,
 }
 
 impl ApplyPlan {
@@ -64,9 +66,7 @@ impl Overlay {
     /// be resumed first, [`ApplyError::NotAChange`] for a path that is none, [`ApplyError::Inseparable`] when the
     /// selection needs a change that is not part of it.
     pub fn plan_apply(&self, selection: &Selection) -> Result<ApplyPlan, ApplyError> {
-        if Running::exists(&self.store).map_err(|e| store_error(&self.store.path, e))? {
-            return Err(ApplyError::Unfinished);
-        }
+        self.check_at_rest()?;
         let deltas = self.deltas()?;
         let chosen = select(&deltas, selection)?;
         let planner = Planner::new(self, &deltas, &chosen);
@@ -77,6 +77,7 @@ impl Overlay {
         let steps = planner.steps().map_err(|(rel, e)| self.read_error(&rel, e))?;
         Ok(ApplyPlan {
             steps,
+            setid: planner.selected().filter_map(setid).collect(),
             changes: u64::try_from(chosen.len()).unwrap_or(u64::MAX),
             allow_setid: false,
             whole: chosen.len() == deltas.len(),
@@ -165,6 +166,11 @@ fn below(deltas: &[Delta], path: &FilePath) -> Vec<usize> {
     (own..own + at_path(deltas, path).len()).chain(start..end).collect()
 }
 
+/// Whether nothing stays of what the host has there.
+fn takes_away(kind: &ChangeKind) -> bool {
+    matches!(kind, ChangeKind::Deleted | ChangeKind::Replaced)
+}
+
 fn comes_whole(kind: &ChangeKind) -> bool {
     matches!(kind, ChangeKind::Renamed { .. } | ChangeKind::Replaced)
 }
@@ -195,7 +201,7 @@ impl<'p> Planner<'p> {
         for delta in self.selected() {
             if let Some(kind) = self.conflict(delta) {
                 found.push(Conflict { path: delta.change.path.clone(), kind });
-            } else if delta.change.kind == ChangeKind::Deleted && delta.host.as_ref().is_some_and(at::is_dir) {
+            } else if takes_away(&delta.change.kind) && delta.host.as_ref().is_some_and(at::is_dir) {
                 self.check_tree(delta, &mut found)?;
             }
         }
@@ -363,6 +369,12 @@ impl<'p> Planner<'p> {
         }
         Ok(at::stat(&self.overlay.root, at::dot())?.st_dev == own)
     }
+}
+
+/// The mode of a file whose set-id bits need consent.
+fn setid(delta: &Delta) -> Option<(PathBuf, u32)> {
+    let stat = delta.own.as_ref().filter(|stat| at::kind_of(stat) == libc::S_IFREG && stat.st_mode & 0o6000 != 0)?;
+    Some((delta.rel.clone(), stat.st_mode & 0o7777))
 }
 
 fn is_rename(delta: &Delta) -> bool {

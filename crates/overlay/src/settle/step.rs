@@ -18,17 +18,17 @@ use std::path::Path;
 pub(crate) type Fault<'f> = &'f dyn Fn();
 
 /// A name in an open directory.
-struct Spot {
-    dir: OwnedFd,
-    name: OsString,
+pub(crate) struct Spot {
+    pub(crate) dir: OwnedFd,
+    pub(crate) name: OsString,
 }
 
 impl Spot {
-    fn stat(&self) -> Result<Option<Stat>, Errno> {
+    pub(crate) fn stat(&self) -> Result<Option<Stat>, Errno> {
         at::stat_opt(&self.dir, &self.name)
     }
 
-    fn rename(&self, to: &Spot, flags: RenameFlags) -> Result<(), Errno> {
+    pub(crate) fn rename(&self, to: &Spot, flags: RenameFlags) -> Result<(), Errno> {
         at::forced(&[&self.dir], || at::rename(&self.dir, &self.name, &to.dir, &to.name, flags))
     }
 }
@@ -214,7 +214,7 @@ impl Worker<'_> {
             return Ok(own);
         }
         let shadow = self.shadow(step)?;
-        let staged = self.running.staged.get(&step.number).copied();
+        let staged = self.running.progress.staged.get(&step.number).copied();
         if staged.is_none() || shadow.stat()?.map(|stat| stat.st_ino) != staged {
             self.check_shadow(step, &shadow, false)?;
             remove::tree(&shadow.dir, &shadow.name)?;
@@ -223,7 +223,7 @@ impl Worker<'_> {
             clean(&shadow, self.running.journal.allow_setid)?;
             let ino = shadow.stat()?.ok_or(Errno::EIO)?.st_ino;
             (self.fault)();
-            self.running.staged(step.number, ino)?;
+            self.running.progress.staged(step.number, ino)?;
         }
         Ok(shadow)
     }
@@ -236,7 +236,7 @@ impl Worker<'_> {
     }
 
     fn is_own(&self, step: &Step, there: Option<&Stat>) -> bool {
-        let expected = if step.near { step.own } else { self.running.staged.get(&step.number).copied() };
+        let expected = if step.near { step.own } else { self.running.progress.staged.get(&step.number).copied() };
         there.is_some_and(|stat| Some(stat.st_ino) == expected)
     }
 
@@ -378,20 +378,20 @@ fn is_host(step: &Step, stat: &Stat) -> bool {
 }
 
 /// The host directory of a path, opened beneath the root without links, and the last name.
-fn host_spot(root: &OwnedFd, rel: &Path) -> Result<Spot, Errno> {
+pub(crate) fn host_spot(root: &OwnedFd, rel: &Path) -> Result<Spot, Errno> {
     let (parent, name) = at::split(rel).ok_or(Errno::EISDIR)?;
     Ok(Spot { dir: at::open_beneath(root, parent)?, name: name.to_owned() })
 }
 
-fn pre_name(step: &Step) -> OsString {
+pub(crate) fn pre_name(step: &Step) -> OsString {
     OsString::from(format!("p{}", step.number))
 }
 
-fn duplicate(dir: &OwnedFd) -> Result<OwnedFd, Errno> {
+pub(crate) fn duplicate(dir: &OwnedFd) -> Result<OwnedFd, Errno> {
     dir.try_clone().map_err(|e| crate::store::errno_of(&e))
 }
 
-fn absent_ok<T>(result: Result<T, Errno>) -> Result<Option<T>, Errno> {
+pub(crate) fn absent_ok<T>(result: Result<T, Errno>) -> Result<Option<T>, Errno> {
     match result {
         Ok(value) => Ok(Some(value)),
         Err(Errno::ENOENT | Errno::ENOTDIR) => Ok(None),
@@ -418,7 +418,10 @@ fn clean(spot: &Spot, allow_setid: bool) -> Result<(), Errno> {
 }
 
 /// Calls `visit` for an object and everything below it, parents first.
-fn for_each(spot: &Spot, visit: &mut impl FnMut(&OwnedFd, &OsStr, &Stat) -> Result<(), Errno>) -> Result<(), Errno> {
+pub(crate) fn for_each(
+    spot: &Spot,
+    visit: &mut impl FnMut(&OwnedFd, &OsStr, &Stat) -> Result<(), Errno>,
+) -> Result<(), Errno> {
     let mut waiting = vec![(std::path::PathBuf::new(), spot.name.clone())];
     while let Some((parent, name)) = waiting.pop() {
         let dir = open_own(&spot.dir, &parent)?;
@@ -434,7 +437,7 @@ fn for_each(spot: &Spot, visit: &mut impl FnMut(&OwnedFd, &OsStr, &Stat) -> Resu
 }
 
 /// Owner, attributes, mode and times from one object to another of its kind.
-fn copy_attributes(from: &Spot, to: &Spot) -> Result<(), Errno> {
+pub(crate) fn copy_attributes(from: &Spot, to: &Spot) -> Result<(), Errno> {
     let stat = at::stat(&from.dir, &from.name)?;
     let made = at::stat(&to.dir, &to.name)?;
     if (made.st_uid, made.st_gid) != (stat.st_uid, stat.st_gid) {
@@ -448,7 +451,7 @@ fn copy_attributes(from: &Spot, to: &Spot) -> Result<(), Errno> {
 }
 
 /// Copies an object with everything below it to another file system, synced where it will be the only copy.
-fn copy_tree(from: &Spot, to: &Spot, sync: bool) -> Result<(), Errno> {
+pub(crate) fn copy_tree(from: &Spot, to: &Spot, sync: bool) -> Result<(), Errno> {
     let mut waiting = vec![std::path::PathBuf::new()];
     let mut directories = Vec::new();
     while let Some(rel) = waiting.pop() {

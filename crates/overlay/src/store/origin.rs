@@ -5,12 +5,14 @@
 //! never happened. A missing record is a conflict at apply, never a silent overwrite.
 
 use crate::fs::at::Stat;
+use crate::store::errno_of;
 use model::FilePath;
 use nix::errno::Errno;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Write as _;
+use std::ops::Bound;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -102,15 +104,57 @@ impl Origins {
     /// Takes back the records of `rel` and, with `below`, of all under it.
     pub(crate) fn forget(&self, rel: &Path, below: bool) -> Result<(), Errno> {
         let mut known = self.lock();
-        // Paths sort by component, so what lies below one stands right behind it.
-        let from_here = known.range(rel.to_owned()..).map(|(path, _)| path);
-        let gone: Vec<PathBuf> =
-            from_here.take_while(|path| if below { path.starts_with(rel) } else { *path == rel }).cloned().collect();
+        let gone: Vec<PathBuf> = at_and_below(&known, rel, below).cloned().collect();
         for path in gone {
             self.append(&Record { path: FilePath::from(path.as_path()), was: None })?;
             known.remove(&path);
         }
         Ok(())
+    }
+
+    /// [`Origins::forget`] of many, in one write.
+    pub(crate) fn forget_all(&self, places: &[(PathBuf, bool)]) -> Result<(), Errno> {
+        let mut known = self.lock();
+        let mut lines = Vec::new();
+        let mut gone = Vec::new();
+        for (rel, below) in places {
+            for path in at_and_below(&known, rel, *below) {
+                push_line(&mut lines, &Record { path: FilePath::from(path.as_path()), was: None })?;
+                gone.push(path.clone());
+            }
+        }
+        self.write(&lines)?;
+        for path in gone {
+            known.remove(&path);
+        }
+        Ok(())
+    }
+
+    /// [`Origins::cover`] of many, in one write.
+    pub(crate) fn cover_all(&self, now: &[(PathBuf, Stat)]) -> Result<(), Errno> {
+        let mut known = self.lock();
+        let mut lines = Vec::new();
+        let fresh: Vec<(&PathBuf, Identity)> = now
+            .iter()
+            .filter(|(path, _)| !known.contains_key(path))
+            .map(|(path, stat)| (path, Identity::of(stat)))
+            .collect();
+        for (path, was) in &fresh {
+            push_line(&mut lines, &Record { path: FilePath::from(path.as_path()), was: Some(*was) })?;
+        }
+        self.write(&lines)?;
+        known.extend(fresh.into_iter().map(|(path, was)| (path.clone(), was)));
+        Ok(())
+    }
+
+    /// The recorded paths among `places`, and below those that ask for it.
+    pub(crate) fn paths_at(&self, places: &[(PathBuf, bool)]) -> Vec<FilePath> {
+        let known = self.lock();
+        let mut found = Vec::new();
+        for (rel, below) in places {
+            found.extend(at_and_below(&known, rel, *below).map(|path| FilePath::from(path.as_path())));
+        }
+        found
     }
 
     /// Gives every record of the object `was` the state `now`: renaming a file, by one of its names or there and
@@ -127,16 +171,51 @@ impl Origins {
         Ok(())
     }
 
+    /// Gives every record of exactly the object `was` the state `now`.
+    pub(crate) fn follow(&self, was: &Identity, now: &Identity) -> Result<(), Errno> {
+        let mut known = self.lock();
+        for (path, identity) in known.iter_mut().filter(|(_, identity)| *identity == was) {
+            self.append(&Record { path: FilePath::from(path.as_path()), was: Some(*now) })?;
+            *identity = *now;
+        }
+        Ok(())
+    }
+
     fn append(&self, record: &Record) -> Result<(), Errno> {
-        let mut line = serde_json::to_vec(record).map_err(|_| Errno::EIO)?;
-        line.push(b'\n');
-        // One write(2) with O_APPEND: the line is there whole or, after a full disk, torn and without its newline.
-        (&self.file).write_all(&line).map_err(|e| Errno::from_raw(e.raw_os_error().unwrap_or(libc::EIO)))
+        let mut line = Vec::new();
+        push_line(&mut line, record)?;
+        self.write(&line)
+    }
+
+    /// Appends whole lines. On a full disk none of them is left, so that the next one does not begin behind half of one.
+    fn write(&self, lines: &[u8]) -> Result<(), Errno> {
+        let before = self.file.metadata().map_err(|e| errno_of(&e))?.len();
+        (&self.file).write_all(lines).map_err(|error| {
+            // Where even this fails, the next reader cuts a torn last line off.
+            let _ = self.file.set_len(before);
+            errno_of(&error)
+        })
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<PathBuf, Identity>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn push_line(lines: &mut Vec<u8>, record: &Record) -> Result<(), Errno> {
+    serde_json::to_writer(&mut *lines, record).map_err(|_| Errno::EIO)?;
+    lines.push(b'\n');
+    Ok(())
+}
+
+/// Paths sort by component, so what lies below one stands right behind it.
+fn at_and_below<'k>(
+    known: &'k BTreeMap<PathBuf, Identity>,
+    rel: &'k Path,
+    below: bool,
+) -> impl Iterator<Item = &'k PathBuf> {
+    let from_here = known.range::<Path, _>((Bound::Included(rel), Bound::Unbounded)).map(|(path, _)| path);
+    from_here.take_while(move |path| if below { path.starts_with(rel) } else { path.as_path() == rel })
 }
 
 /// The value of `user.belljar.origin` on a copied-up file or directory: which lower object it was.

@@ -55,6 +55,7 @@ fn child() {
     match overlay.state().unwrap() {
         LayerState::AtRest => overlay.apply_with(overlay.plan_apply(&Selection::All).unwrap(), &die).map(drop).unwrap(),
         LayerState::Applying => overlay.resume_with(&die).map(drop).unwrap(),
+        LayerState::Undoing => overlay.resume_undo_with(&die).map(drop).unwrap(),
     }
 }
 
