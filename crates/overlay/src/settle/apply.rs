@@ -174,6 +174,7 @@ impl Overlay {
         let after = After::of(self, &worker.running.journal, &worker.pre, cutoff).map_err(store)?;
         (worker.fault)();
         after.write(&worker.pre).map_err(store)?;
+        self.follow_links(&after).map_err(store)?;
         (worker.fault)();
         self.prune().map_err(store)?;
         (worker.fault)();

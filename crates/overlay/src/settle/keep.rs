@@ -125,14 +125,15 @@ impl Kept {
         }
     }
 
-    /// What another layer's undo put back is what this apply left: `pairs` of identities then and now.
+    /// What only moved is what this apply left: `pairs` of identities then and now, the change time then being 0 where
+    /// any will do.
     pub(crate) fn follow(&self, pairs: &[(Identity, Identity)]) -> Result<(), Errno> {
         let now: HashMap<u64, &(Identity, Identity)> = pairs.iter().map(|pair| (pair.0.ino, pair)).collect();
         let mut after = self.after.clone();
         for left in &mut after.left {
             if let Now::This(is) = left.is
                 && let Some((was, now)) = now.get(&is.ino)
-                && *was == is
+                && (*was == is || (was.ctime == (0, 0) && is_same(was, &is)))
             {
                 left.is = Now::This(*now);
             }

@@ -142,6 +142,11 @@ fn check_places(deltas: &[Delta], chosen: &BTreeSet<usize>) -> Result<(), ApplyE
         {
             return Err(ApplyError::Inseparable { path: (*path).clone(), other: delta.change.path.clone() });
         }
+        // What goes away takes along what was in it on the host, also what the layer shows elsewhere.
+        let holds = |chosen: &&Delta| chosen.change.path != delta.change.path && leaves(chosen, delta);
+        if let (ChangeKind::Renamed { .. }, Some(chosen)) = (&delta.change.kind, chosen_deltas().find(holds)) {
+            return Err(ApplyError::Inseparable { path: chosen.change.path.clone(), other: delta.change.path.clone() });
+        }
     }
     Ok(())
 }
@@ -375,6 +380,11 @@ impl<'p> Planner<'p> {
 fn setid(delta: &Delta) -> Option<(PathBuf, u32)> {
     let stat = delta.own.as_ref().filter(|stat| at::kind_of(stat) == libc::S_IFREG && stat.st_mode & 0o6000 != 0)?;
     Some((delta.rel.clone(), stat.st_mode & 0o7777))
+}
+
+/// Whether the host directory that `moved` shows leaves its place with `delta`.
+fn leaves(delta: &Delta, moved: &Delta) -> bool {
+    (is_rename(delta) || takes_away(&delta.change.kind)) && moved.lower.starts_with(&delta.lower)
 }
 
 fn is_rename(delta: &Delta) -> bool {

@@ -12,16 +12,17 @@ use crate::fs::xattr;
 use crate::overlay::Overlay;
 use crate::settle::apply::{LayerState, PRE, serials};
 use crate::settle::journal::{Action, Progress, Step, read_json};
-use crate::settle::keep::{self, Kept, Left, Moment, Now};
+use crate::settle::keep::{self, After, Kept, Left, Moment, Now};
 use crate::settle::step::{Fault, Spot, absent_ok, copy_tree, duplicate, host_spot, pre_name};
 use crate::store::origin::Identity;
 use crate::store::{Store, store_error, write_durably};
+use crate::view::layers::{Reach, reach};
 use model::FilePath;
 use nix::errno::Errno;
 use nix::fcntl::RenameFlags;
 use nix::sys::time::TimeSpec;
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ffi::{OsStr, OsString};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
@@ -237,6 +238,37 @@ impl Overlay {
         (0..worker.items.len()).rev().try_for_each(|number| worker.revert(number))
     }
 
+    /// A link or a fifo may have left the layer under one name before, and moved its change time now.
+    pub(crate) fn follow_links(&self, after: &After) -> Result<(), Errno> {
+        let special = |identity: &Identity| !matches!(identity.mode & libc::S_IFMT, libc::S_IFREG | libc::S_IFDIR);
+        let now = after.left.iter().filter_map(|left| match left.is {
+            Now::This(identity) if special(&identity) => Some((Identity { ctime: (0, 0), ..identity }, identity)),
+            _ => None,
+        });
+        let pairs: Vec<(Identity, Identity)> = now.collect();
+        if pairs.is_empty() {
+            return Ok(());
+        }
+        self.all_kept()?.iter().try_for_each(|kept| kept.follow(&pairs))
+    }
+
+    /// Directories of the upper layer that show a host directory of another name, with that name.
+    fn redirects(&self) -> Result<Vec<(PathBuf, PathBuf)>, Errno> {
+        let mut found = Vec::new();
+        let mut waiting = vec![PathBuf::new()];
+        while let Some(rel) = waiting.pop() {
+            let dir = open_upper(self, &rel)?;
+            for entry in at::list_own(&dir)?.into_iter().filter(|entry| entry.kind == libc::S_IFDIR) {
+                let child = rel.join(&entry.name);
+                if let Reach::Redirect(from) = at::forced(&[&dir], || reach(&dir, &entry.name))? {
+                    found.push((child.clone(), from));
+                }
+                waiting.push(child);
+            }
+        }
+        Ok(found)
+    }
+
     /// What can be taken back, newest first.
     fn all_kept(&self) -> Result<Vec<Kept>, Errno> {
         let pre = match at::open_dir(&self.store.dir, OsStr::new(PRE)) {
@@ -318,29 +350,45 @@ impl<'c> Check<'c> {
         Ok(names.filter(|name| !known(name)).collect())
     }
 
-    /// Places of the layer where something stands in the way of what would return.
+    /// What the jar did to the same names after an apply, so that the change cannot return to the layer by itself.
     fn changed_again(&self) -> Checked<Vec<PathBuf>> {
         let mut found = Vec::new();
-        let mut parents = Parents::of(&self.overlay.store.upper);
         let Some((newest, older)) = self.kept.split_first() else {
             return Ok(found);
         };
-        for step in newest.journal.steps.iter().filter(|step| step.action == Action::Put) {
+        self.changed_since(newest, &mut found)?;
+        let mut later: Vec<(&Step, bool)> = with_kind(newest);
+        for kept in older {
+            // What the layer held then already was only applied later.
+            let known = places(kept);
+            let fresh: Vec<_> = later.iter().filter(|(step, _)| !known.contains(step.path.as_path())).collect();
+            let entangled = |step: &&Step| fresh.iter().any(|(after, directory)| is_entangled(step, after, *directory));
+            let steps = kept.journal.steps.iter().filter(|step| !fresh.is_empty() && entangled(step));
+            found.extend(steps.map(|step| step.path.as_path().to_owned()));
+            later.extend(with_kind(kept));
+        }
+        Ok(found)
+    }
+
+    /// The same for what was not applied yet. A file that was written again simply stays; it is newer.
+    fn changed_since(&self, newest: &Kept, found: &mut Vec<PathBuf>) -> Checked<()> {
+        let mut parents = Parents::of(&self.overlay.store.upper);
+        for (step, directory) in with_kind(newest).into_iter().filter(|(step, _)| step.action == Action::Put) {
             let rel = step.path.as_path();
-            if parents.stat(rel).map_err(|errno| (rel.to_owned(), errno))?.is_some() {
+            let there = parents.stat(rel).map_err(|errno| (rel.to_owned(), errno))?;
+            if there.is_some_and(|stat| directory || at::is_dir(&stat)) {
                 found.push(rel.to_owned());
             }
         }
-        let mut later: Vec<&Step> = newest.journal.steps.iter().collect();
-        for kept in older {
-            for step in &kept.journal.steps {
-                if later.iter().any(|after| is_entangled(step, after)) {
-                    found.push(step.path.as_path().to_owned());
-                }
+        let known = places(newest);
+        let redirects = self.overlay.redirects().map_err(|errno| (PathBuf::new(), errno))?;
+        for (rel, from) in redirects.into_iter().filter(|(rel, _)| !known.contains(rel.as_path())) {
+            let torn = newest.journal.steps.iter().any(|step| from.starts_with(step.path.as_path()));
+            if torn {
+                found.push(rel);
             }
-            later.extend(&kept.journal.steps);
         }
-        Ok(found)
+        Ok(())
     }
 
     /// Directories nobody else has touched since get the times back that they had.
@@ -369,18 +417,32 @@ impl<'c> Check<'c> {
     }
 }
 
+/// The steps of an apply, and whether what they put or remove is a directory.
+fn with_kind(kept: &Kept) -> Vec<(&Step, bool)> {
+    let directory = |identity: &Identity| identity.mode & libc::S_IFMT == libc::S_IFDIR;
+    let own =
+        |step: &Step| matches!(kept.left(step.path.as_path()), Some(Left { is: Now::This(is), .. }) if directory(is));
+    let kind = |step: &Step| step.host.as_ref().is_some_and(directory) || own(step);
+    kept.journal.steps.iter().map(|step| (step, kind(step))).collect()
+}
+
+/// Paths of the directories and whiteouts the layer had before an apply.
+fn places(kept: &Kept) -> HashSet<&Path> {
+    let before = &kept.journal.before;
+    before.dirs.iter().map(|dir| &dir.path).chain(&before.whiteouts).map(FilePath::as_path).collect()
+}
+
 /// Whether a later step moved or replaced what an earlier one put there, so that it cannot be taken back by itself.
-fn is_entangled(earlier: &Step, later: &Step) -> bool {
-    let above = |path: &FilePath| earlier.path.starts_with(path) || earlier.lower.starts_with(path);
+fn is_entangled(earlier: &Step, later: &Step, directory: bool) -> bool {
+    let old_name = matches!(earlier.action, Action::Remove | Action::Stash);
     match later.action {
         Action::Attributes => false,
-        Action::Put | Action::Remove if earlier.path == later.path => {
-            let directory = |step: &Step| step.host.is_some_and(|was| was.mode & libc::S_IFMT == libc::S_IFDIR);
-            !matches!(earlier.action, Action::Put | Action::Remove) || directory(earlier) || directory(later)
+        Action::Make => earlier.path == later.path && old_name,
+        Action::Put | Action::Remove => directory && earlier.path.starts_with(&later.path),
+        Action::Stash | Action::Place { .. } => {
+            let at = |path: &FilePath| earlier.path.starts_with(path) || earlier.lower.starts_with(path);
+            at(&later.lower) || earlier.path.starts_with(&later.path)
         }
-        Action::Put | Action::Remove => earlier.path.starts_with(&later.path),
-        Action::Make => earlier.path == later.path && earlier.action == Action::Remove,
-        Action::Stash | Action::Place { .. } => above(&later.path) || above(&later.lower),
     }
 }
 
@@ -513,7 +575,7 @@ impl<'w> Worker<'w> {
         if item.step.near || item.step.host.is_none() {
             return Ok(kept.pre(&item.step));
         }
-        Ok(self.progress.staged.get(&u32::try_from(number).map_err(|_| Errno::EOVERFLOW)?).copied())
+        Ok(self.progress.staged.get(&index(number)?).copied().filter(|ino| *ino != 0))
     }
 
     fn perform(&mut self, number: usize) -> Result<(), Errno> {
@@ -580,13 +642,8 @@ impl<'w> Worker<'w> {
         if step.near && hold.stat()?.is_none() {
             return Ok(());
         }
-        let staged = self.restored(number)?;
-        if !step.near && staged.is_some() && hold.stat()?.is_none() {
-            let there = absent_ok(self.target(step))?.map(|target| target.stat()).transpose()?.flatten();
-            // A stage that was lost before its inode was put in place is made again.
-            if there.map(|stat| stat.st_ino) == staged {
-                return Ok(());
-            }
+        if !step.near && self.restored(number)?.is_some() && hold.stat()?.is_none() {
+            return Ok(());
         }
         self.stage(number, step, &hold)?;
         (self.fault)();
@@ -601,7 +658,12 @@ impl<'w> Worker<'w> {
             (self.fault)();
             target.rename(&hold, RenameFlags::RENAME_NOREPLACE)?;
         }
-        if step.near { Ok(()) } else { remove::tree(&hold.dir, &hold.name) }
+        if step.near || hold.stat()?.is_none() {
+            return Ok(());
+        }
+        // A copy that was there and is not any more counts as put in its place.
+        self.progress.staged(index(number)?, 0)?;
+        remove::tree(&hold.dir, &hold.name)
     }
 
     /// Brings the pre-image near its place where it is not.
@@ -615,11 +677,33 @@ impl<'w> Worker<'w> {
         }
         remove::tree(&hold.dir, &hold.name)?;
         (self.fault)();
-        let pre = Spot { dir: duplicate(&self.item(number)?.1.dir)?, name: pre_name(step) };
-        copy_tree(&pre, hold, true)?;
+        match self.linked(number, step)? {
+            Some(other) => at::link(&other.dir, &other.name, &hold.dir, &hold.name)?,
+            None => {
+                let pre = Spot { dir: duplicate(&self.item(number)?.1.dir)?, name: pre_name(step) };
+                copy_tree(&pre, hold, true)?;
+            }
+        }
         let ino = hold.stat()?.ok_or(Errno::EIO)?.st_ino;
         (self.fault)();
-        self.progress.staged(u32::try_from(number).map_err(|_| Errno::EOVERFLOW)?, ino)
+        self.progress.staged(index(number)?, ino)
+    }
+
+    /// Another name of the same host file that was brought back already.
+    fn linked(&self, number: usize, step: &Step) -> Result<Option<Spot>, Errno> {
+        let Some(was) = step.host.filter(|was| was.mode & libc::S_IFMT != libc::S_IFDIR) else {
+            return Ok(None);
+        };
+        let kept = self.item(number)?.0.kept;
+        for (other, item) in self.items.iter().enumerate().take(number) {
+            let same = item.kept == kept && item.step.host.is_some_and(|host| host.ino == was.ino);
+            if let (true, Some(ino), Some(spot)) = (same, self.restored(other)?, absent_ok(self.target(&item.step))?)
+                && has(&spot, ino)?
+            {
+                return Ok(Some(spot));
+            }
+        }
+        Ok(None)
     }
 
     fn unplace(&mut self, number: usize, step: &Step, stash: u32) -> Result<(), Errno> {
@@ -743,7 +827,7 @@ impl<'w> Worker<'w> {
     fn return_dirs(&self, index: usize) -> Result<(), Errno> {
         let kept = self.kept.get(index).ok_or(Errno::EUCLEAN)?;
         let puts = kept.journal.steps.iter().filter(|step| step.action == Action::Put);
-        let whole: std::collections::HashSet<&Path> = puts.map(|step| step.path.as_path()).collect();
+        let whole: HashSet<&Path> = puts.map(|step| step.path.as_path()).collect();
         for dir in &kept.journal.before.dirs {
             let rel = dir.path.as_path();
             let Some((parent, name)) = at::split(rel) else { continue };
@@ -949,6 +1033,10 @@ fn below(spot: &Spot, rel: &Path) -> Result<Spot, Errno> {
             Ok(Spot { dir, name: name.to_owned() })
         }
     }
+}
+
+fn index(number: usize) -> Result<u32, Errno> {
+    u32::try_from(number).map_err(|_| Errno::EOVERFLOW)
 }
 
 fn has(spot: &Spot, ino: u64) -> Result<bool, Errno> {

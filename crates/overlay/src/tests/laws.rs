@@ -11,7 +11,7 @@ use std::path::Path;
 
 /// One operation on paths of a small name space, so that they meet.
 #[derive(Clone, Debug)]
-enum Op {
+pub(super) enum Op {
     Write(String, u8),
     Mkdir(String),
     Symlink(String),
@@ -29,7 +29,7 @@ fn path() -> impl Strategy<Value = String> {
     proptest::collection::vec(prop_oneof!["a", "b", "c"], 1..=3).prop_map(|parts| parts.join("/"))
 }
 
-fn op() -> impl Strategy<Value = Op> {
+pub(super) fn op() -> impl Strategy<Value = Op> {
     prop_oneof![
         3 => (path(), any::<u8>()).prop_map(|(p, n)| Op::Write(p, n)),
         3 => path().prop_map(Op::Mkdir),
@@ -131,7 +131,7 @@ fn alike(native: Result<(), Errno>, view: Result<(), Errno>) -> bool {
 }
 
 /// Fills a host directory and a native twin of it with the same things.
-fn furnish(roots: &[&Path], ops: &[Op]) {
+pub(super) fn furnish(roots: &[&Path], ops: &[Op]) {
     for op in ops {
         for root in roots {
             let _ = native(root, op);
@@ -140,7 +140,7 @@ fn furnish(roots: &[&Path], ops: &[Op]) {
 }
 
 /// Runs `ops` on the twin and in the view; both must agree at every step.
-fn run_both(bench: &Bench, twin: &Path, ops: &[Op]) -> Result<(), TestCaseError> {
+pub(super) fn run_both(bench: &Bench, twin: &Path, ops: &[Op]) -> Result<(), TestCaseError> {
     let mut view = bench.view();
     for op in ops {
         if matches!(op, Op::Reopen) {
@@ -155,7 +155,7 @@ fn run_both(bench: &Bench, twin: &Path, ops: &[Op]) -> Result<(), TestCaseError>
 }
 
 /// Directory trees without link counts: a fresh server does not know names it never looked up.
-fn without_counts(tree: std::collections::BTreeMap<String, String>) -> Vec<(String, String)> {
+pub(super) fn without_counts(tree: std::collections::BTreeMap<String, String>) -> Vec<(String, String)> {
     let strip = |body: String| {
         let mut parts = body.splitn(3, ' ');
         format!("{} {}", parts.next().unwrap(), parts.nth(1).unwrap())
