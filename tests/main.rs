@@ -12,3 +12,4 @@ mod gates;
 mod real_repo;
 mod support;
 mod terminal;
+mod undo;

@@ -10,6 +10,7 @@ mod run;
 mod select;
 mod show;
 mod trials;
+mod undo;
 
 use crate::args::{Args, Command};
 use crate::exit::Exit;
@@ -24,6 +25,7 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Failure> {
         Command::Show(args) => show::show(args),
         Command::Diff(args) => diff::diff(args),
         Command::Apply(args) => apply::apply(args),
+        Command::Undo(args) => undo::undo(args),
         Command::Discard(args) => discard::discard(args),
         Command::Doctor(args) => doctor::doctor(args),
         Command::Audit(args) => audit::audit(args),

@@ -9,6 +9,7 @@ pub mod approve;
 pub mod audit;
 pub mod doctor;
 pub mod error;
+pub mod expiry;
 pub mod host;
 pub mod journey;
 mod layers;

@@ -305,5 +305,6 @@ pub(crate) fn record(id: TrialId, judged: &crate::Judged, argv: &[OsString], con
         env_withheld: confinement.env_withheld.clone(),
         applying: None,
         applied: 0,
+        applied_ms: None,
     }
 }

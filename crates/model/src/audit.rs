@@ -33,7 +33,7 @@ pub enum Stage {
     },
     /// A decision about its changes was made; written and synced before any becomes real.
     Settling {
-        /// `apply` or `discard`.
+        /// `apply`, `undo`, `discard` or `expire`.
         verb: String,
         /// Absolute paths chosen; empty means all.
         paths: Vec<FilePath>,
@@ -42,9 +42,9 @@ pub enum Stage {
     },
     /// The decision was carried out.
     Settled {
-        /// `applied` or `discarded`.
+        /// `applied`, `undone`, `discarded` or `expired`.
         outcome: String,
-        /// How many changes became real.
+        /// How many changes became real, or with `undone` are real no more.
         applied: u64,
     },
     /// Something failed; the words say what and what was left.
