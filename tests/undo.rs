@@ -2,6 +2,7 @@
 
 use crate::support::{assert_nothing_left, both, only_trial, sh};
 use serde_json::Value;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use testkit::{Snapshot, World};
 
@@ -19,7 +20,10 @@ fn record(world: &World, id: &str) -> Value {
 
 /// The workspace as it stands, with modes.
 fn tree(world: &World) -> String {
-    Snapshot::take(&world.workspace(), &[]).render()
+    let snapshot = Snapshot::take(&world.workspace(), &[]);
+    let mode = |path: &Path| world.workspace().join(path).symlink_metadata().unwrap().permissions().mode();
+    let modes: Vec<String> = snapshot.0.keys().map(|path| format!("{:o} {}", mode(path), path.display())).collect();
+    format!("{}\n{}", snapshot.render(), modes.join("\n"))
 }
 
 /// Changes a field of a trial's record on the disk, as if it had been written at another time.
@@ -77,6 +81,23 @@ both! {
         assert_eq!(tree(world), before);
         assert_nothing_left(world);
         world.belljar(["audit", "verify"]).run().success();
+    }
+
+    /// As in Go's module cache. An ordinary user cannot move such a directory without giving himself the right to.
+    fn read_only_directories_go_there_and_back(world) {
+        world.file("old/sub/f", "old\n").mode("old/sub", 0o555);
+        let before = tree(world);
+        let script = "mkdir -p new/ro/in; echo f > new/ro/in/f; chmod 555 new/ro/in new/ro new; mkdir x; chmod 500 x; echo a > old/g";
+        sh(world, "always", script).run().success();
+        let applied = tree(world);
+        assert!(applied.contains("40555 new/ro/in"), "{applied}");
+        world.belljar(["undo", "--yes"]).run().success();
+        assert_eq!(tree(world), before);
+        world.belljar(["apply", "--yes"]).run().success();
+        assert_eq!(tree(world), applied);
+        for dir in ["new/ro/in", "new/ro", "new", "old/sub"] {
+            world.mode(dir, 0o755);
+        }
     }
 
     fn a_part_is_undone_and_the_rest_still_waits(world) {

@@ -29,7 +29,20 @@ impl Spot {
     }
 
     pub(crate) fn rename(&self, to: &Spot, flags: RenameFlags) -> Result<(), Errno> {
-        at::forced(&[&self.dir], || at::rename(&self.dir, &self.name, &to.dir, &to.name, flags))
+        let go = || at::forced(&[&self.dir], || at::rename(&self.dir, &self.name, &to.dir, &to.name, flags));
+        match go() {
+            Err(Errno::EACCES) => {}
+            other => return other,
+        }
+        // A directory that changes its parent is written to, which its own mode may withhold from its owner.
+        let Some(stat) = self.stat()?.filter(at::is_dir) else {
+            return Err(Errno::EACCES);
+        };
+        let dir = at::open_dir(&self.dir, &self.name)?;
+        at::chmod_open(&dir, (stat.st_mode & 0o7777) | 0o200).map_err(|_| Errno::EACCES)?;
+        let renamed = go();
+        at::chmod_open(&dir, stat.st_mode & 0o7777)?;
+        renamed
     }
 }
 

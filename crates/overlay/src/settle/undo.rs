@@ -30,6 +30,10 @@ use std::path::{Path, PathBuf};
 /// The journal of an undo, in the store directory.
 const UNDO: &str = "undo.json";
 
+/// In the progress of a directory that is made anew, in place of its inode number: no inode has either.
+const MAKING: u64 = 0;
+const MADE_AND_GONE: u64 = u64::MAX;
+
 /// What came of an undo.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Undone {
@@ -563,9 +567,10 @@ impl<'w> Worker<'w> {
                 && matches!(other.step.action, Action::Put | Action::Remove)
                 && other.step.path == step.path
         });
-        match newer {
-            Some(newer) => self.restored(newer),
-            None => Ok(kept.own(step.path.as_path())),
+        match (newer, self.progress.staged.get(&index(number)?)) {
+            (Some(newer), _) => self.restored(newer),
+            (None, Some(made)) if step.action == Action::Make => Ok(Some(*made)),
+            (None, _) => Ok(kept.own(step.path.as_path())),
         }
     }
 
@@ -754,23 +759,33 @@ impl<'w> Worker<'w> {
         let Some(target) = absent_ok(self.target(step))? else {
             return Ok(());
         };
+        let own = self.own(number)?;
         match target.stat()? {
-            // A directory that was made again when an earlier undo was taken back has another inode.
-            Some(stat) if at::is_dir(&stat) && Some(stat.st_ino) == self.own(number)? => {
+            Some(stat) if at::is_dir(&stat) && (Some(stat.st_ino) == own || own == Some(MAKING)) => {
                 (self.fault)();
-                at::rmdir(&target.dir, &target.name)
+                at::rmdir(&target.dir, &target.name)?;
+                if own == Some(MAKING) { self.progress.staged(index(number)?, MADE_AND_GONE) } else { Ok(()) }
             }
             _ => Ok(()),
         }
     }
 
+    /// The directory gets another inode number, which is remembered, so that going on with the undo knows it.
     fn make_again(&mut self, number: usize, step: &Step) -> Result<(), Errno> {
         let target = self.target(step)?;
-        match at::mkdir(&target.dir, &target.name, 0o700) {
-            Ok(()) => self.set_again(number, step),
-            Err(Errno::EEXIST) => Ok(()),
-            Err(errno) => Err(errno),
+        if target.stat()?.is_none() {
+            self.progress.staged(index(number)?, MAKING)?;
+            (self.fault)();
+            at::mkdir(&target.dir, &target.name, 0o700)?;
         }
+        if self.own(number)? == Some(MAKING)
+            && let Some(stat) = target.stat()?
+        {
+            (self.fault)();
+            self.set_again(number, step)?;
+            self.progress.staged(index(number)?, stat.st_ino)?;
+        }
+        Ok(())
     }
 
     fn unset(&mut self, number: usize, step: &Step) -> Result<(), Errno> {
@@ -836,18 +851,23 @@ impl<'w> Worker<'w> {
                 continue;
             }
             let Some(parent) = absent_ok(open_upper(self.overlay, parent))? else { continue };
-            (self.fault)();
-            match at::forced(&[&parent], || at::mkdir(&parent, name, 0o700)) {
-                Ok(()) => {}
-                Err(Errno::EEXIST) => continue,
-                Err(errno) => return Err(errno),
+            if at::forced(&[&parent], || at::stat_opt(&parent, name))?.is_none() {
+                self.return_dir(dir, &Spot { dir: parent, name: name.to_owned() })?;
             }
-            let made = at::forced(&[&parent], || at::open_dir(&parent, name))?;
-            at::chown(&made, at::dot(), Some(dir.uid), Some(dir.gid))?;
-            dir.xattrs.iter().try_for_each(|(name, value)| keep::set_attribute(&made, name.as_os_str(), value))?;
-            at::chmod(&made, at::dot(), dir.mode)?;
         }
         Ok(())
+    }
+
+    /// Makes an upper directory as it was, whole before it is seen.
+    fn return_dir(&self, dir: &keep::Dir, place: &Spot) -> Result<(), Errno> {
+        let spare = Spot { dir: duplicate(&self.overlay.store.work)?, name: self.overlay.store.fresh_name().into() };
+        at::mkdir(&spare.dir, &spare.name, 0o700)?;
+        let made = at::open_dir(&spare.dir, &spare.name)?;
+        at::chown(&made, at::dot(), Some(dir.uid), Some(dir.gid))?;
+        dir.xattrs.iter().try_for_each(|(name, value)| keep::set_attribute(&made, name.as_os_str(), value))?;
+        at::chmod(&made, at::dot(), dir.mode)?;
+        (self.fault)();
+        at::forced(&[&place.dir], || spare.rename(place, RenameFlags::RENAME_NOREPLACE))
     }
 
     /// What an apply had put returns to the layer, unless something newer stands there.
@@ -905,6 +925,11 @@ impl<'w> Worker<'w> {
         for dir in &kept.journal.before.dirs {
             let marks = dir.xattrs.iter().filter(|(name, _)| xattr::is_reserved(name.as_os_str()));
             let Some(own) = absent_ok(open_upper(self.overlay, dir.path.as_path()))? else { continue };
+            let mode = at::stat(&own, at::dot())?.st_mode & 0o7777;
+            if mode != dir.mode && mode == dir.mode | 0o200 {
+                // A crash came while it was renamed.
+                at::chmod(&own, at::dot(), dir.mode)?;
+            }
             for (name, value) in marks {
                 at::forced(&[&own], || match xattr::get(&own, at::dot(), name.as_os_str())? {
                     Some(_) => Ok(()),

@@ -394,7 +394,7 @@ fn a_step_that_cannot_be_undone_brings_back_the_apply() {
     let applied = native_tree(&bench.host());
     let overlay = bench.overlay();
     let block = bench.host().join("tree/late");
-    for at in [2, 5, 9] {
+    for at in [2, 5, 9, 12, 15, 18] {
         let plan = overlay.plan_undo().unwrap();
         let count = std::cell::Cell::new(0);
         let late = || {
