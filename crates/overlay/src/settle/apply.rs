@@ -1,13 +1,14 @@
 //! Apply, resume, discard: the only door through which changes reach the host.
 
-use crate::changes::diff::{host_object, open_upper};
+use crate::changes::diff::{host_object, open_own, open_upper};
 use crate::error::{ApplyError, Conflict, ConflictKind, OverlayError};
 use crate::fs::at;
+use crate::fs::parents::Parents;
 use crate::fs::remove;
 use crate::fs::xattr;
 use crate::overlay::Overlay;
 use crate::settle::journal::{Action, Journal, Running, Step};
-use crate::settle::keep::{After, Before};
+use crate::settle::keep::{self, After, Before};
 use crate::settle::plan::ApplyPlan;
 use crate::settle::step::{Fault, Worker};
 use crate::settle::undo::Undoing;
@@ -68,7 +69,7 @@ impl Overlay {
         self.renew_own(&mut journal.steps).map_err(failed)?;
         fault();
         let running = Running::begin(&self.store, journal).map_err(failed)?;
-        self.work(Worker { overlay: self, running, pre, fault })
+        self.work(Worker::new(self, running, pre, fault))
     }
 
     /// Finishes an apply that was interrupted, or takes it back where that is not possible.
@@ -86,7 +87,7 @@ impl Overlay {
             return Ok(Applied { applied: 0, left: self.count_left()? });
         };
         let pre = self.pre_dir(running.journal.serial).map_err(failed)?;
-        self.work(Worker { overlay: self, running, pre, fault })
+        self.work(Worker::new(self, running, pre, fault))
     }
 
     /// Whether an apply or an undo was interrupted.
@@ -149,7 +150,7 @@ impl Overlay {
     fn abandon(&self, running: Running) -> Result<(), Errno> {
         let pre = self.pre_dir(running.journal.serial)?;
         let steps = running.journal.steps.clone();
-        let mut worker = Worker { overlay: self, running, pre, fault: &|| {} };
+        let mut worker = Worker::new(self, running, pre, &|| {});
         if worker.running.progress.committed {
             return steps.iter().try_for_each(|step| worker.settle(step));
         }
@@ -168,8 +169,8 @@ impl Overlay {
         let failed = |step: &Step, source| ApplyError::Step { path: self.absolute(step.path.as_path()), source };
         for step in &steps {
             worker.settle(step).map_err(|source| failed(step, source))?;
-            self.settle_records(step).map_err(|source| failed(step, source))?;
         }
+        self.settle_records(&steps).map_err(store)?;
         let applied = worker.running.journal.changes;
         let after = After::of(self, &worker.running.journal, &worker.pre, cutoff).map_err(store)?;
         (worker.fault)();
@@ -211,37 +212,43 @@ impl Overlay {
         let renames = plan.steps.iter().filter(|step| matches!(step.action, Action::Stash | Action::Place { .. }));
         let moving: HashSet<&Path> = renames.map(|step| step.path.as_path()).collect();
         let mut conflicts = Vec::new();
+        let mut upper = Parents::new(open_own);
+        let mut host = Parents::new(|root, rel| at::open_beneath(root, rel));
         for step in &plan.steps {
-            let path = self.absolute(step.path.as_path());
-            let failed = |source| OverlayError::Read { path: path.clone(), source };
-            if !self.own_is_fresh(step).map_err(failed)? {
+            let failed = |source| self.read_error(step.path.as_path(), source);
+            if !self.own_is_fresh(step, &mut upper).map_err(failed)? {
                 return Err(ApplyError::Stale);
             }
-            if let Some(kind) = self.host_conflict(step, &moving).map_err(failed)? {
-                conflicts.push(Conflict { path, kind });
+            if let Some(kind) = self.host_conflict(step, &moving, &mut host).map_err(failed)? {
+                conflicts.push(Conflict { path: self.absolute(step.path.as_path()), kind });
             }
         }
         if conflicts.is_empty() { Ok(()) } else { Err(ApplyError::Conflicts(conflicts)) }
     }
 
-    fn own_is_fresh(&self, step: &Step) -> Result<bool, Errno> {
+    fn own_is_fresh(&self, step: &Step, upper: &mut Parents) -> Result<bool, Errno> {
         if !matches!(step.action, Action::Put | Action::Attributes | Action::Make) {
             return Ok(true);
         }
-        let own = host_object(&self.store.upper, step.path.as_path())?;
-        Ok(own.map(|(_, stat)| stat.st_ino) == step.own)
+        let own = upper.stat(&self.store.upper, step.path.as_path())?;
+        Ok(own.map(|stat| stat.st_ino) == step.own)
     }
 
-    fn host_conflict(&self, step: &Step, moving: &HashSet<&Path>) -> Result<Option<ConflictKind>, Errno> {
+    fn host_conflict(
+        &self,
+        step: &Step,
+        moving: &HashSet<&Path>,
+        host: &mut Parents,
+    ) -> Result<Option<ConflictKind>, Errno> {
         let Some(was) = &step.host else {
             // Where directories are renamed, a place is free or not only after that.
             let vacated = step.path.as_path().ancestors().any(|above| moving.contains(above));
-            let there = !vacated && host_object(&self.root, step.path.as_path())?.is_some();
+            let there = !vacated && host.stat(&self.root, step.path.as_path())?.is_some();
             return Ok(there.then_some(ConflictKind::Appeared));
         };
-        Ok(match host_object(&self.root, step.lower.as_path())? {
+        Ok(match host.stat(&self.root, step.lower.as_path())? {
             None => Some(ConflictKind::Gone),
-            Some((_, stat)) => (!was.matches(&stat)).then_some(ConflictKind::Changed),
+            Some(stat) => (!was.matches(&stat)).then_some(ConflictKind::Changed),
         })
     }
 
@@ -330,9 +337,9 @@ impl Overlay {
 
     /// Parting hard links gave some objects other inode numbers.
     fn renew_own(&self, steps: &mut [Step]) -> Result<(), Errno> {
+        let mut upper = Parents::new(open_own);
         for step in steps.iter_mut().filter(|step| step.action == Action::Put) {
-            let own = host_object(&self.store.upper, step.path.as_path())?;
-            step.own = own.map(|(_, stat)| stat.st_ino);
+            step.own = upper.stat(&self.store.upper, step.path.as_path())?.map(|stat| stat.st_ino);
         }
         Ok(())
     }
@@ -353,16 +360,16 @@ impl Overlay {
     }
 
     /// The host is the new origin of what was applied.
-    fn settle_records(&self, step: &Step) -> Result<(), Errno> {
-        let rel = step.path.as_path();
-        let below = !matches!(step.action, Action::Make | Action::Attributes);
-        self.store.origins.forget(rel, below)?;
-        if matches!(step.action, Action::Make | Action::Attributes | Action::Place { .. })
-            && let Some((_, stat)) = host_object(&self.root, rel)?
+    fn settle_records(&self, steps: &[Step]) -> Result<(), Errno> {
+        self.store.origins.forget_all(&keep::forgotten(steps))?;
+        let mut now = Vec::new();
+        for step in
+            steps.iter().filter(|s| matches!(s.action, Action::Make | Action::Attributes | Action::Place { .. }))
         {
-            self.store.origins.cover(rel, &stat)?;
+            let rel = step.path.as_path();
+            now.extend(host_object(&self.root, rel)?.map(|(_, stat)| (rel.to_owned(), stat)));
         }
-        Ok(())
+        self.store.origins.cover_all(&now)
     }
 
     /// Removes from the upper layer what says nothing any more: whiteouts over nothing, and directories that are

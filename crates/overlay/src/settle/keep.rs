@@ -3,6 +3,7 @@
 
 use crate::changes::diff::{host_object, open_own, open_upper};
 use crate::fs::at::{self, Stat};
+use crate::fs::parents::Parents;
 use crate::fs::xattr;
 use crate::overlay::Overlay;
 use crate::settle::journal::{Action, Journal, Step, read_json};
@@ -267,7 +268,7 @@ impl After {
         pre: &OwnedFd,
         cutoff: Option<Moment>,
     ) -> Result<After, Errno> {
-        let mut stock = Stock { overlay, cutoff, left: BTreeMap::new() };
+        let mut stock = Stock { overlay, cutoff, left: BTreeMap::new(), parents: Parents::new(open_own) };
         let moves = Moves::of(&journal.steps);
         for step in &journal.steps {
             stock.take(step, &moves)?;
@@ -297,6 +298,7 @@ struct Stock<'o> {
     overlay: &'o Overlay,
     cutoff: Option<Moment>,
     left: BTreeMap<PathBuf, Left>,
+    parents: Parents,
 }
 
 impl Stock<'_> {
@@ -339,7 +341,7 @@ impl Stock<'_> {
 
     /// An object with everything below it.
     fn tree(&mut self, rel: &Path) -> Result<(), Errno> {
-        let Some((dir, stat)) = host_object(&self.overlay.root, rel)? else {
+        let Some(stat) = self.parents.stat(&self.overlay.root, rel)? else {
             self.nothing(rel.to_owned());
             return Ok(());
         };
@@ -356,7 +358,6 @@ impl Stock<'_> {
                 self.add(child, &stat, true, Vec::new());
             }
         }
-        drop(dir);
         Ok(())
     }
 

@@ -10,6 +10,7 @@ use crate::store::origin::Identity;
 use crate::store::store_error;
 use model::{ChangeKind, FilePath};
 use nix::errno::Errno;
+use std::cell::RefCell;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
@@ -188,13 +189,15 @@ struct Planner<'p> {
     chosen: &'p BTreeSet<usize>,
     /// Old places of the chosen renames.
     moved: HashSet<&'p Path>,
+    /// What [`Planner::is_near`] found, by directory.
+    near: RefCell<HashMap<PathBuf, bool>>,
 }
 
 impl<'p> Planner<'p> {
     fn new(overlay: &'p Overlay, deltas: &'p [Delta], chosen: &'p BTreeSet<usize>) -> Planner<'p> {
         let renamed = deltas.iter().filter(|delta| is_rename(delta));
         let moved = renamed.map(|delta| delta.lower.as_path()).collect();
-        Planner { overlay, deltas, chosen, moved }
+        Planner { overlay, deltas, chosen, moved, near: RefCell::default() }
     }
 
     fn selected(&self) -> impl Iterator<Item = &'p Delta> {
@@ -364,6 +367,16 @@ impl<'p> Planner<'p> {
 
     /// Whether store and target share a file system, judged by the nearest directory that exists.
     fn is_near(&self, lower: &Path) -> Result<bool, Errno> {
+        let parent = lower.parent().unwrap_or(Path::new(""));
+        if let Some(near) = self.near.borrow().get(parent) {
+            return Ok(*near);
+        }
+        let near = self.find_near(lower)?;
+        self.near.borrow_mut().insert(parent.to_owned(), near);
+        Ok(near)
+    }
+
+    fn find_near(&self, lower: &Path) -> Result<bool, Errno> {
         let own = at::stat(&self.overlay.store.upper, at::dot())?.st_dev;
         for above in lower.ancestors().skip(1) {
             if let Some((_, stat)) = host_object(&self.overlay.root, above)?

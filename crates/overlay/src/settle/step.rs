@@ -2,6 +2,7 @@
 
 use crate::changes::diff::open_own;
 use crate::fs::at::{self, Stat};
+use crate::fs::parents::Parents;
 use crate::fs::remove;
 use crate::fs::xattr;
 use crate::overlay::Overlay;
@@ -10,20 +11,26 @@ use crate::store::sync_dir;
 use crate::view::copy_up::{self, Content};
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, RenameFlags};
+use std::cell::RefCell;
 use std::ffi::{OsStr, OsString};
 use std::os::fd::OwnedFd;
 use std::path::Path;
+use std::sync::Arc;
 
 /// Called at every point where a crash leaves another state; tests die in it.
 pub(crate) type Fault<'f> = &'f dyn Fn();
 
 /// A name in an open directory.
 pub(crate) struct Spot {
-    pub(crate) dir: OwnedFd,
+    pub(crate) dir: Arc<OwnedFd>,
     pub(crate) name: OsString,
 }
 
 impl Spot {
+    fn itself(dir: OwnedFd) -> Spot {
+        Spot { dir: Arc::new(dir), name: at::dot().to_owned() }
+    }
+
     pub(crate) fn stat(&self) -> Result<Option<Stat>, Errno> {
         at::stat_opt(&self.dir, &self.name)
     }
@@ -50,13 +57,24 @@ impl Spot {
 pub(crate) struct Worker<'w> {
     pub(crate) overlay: &'w Overlay,
     pub(crate) running: Running,
-    pub(crate) pre: OwnedFd,
+    pub(crate) pre: Arc<OwnedFd>,
     pub(crate) fault: Fault<'w>,
+    host: RefCell<Parents>,
+    upper: RefCell<Parents>,
+}
+
+impl<'w> Worker<'w> {
+    pub(crate) fn new(overlay: &'w Overlay, running: Running, pre: OwnedFd, fault: Fault<'w>) -> Worker<'w> {
+        let host = RefCell::new(Parents::new(|root, rel| at::open_beneath(root, rel)));
+        let upper = RefCell::new(Parents::new(open_own));
+        Worker { overlay, running, pre: Arc::new(pre), fault, host, upper }
+    }
 }
 
 impl Worker<'_> {
     /// Does what is left of `step`.
     pub(crate) fn perform(&mut self, step: &Step) -> Result<(), Errno> {
+        self.forget_moved(step);
         match step.action {
             Action::Stash | Action::Remove => self.take_away(step),
             Action::Place { stash } => self.place(step, stash),
@@ -68,12 +86,24 @@ impl Worker<'_> {
 
     /// Takes back what was done of `step`.
     pub(crate) fn revert(&mut self, step: &Step) -> Result<(), Errno> {
+        self.host.borrow_mut().forget();
+        self.upper.borrow_mut().forget();
         match step.action {
             Action::Stash | Action::Remove => self.bring_back(step),
             Action::Place { stash } => self.unplace(step, stash),
             Action::Put => self.unput(step),
             Action::Make => self.unmake(step),
             Action::Attributes => self.restore_attributes(step),
+        }
+    }
+
+    /// Only a file that takes a file's place leaves every directory where it is. What comes after a step that does not
+    /// looks for its directory again.
+    fn forget_moved(&self, step: &Step) {
+        let directory = step.host.is_some_and(|was| was.mode & libc::S_IFMT == libc::S_IFDIR);
+        if step.action != Action::Put || directory {
+            self.host.borrow_mut().forget();
+            self.upper.borrow_mut().forget();
         }
     }
 
@@ -88,6 +118,7 @@ impl Worker<'_> {
 
     /// Tidies up after `step`, when all steps are done: pre-images go to the store, marks go from the upper layer.
     pub(crate) fn settle(&mut self, step: &Step) -> Result<(), Errno> {
+        self.forget_moved(step);
         match step.action {
             Action::Stash => Ok(()),
             Action::Remove => {
@@ -107,7 +138,8 @@ impl Worker<'_> {
 
     /// Where the step's object is, or will be, on the host.
     fn target(&self, step: &Step) -> Result<Spot, Errno> {
-        host_spot(&self.overlay.root, step.path.as_path())
+        let (parent, name) = at::split(step.path.as_path()).ok_or(Errno::EISDIR)?;
+        Ok(Spot { dir: self.host.borrow_mut().dir(&self.overlay.root, parent)?, name: name.to_owned() })
     }
 
     /// Where the other object of the step is: what comes before it is done, what went after.
@@ -115,8 +147,8 @@ impl Worker<'_> {
         let stage = OsString::from(format!(".belljar-stage-{}-{}", self.overlay.saved.id, step.number));
         match (step.action, step.near) {
             (Action::Put, true) => self.own(step),
-            (_, true) => Ok(Spot { dir: duplicate(&self.pre)?, name: pre_name(step) }),
-            (Action::Stash, false) => Ok(Spot { dir: duplicate(&self.overlay.root)?, name: stage }),
+            (_, true) => Ok(Spot { dir: Arc::clone(&self.pre), name: pre_name(step) }),
+            (Action::Stash, false) => Ok(Spot { dir: Arc::new(duplicate(&self.overlay.root)?), name: stage }),
             (_, false) => Ok(Spot { dir: self.target(step)?.dir, name: stage }),
         }
     }
@@ -124,7 +156,7 @@ impl Worker<'_> {
     /// The step's object in the upper layer.
     fn own(&self, step: &Step) -> Result<Spot, Errno> {
         let (parent, name) = at::split(step.path.as_path()).ok_or(Errno::EISDIR)?;
-        Ok(Spot { dir: open_own(&self.overlay.store.upper, parent)?, name: name.to_owned() })
+        Ok(Spot { dir: self.upper.borrow_mut().dir(&self.overlay.store.upper, parent)?, name: name.to_owned() })
     }
 
     fn take_away(&mut self, step: &Step) -> Result<(), Errno> {
@@ -268,7 +300,7 @@ impl Worker<'_> {
         match own.stat()? {
             Some(stat) if is_host(step, &stat) => {
                 (self.fault)();
-                own.rename(&Spot { dir: duplicate(&self.pre)?, name: pre_name(step) }, RenameFlags::empty())?;
+                own.rename(&Spot { dir: Arc::clone(&self.pre), name: pre_name(step) }, RenameFlags::empty())?;
             }
             _ => {}
         }
@@ -295,7 +327,7 @@ impl Worker<'_> {
         if shadow.stat()?.is_none() {
             return Ok(());
         }
-        let kept = Spot { dir: duplicate(&self.pre)?, name: pre_name(step) };
+        let kept = Spot { dir: Arc::clone(&self.pre), name: pre_name(step) };
         remove::tree(&kept.dir, &kept.name)?;
         copy_tree(&shadow, &kept, false)?;
         (self.fault)();
@@ -352,7 +384,7 @@ impl Worker<'_> {
     fn attributes(&mut self, step: &Step) -> Result<(), Errno> {
         let (dir, own) = self.both_halves(step)?;
         (self.fault)();
-        let (target, own) = (Spot { dir, name: at::dot().to_owned() }, Spot { dir: own, name: at::dot().to_owned() });
+        let (target, own) = (Spot::itself(dir), Spot::itself(own));
         for (name, _) in xattr::all_foreign(&target.dir, &target.name)? {
             if xattr::get(&own.dir, &own.name, &name)?.is_none() {
                 xattr::remove(&target.dir, &target.name, &name)?;
@@ -393,7 +425,7 @@ fn is_host(step: &Step, stat: &Stat) -> bool {
 /// The host directory of a path, opened beneath the root without links, and the last name.
 pub(crate) fn host_spot(root: &OwnedFd, rel: &Path) -> Result<Spot, Errno> {
     let (parent, name) = at::split(rel).ok_or(Errno::EISDIR)?;
-    Ok(Spot { dir: at::open_beneath(root, parent)?, name: name.to_owned() })
+    Ok(Spot { dir: Arc::new(at::open_beneath(root, parent)?), name: name.to_owned() })
 }
 
 pub(crate) fn pre_name(step: &Step) -> OsString {
@@ -494,10 +526,10 @@ pub(crate) fn copy_tree(from: &Spot, to: &Spot, sync: bool) -> Result<(), Errno>
 
 fn inside(spot: &Spot, rel: &Path) -> Result<Spot, Errno> {
     match at::split(rel) {
-        None => Ok(Spot { dir: duplicate(&spot.dir)?, name: spot.name.clone() }),
+        None => Ok(Spot { dir: Arc::clone(&spot.dir), name: spot.name.clone() }),
         Some((parent, name)) => {
             let dir = open_own(&spot.dir, &Path::new(&spot.name).join(parent))?;
-            Ok(Spot { dir, name: name.to_owned() })
+            Ok(Spot { dir: Arc::new(dir), name: name.to_owned() })
         }
     }
 }

@@ -7,6 +7,7 @@
 use crate::changes::diff::{host_object, open_own, open_upper};
 use crate::error::{Conflict, ConflictKind, OverlayError, UndoError};
 use crate::fs::at::{self, Stat};
+use crate::fs::parents::Parents;
 use crate::fs::remove;
 use crate::fs::xattr;
 use crate::overlay::Overlay;
@@ -22,10 +23,12 @@ use nix::errno::Errno;
 use nix::fcntl::RenameFlags;
 use nix::sys::time::TimeSpec;
 use serde::{Deserialize, Serialize};
+use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ffi::{OsStr, OsString};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// The journal of an undo, in the store directory.
 const UNDO: &str = "undo.json";
@@ -317,9 +320,9 @@ impl<'c> Check<'c> {
     fn conflicts(&self) -> Checked<Vec<Conflict>> {
         let mut found = Vec::new();
         let mut conflict = |rel: &Path, kind| found.push(Conflict { path: self.overlay.absolute(rel), kind });
-        let mut parents = Parents::of(&self.overlay.root);
+        let mut parents = Parents::new(open_own);
         for (rel, left) in &self.expected {
-            let now = parents.stat(rel).map_err(|errno| (rel.clone(), errno))?;
+            let now = parents.stat(&self.overlay.root, rel).map_err(|errno| (rel.clone(), errno))?;
             let kind = match (&left.is, now) {
                 (Now::Nothing, None) => None,
                 (Now::Nothing, Some(_)) => Some(ConflictKind::Appeared),
@@ -376,10 +379,10 @@ impl<'c> Check<'c> {
 
     /// The same for what was not applied yet. A file that was written again simply stays; it is newer.
     fn changed_since(&self, newest: &Kept, found: &mut Vec<PathBuf>) -> Checked<()> {
-        let mut parents = Parents::of(&self.overlay.store.upper);
+        let mut parents = Parents::new(open_own);
         for (step, directory) in with_kind(newest).into_iter().filter(|(step, _)| step.action == Action::Put) {
             let rel = step.path.as_path();
-            let there = parents.stat(rel).map_err(|errno| (rel.to_owned(), errno))?;
+            let there = parents.stat(&self.overlay.store.upper, rel).map_err(|errno| (rel.to_owned(), errno))?;
             if there.is_some_and(|stat| directory || at::is_dir(&stat)) {
                 found.push(rel.to_owned());
             }
@@ -462,34 +465,6 @@ fn forget_below(expected: &mut BTreeMap<PathBuf, Left>, path: &Path) {
     }
 }
 
-/// Looks at many paths in order: the directory of the last one stays open.
-struct Parents<'p> {
-    root: &'p OwnedFd,
-    open: Option<(PathBuf, Option<OwnedFd>)>,
-}
-
-impl<'p> Parents<'p> {
-    fn of(root: &'p OwnedFd) -> Parents<'p> {
-        Parents { root, open: None }
-    }
-
-    fn stat(&mut self, rel: &Path) -> Result<Option<Stat>, Errno> {
-        let (parent, name) = at::split(rel).unwrap_or((Path::new(""), at::dot()));
-        if self.open.as_ref().is_none_or(|(path, _)| path != parent) {
-            let dir = match open_own(self.root, parent) {
-                Ok(dir) => Some(dir),
-                Err(Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP) => None,
-                Err(errno) => return Err(errno),
-            };
-            self.open = Some((parent.to_owned(), dir));
-        }
-        match self.open.as_ref().and_then(|(_, dir)| dir.as_ref()) {
-            Some(dir) => at::forced(&[dir], || at::stat_opt(dir, name)),
-            None => Ok(None),
-        }
-    }
-}
-
 /// One step to take back.
 struct Item {
     /// Index of its apply, newest first.
@@ -505,6 +480,8 @@ struct Worker<'w> {
     kept: Vec<Kept>,
     items: Vec<Item>,
     fault: Fault<'w>,
+    host: RefCell<Parents>,
+    upper: RefCell<Parents>,
 }
 
 impl<'w> Worker<'w> {
@@ -523,7 +500,9 @@ impl<'w> Worker<'w> {
             kept.journal.steps.iter().rev().map(|step| Item { kept: index, step: step.clone() }).collect()
         };
         let items = kept.iter().enumerate().flat_map(of).collect();
-        Ok(Worker { overlay, saved, progress, kept, items, fault })
+        let host = RefCell::new(Parents::new(|root, rel| at::open_beneath(root, rel)));
+        let upper = RefCell::new(Parents::new(open_own));
+        Ok(Worker { overlay, saved, progress, kept, items, fault, host, upper })
     }
 
     fn item(&self, number: usize) -> Result<(&Item, &Kept), Errno> {
@@ -535,14 +514,14 @@ impl<'w> Worker<'w> {
     fn hold(&self, number: usize) -> Result<Spot, Errno> {
         let (item, kept) = self.item(number)?;
         if item.step.near {
-            return Ok(Spot { dir: duplicate(&kept.dir)?, name: pre_name(&item.step) });
+            return Ok(Spot { dir: Arc::new(duplicate(&kept.dir)?), name: pre_name(&item.step) });
         }
         let name = OsString::from(format!(".belljar-stage-{}-u{number}", self.overlay.saved.id));
         // Beside the root no step moves it; a root with other file systems inside has no such place for all.
         let root = at::stat(&self.overlay.root, at::dot())?.st_dev;
         let dir = match absent_ok(self.target(&item.step))? {
             Some(target) if at::stat(&target.dir, at::dot())?.st_dev != root => target.dir,
-            _ => duplicate(&self.overlay.root)?,
+            _ => Arc::new(duplicate(&self.overlay.root)?),
         };
         Ok(Spot { dir, name })
     }
@@ -555,14 +534,15 @@ impl<'w> Worker<'w> {
     }
 
     fn target(&self, step: &Step) -> Result<Spot, Errno> {
-        host_spot(&self.overlay.root, step.path.as_path())
+        let (parent, name) = at::split(step.path.as_path()).ok_or(Errno::EISDIR)?;
+        Ok(Spot { dir: self.host.borrow_mut().dir(&self.overlay.root, parent)?, name: name.to_owned() })
     }
 
     /// Inode number of what stands at the target before the step is taken back.
     fn own(&self, number: usize) -> Result<Option<u64>, Errno> {
         let (item, kept) = self.item(number)?;
         let step = &item.step;
-        let newer = self.items.iter().take(number).rposition(|other| {
+        let newer = self.items.iter().take(if item.kept > 0 { number } else { 0 }).rposition(|other| {
             other.kept != item.kept
                 && matches!(other.step.action, Action::Put | Action::Remove)
                 && other.step.path == step.path
@@ -585,6 +565,7 @@ impl<'w> Worker<'w> {
 
     fn perform(&mut self, number: usize) -> Result<(), Errno> {
         let step = self.item(number)?.0.step.clone();
+        self.forget_moved(&step);
         match step.action {
             Action::Put => self.take(number, &step),
             Action::Remove => self.give_back(number, &step),
@@ -597,6 +578,7 @@ impl<'w> Worker<'w> {
 
     fn revert(&mut self, number: usize) -> Result<(), Errno> {
         let step = self.item(number)?.0.step.clone();
+        self.host.borrow_mut().forget();
         match step.action {
             Action::Put => self.untake(number, &step),
             Action::Remove => self.ungive(number, &step),
@@ -604,6 +586,13 @@ impl<'w> Worker<'w> {
             Action::Stash => self.stash_again(number, &step),
             Action::Make => self.make_again(number, &step),
             Action::Attributes => self.set_again(number, &step),
+        }
+    }
+
+    /// Only a file that takes a file's place leaves every directory where it is.
+    fn forget_moved(&self, step: &Step) {
+        if step.action != Action::Put || step.host.is_none_or(|was| was.mode & libc::S_IFMT == libc::S_IFDIR) {
+            self.host.borrow_mut().forget();
         }
     }
 
@@ -685,7 +674,7 @@ impl<'w> Worker<'w> {
         match self.linked(number, step)? {
             Some(other) => at::link(&other.dir, &other.name, &hold.dir, &hold.name)?,
             None => {
-                let pre = Spot { dir: duplicate(&self.item(number)?.1.dir)?, name: pre_name(step) };
+                let pre = Spot { dir: Arc::new(duplicate(&self.item(number)?.1.dir)?), name: pre_name(step) };
                 copy_tree(&pre, hold, true)?;
             }
         }
@@ -823,6 +812,7 @@ impl<'w> Worker<'w> {
 
     /// After the commit: the layer gets back what it had, the records follow, the times return.
     fn settle(&mut self) -> Checked<()> {
+        self.host.borrow_mut().forget();
         let on = |rel: &Path, result: Result<(), Errno>| result.map_err(|errno| (rel.to_owned(), errno));
         let root = Path::new("");
         for index in 0..self.kept.len() {
@@ -852,7 +842,7 @@ impl<'w> Worker<'w> {
             }
             let Some(parent) = absent_ok(open_upper(self.overlay, parent))? else { continue };
             if at::forced(&[&parent], || at::stat_opt(&parent, name))?.is_none() {
-                self.return_dir(dir, &Spot { dir: parent, name: name.to_owned() })?;
+                self.return_dir(dir, &Spot { dir: Arc::new(parent), name: name.to_owned() })?;
             }
         }
         Ok(())
@@ -860,7 +850,8 @@ impl<'w> Worker<'w> {
 
     /// Makes an upper directory as it was, whole before it is seen.
     fn return_dir(&self, dir: &keep::Dir, place: &Spot) -> Result<(), Errno> {
-        let spare = Spot { dir: duplicate(&self.overlay.store.work)?, name: self.overlay.store.fresh_name().into() };
+        let spare =
+            Spot { dir: Arc::new(duplicate(&self.overlay.store.work)?), name: self.overlay.store.fresh_name().into() };
         at::mkdir(&spare.dir, &spare.name, 0o700)?;
         let made = at::open_dir(&spare.dir, &spare.name)?;
         at::chown(&made, at::dot(), Some(dir.uid), Some(dir.gid))?;
@@ -877,6 +868,9 @@ impl<'w> Worker<'w> {
         if step.action != Action::Put {
             return Ok(());
         }
+        if step.host.is_none_or(|was| was.mode & libc::S_IFMT == libc::S_IFDIR) {
+            self.upper.borrow_mut().forget();
+        }
         let mut hold = self.hold(number)?;
         if hold.stat()?.is_none() {
             return Ok(());
@@ -884,15 +878,18 @@ impl<'w> Worker<'w> {
         (self.fault)();
         let far = if step.near { None } else { Some(self.hold(number)?) };
         if far.is_some() {
-            let spare =
-                Spot { dir: duplicate(&self.overlay.store.work)?, name: self.overlay.store.fresh_name().into() };
+            let spare = Spot {
+                dir: Arc::new(duplicate(&self.overlay.store.work)?),
+                name: self.overlay.store.fresh_name().into(),
+            };
             copy_tree(&hold, &spare, true)?;
             hold = spare;
         }
         let Some((parent, name)) = at::split(step.path.as_path()) else {
             return Err(Errno::EISDIR);
         };
-        match absent_ok(open_upper(self.overlay, parent))? {
+        let upper = self.upper.borrow_mut().dir(&self.overlay.store.upper, parent);
+        match absent_ok(upper)? {
             Some(dir) => merge(&hold, &Spot { dir, name: name.to_owned() })?,
             None => remove::tree(&hold.dir, &hold.name)?,
         }
@@ -905,10 +902,10 @@ impl<'w> Worker<'w> {
 
     fn return_whiteouts(&self, index: usize) -> Result<(), Errno> {
         let kept = self.kept.get(index).ok_or(Errno::EUCLEAN)?;
-        let mut parents = Parents::of(&self.overlay.store.upper);
+        let mut parents = Parents::new(open_own);
         for path in &kept.journal.before.whiteouts {
             let Some((parent, name)) = at::split(path.as_path()) else { continue };
-            if parents.stat(path.as_path())?.is_some() {
+            if parents.stat(&self.overlay.store.upper, path.as_path())?.is_some() {
                 continue;
             }
             if let Some(dir) = absent_ok(open_upper(self.overlay, parent))? {
@@ -955,17 +952,17 @@ impl<'w> Worker<'w> {
             origins.forget_all(&keep::forgotten(&kept.journal.steps))?;
         }
         (self.fault)();
-        let mut parents = Parents::of(&self.overlay.root);
+        let mut parents = Parents::new(open_own);
         let mut now = Vec::new();
         for path in self.kept.iter().flat_map(|kept| &kept.journal.before.origins) {
-            if let Some(stat) = parents.stat(path.as_path())? {
+            if let Some(stat) = parents.stat(&self.overlay.root, path.as_path())? {
                 now.push((path.as_path().to_owned(), stat));
             }
         }
         origins.cover_all(&now)?;
         for item in &self.items {
             let Some(was) = item.step.host else { continue };
-            match parents.stat(item.step.lower.as_path())? {
+            match parents.stat(&self.overlay.root, item.step.lower.as_path())? {
                 Some(stat) if stat.st_nlink > 1 && !at::is_dir(&stat) && was.ino == stat.st_ino => {
                     origins.renew(&was, &stat)?;
                 }
@@ -977,11 +974,11 @@ impl<'w> Worker<'w> {
 
     /// What the applies had found is back; its identities then and now.
     fn returned(&self) -> Result<Returned, Errno> {
-        let mut parents = Parents::of(&self.overlay.root);
+        let mut parents = Parents::new(open_own);
         let mut returned = Vec::new();
         for step in self.items.iter().map(|item| &item.step) {
             let Some(was) = step.host else { continue };
-            let now = parents.stat(step.lower.as_path())?.map(|stat| Identity::of(&stat));
+            let now = parents.stat(&self.overlay.root, step.lower.as_path())?.map(|stat| Identity::of(&stat));
             // Across file systems it is a copy, which has another inode number.
             let state = |identity: &Identity| Identity { ino: 0, ..*identity };
             returned.extend(now.filter(|now| keep::is_same(&state(&was), &state(now))).map(|now| (was, now)));
@@ -1034,6 +1031,10 @@ impl<'w> Worker<'w> {
 
 /// Brings `from` to `to`. What stands there is newer and stays; in directories that is decided name by name.
 fn merge(from: &Spot, to: &Spot) -> Result<(), Errno> {
+    match at::forced(&[&to.dir], || from.rename(to, RenameFlags::RENAME_NOREPLACE)) {
+        Err(Errno::EEXIST) => {}
+        other => return other,
+    }
     let mut waiting = vec![PathBuf::new()];
     while let Some(rel) = waiting.pop() {
         let (source, target) = (below(from, &rel)?, below(to, &rel)?);
@@ -1052,10 +1053,10 @@ fn merge(from: &Spot, to: &Spot) -> Result<(), Errno> {
 
 fn below(spot: &Spot, rel: &Path) -> Result<Spot, Errno> {
     match at::split(rel) {
-        None => Ok(Spot { dir: duplicate(&spot.dir)?, name: spot.name.clone() }),
+        None => Ok(Spot { dir: Arc::clone(&spot.dir), name: spot.name.clone() }),
         Some((parent, name)) => {
             let dir = open_own(&spot.dir, &Path::new(&spot.name).join(parent))?;
-            Ok(Spot { dir, name: name.to_owned() })
+            Ok(Spot { dir: Arc::new(dir), name: name.to_owned() })
         }
     }
 }
