@@ -3,6 +3,7 @@
 
 mod apply;
 mod crash;
+mod full;
 mod laws;
 mod undo;
 mod view;

@@ -69,7 +69,9 @@ impl Overlay {
         self.renew_own(&mut journal.steps).map_err(failed)?;
         fault();
         let running = Running::begin(&self.store, journal).map_err(failed)?;
-        self.work(Worker::new(self, running, pre, fault))
+        let mut worker = Worker::new(self, running, pre, fault);
+        worker.fresh = true;
+        self.work(worker)
     }
 
     /// Finishes an apply that was interrupted, or takes it back where that is not possible.
@@ -203,6 +205,10 @@ impl Overlay {
     fn take_back(&self, worker: &mut Worker<'_>, begun: &[Step]) -> Result<(), Errno> {
         begun.iter().rev().try_for_each(|step| worker.revert(step))?;
         begun.iter().filter(|step| !step.lower.as_bytes().is_empty()).try_for_each(|step| worker.renew_record(step))?;
+        // They were recorded a moment ago; after a crash they may have become somebody else's since.
+        for (path, time) in worker.running.journal.before.times.iter().filter(|_| worker.fresh) {
+            keep::set_mtime(&at::open_beneath(&self.root, path.as_path())?, *time)?;
+        }
         Running::forget(&self.store)
     }
 

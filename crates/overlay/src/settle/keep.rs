@@ -12,6 +12,7 @@ use crate::store::origin::Identity;
 use crate::store::write_durably;
 use model::FilePath;
 use nix::errno::Errno;
+use nix::sys::time::TimeSpec;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ffi::OsStr;
@@ -387,4 +388,9 @@ pub(crate) fn set_attributes(dir: &OwnedFd, xattrs: &Attributes) -> Result<(), E
 
 pub(crate) fn set_attribute(dir: &OwnedFd, name: &OsStr, value: &[u8]) -> Result<(), Errno> {
     xattr::set(dir, at::dot(), name, value, 0)
+}
+
+/// Sets the modification time and leaves the access time.
+pub(crate) fn set_mtime(dir: &OwnedFd, (seconds, nanoseconds): Moment) -> Result<(), Errno> {
+    at::set_times(dir, at::dot(), TimeSpec::UTIME_OMIT, TimeSpec::new(seconds, nanoseconds))
 }

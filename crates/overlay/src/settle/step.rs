@@ -59,6 +59,8 @@ pub(crate) struct Worker<'w> {
     pub(crate) running: Running,
     pub(crate) pre: Arc<OwnedFd>,
     pub(crate) fault: Fault<'w>,
+    /// Its journal was begun by this process.
+    pub(crate) fresh: bool,
     host: RefCell<Parents>,
     upper: RefCell<Parents>,
 }
@@ -67,7 +69,7 @@ impl<'w> Worker<'w> {
     pub(crate) fn new(overlay: &'w Overlay, running: Running, pre: OwnedFd, fault: Fault<'w>) -> Worker<'w> {
         let host = RefCell::new(Parents::new(|root, rel| at::open_beneath(root, rel)));
         let upper = RefCell::new(Parents::new(open_own));
-        Worker { overlay, running, pre: Arc::new(pre), fault, host, upper }
+        Worker { overlay, running, pre: Arc::new(pre), fault, fresh: false, host, upper }
     }
 }
 
@@ -301,10 +303,11 @@ impl Worker<'_> {
             Some(stat) if is_host(step, &stat) => {
                 (self.fault)();
                 own.rename(&Spot { dir: Arc::clone(&self.pre), name: pre_name(step) }, RenameFlags::empty())?;
+                if stat.st_nlink < 2 { Ok(()) } else { self.renew_linked(step) }
             }
-            _ => {}
+            // It left in an earlier run, which may have ended before the records followed.
+            _ => self.renew_linked(step),
         }
-        self.renew_linked(step)
     }
 
     /// The pre-image in the store may have other names on the host, among the changes that wait; leaving moved its

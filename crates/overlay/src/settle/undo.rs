@@ -21,7 +21,6 @@ use crate::view::layers::{Reach, reach};
 use model::FilePath;
 use nix::errno::Errno;
 use nix::fcntl::RenameFlags;
-use nix::sys::time::TimeSpec;
 use serde::{Deserialize, Serialize};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -420,6 +419,11 @@ impl<'c> Check<'c> {
                 }
             }
         }
+        // Across file systems the pre-images pass through the root.
+        if self.kept.iter().any(|kept| kept.journal.steps.iter().any(|step| !step.near)) {
+            let now = keep::mtime(&at::stat(&self.overlay.root, at::dot())?);
+            times.entry(FilePath::from("")).or_insert(now);
+        }
         Ok(times.into_iter().collect())
     }
 }
@@ -796,7 +800,7 @@ impl<'w> Worker<'w> {
         keep::set_attributes(&dir, &xattrs)?;
         at::chown(&dir, at::dot(), Some(was.uid), Some(was.gid))?;
         at::chmod(&dir, at::dot(), was.mode & 0o7777)?;
-        set_mtime(&dir, was.mtime)
+        keep::set_mtime(&dir, was.mtime)
     }
 
     /// The directory a step changed, unless a later step has moved it back already.
@@ -990,12 +994,12 @@ impl<'w> Worker<'w> {
         (self.fault)();
         for (path, time) in &self.saved.times {
             if let Some(dir) = absent_ok(at::open_beneath(&self.overlay.root, path.as_path()))? {
-                set_mtime(&dir, *time)?;
+                keep::set_mtime(&dir, *time)?;
             }
         }
         for dir in self.kept.iter().rev().flat_map(|kept| &kept.journal.before.dirs) {
             if let Some(own) = absent_ok(open_upper(self.overlay, dir.path.as_path()))? {
-                set_mtime(&own, dir.mtime)?;
+                keep::set_mtime(&own, dir.mtime)?;
             }
         }
         Ok(())
@@ -1067,8 +1071,4 @@ fn index(number: usize) -> Result<u32, Errno> {
 
 fn has(spot: &Spot, ino: u64) -> Result<bool, Errno> {
     Ok(spot.stat()?.is_some_and(|stat| stat.st_ino == ino))
-}
-
-fn set_mtime(dir: &OwnedFd, (seconds, nanoseconds): Moment) -> Result<(), Errno> {
-    at::set_times(dir, at::dot(), TimeSpec::UTIME_OMIT, TimeSpec::new(seconds, nanoseconds))
 }

@@ -22,7 +22,7 @@ const VERB: &str = "BELLJAR_TEST_CRASH_VERB";
 /// No apply of these benches has more points.
 const POINTS_MAX: u32 = 200;
 
-fn prepare(bench: &Bench) {
+pub(super) fn prepare(bench: &Bench) {
     let host = bench.host();
     for dir in ["d/e", "gone/deep", "ren/sub", "other"] {
         fs::create_dir_all(host.join(dir)).unwrap();
@@ -78,7 +78,7 @@ fn run_child(bench: &Bench, verb: &str, point: u32) -> bool {
     command(bench, verb, point).output().unwrap().status.success()
 }
 
-fn each_file_is_old_or_new(
+pub(super) fn each_file_is_old_or_new(
     now: &BTreeMap<String, String>,
     old: &BTreeMap<String, String>,
     new: &BTreeMap<String, String>,
@@ -268,11 +268,17 @@ fn kill_both_ways(bench: &Bench, rounds: u32) {
             span[way] = if ended { span[way] * 19 / 20 } else { span[way] + span[way] / 50 + 1 };
             let overlay = bench.overlay();
             match overlay.state().unwrap() {
-                LayerState::Applying => drop(overlay.resume().unwrap()),
-                LayerState::Undoing => drop(overlay.resume_undo().unwrap()),
+                LayerState::Applying => {
+                    overlay.resume().unwrap();
+                }
+                LayerState::Undoing => {
+                    overlay.resume_undo().unwrap();
+                }
                 LayerState::AtRest if native_tree(&bench.host()) == *to => {}
                 LayerState::AtRest if way == 0 => apply_all(bench),
-                LayerState::AtRest => drop(overlay.undo(overlay.plan_undo().unwrap()).unwrap()),
+                LayerState::AtRest => {
+                    overlay.undo(overlay.plan_undo().unwrap()).unwrap();
+                }
             }
             assert_eq!(native_tree(&bench.host()), *to, "round {round}, {verb}");
         }
