@@ -35,16 +35,32 @@ fn plant(root: &Path, text: &str) {
     }
 }
 
-fn timed<T>(times: &mut Vec<Duration>, work: impl FnOnce() -> T) -> T {
-    let start = Instant::now();
+/// Processor time of this process and of those it has waited for, in ticks of 10 ms (proc_pid_stat(5)).
+fn ticks() -> u64 {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
+    let fields = stat.rsplit_once(')').unwrap().1.split_whitespace();
+    fields.skip(11).take(4).map(|field| field.parse::<u64>().unwrap()).sum()
+}
+
+/// Wall time, and processor time: on a busy machine only the second says much.
+type Time = (Duration, Duration);
+
+fn timed<T>(times: &mut Vec<Time>, work: impl FnOnce() -> T) -> T {
+    let (start, before) = (Instant::now(), ticks());
     let done = work();
-    times.push(start.elapsed());
+    times.push((start.elapsed(), Duration::from_millis(10 * (ticks() - before))));
     done
+}
+
+fn median(times: &[Time], of: fn(&Time) -> Duration) -> Duration {
+    let mut times: Vec<Duration> = times.iter().map(of).collect();
+    times.sort();
+    times[times.len() / 2]
 }
 
 fn main() {
     let names = ["cp -a over", "cp -a fresh", "diff", "plan", "apply", "plan undo", "undo"];
-    let mut times: Vec<Vec<Duration>> = vec![Vec::new(); names.len()];
+    let mut times: Vec<Vec<Time>> = vec![Vec::new(); names.len()];
     // Data that must reach the disk anyway, in either case, is not what is compared: it is synced before.
     for _ in 0..ROUNDS {
         let bench = Bench::new();
@@ -65,12 +81,15 @@ fn main() {
         timed(&mut times[6], || overlay.undo(plan).unwrap());
         overlay.discard().unwrap();
     }
-    for (name, times) in names.iter().zip(&mut times) {
-        times.sort();
-        println!("{name:<12} {:>9.1?} median, {:>9.1?} to {:>9.1?}", times[ROUNDS / 2], times[0], times[ROUNDS - 1]);
+    for (name, times) in names.iter().zip(&times) {
+        let (wall, processor) = (median(times, |time| time.0), median(times, |time| time.1));
+        println!("{name:<12} {wall:>9.1?} wall, {processor:>9.1?} processor (medians of {ROUNDS})");
     }
-    let median = |at: usize| times[at][ROUNDS / 2].as_secs_f64();
-    println!("apply (plan and all) {:.2}x as fast as cp -a over the old files", median(0) / (median(3) + median(4)));
-    println!("apply (plan and all) {:.2}x as fast as cp -a into a fresh tree", median(1) / (median(3) + median(4)));
-    println!("undo  (plan and all) {:.2}x as fast as cp -a over the old files", median(0) / (median(5) + median(6)));
+    for (kind, of) in [("wall", (|time| time.0) as fn(&Time) -> Duration), ("processor", |time| time.1)] {
+        let time = |at: usize| median(&times[at], of).as_secs_f64();
+        let (apply, undo) = (time(3) + time(4), time(5) + time(6));
+        println!("{kind}: apply, plan and all, {:.2}x as fast as cp -a over the old files", time(0) / apply);
+        println!("{kind}: apply, plan and all, {:.2}x as fast as cp -a into a fresh tree", time(1) / apply);
+        println!("{kind}: undo, plan and all, {:.2}x as fast as cp -a over the old files", time(0) / undo);
+    }
 }
