@@ -15,4 +15,5 @@ mod limits;
 mod real_repo;
 mod support;
 mod terminal;
+mod undo;
 mod who;

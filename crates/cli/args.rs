@@ -30,6 +30,8 @@ pub(crate) enum Command {
     Diff(Diff),
     /// Make the changes of a trial real
     Apply(Apply),
+    /// Take back what was applied of a trial
+    Undo(Undo),
     /// Throw the changes of a trial away
     Discard(Discard),
     /// Take back the last commands of a jar
@@ -141,6 +143,9 @@ pub(crate) struct Trials {
     /// Also those that were applied
     #[arg(long)]
     pub(crate) all: bool,
+    /// Remove those that were applied so many days ago and can then not be undone any more; what waits stays
+    #[arg(long, value_name = "DAYS", num_args = 0..=1, require_equals = true, conflicts_with = "all")]
+    pub(crate) expire: Option<Option<u32>>,
     /// Print one JSON document instead of text
     #[arg(long)]
     pub(crate) json: bool,
@@ -179,6 +184,19 @@ pub(crate) struct Apply {
     #[arg(value_name = "[TRIAL] PATH")]
     pub(crate) what: Vec<OsString>,
     /// Agree beforehand, also to what is HIGH
+    #[arg(long, short)]
+    pub(crate) yes: bool,
+    /// Print one JSON document instead of text
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `belljar undo`.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Undo {
+    /// An id or a prefix that fits only one [default: the one that was applied last here]
+    pub(crate) trial: Option<String>,
+    /// Agree beforehand
     #[arg(long, short)]
     pub(crate) yes: bool,
     /// Print one JSON document instead of text
@@ -252,6 +270,7 @@ impl Args {
             Command::Show(show) => show.json,
             Command::Diff(diff) => diff.json,
             Command::Apply(apply) => apply.json,
+            Command::Undo(undo) => undo.json,
             Command::Discard(discard) => discard.json,
             Command::Rewind(rewind) => rewind.json,
             Command::Doctor(doctor) => doctor.json,

@@ -40,6 +40,8 @@ pub(crate) fn trial(record: &TrialRecord, changes: &ChangeSet, review: &Review) 
         "attempts": record.attempts,
         "env_withheld": record.env_withheld,
         "applied": record.applied,
+        "applied_ms": record.applied_ms,
+        "undo_until_ms": engine::expiry::undo_until_ms(record),
         "jar": record.jar,
         "runs": runs(record),
         "unattributed": record.unattributed,
@@ -99,11 +101,12 @@ fn settlement(settlement: &Settlement) -> Value {
         Settlement::Unchanged => json!({"outcome": "unchanged", "applied": 0, "left": 0}),
         Settlement::Applied { applied, left } => json!({"outcome": "applied", "applied": applied, "left": left}),
         Settlement::Discarded => json!({"outcome": "discarded", "applied": 0, "left": 0}),
+        Settlement::Undone { undone, left } => json!({"outcome": "undone", "undone": undone, "left": left}),
         Settlement::Left => json!({"outcome": "left"}),
     }
 }
 
-/// `belljar apply --json`, schema `belljar.settled/1`.
+/// `belljar apply --json` and `belljar undo --json`, schema `belljar.settled/1`.
 pub(crate) fn settled(id: &TrialId, settled: &Settlement) -> Value {
     json!({"schema": "belljar.settled/1", "trial": id, "settled": settlement(settled)})
 }
@@ -133,6 +136,9 @@ pub(crate) fn trials(rows: &[(&Listed, Weight)], broken: &[Broken]) -> Value {
             "changes": weight.changes,
             "bytes": weight.bytes,
             "files": weight.files,
+            "applied": record.applied,
+            "undo_until_ms": engine::expiry::undo_until_ms(record),
+            "old": engine::expiry::is_old(listed),
         })
     };
     let damaged = |broken: &Broken| json!({"id": broken.id, "path": broken.path, "error": broken.error});
@@ -141,6 +147,11 @@ pub(crate) fn trials(rows: &[(&Listed, Weight)], broken: &[Broken]) -> Value {
         "trials": rows.iter().map(row).collect::<Vec<_>>(),
         "damaged": broken.iter().map(damaged).collect::<Vec<_>>(),
     })
+}
+
+/// `belljar trials --expire --json`, schema `belljar.expired/1`.
+pub(crate) fn expired(days: u32, gone: &[TrialId]) -> Value {
+    json!({"schema": "belljar.expired/1", "days": days, "expired": gone})
 }
 
 /// `belljar diff --json`, schema `belljar.diff/1`.

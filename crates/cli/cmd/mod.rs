@@ -12,6 +12,7 @@ mod run;
 mod select;
 mod show;
 mod trials;
+mod undo;
 
 use crate::args::{Args, Command};
 use crate::exit::Exit;
@@ -26,6 +27,7 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Failure> {
         Command::Show(args) => show::show(args),
         Command::Diff(args) => diff::diff(args),
         Command::Apply(args) => apply::apply(args),
+        Command::Undo(args) => undo::undo(args),
         Command::Discard(args) => discard::discard(args),
         Command::Rewind(args) => rewind::rewind(args),
         Command::Doctor(args) => doctor::doctor(args),

@@ -7,7 +7,7 @@ use crate::failure::Failure;
 use crate::json;
 use crate::ui::{self, Terminal};
 use engine::{Apply, BackendWish, Engine, JarName, Outcome, Person, Request, RunError, host};
-use model::FilePath;
+use model::{FilePath, TrialId};
 use nix::errno::Errno;
 use serde_json::Value;
 use std::ffi::{OsStr, OsString};
@@ -27,6 +27,7 @@ pub(crate) fn run(args: &args::Run) -> Result<Exit, Failure> {
         Ok(outcome) => outcome,
         Err(error) => return failed(report, error.into()),
     };
+    let (outcome, swept) = outcome;
     report.write(&json::outcome(&outcome, exit(&outcome).code()))?;
     // A run whose changes were to be thrown away has nothing to tell, except what nobody may miss.
     let record = &outcome.record;
@@ -35,14 +36,23 @@ pub(crate) fn run(args: &args::Run) -> Result<Exit, Failure> {
     if args.json.is_none() && (request.apply != Apply::Discard || telling) {
         ui::ended(&outcome)?;
     }
+    if args.json.is_none() {
+        ui::swept(&swept)?;
+    }
     Ok(exit(&outcome))
 }
 
 /// The jar's namespaces are made on one processor while the policy is loaded and the command judged on another.
-fn journey(request: &Request, person: Option<&mut dyn Person>) -> Result<Outcome, RunError> {
+fn journey(request: &Request, person: Option<&mut dyn Person>) -> Result<(Outcome, Swept), RunError> {
     let standby = engine::standby()?;
-    Engine::open(&request.place)?.run(request, standby, person)
+    let engine = Engine::open(&request.place)?;
+    let outcome = engine.run(request, standby, person)?;
+    // What has expired goes when the command has ended: it must not wait for that.
+    Ok((outcome, engine.sweep()))
 }
+
+/// Which trials expired.
+type Swept = Result<Vec<TrialId>, RunError>;
 
 /// A failure is told on every channel that waits for a report.
 fn failed(mut report: Report, failure: Failure) -> Result<Exit, Failure> {

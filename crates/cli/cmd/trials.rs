@@ -5,12 +5,15 @@ use crate::cmd::select;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::{json, ui};
-use engine::{Broken, Listed, RunError, StoreError, Weight};
+use engine::{Broken, Engine, Listed, RunError, StoreError, Weight, expiry};
 use model::TrialState;
 
 /// Lists the trials, and finishes what crashes left half removed.
 pub(crate) fn trials(args: &args::Trials) -> Result<Exit, Failure> {
     let (engine, _) = select::open()?;
+    if let Some(days) = args.expire {
+        return expire(&engine, days.unwrap_or(expiry::UNDO_DAYS), args.json);
+    }
     let (mut trials, mut broken) = engine.trials()?;
     trials.retain(|listed| args.all || listed.record.state != TrialState::Applied);
     let mut rows = Vec::new();
@@ -26,6 +29,16 @@ pub(crate) fn trials(args: &args::Trials) -> Result<Exit, Failure> {
         ui::print_json(&json::trials(&rows, &broken))?;
     } else {
         ui::trials(&rows, &broken)?;
+    }
+    Ok(Exit::Ok)
+}
+
+fn expire(engine: &Engine, days: u32, as_json: bool) -> Result<Exit, Failure> {
+    let gone = engine.expire(days)?;
+    if as_json {
+        ui::print_json(&json::expired(days, &gone))?;
+    } else {
+        ui::expired(days, &gone)?;
     }
     Ok(Exit::Ok)
 }

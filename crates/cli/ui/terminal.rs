@@ -46,6 +46,14 @@ impl Terminal {
         Ok(self.key()? == Some('y'))
     }
 
+    /// Whether what was applied may be taken back.
+    pub(crate) fn agree_to_undo(&mut self, frozen: &Trial<Frozen>) -> io::Result<bool> {
+        write!(self.tty, "{}", trials::heading(self.style, frozen.record()))?;
+        let changes = changes::count(frozen.record().applied, "change");
+        self.ask(&format!("Take back {changes} of it?"), "y = yes, any other key = no")?;
+        Ok(self.key()? == Some('y'))
+    }
+
     fn summary(&mut self, frozen: &Trial<Frozen>) -> io::Result<()> {
         let record = frozen.record();
         let heading = trials::heading(self.style, record);

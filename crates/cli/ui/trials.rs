@@ -2,7 +2,9 @@
 
 use super::changes;
 use super::style::Style;
-use engine::{Broken, Frozen, JarRun, Listed, Outcome, Rewound, Settlement, Trial, TrialRecord, Weight};
+use engine::{
+    Broken, Frozen, JarRun, Listed, Outcome, Rewound, RunError, Settlement, Trial, TrialRecord, Weight, expiry,
+};
 use model::{Change, Exit, FilePath, Limit, Place, Risk, TrialId, TrialState};
 use nix::sys::signal::Signal;
 use overlay::Preview;
@@ -169,13 +171,21 @@ fn settlement_line(style: Style, id: &TrialId, settlement: &Settlement) -> Strin
     match settlement {
         Settlement::Unchanged => format!("{id}: nothing had changed"),
         Settlement::Applied { applied, left: 0 } => {
-            format!("{} {}", style.green("applied:"), now_real(*applied, id))
+            format!("{} {} · belljar undo {id}", style.green("applied:"), now_real(*applied, id))
         }
         Settlement::Applied { applied, left } => {
             format!(
                 "{} {}, {left} wait: belljar apply {id} · belljar discard {id}",
                 style.green("applied:"),
                 now_real(*applied, id)
+            )
+        }
+        Settlement::Undone { undone, left } => {
+            let are = if *undone == 1 { "is" } else { "are" };
+            let undone = changes::count(*undone, "change");
+            format!(
+                "{} {undone} of {id} {are} real no more, {left} wait: belljar apply {id} · belljar discard {id}",
+                style.green("undone:")
             )
         }
         Settlement::Discarded => format!("{} what waited in {id} is gone", style.green("discarded:")),
@@ -208,6 +218,9 @@ pub(crate) fn trials(rows: &[(&Listed, Weight)], broken: &[Broken]) -> io::Resul
             listed_as(style, record),
             style.dim(&record.place.workspace.to_string()),
         )?;
+        if let Some(note) = note(listed) {
+            writeln!(out, "         {}", style.dim(&note))?;
+        }
     }
     for broken in broken {
         let error = broken.error.as_deref().unwrap_or_default();
@@ -227,6 +240,58 @@ fn listed_as(style: Style, record: &TrialRecord) -> String {
             format!("jar {} ({commands})", style.bold(jar.as_str()))
         }
     }
+}
+
+/// What can be undone, and what was perhaps forgotten.
+fn note(listed: &Listed) -> Option<String> {
+    let record = &listed.record;
+    let id = &record.id;
+    if let Some(until) = expiry::undo_until_ms(record) {
+        return Some(format!(
+            "belljar undo {id} takes {} back, until {}",
+            changes::count(record.applied, "change"),
+            when(until)
+        ));
+    }
+    if expiry::is_old(listed) {
+        return Some(format!("older than {} days: belljar show {id} · belljar discard {id}", expiry::OLD_DAYS));
+    }
+    (record.applied > 0)
+        .then(|| format!("{} of it are real: belljar undo {id}", changes::count(record.applied, "change")))
+}
+
+/// What expired because somebody asked.
+pub(crate) fn expired(days: u32, gone: &[TrialId]) -> io::Result<()> {
+    writeln!(io::stdout().lock(), "{}", expired_line(days, gone))
+}
+
+/// What expired by itself, in one line on standard error.
+pub(crate) fn swept(gone: &Result<Vec<TrialId>, RunError>) -> io::Result<()> {
+    let mut out = io::stderr().lock();
+    match gone {
+        Ok(gone) if gone.is_empty() => Ok(()),
+        Ok(gone) => writeln!(out, "{} {}", Style::stderr().bold("belljar:"), expired_line(expiry::UNDO_DAYS, gone)),
+        Err(error) => {
+            let why = model::escape::text(&error.to_string());
+            writeln!(out, "{} old trials could not be looked through: {why}", Style::stderr().bold("belljar:"))
+        }
+    }
+}
+
+fn expired_line(days: u32, gone: &[TrialId]) -> String {
+    if gone.is_empty() {
+        return format!(
+            "nothing expired: no trial was wholly applied more than {} ago",
+            changes::count(days.into(), "day")
+        );
+    }
+    let names: Vec<&str> = gone.iter().map(|id| id.0.as_str()).collect();
+    let trials = changes::count(gone.len() as u64, "trial");
+    format!(
+        "expired: {trials} applied more than {} ago cannot be undone any more: {}",
+        changes::count(days.into(), "day"),
+        names.join(" ")
+    )
 }
 
 fn bytes(bytes: u64) -> String {
@@ -297,7 +362,11 @@ pub(crate) fn show(frozen: &Trial<Frozen>) -> io::Result<()> {
         writeln!(out, "  withheld from its environment: {}", names.join(" "))?;
     }
     write!(out, "{}", changes::summary(style, record, frozen.changes(), frozen.review(), true))?;
-    if frozen.changes().changes.is_empty() {
+    if record.applied > 0 {
+        let until = expiry::undo_until_ms(record).map(|until| format!(", until {}", when(until))).unwrap_or_default();
+        let real = changes::count(record.applied, "change");
+        writeln!(out, "  {real} of it real by now: belljar undo {} takes them back{until}", record.id)?;
+    } else if frozen.changes().changes.is_empty() {
         writeln!(out, "  it changed nothing")?;
     }
     Ok(())
@@ -313,6 +382,7 @@ fn state_words(state: TrialState) -> &'static str {
         TrialState::Pending => "waiting for a decision",
         TrialState::Applying => "half applied: apply goes on where it stopped",
         TrialState::Applied => "applied",
+        TrialState::Undoing => "half undone: undo goes on where it stopped",
         TrialState::Discarded => "being discarded",
         TrialState::Empty => "nothing waits in it",
     }

@@ -31,6 +31,11 @@ pub enum Leftover {
         /// Which.
         trial: TrialId,
     },
+    /// An undo was interrupted.
+    HalfUndone {
+        /// Which.
+        trial: TrialId,
+    },
     /// A discard was begun and not finished; `belljar trials` finishes it.
     HalfDiscarded {
         /// Which.
@@ -60,6 +65,7 @@ impl fmt::Display for Leftover {
         match self {
             Leftover::Interrupted { trial } => write!(f, "trial {trial} was interrupted; its changes wait"),
             Leftover::HalfApplied { trial } => write!(f, "trial {trial} is half applied"),
+            Leftover::HalfUndone { trial } => write!(f, "trial {trial} is half undone"),
             Leftover::HalfDiscarded { trial } => write!(f, "trial {trial} is half discarded"),
             Leftover::Empty { path } => write!(f, "{path} is a trial in which nothing ever ran"),
             Leftover::Damaged { trial, error } => write!(f, "trial {trial} is damaged: {}", model::escape::text(error)),
@@ -75,6 +81,7 @@ impl Leftover {
         match self {
             Leftover::Interrupted { trial } => format!("belljar show {trial}, then apply or discard it"),
             Leftover::HalfApplied { trial } => format!("belljar apply {trial} goes on where it stopped"),
+            Leftover::HalfUndone { trial } => format!("belljar undo {trial} goes on where it stopped"),
             Leftover::HalfDiscarded { .. } | Leftover::Empty { .. } => "belljar trials removes it".into(),
             Leftover::Damaged { trial, .. } => format!("belljar discard {trial} throws it away"),
             Leftover::Mount { path } => format!("umount {path}"),
@@ -105,6 +112,7 @@ fn of_trial(listed: &Listed) -> Option<Leftover> {
     match listed.record.state {
         TrialState::Running => Some(Leftover::Interrupted { trial }),
         TrialState::Applying => Some(Leftover::HalfApplied { trial }),
+        TrialState::Undoing => Some(Leftover::HalfUndone { trial }),
         TrialState::Discarded => Some(Leftover::HalfDiscarded { trial }),
         TrialState::Pending | TrialState::Applied | TrialState::Empty => None,
     }

@@ -126,7 +126,7 @@ pub enum JarError {
     #[error("no command is left in the jar {0} that could be taken back")]
     Nothing(JarName),
     /// An apply came after it.
-    #[error("what command {number} of the jar {jar} began with cannot be had any more: changes were applied since")]
+    #[error("what command {number} of the jar {jar} began with cannot be had any more: changes were applied or undone since")]
     Applied {
         /// Which jar.
         jar: JarName,
@@ -276,7 +276,7 @@ impl TrialRecord {
         self.env_withheld = run.env_withheld;
     }
 
-    /// An apply begins: what the layers were before it cannot be had any more.
+    /// An apply or undo begins: what the layers were before it cannot be had any more.
     pub(crate) fn end_checkpoints(&mut self) {
         self.runs.iter_mut().for_each(|run| run.checkpoints.clear());
     }
@@ -288,6 +288,11 @@ impl TrialRecord {
             (0, Some(_)) => TrialState::Empty,
             _ => TrialState::Pending,
         };
+    }
+
+    /// Nothing is real any more: what was, waits again.
+    pub(crate) fn none_applied(&mut self) {
+        self.runs.iter_mut().for_each(|run| run.applied = false);
     }
 
     /// Everything that waited is real.
@@ -333,6 +338,9 @@ impl Trial<Frozen> {
     pub(crate) fn rewind(mut self, to: Option<u64>, audit: &AuditLog) -> Result<Rewound, RunError> {
         if self.record.applying.is_some() {
             return Err(crate::SettleError::Interrupted(self.record.id.clone()).into());
+        }
+        if self.record.state == TrialState::Undoing {
+            return Err(crate::SettleError::Undoing(self.record.id.clone()).into());
         }
         let runs = self.record.taken_back(to)?;
         let (first, commands) = (runs.first().map_or(0, |run| run.number), runs.len() as u64);

@@ -9,7 +9,7 @@ use crate::backend::{BackendWish, Wanted};
 use crate::error::RunError;
 use crate::jar::{JarName, Rewound};
 use crate::layers;
-use crate::settle::{Choice, Chooser, Settlement, finish_discard, up_to};
+use crate::settle::{Choice, Chooser, SettleError, Settlement, finish_discard, up_to};
 use crate::store::{Broken, Listed, Store, StoreError, TrialRecord, fresh_id};
 use crate::trial::{self, Berth, Frozen, Ran, Trial};
 use analyze::ShellContext;
@@ -17,6 +17,7 @@ use model::{
     Analysis, Assessment, ChangeSet, Confinement, Decision, FilePath, Hidden, Limits, Place, Review, Risk, Stage,
     TrialId, TrialState,
 };
+use overlay::Conflict;
 use policy::{ConfineRequest, Policy};
 use sandbox::Standby;
 use std::ffi::OsString;
@@ -215,6 +216,62 @@ impl Engine {
         };
         outcome.settlement = frozen.settle(choice, by, &self.audit)?;
         Ok(outcome)
+    }
+
+    /// Takes back everything that was applied of a trial; its changes wait again.
+    ///
+    /// # Errors
+    /// On a conflict with later edits nothing was done. On any other failure the trial stays and undo goes on.
+    pub fn undo(&self, frozen: Trial<Frozen>) -> Result<Settlement, RunError> {
+        let record = frozen.record().clone();
+        match frozen.undo(&self.audit) {
+            Ok((settlement, returned)) => {
+                for other in self.others(&record).unwrap_or_default() {
+                    // The undo is done. A trial that is in use or cannot be written just now will see a change it need not
+                    // have seen: it then says so and touches nothing.
+                    let _ = Trial::reopen(&self.store, &other.id).and_then(|other| other.follow(&returned));
+                }
+                Ok(settlement)
+            }
+            Err(RunError::Settle(SettleError::UndoConflicts { found, .. })) => {
+                let later = self.later(&record, &found)?;
+                Err(SettleError::UndoConflicts { found, later }.into())
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Other trials over the same places.
+    fn others(&self, record: &TrialRecord) -> Result<Vec<TrialRecord>, RunError> {
+        let (trials, _) = self.store.list()?;
+        let meets = |one: &FilePath, other: &FilePath| one.starts_with(other) || other.starts_with(one);
+        let same = |other: &TrialRecord| {
+            other.roots.iter().any(|root| record.roots.iter().any(|own| meets(&root.path, &own.path)))
+        };
+        let others = trials.into_iter().filter(|listed| !listed.in_use && listed.record.id != record.id);
+        Ok(others.map(|listed| listed.record).filter(same).collect())
+    }
+
+    /// Trials that were applied over these places since, oldest first.
+    fn later(&self, record: &TrialRecord, found: &[Conflict]) -> Result<Vec<TrialId>, RunError> {
+        let mut later = Vec::new();
+        for other in self.others(record)? {
+            if other.applied == 0 || other.applied_ms < record.applied_ms {
+                continue;
+            }
+            // One that cannot be read now is not to blame.
+            let Ok(paths) = Trial::reopen(&self.store, &other.id).and_then(|other| other.undo_paths()) else {
+                continue;
+            };
+            let meets = |path: &FilePath| {
+                found.iter().any(|conflict| path.starts_with(&conflict.path) || conflict.path.starts_with(path))
+            };
+            if paths.iter().any(meets) {
+                later.push((other.applied_ms, other.id));
+            }
+        }
+        later.sort();
+        Ok(later.into_iter().map(|(_, id)| id).collect())
     }
 
     /// The store of trials.

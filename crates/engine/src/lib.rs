@@ -10,6 +10,7 @@ pub mod audit;
 pub mod backend;
 pub mod doctor;
 pub mod error;
+pub mod expiry;
 pub mod host;
 pub mod jar;
 pub mod journey;

@@ -1,11 +1,11 @@
 //! Settling: what becomes real. The only caller of `Overlay::apply`, and always after the audit record is on the disk.
 
-use crate::audit::{AuditLog, Durability};
+use crate::audit::{AuditLog, Durability, now_ms};
 use crate::error::RunError;
 use crate::store::TrialDir;
-use crate::trial::{Frozen, Trial, discard_layers};
+use crate::trial::{Frozen, Ran, Trial, discard_layers};
 use model::{Change, ChangeKind, Disposition, FileKind, FilePath, Review, Risk, Stage, TrialId, TrialState};
-use overlay::{ApplyError, ApplyPlan, Conflict, LayerState, Overlay, Selection};
+use overlay::{ApplyError, ApplyPlan, Conflict, LayerState, Overlay, Returned, Selection, UndoError, UndoPlan};
 use serde::{Deserialize, Serialize};
 use std::collections::HashSet;
 use std::path::Path;
@@ -71,6 +71,13 @@ pub enum Settlement {
     },
     /// They are gone.
     Discarded,
+    /// So many that were real are not any more; all `left` wait again.
+    Undone {
+        /// Taken back now.
+        undone: u64,
+        /// Waiting.
+        left: u64,
+    },
     /// They wait: `belljar apply`, `belljar discard`.
     Left,
 }
@@ -91,6 +98,32 @@ pub enum SettleError {
         #[source]
         source: ApplyError,
     },
+    /// What was applied is not as it was left; nothing was undone.
+    #[error(
+        "undo: the host has changed since in {} place(s), nothing was undone: {}{}",
+        .found.len(), conflicts(.found), applied_since(.later)
+    )]
+    UndoConflicts {
+        /// Where.
+        found: Vec<Conflict>,
+        /// Trials that were applied over the same places afterwards.
+        later: Vec<TrialId>,
+    },
+    /// Undoing failed on the way.
+    #[error("undo trial {id}")]
+    Undo {
+        /// Which.
+        id: TrialId,
+        /// Why.
+        #[source]
+        source: UndoError,
+    },
+    /// An undo was interrupted.
+    #[error("an undo of trial {0} was interrupted")]
+    Undoing(TrialId),
+    /// Nothing of it is real.
+    #[error("nothing of trial {0} can be undone: none of its changes was applied")]
+    NotApplied(TrialId),
     /// An earlier apply with another choice was interrupted.
     #[error("an earlier apply of trial {0} was interrupted")]
     Interrupted(TrialId),
@@ -114,8 +147,36 @@ impl SettleError {
                 Some(hint) => format!("{hint}; then `belljar apply {id}` goes on where it stopped"),
                 None => format!("`belljar apply {id}` goes on where it stopped"),
             }),
+            SettleError::UndoConflicts { later, .. } => Some(match later.as_slice() {
+                [] => "move the later changes aside, then undo again".into(),
+                [.., last] => format!("`belljar undo {last}` first: what was applied last goes first"),
+            }),
+            SettleError::Undo { id, source } => Some(match source {
+                UndoError::Applying => format!("`belljar apply {id}` finishes the apply; then `belljar undo {id}`"),
+                UndoError::Step { source, .. } if full(*source) => {
+                    format!("free some space; then `belljar undo {id}` goes on where it stopped")
+                }
+                UndoError::Step { .. } => format!("`belljar undo {id}` goes on where it stopped"),
+                other => other.hint().map(Into::into).unwrap_or_else(|| format!("`belljar undo {id}` tries again")),
+            }),
+            SettleError::Undoing(id) => Some(format!("`belljar undo {id}` finishes it; then choose again")),
+            SettleError::NotApplied(_) => Some("`belljar trials --all` lists what was applied".into()),
             SettleError::Interrupted(id) => Some(format!("`belljar apply {id}` finishes it; then choose again")),
             SettleError::Unchanged(_) | SettleError::Outside(_) => Some("`belljar show` lists the changes".into()),
+        }
+    }
+}
+
+fn full(errno: nix::errno::Errno) -> bool {
+    matches!(errno, nix::errno::Errno::ENOSPC | nix::errno::Errno::EDQUOT)
+}
+
+fn applied_since(trials: &[TrialId]) -> String {
+    match trials {
+        [] => String::new(),
+        some => {
+            let names: Vec<&str> = some.iter().map(|id| id.0.as_str()).collect();
+            format!("; applied over it since: trial {}", names.join(", trial "))
         }
     }
 }
@@ -146,6 +207,7 @@ pub fn up_to(ceiling: Risk, changes: &model::ChangeSet, review: &Review) -> Choi
     let moved: HashSet<u64> = judged().filter(|(_, risk)| !harmless(risk)).filter_map(|(c, _)| new_size(c)).collect();
     let chosen = judged()
         .filter(|(change, _)| !above_red.contains(change.path.as_path()) && !is_below(&change.path, &barred))
+        .filter(|(change, _)| !(takes_away(change) && holds_any(&change.path, &barred)))
         .filter(|(change, _)| !gone_size(change).is_some_and(|size| moved.contains(&size)))
         .map(|(change, _)| change.path.clone());
     Choice::Apply(chosen.collect())
@@ -161,7 +223,7 @@ fn barred<'a>(changes: &'a model::ChangeSet, above_red: &HashSet<&Path>) -> Hash
     loop {
         let before = barred.len();
         for [from, to] in &renames {
-            if is_below(from, &barred) || is_below(to, &barred) {
+            if is_below(from, &barred) || is_below(to, &barred) || holds_any(from, &barred) {
                 barred.extend([from.as_path(), to.as_path()]);
             }
         }
@@ -177,6 +239,15 @@ fn ends(change: &Change) -> Option<[&FilePath; 2]> {
         ChangeKind::Renamed { from } => Some([from, &change.path]),
         _ => None,
     }
+}
+
+/// Whether what the host has under this name leaves with all that is in it.
+fn takes_away(change: &Change) -> bool {
+    matches!(change.kind, ChangeKind::Deleted | ChangeKind::Replaced)
+}
+
+fn holds_any(path: &FilePath, directories: &HashSet<&Path>) -> bool {
+    directories.iter().any(|directory| directory.starts_with(path.as_path()))
 }
 
 fn is_below(path: &FilePath, directories: &HashSet<&Path>) -> bool {
@@ -204,7 +275,12 @@ impl Trial<Frozen> {
         match choice {
             Choice::Leave => self.leave(),
             Choice::Discard => self.discard(by, audit),
+            _ if self.record.state == TrialState::Undoing => Err(SettleError::Undoing(self.record.id.clone()).into()),
             _ if self.record.applying.is_some() => self.go_on(choice, audit),
+            // What it keeps is what undo needs.
+            Choice::ApplyAll if self.record.applied > 0 && self.stage.changes.changes.is_empty() => {
+                Ok(Settlement::Unchanged)
+            }
             Choice::ApplyAll if self.stage.changes.changes.is_empty() => self.close(),
             Choice::ApplyAll => self.apply(&Begun::new(&[], by), audit),
             Choice::Apply(paths) if paths.is_empty() => {
@@ -303,10 +379,111 @@ impl Trial<Frozen> {
         }
         self.record.applying = None;
         self.record.applied += applied;
+        self.record.applied_ms = Some(now_ms());
         self.dir.save_synced(&self.record)?;
         let settled = Stage::Settled { outcome: "applied".into(), applied };
         audit.append(Some(&self.record.id), settled, Durability::Lazy)?;
         Ok(Settlement::Applied { applied, left })
+    }
+
+    /// Takes back everything that was applied, or goes on where an undo was interrupted.
+    ///
+    /// # Errors
+    /// On a conflict nothing was changed. On any other failure the trial stays, and undo goes on or begins again.
+    pub(crate) fn undo(mut self, audit: &AuditLog) -> Result<(Settlement, Vec<Returned>), RunError> {
+        if self.record.applying.is_some() {
+            return Err(self.undo_failed(UndoError::Applying).into());
+        }
+        let (mut undone, mut returned) = (0, Vec::new());
+        let result = self.undo_layers(audit, &mut undone, &mut returned);
+        let begun = self.record.state == TrialState::Undoing;
+        let left = if begun { self.restate()? } else { 0 };
+        result?;
+        let settled = Stage::Settled { outcome: "undone".into(), applied: undone };
+        audit.append(Some(&self.record.id), settled, Durability::Lazy)?;
+        Ok((Settlement::Undone { undone, left }, returned))
+    }
+
+    fn undo_layers(
+        &mut self,
+        audit: &AuditLog,
+        undone: &mut u64,
+        returned: &mut Vec<Returned>,
+    ) -> Result<(), RunError> {
+        let resumed = self.record.state == TrialState::Undoing;
+        if resumed {
+            self.resume_undo(undone, returned)?;
+        }
+        let plans = self.undo_plans()?;
+        if !resumed {
+            if plans.is_empty() {
+                return Err(SettleError::NotApplied(self.record.id.clone()).into());
+            }
+            audit.append(Some(&self.record.id), settling("undo", &[], Chooser::Person), Durability::Synced)?;
+            self.record.state = TrialState::Undoing;
+            self.record.end_checkpoints();
+            self.dir.save_synced(&self.record)?;
+        }
+        for (index, plan) in plans {
+            let Some(overlay) = self.overlays.get(index) else { continue };
+            let layer = overlay.undo(plan).map_err(|error| self.undo_failed(error))?;
+            *undone += layer.undone;
+            returned.push(layer.returned);
+        }
+        Ok(())
+    }
+
+    /// Writes down where the trial stands after an undo, whether it succeeded or was taken back; the changes that wait.
+    fn restate(&mut self) -> Result<u64, RunError> {
+        let mut applied = 0;
+        for overlay in &self.overlays {
+            if overlay.state()? != LayerState::AtRest {
+                return Ok(0);
+            }
+            applied += overlay.undoable()?;
+        }
+        let left = self.take_stock()?.len() as u64;
+        self.record.rest(left, if applied > 0 { TrialState::Applied } else { TrialState::Pending });
+        if applied == 0 {
+            self.record.none_applied();
+        }
+        self.record.applied = applied;
+        self.record.applied_ms = self.record.applied_ms.filter(|_| applied > 0);
+        self.dir.save_synced(&self.record)?;
+        Ok(left)
+    }
+
+    fn resume_undo(&self, undone: &mut u64, returned: &mut Vec<Returned>) -> Result<(), RunError> {
+        for overlay in &self.overlays {
+            if overlay.state()? == LayerState::Undoing {
+                let layer = overlay.resume_undo().map_err(|error| self.undo_failed(error))?;
+                *undone += layer.undone;
+                returned.push(layer.returned);
+            }
+        }
+        Ok(())
+    }
+
+    /// One plan for each overlay of which something was applied, all checked before the first is carried out.
+    fn undo_plans(&self) -> Result<Vec<(usize, UndoPlan)>, RunError> {
+        let mut plans = Vec::new();
+        let mut found = Vec::new();
+        for (index, overlay) in self.overlays.iter().enumerate() {
+            match overlay.plan_undo() {
+                Ok(plan) => plans.push((index, plan)),
+                Err(UndoError::Nothing) => {}
+                Err(UndoError::Conflicts(mut more)) => found.append(&mut more),
+                Err(error) => return Err(self.undo_failed(error).into()),
+            }
+        }
+        match found.is_empty() {
+            true => Ok(plans),
+            false => Err(SettleError::UndoConflicts { found, later: Vec::new() }.into()),
+        }
+    }
+
+    fn undo_failed(&self, source: UndoError) -> SettleError {
+        SettleError::Undo { id: self.record.id.clone(), source }
     }
 
     /// Paths of the changes that wait now.
@@ -370,6 +547,46 @@ impl Trial<Frozen> {
 
 fn settling(verb: &str, paths: &[FilePath], by: Chooser) -> Stage {
     Stage::Settling { verb: verb.into(), paths: paths.to_vec(), by: by.name().into() }
+}
+
+impl Trial<Ran> {
+    /// Removes a trial of which everything is real and nothing waits, with what undo would need. `false` when it is not
+    /// such a one after all.
+    ///
+    /// # Errors
+    /// When a layer cannot be read or removed.
+    pub(crate) fn expire(self, audit: &AuditLog) -> Result<bool, RunError> {
+        for overlay in &self.overlays {
+            if overlay.state()? != LayerState::AtRest || !overlay.changes()?.changes.is_empty() {
+                return Ok(false);
+            }
+        }
+        if self.record.state != TrialState::Applied {
+            return Ok(false);
+        }
+        let id = self.record.id.clone();
+        audit.append(Some(&id), settling("expire", &[], Chooser::Mode), Durability::Synced)?;
+        discard_layers(self.overlays, self.dir)?;
+        audit.append(Some(&id), Stage::Settled { outcome: "expired".into(), applied: 0 }, Durability::Lazy)?;
+        Ok(true)
+    }
+
+    /// Host paths that an undo of it would touch.
+    pub(crate) fn undo_paths(&self) -> Result<Vec<FilePath>, RunError> {
+        let mut paths = Vec::new();
+        for overlay in &self.overlays {
+            paths.append(&mut overlay.undo_paths()?);
+        }
+        Ok(paths)
+    }
+
+    /// Lets its layers know what the undo of another trial put back.
+    pub(crate) fn follow(&self, returned: &[Returned]) -> Result<(), RunError> {
+        for overlay in &self.overlays {
+            returned.iter().try_for_each(|returned| overlay.follow(returned))?;
+        }
+        Ok(())
+    }
 }
 
 /// Removes trials whose removal was cut short by a crash.
@@ -436,6 +653,17 @@ mod tests {
         changes.changes[0].path = FilePath::from("/w/a/new");
         changes.changes[0].kind = ChangeKind::Added;
         assert_eq!(up_to(Risk::Medium, &changes, &review), Choice::Apply(vec![FilePath::from("/w/d")]));
+    }
+
+    #[test]
+    fn what_a_held_directory_was_moved_out_of_waits_with_it() {
+        let (mut changes, review) = judged(&[Risk::High, Risk::Medium, Risk::Medium]);
+        for (change, path) in changes.changes.iter_mut().zip(["/w/a", "/w/old", "/w/other"]) {
+            change.path = FilePath::from(path);
+            change.kind = ChangeKind::Deleted;
+        }
+        changes.changes[0].kind = ChangeKind::Renamed { from: FilePath::from("/w/old/sub") };
+        assert_eq!(up_to(Risk::Medium, &changes, &review), Choice::Apply(vec![FilePath::from("/w/other")]));
     }
 
     #[test]

@@ -50,6 +50,9 @@ pub enum StoreError {
     /// There is no trial to take by default.
     #[error("no trial waits for a decision here")]
     Nothing,
+    /// There is no trial to undo by default.
+    #[error("nothing that was applied here can be undone")]
+    NothingApplied,
     /// Several trials begin so.
     #[error("`{}` could be any of {}", model::escape::text(.0), .1.iter().map(|id| id.0.as_str()).collect::<Vec<_>>().join(", "))]
     Ambiguous(String, Vec<TrialId>),
@@ -86,6 +89,7 @@ impl StoreError {
             }
             StoreError::Io { .. } => return None,
             StoreError::Record { id, .. } => format!("`belljar discard {id}` throws it away"),
+            StoreError::NothingApplied => "`belljar trials --all` lists what was applied, and where".into(),
             StoreError::Unknown(_) | StoreError::Nothing | StoreError::NoJar => "`belljar trials` lists what there is".into(),
             StoreError::Ambiguous(..) => "give more letters of it".into(),
             StoreError::Busy(_) => "wait until it ends".into(),
@@ -95,7 +99,7 @@ impl StoreError {
     }
 }
 
-fn io_error(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> StoreError {
+pub(crate) fn io_error(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> StoreError {
     let path = FilePath::from(path);
     move |source| StoreError::Io { what, path, source }
 }
@@ -135,8 +139,11 @@ pub struct TrialRecord {
     pub env_withheld: Vec<String>,
     /// The choice that an apply was begun with; kept until it is done, so that it can be resumed.
     pub applying: Option<Begun>,
-    /// Changes made real so far.
+    /// Changes made real so far, and not undone.
     pub applied: u64,
+    /// When the last of them became real, in milliseconds since the epoch.
+    #[serde(default)]
+    pub applied_ms: Option<u64>,
     /// Name of the jar it is; `None` for a trial of one command.
     #[serde(default)]
     pub jar: Option<JarName>,
@@ -252,6 +259,7 @@ pub fn state(listed: &Listed) -> &'static str {
         (TrialState::Pending, false) => "pending",
         (TrialState::Applying, false) => "applying",
         (TrialState::Applied, false) => "applied",
+        (TrialState::Undoing, false) => "undoing",
         (TrialState::Discarded, false) => "discarded",
         (TrialState::Empty, false) => "empty",
     }
@@ -497,6 +505,25 @@ impl Store {
         let records = self.list()?.0.into_iter().rev().filter(|listed| !listed.in_use).map(|listed| listed.record);
         let mut here = records.filter(|record| record.place.workspace == *workspace && record.taken_back(None).is_ok());
         here.next().map(|record| record.id).ok_or(StoreError::NoJar)
+    }
+}
+
+impl Store {
+    /// A file beside the trials.
+    pub(crate) fn sibling(&self, name: &str) -> PathBuf {
+        self.dir.with_file_name(name)
+    }
+
+    /// The trial over `workspace` of which something became real last, or whose undo was interrupted.
+    ///
+    /// # Errors
+    /// [`StoreError::NothingApplied`] when there is none.
+    pub fn latest_applied(&self, workspace: &FilePath) -> Result<TrialId, StoreError> {
+        let (trials, _) = self.list()?;
+        let real = |listed: &Listed| listed.record.applied > 0 || listed.record.state == TrialState::Undoing;
+        let here = trials.into_iter().filter(|listed| !listed.in_use && listed.record.place.workspace == *workspace);
+        let last = here.filter(real).max_by_key(|listed| (listed.record.applied_ms, listed.record.created_ms));
+        last.map(|listed| listed.record.id).ok_or(StoreError::NothingApplied)
     }
 }
 

@@ -281,6 +281,9 @@ impl Trial<Ran> {
         if before.applying.is_some() {
             return Err(crate::SettleError::Interrupted(before.id).into());
         }
+        if before.state == TrialState::Undoing {
+            return Err(crate::SettleError::Undoing(before.id).into());
+        }
         if before.roots != record.roots || overlays.len() != record.roots.len() {
             let name = before.jar.ok_or(JarError::NoJar(before.id))?;
             return Err(JarError::OtherRoots(name).into());
@@ -288,6 +291,7 @@ impl Trial<Ran> {
         let mut record = TrialRecord {
             runs: before.runs.clone(),
             applied: before.applied,
+            applied_ms: before.applied_ms,
             unattributed: before.unattributed.clone(),
             ..record
         };
@@ -522,6 +526,7 @@ pub(crate) fn record(id: TrialId, judged: &crate::Judged, request: &Request, con
         env_withheld: confinement.env_withheld.clone(),
         applying: None,
         applied: 0,
+        applied_ms: None,
         jar: request.jar.clone(),
         runs: Vec::new(),
         rewinding: None,

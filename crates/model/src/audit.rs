@@ -36,7 +36,7 @@ pub enum Stage {
     },
     /// A decision about its changes was made; written and synced before any becomes real.
     Settling {
-        /// `apply` or `discard`.
+        /// `apply`, `undo`, `discard` or `expire`.
         verb: String,
         /// Absolute paths chosen; empty means all.
         paths: Vec<FilePath>,
@@ -45,9 +45,9 @@ pub enum Stage {
     },
     /// The decision was carried out.
     Settled {
-        /// `applied` or `discarded`.
+        /// `applied`, `undone`, `discarded` or `expired`.
         outcome: String,
-        /// How many changes became real.
+        /// How many changes became real, or with `undone` are real no more.
         applied: u64,
     },
     /// Commands of a jar are to be taken back; written and synced before they are.

@@ -35,6 +35,8 @@ pub enum TrialState {
     Applying,
     /// All or the chosen changes are real.
     Applied,
+    /// An undo was begun and not finished; `undo` resumes it.
+    Undoing,
     /// Its changes are gone.
     Discarded,
     /// A jar in which nothing waits; the next command goes on in it.

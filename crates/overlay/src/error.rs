@@ -73,10 +73,10 @@ pub enum OverlayError {
         /// What was asked for.
         number: u64,
     },
-    /// An earlier apply or rewind was interrupted and must be finished first.
+    /// An earlier apply, undo or rewind was interrupted and must be finished first.
     #[error("an earlier {what} was interrupted")]
     Unfinished {
-        /// `apply` or `rewind`.
+        /// `apply`, `undo` or `rewind`.
         what: &'static str,
     },
     /// The layer holds a renamed directory, which the kernel's overlayfs does not show in a user namespace.
@@ -120,6 +120,7 @@ impl OverlayError {
             OverlayError::StillMounted { .. } => "end the processes that remain in the jar",
             OverlayError::NoCheckpoint { .. } => "`belljar show` lists the checkpoints; an apply ends those before it",
             OverlayError::Unfinished { what: "rewind" } => "run `belljar rewind` again to finish it",
+            OverlayError::Unfinished { what: "undo" } => "run `belljar undo` again to finish it",
             OverlayError::Unfinished { .. } => "run `belljar apply` again to finish it",
             OverlayError::Read { .. } => "check the rights of the file",
         })
@@ -138,6 +139,8 @@ pub enum ConflictKind {
     Gone,
     /// It would be deleted with its directory, but the jar never saw it.
     Unseen,
+    /// The jar itself changed it again after the apply that would be taken back.
+    ChangedAgain,
 }
 
 impl ConflictKind {
@@ -148,6 +151,7 @@ impl ConflictKind {
             ConflictKind::Changed => "the host's file was changed meanwhile",
             ConflictKind::Appeared => "the host has something here that the jar did not see",
             ConflictKind::Gone => "the host no longer has it",
+            ConflictKind::ChangedAgain => "the jar changed it again after that apply",
             ConflictKind::Unseen => "it would be deleted with its directory, but the jar did not see it",
         }
     }
@@ -175,6 +179,9 @@ pub enum ApplyError {
     /// An earlier apply was interrupted and must be finished first.
     #[error("an earlier apply was interrupted")]
     Unfinished,
+    /// An undo was interrupted and must be finished first.
+    #[error("an undo was interrupted")]
+    Undoing,
     /// A selected path is not a change.
     #[error("select {0}: it is not changed")]
     NotAChange(FilePath),
@@ -220,11 +227,70 @@ impl ApplyError {
             ApplyError::Conflicts(_) => "look at both sides, then apply the other paths or run the command again",
             ApplyError::Stale => "look at the changes again, then apply",
             ApplyError::Unfinished | ApplyError::Step { .. } => "run `belljar apply` again to finish it",
+            ApplyError::Undoing => "run `belljar undo` again to finish it",
             ApplyError::Inseparable { .. } => "choose both",
             ApplyError::Device(_) => "apply the other paths",
             ApplyError::NotAChange(_) => "`belljar diff` lists the changed paths",
             ApplyError::RolledBack { .. } => "check rights and free space, then apply again",
             ApplyError::Overlay(inner) => return inner.hint(),
+        })
+    }
+}
+
+/// An undo was refused or interrupted.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum UndoError {
+    /// Nothing that this layer held was applied, or its pre-images are not kept any more.
+    #[error("undo: nothing of this was applied")]
+    Nothing,
+    /// The host changed after the apply; nothing was done.
+    #[error("undo: {} of the host's paths changed after the apply", .0.len())]
+    Conflicts(Vec<Conflict>),
+    /// An apply was interrupted and must be finished first.
+    #[error("an apply was interrupted")]
+    Applying,
+    /// An undo was interrupted and must be finished first.
+    #[error("an undo was interrupted")]
+    Unfinished,
+    /// The plan was made for an older state; nothing was done.
+    #[error("undo: the plan is out of date")]
+    Stale,
+    /// A step failed. The journal is kept: `resume_undo` finishes or takes back what was begun.
+    #[error("undo {path}")]
+    Step {
+        /// Absolute host path.
+        path: FilePath,
+        /// Why.
+        #[source]
+        source: Errno,
+    },
+    /// The steps done so far were taken back because this one cannot be done; everything is still applied.
+    #[error("undo {path}; nothing was undone")]
+    RolledBack {
+        /// Absolute host path.
+        path: FilePath,
+        /// Why.
+        #[source]
+        source: Errno,
+    },
+    /// The layer itself.
+    #[error(transparent)]
+    Overlay(#[from] OverlayError),
+}
+
+impl UndoError {
+    /// What the user can do next.
+    #[must_use]
+    pub fn hint(&self) -> Option<&'static str> {
+        Some(match self {
+            UndoError::Nothing => "`belljar trials --all` lists what was applied",
+            UndoError::Conflicts(_) => "move the later changes aside, then undo again",
+            UndoError::Applying => "run `belljar apply` again to finish it, then undo",
+            UndoError::Unfinished | UndoError::Step { .. } => "run `belljar undo` again to finish it",
+            UndoError::Stale => "undo again",
+            UndoError::RolledBack { .. } => "check rights and free space, then undo again",
+            UndoError::Overlay(inner) => return inner.hint(),
         })
     }
 }

@@ -273,3 +273,39 @@ pub(crate) fn native_tree(root: &Path) -> BTreeMap<String, String> {
     }
     out
 }
+
+/// Every object of a native directory with all that undo restores: inode, mode, owner, links, time, attributes, content.
+/// The inode numbers are left out with `inodes` false, as they must be across file systems.
+pub(crate) fn whole_tree(root: &Path, inodes: bool) -> BTreeMap<String, String> {
+    use std::os::unix::fs::MetadataExt as _;
+    let mut out = BTreeMap::new();
+    let mut waiting = vec![root.to_owned()];
+    while let Some(path) = waiting.pop() {
+        let meta = std::fs::symlink_metadata(&path).unwrap();
+        let parent = at::open_root(path.parent().unwrap()).unwrap();
+        let xattrs = crate::fs::xattr::all_known(&parent, path.file_name().unwrap()).unwrap();
+        let body = if meta.is_file() {
+            std::fs::read(&path).unwrap()
+        } else if meta.is_symlink() {
+            std::fs::read_link(&path).unwrap().into_os_string().into_encoded_bytes()
+        } else {
+            Vec::new()
+        };
+        let nlink = if meta.is_dir() { 0 } else { meta.nlink() };
+        let ino = if inodes { meta.ino() } else { 0 };
+        let line = format!(
+            "{ino} {:o} {}:{} {nlink} {}.{} {xattrs:?} {}",
+            meta.mode(),
+            meta.uid(),
+            meta.gid(),
+            meta.mtime(),
+            meta.mtime_nsec(),
+            String::from_utf8_lossy(&body)
+        );
+        if meta.is_dir() {
+            waiting.extend(std::fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()));
+        }
+        out.insert(path.strip_prefix(root).unwrap().to_str().unwrap().to_owned(), line);
+    }
+    out
+}

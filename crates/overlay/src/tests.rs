@@ -4,9 +4,11 @@
 mod apply;
 mod crash;
 mod full;
+mod full_host;
 mod kernel;
 mod laws;
 mod model;
 mod rewind;
 mod torn;
+mod undo;
 mod view;

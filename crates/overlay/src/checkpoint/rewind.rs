@@ -131,8 +131,8 @@ impl Overlay {
         store.undo.load(&store.dir)
     }
 
-    /// Forgets all checkpoints with what was kept for them. Before an apply: what becomes real is no part of the layer
-    /// any more.
+    /// Forgets all checkpoints with what was kept for them. Before an apply or undo: what becomes real is no part of the
+    /// layer any more, and what returns was none of it at any checkpoint.
     pub(crate) fn forget_checkpoints(&self) -> Result<(), Errno> {
         if !self.store.undo.is_on() {
             return Ok(());
@@ -141,14 +141,15 @@ impl Overlay {
         sweep(&self.store, &|| {})
     }
 
-    /// Refuses to go on with a layer that is half applied or half rewound.
+    /// Refuses to go on with a layer that is half applied, half undone or half rewound.
     pub(crate) fn check_whole(&self) -> Result<(), OverlayError> {
         if self.rewinding()?.is_some() {
             return Err(OverlayError::Unfinished { what: "rewind" });
         }
         match self.state()? {
             LayerState::Applying => Err(OverlayError::Unfinished { what: "apply" }),
-            _ => Ok(()),
+            LayerState::Undoing => Err(OverlayError::Unfinished { what: "undo" }),
+            LayerState::AtRest => Ok(()),
         }
     }
 

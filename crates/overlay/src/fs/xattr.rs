@@ -116,9 +116,18 @@ fn is_foreign(name: &OsStr) -> bool {
 
 /// Every attribute of `dir/entry` that is not the overlay's or the system's own, sorted by name.
 pub(crate) fn all_foreign(dir: impl AsFd, entry: &OsStr) -> Result<Vec<(OsString, Vec<u8>)>, Errno> {
+    all(dir, entry, is_foreign)
+}
+
+/// [`all_foreign`] and the overlay's own.
+pub(crate) fn all_known(dir: impl AsFd, entry: &OsStr) -> Result<Vec<(OsString, Vec<u8>)>, Errno> {
+    all(dir, entry, |name| is_foreign(name) || is_reserved(name))
+}
+
+fn all(dir: impl AsFd, entry: &OsStr, wanted: fn(&OsStr) -> bool) -> Result<Vec<(OsString, Vec<u8>)>, Errno> {
     let mut found = Vec::new();
     for name in list(&dir, entry)? {
-        if !is_foreign(&name) {
+        if !wanted(&name) {
             continue;
         }
         if let Some(value) = get(&dir, entry, &name)? {

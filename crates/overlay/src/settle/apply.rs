@@ -1,14 +1,18 @@
 //! Apply, resume, discard: the only door through which changes reach the host.
 
-use crate::changes::diff::{host_object, open_upper};
+use crate::changes::diff::{host_object, open_own, open_upper};
 use crate::error::{ApplyError, Conflict, ConflictKind, OverlayError};
 use crate::fs::at;
+use crate::fs::parents::Parents;
 use crate::fs::remove;
 use crate::fs::xattr;
 use crate::overlay::Overlay;
 use crate::settle::journal::{Action, Journal, Running, Step};
+use crate::settle::keep::{self, After, Before};
 use crate::settle::plan::ApplyPlan;
 use crate::settle::step::{Fault, Worker};
+use crate::settle::undo::Undoing;
+use crate::store::origin::Identity;
 use crate::store::store_error;
 use crate::view::copy_up;
 use crate::view::layers::{Reach, reach};
@@ -35,10 +39,12 @@ pub enum LayerState {
     AtRest,
     /// An apply was begun and not finished: [`Overlay::resume`].
     Applying,
+    /// An undo was begun and not finished: [`Overlay::resume_undo`].
+    Undoing,
 }
 
 /// Where the pre-images of every apply are kept, in the store.
-const PRE: &str = "pre";
+pub(crate) const PRE: &str = "pre";
 
 impl Overlay {
     /// Makes the planned changes real. Each file of the host is its old or its new self at every moment.
@@ -58,11 +64,16 @@ impl Overlay {
         self.forget_checkpoints().map_err(failed)?;
         self.make_ready(&plan).map_err(failed)?;
         let (serial, pre) = self.new_pre_dir().map_err(failed)?;
-        let mut journal = Journal { serial, changes: plan.changes, allow_setid: plan.allow_setid, steps: plan.steps };
+        let setid = if plan.allow_setid { Vec::new() } else { plan.setid };
+        let before = Before::of(self, &plan.steps, &setid).map_err(failed)?;
+        let (changes, allow_setid, steps) = (plan.changes, plan.allow_setid, plan.steps);
+        let mut journal = Journal { serial, changes, allow_setid, steps, before };
         self.renew_own(&mut journal.steps).map_err(failed)?;
         fault();
         let running = Running::begin(&self.store, journal).map_err(failed)?;
-        self.work(Worker { overlay: self, running, pre, fault })
+        let mut worker = Worker::new(self, running, pre, fault);
+        worker.fresh = true;
+        self.work(worker)
     }
 
     /// Finishes an apply that was interrupted, or takes it back where that is not possible.
@@ -80,16 +91,29 @@ impl Overlay {
             return Ok(Applied { applied: 0, left: self.count_left()? });
         };
         let pre = self.pre_dir(running.journal.serial).map_err(failed)?;
-        self.work(Worker { overlay: self, running, pre, fault })
+        self.work(Worker::new(self, running, pre, fault))
     }
 
-    /// Whether an apply was interrupted.
+    /// Whether an apply or an undo was interrupted.
     ///
     /// # Errors
     /// The store cannot be read.
     pub fn state(&self) -> Result<LayerState, OverlayError> {
-        let begun = Running::exists(&self.store).map_err(|e| store_error(&self.store.path, e))?;
-        Ok(if begun { LayerState::Applying } else { LayerState::AtRest })
+        let failed = |source| store_error(&self.store.path, source);
+        if Running::exists(&self.store).map_err(failed)? {
+            return Ok(LayerState::Applying);
+        }
+        let undoing = Undoing::exists(&self.store).map_err(failed)?;
+        Ok(if undoing { LayerState::Undoing } else { LayerState::AtRest })
+    }
+
+    /// Nothing else may be begun before what was begun is done.
+    pub(crate) fn check_at_rest(&self) -> Result<(), ApplyError> {
+        match self.state()? {
+            LayerState::AtRest => Ok(()),
+            LayerState::Applying => Err(ApplyError::Unfinished),
+            LayerState::Undoing => Err(ApplyError::Undoing),
+        }
     }
 
     /// Removes a directory of ours that cannot be opened as a layer any more, with all below it, whatever its modes.
@@ -109,12 +133,15 @@ impl Overlay {
     /// Removes the layer with everything that was not applied, and the pre-images of what was.
     ///
     /// # Errors
-    /// The store is in use, or cannot be removed; or an interrupted apply cannot be taken back first.
+    /// The store is in use, or cannot be removed; or an interrupted apply or undo cannot be ended first.
     pub fn discard(self) -> Result<(), OverlayError> {
         let _lock = self.store.lock()?;
         let failed = |source| store_error(&self.store.path, source);
         if let Some(running) = Running::load(&self.store).map_err(failed)? {
             self.abandon(running).map_err(failed)?;
+        }
+        if let Some(undoing) = Undoing::load(&self.store).map_err(failed)? {
+            self.abandon_undo(undoing).map_err(failed)?;
         }
         let (Some(parent), Some(name)) = (self.store.path.parent(), self.store.path.file_name()) else {
             return Err(failed(Errno::EINVAL));
@@ -127,8 +154,8 @@ impl Overlay {
     fn abandon(&self, running: Running) -> Result<(), Errno> {
         let pre = self.pre_dir(running.journal.serial)?;
         let steps = running.journal.steps.clone();
-        let mut worker = Worker { overlay: self, running, pre, fault: &|| {} };
-        if worker.running.committed {
+        let mut worker = Worker::new(self, running, pre, &|| {});
+        if worker.running.progress.committed {
             return steps.iter().try_for_each(|step| worker.settle(step));
         }
         steps.iter().rev().try_for_each(|step| worker.revert(step))
@@ -136,19 +163,27 @@ impl Overlay {
 
     fn work(&self, mut worker: Worker<'_>) -> Result<Applied, ApplyError> {
         let steps = worker.running.journal.steps.clone();
-        if !worker.running.committed {
+        let store = |source| store_error(&self.store.path, source);
+        let resumed = worker.running.progress.committed;
+        if !resumed {
             self.perform(&mut worker, &steps)?;
         }
+        // Between a commit and its resumption anybody may have edited what is real already.
+        let cutoff = if resumed { Some(worker.running.progress.written().map_err(store)?) } else { None };
         let failed = |step: &Step, source| ApplyError::Step { path: self.absolute(step.path.as_path()), source };
         for step in &steps {
             worker.settle(step).map_err(|source| failed(step, source))?;
-            self.settle_records(step).map_err(|source| failed(step, source))?;
         }
+        self.settle_records(&steps).map_err(store)?;
         let applied = worker.running.journal.changes;
-        let store = |source| store_error(&self.store.path, source);
+        let after = After::of(self, &worker.running.journal, &worker.pre, cutoff).map_err(store)?;
+        (worker.fault)();
+        after.write(&worker.pre).map_err(store)?;
+        self.follow_links(&after).map_err(store)?;
+        (worker.fault)();
         self.prune().map_err(store)?;
         (worker.fault)();
-        Running::end(&self.store).map_err(store)?;
+        Running::keep(&self.store, &worker.pre).map_err(store)?;
         Ok(Applied { applied, left: self.count_left()? })
     }
 
@@ -165,56 +200,64 @@ impl Overlay {
             });
         }
         (worker.fault)();
-        worker.running.commit().map_err(|source| store_error(&self.store.path, source).into())
+        worker.running.progress.commit().map_err(|source| store_error(&self.store.path, source).into())
     }
 
     /// Reverts the steps that were begun, and the journal is over.
     fn take_back(&self, worker: &mut Worker<'_>, begun: &[Step]) -> Result<(), Errno> {
         begun.iter().rev().try_for_each(|step| worker.revert(step))?;
         begun.iter().filter(|step| !step.lower.as_bytes().is_empty()).try_for_each(|step| worker.renew_record(step))?;
-        Running::end(&self.store)
+        // They were recorded a moment ago; after a crash they may have become somebody else's since.
+        for (path, time) in worker.running.journal.before.times.iter().filter(|_| worker.fresh) {
+            keep::set_mtime(&at::open_beneath(&self.root, path.as_path())?, *time)?;
+        }
+        Running::forget(&self.store)
     }
 
     /// The plan must still fit both sides; nothing was touched yet.
     fn check_fresh(&self, plan: &ApplyPlan) -> Result<(), ApplyError> {
-        if self.state()? == LayerState::Applying {
-            return Err(ApplyError::Unfinished);
-        }
+        self.check_at_rest()?;
         self.check_whole()?;
         let renames = plan.steps.iter().filter(|step| matches!(step.action, Action::Stash | Action::Place { .. }));
         let moving: HashSet<&Path> = renames.map(|step| step.path.as_path()).collect();
         let mut conflicts = Vec::new();
+        let mut upper = Parents::new(open_own);
+        let mut host = Parents::new(|root, rel| at::open_beneath(root, rel));
         for step in &plan.steps {
-            let path = self.absolute(step.path.as_path());
-            let failed = |source| OverlayError::Read { path: path.clone(), source };
-            if !self.own_is_fresh(step).map_err(failed)? {
+            let failed = |source| self.read_error(step.path.as_path(), source);
+            if !self.own_is_fresh(step, &mut upper).map_err(failed)? {
                 return Err(ApplyError::Stale);
             }
-            if let Some(kind) = self.host_conflict(step, &moving).map_err(failed)? {
-                conflicts.push(Conflict { path, kind });
+            if let Some(kind) = self.host_conflict(step, &moving, &mut host).map_err(failed)? {
+                conflicts.push(Conflict { path: self.absolute(step.path.as_path()), kind });
             }
         }
         if conflicts.is_empty() { Ok(()) } else { Err(ApplyError::Conflicts(conflicts)) }
     }
 
-    fn own_is_fresh(&self, step: &Step) -> Result<bool, Errno> {
+    fn own_is_fresh(&self, step: &Step, upper: &mut Parents) -> Result<bool, Errno> {
         if !matches!(step.action, Action::Put | Action::Attributes | Action::Make) {
             return Ok(true);
         }
-        let own = host_object(&self.store.upper, step.path.as_path())?;
-        Ok(own.map(|(_, stat)| stat.st_ino) == step.own)
+        let own = upper.stat(&self.store.upper, step.path.as_path())?;
+        Ok(own.map(|stat| stat.st_ino) == step.own)
     }
 
-    fn host_conflict(&self, step: &Step, moving: &HashSet<&Path>) -> Result<Option<ConflictKind>, Errno> {
+    fn host_conflict(
+        &self,
+        step: &Step,
+        moving: &HashSet<&Path>,
+        host: &mut Parents,
+    ) -> Result<Option<ConflictKind>, Errno> {
         let Some(was) = &step.host else {
             // Where directories are renamed, a place is free or not only after that.
             let vacated = step.path.as_path().ancestors().any(|above| moving.contains(above));
-            let there = !vacated && host_object(&self.root, step.path.as_path())?.is_some();
+            let there = !vacated && host.stat(&self.root, step.path.as_path())?.is_some();
             return Ok(there.then_some(ConflictKind::Appeared));
         };
-        Ok(match host_object(&self.root, step.lower.as_path())? {
+        Ok(match host.stat(&self.root, step.lower.as_path())? {
             None => Some(ConflictKind::Gone),
-            Some((_, stat)) => (!was.matches(&stat)).then_some(ConflictKind::Changed),
+            Some(stat) => (!was.matches(&stat)).then_some(ConflictKind::Changed),
         })
     }
 
@@ -303,9 +346,9 @@ impl Overlay {
 
     /// Parting hard links gave some objects other inode numbers.
     fn renew_own(&self, steps: &mut [Step]) -> Result<(), Errno> {
+        let mut upper = Parents::new(open_own);
         for step in steps.iter_mut().filter(|step| step.action == Action::Put) {
-            let own = host_object(&self.store.upper, step.path.as_path())?;
-            step.own = own.map(|(_, stat)| stat.st_ino);
+            step.own = upper.stat(&self.store.upper, step.path.as_path())?.map(|stat| stat.st_ino);
         }
         Ok(())
     }
@@ -316,26 +359,26 @@ impl Overlay {
             Err(errno) => return Err(errno),
         }
         let pre = at::open_dir(&self.store.dir, OsStr::new(PRE))?;
-        let serial = u32::try_from(at::list(&pre)?.len()).map_err(|_| Errno::EMLINK)?;
+        let serial = serials(&pre)?.last().map_or(0, |last| last.saturating_add(1));
         at::mkdir(&pre, OsStr::new(&serial.to_string()), 0o700)?;
         Ok((serial, self.pre_dir(serial)?))
     }
 
-    fn pre_dir(&self, serial: u32) -> Result<OwnedFd, Errno> {
+    pub(crate) fn pre_dir(&self, serial: u32) -> Result<OwnedFd, Errno> {
         at::open_beneath(&self.store.dir, &Path::new(PRE).join(serial.to_string()))
     }
 
     /// The host is the new origin of what was applied.
-    fn settle_records(&self, step: &Step) -> Result<(), Errno> {
-        let rel = step.path.as_path();
-        let below = !matches!(step.action, Action::Make | Action::Attributes);
-        self.store.origins.forget(rel, below)?;
-        if matches!(step.action, Action::Make | Action::Attributes | Action::Place { .. })
-            && let Some((_, stat)) = host_object(&self.root, rel)?
+    fn settle_records(&self, steps: &[Step]) -> Result<(), Errno> {
+        self.store.origins.forget_all(&keep::forgotten(steps))?;
+        let mut now = Vec::new();
+        for step in
+            steps.iter().filter(|s| matches!(s.action, Action::Make | Action::Attributes | Action::Place { .. }))
         {
-            self.store.origins.cover(rel, &stat)?;
+            let rel = step.path.as_path();
+            now.extend(host_object(&self.root, rel)?.map(|(_, stat)| (rel.to_owned(), Identity::of(&stat))));
         }
-        Ok(())
+        self.store.origins.cover_all(&now)
     }
 
     /// Removes from the upper layer what says nothing any more: whiteouts over nothing, and directories that are
@@ -382,7 +425,15 @@ impl Overlay {
         self.store.origins.forget(rel, false)
     }
 
-    fn count_left(&self) -> Result<u64, OverlayError> {
+    pub(crate) fn count_left(&self) -> Result<u64, OverlayError> {
         Ok(u64::try_from(self.deltas()?.len()).unwrap_or(u64::MAX))
     }
+}
+
+/// The numbers of the directories of pre-images, ascending.
+pub(crate) fn serials(pre: &OwnedFd) -> Result<Vec<u32>, Errno> {
+    let names = at::list(pre)?.into_iter().map(|entry| entry.name);
+    let mut serials: Vec<u32> = names.filter_map(|name| name.to_str()?.parse().ok()).collect();
+    serials.sort_unstable();
+    Ok(serials)
 }

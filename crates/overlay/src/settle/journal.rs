@@ -1,19 +1,22 @@
 //! The journal of one apply: the whole plan, synced before the first step, and what became of it since.
 //!
 //! A step is recognised by the inode numbers in it, so running the plan again after a crash does what is left and
-//! nothing twice.
+//! nothing twice. When all is done the journal is kept beside the pre-images, for undo.
 
 use crate::fs::at;
+use crate::settle::keep::{self, Before};
 use crate::store::origin::Identity;
 use crate::store::{Store, errno_of, write_durably};
 use model::FilePath;
 use nix::errno::Errno;
-use nix::fcntl::OFlag;
+use nix::fcntl::{OFlag, RenameFlags};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{Read as _, Write as _};
+use std::os::fd::OwnedFd;
 
 /// The plan, in the store directory.
 const PLAN: &str = "journal.json";
@@ -70,6 +73,8 @@ pub(crate) struct Journal {
     /// Set-id bits may become real.
     pub(crate) allow_setid: bool,
     pub(crate) steps: Vec<Step>,
+    /// What undo needs beyond the steps.
+    pub(crate) before: Before,
 }
 
 /// One line of progress.
@@ -82,56 +87,37 @@ enum Line {
     Committed,
 }
 
-/// A journal with its progress.
-pub(crate) struct Running {
-    pub(crate) journal: Journal,
+/// What became of a journal so far.
+pub(crate) struct Progress {
+    /// Inode numbers of the whole copies, by step.
     pub(crate) staged: HashMap<u32, u64>,
     pub(crate) committed: bool,
-    progress: File,
+    file: File,
 }
 
-impl Running {
-    /// Writes the plan so that it survives a crash, before anything of the host is touched.
-    pub(crate) fn begin(store: &Store, journal: Journal) -> Result<Running, Errno> {
+impl Progress {
+    /// Begins an empty one.
+    pub(crate) fn begin(store: &Store) -> Result<Progress, Errno> {
         at::unlink_opt(&store.dir, OsStr::new(PROGRESS))?;
-        let bytes = serde_json::to_vec(&journal).map_err(|_| Errno::EIO)?;
-        let progress = open_progress(store)?;
-        write_durably(&store.dir, PLAN, &bytes)?;
-        Ok(Running { journal, staged: HashMap::new(), committed: false, progress })
+        Ok(Progress { staged: HashMap::new(), committed: false, file: open_progress(store)? })
     }
 
-    /// The apply that was begun and not finished, if there is one.
-    pub(crate) fn load(store: &Store) -> Result<Option<Running>, Errno> {
+    /// Reads what an earlier process wrote; a torn last line is cut off.
+    pub(crate) fn load(store: &Store) -> Result<Progress, Errno> {
+        let mut progress = Progress { staged: HashMap::new(), committed: false, file: open_progress(store)? };
         let mut bytes = Vec::new();
-        match at::open_file(&store.dir, OsStr::new(PLAN), OFlag::O_RDONLY, 0) {
-            Ok(file) => File::from(file).read_to_end(&mut bytes).map_err(|e| errno_of(&e))?,
-            Err(Errno::ENOENT) => return Ok(None),
-            Err(errno) => return Err(errno),
-        };
-        let journal: Journal = serde_json::from_slice(&bytes).map_err(|_| Errno::EUCLEAN)?;
-        let mut running =
-            Running { journal, staged: HashMap::new(), committed: false, progress: open_progress(store)? };
-        running.replay()?;
-        Ok(Some(running))
-    }
-
-    /// Whether one is begun; cheap.
-    pub(crate) fn exists(store: &Store) -> Result<bool, Errno> {
-        Ok(at::stat_opt(&store.dir, OsStr::new(PLAN))?.is_some())
-    }
-
-    fn replay(&mut self) -> Result<(), Errno> {
-        let mut bytes = Vec::new();
-        self.progress.read_to_end(&mut bytes).map_err(|e| errno_of(&e))?;
+        progress.file.read_to_end(&mut bytes).map_err(|e| errno_of(&e))?;
         let whole = bytes.iter().rposition(|b| *b == b'\n').map_or(0, |at| at + 1);
-        self.progress.set_len(u64::try_from(whole).unwrap_or(0)).map_err(|e| errno_of(&e))?;
+        if whole < bytes.len() {
+            progress.file.set_len(u64::try_from(whole).unwrap_or(0)).map_err(|e| errno_of(&e))?;
+        }
         for line in bytes.get(..whole).unwrap_or_default().split(|b| *b == b'\n').filter(|line| !line.is_empty()) {
             match serde_json::from_slice(line).map_err(|_| Errno::EUCLEAN)? {
-                Line::Staged(step, ino) => drop(self.staged.insert(step, ino)),
-                Line::Committed => self.committed = true,
+                Line::Staged(step, ino) => drop(progress.staged.insert(step, ino)),
+                Line::Committed => progress.committed = true,
             }
         }
-        Ok(())
+        Ok(progress)
     }
 
     /// Remembers that the copy for `step` is whole.
@@ -141,24 +127,87 @@ impl Running {
         Ok(())
     }
 
-    /// From here on the apply counts as done.
+    /// From here on the work counts as done.
     pub(crate) fn commit(&mut self) -> Result<(), Errno> {
         self.append(Line::Committed)?;
         self.committed = true;
         Ok(())
     }
 
+    /// When the last line was written, by the clock of the file system.
+    pub(crate) fn written(&self) -> Result<(i64, i64), Errno> {
+        let stat = nix::sys::stat::fstat(&self.file)?;
+        Ok((stat.st_mtime, stat.st_mtime_nsec))
+    }
+
     fn append(&mut self, line: Line) -> Result<(), Errno> {
         let mut bytes = serde_json::to_vec(&line).map_err(|_| Errno::EIO)?;
         bytes.push(b'\n');
-        self.progress.write_all(&bytes).and_then(|()| self.progress.sync_data()).map_err(|e| errno_of(&e))
+        let before = self.file.metadata().map_err(|e| errno_of(&e))?.len();
+        let written = self.file.write_all(&bytes).and_then(|()| self.file.sync_data());
+        written.map_err(|error| {
+            // Half a line would swallow the next one. Where even this fails, the next reader cuts it off.
+            let _ = self.file.set_len(before);
+            errno_of(&error)
+        })
     }
 
     /// Nothing is left to do.
     pub(crate) fn end(store: &Store) -> Result<(), Errno> {
-        at::unlink_opt(&store.dir, OsStr::new(PLAN))?;
         at::unlink_opt(&store.dir, OsStr::new(PROGRESS))
     }
+}
+
+/// A journal with its progress.
+pub(crate) struct Running {
+    pub(crate) journal: Journal,
+    pub(crate) progress: Progress,
+}
+
+impl Running {
+    /// Writes the plan so that it survives a crash, before anything of the host is touched.
+    pub(crate) fn begin(store: &Store, journal: Journal) -> Result<Running, Errno> {
+        let bytes = serde_json::to_vec(&journal).map_err(|_| Errno::EIO)?;
+        let progress = Progress::begin(store)?;
+        write_durably(&store.dir, PLAN, &bytes)?;
+        Ok(Running { journal, progress })
+    }
+
+    /// The apply that was begun and not finished, if there is one.
+    pub(crate) fn load(store: &Store) -> Result<Option<Running>, Errno> {
+        let Some(journal) = read_json(&store.dir, PLAN)? else {
+            return Ok(None);
+        };
+        Ok(Some(Running { journal, progress: Progress::load(store)? }))
+    }
+
+    /// Whether one is begun; cheap.
+    pub(crate) fn exists(store: &Store) -> Result<bool, Errno> {
+        Ok(at::stat_opt(&store.dir, OsStr::new(PLAN))?.is_some())
+    }
+
+    /// The apply was taken back: nothing is left of it.
+    pub(crate) fn forget(store: &Store) -> Result<(), Errno> {
+        at::unlink_opt(&store.dir, OsStr::new(PLAN))?;
+        Progress::end(store)
+    }
+
+    /// The apply is done; its journal goes to its pre-images, in one step.
+    pub(crate) fn keep(store: &Store, pre: &OwnedFd) -> Result<(), Errno> {
+        at::rename(&store.dir, OsStr::new(PLAN), pre, OsStr::new(keep::PLAN), RenameFlags::empty())?;
+        Progress::end(store)
+    }
+}
+
+/// A file of ours with one JSON document; `None` when it is not there.
+pub(crate) fn read_json<T: DeserializeOwned>(dir: &OwnedFd, name: &str) -> Result<Option<T>, Errno> {
+    let mut bytes = Vec::new();
+    match at::open_file(dir, OsStr::new(name), OFlag::O_RDONLY, 0) {
+        Ok(file) => File::from(file).read_to_end(&mut bytes).map_err(|e| errno_of(&e))?,
+        Err(Errno::ENOENT) => return Ok(None),
+        Err(errno) => return Err(errno),
+    };
+    serde_json::from_slice(&bytes).map(Some).map_err(|_| Errno::EUCLEAN)
 }
 
 fn open_progress(store: &Store) -> Result<File, Errno> {

@@ -2,5 +2,7 @@
 
 pub(crate) mod apply;
 pub(crate) mod journal;
+pub(crate) mod keep;
 pub(crate) mod plan;
 pub(crate) mod step;
+pub(crate) mod undo;

@@ -5,11 +5,12 @@ use crate::error::{ApplyError, Conflict, ConflictKind};
 use crate::fs::at;
 use crate::fs::xattr;
 use crate::overlay::Overlay;
-use crate::settle::journal::{Action, Running, Step};
+use crate::settle::journal::{Action, Step};
 use crate::store::origin::Identity;
 use crate::store::store_error;
 use model::{ChangeKind, FilePath};
 use nix::errno::Errno;
+use std::cell::RefCell;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
@@ -33,6 +34,8 @@ pub struct ApplyPlan {
     pub(crate) whole: bool,
     /// Paths of upper directories whose opaque mark must become whiteouts first.
     pub(crate) opaque: Vec<PathBuf>,
+    /// Files with set-id bits, by path, with their modes.
+    pub(crate) setid: Vec<(PathBuf, u32)>,
 }
 
 impl ApplyPlan {
@@ -64,9 +67,7 @@ impl Overlay {
     /// be resumed first, [`ApplyError::NotAChange`] for a path that is none, [`ApplyError::Inseparable`] when the
     /// selection needs a change that is not part of it.
     pub fn plan_apply(&self, selection: &Selection) -> Result<ApplyPlan, ApplyError> {
-        if Running::exists(&self.store).map_err(|e| store_error(&self.store.path, e))? {
-            return Err(ApplyError::Unfinished);
-        }
+        self.check_at_rest()?;
         let deltas = self.deltas()?;
         let chosen = select(&deltas, selection)?;
         refuse_devices(&deltas, &chosen)?;
@@ -78,6 +79,7 @@ impl Overlay {
         let steps = planner.steps().map_err(|(rel, e)| self.read_error(&rel, e))?;
         Ok(ApplyPlan {
             steps,
+            setid: planner.selected().filter_map(setid).collect(),
             changes: u64::try_from(chosen.len()).unwrap_or(u64::MAX),
             allow_setid: false,
             whole: chosen.len() == deltas.len(),
@@ -152,6 +154,11 @@ fn check_places(deltas: &[Delta], chosen: &BTreeSet<usize>) -> Result<(), ApplyE
         {
             return Err(ApplyError::Inseparable { path: (*path).clone(), other: delta.change.path.clone() });
         }
+        // What goes away takes along what was in it on the host, also what the layer shows elsewhere.
+        let holds = |chosen: &&Delta| chosen.change.path != delta.change.path && leaves(chosen, delta);
+        if let (ChangeKind::Renamed { .. }, Some(chosen)) = (&delta.change.kind, chosen_deltas().find(holds)) {
+            return Err(ApplyError::Inseparable { path: chosen.change.path.clone(), other: delta.change.path.clone() });
+        }
     }
     Ok(())
 }
@@ -176,6 +183,11 @@ fn below(deltas: &[Delta], path: &FilePath) -> Vec<usize> {
     (own..own + at_path(deltas, path).len()).chain(start..end).collect()
 }
 
+/// Whether nothing stays of what the host has there.
+fn takes_away(kind: &ChangeKind) -> bool {
+    matches!(kind, ChangeKind::Deleted | ChangeKind::Replaced)
+}
+
 fn comes_whole(kind: &ChangeKind) -> bool {
     matches!(kind, ChangeKind::Renamed { .. } | ChangeKind::Replaced)
 }
@@ -188,13 +200,15 @@ struct Planner<'p> {
     chosen: &'p BTreeSet<usize>,
     /// Old places of the chosen renames.
     moved: HashSet<&'p Path>,
+    /// What [`Planner::is_near`] found, by directory.
+    near: RefCell<HashMap<PathBuf, bool>>,
 }
 
 impl<'p> Planner<'p> {
     fn new(overlay: &'p Overlay, deltas: &'p [Delta], chosen: &'p BTreeSet<usize>) -> Planner<'p> {
         let renamed = deltas.iter().filter(|delta| is_rename(delta));
         let moved = renamed.map(|delta| delta.lower.as_path()).collect();
-        Planner { overlay, deltas, chosen, moved }
+        Planner { overlay, deltas, chosen, moved, near: RefCell::default() }
     }
 
     fn selected(&self) -> impl Iterator<Item = &'p Delta> {
@@ -206,7 +220,7 @@ impl<'p> Planner<'p> {
         for delta in self.selected() {
             if let Some(kind) = self.conflict(delta) {
                 found.push(Conflict { path: delta.change.path.clone(), kind });
-            } else if delta.change.kind == ChangeKind::Deleted && delta.host.as_ref().is_some_and(at::is_dir) {
+            } else if takes_away(&delta.change.kind) && delta.host.as_ref().is_some_and(at::is_dir) {
                 self.check_tree(delta, &mut found)?;
             }
         }
@@ -364,6 +378,16 @@ impl<'p> Planner<'p> {
 
     /// Whether store and target share a file system, judged by the nearest directory that exists.
     fn is_near(&self, lower: &Path) -> Result<bool, Errno> {
+        let parent = lower.parent().unwrap_or(Path::new(""));
+        if let Some(near) = self.near.borrow().get(parent) {
+            return Ok(*near);
+        }
+        let near = self.find_near(lower)?;
+        self.near.borrow_mut().insert(parent.to_owned(), near);
+        Ok(near)
+    }
+
+    fn find_near(&self, lower: &Path) -> Result<bool, Errno> {
         let own = at::stat(&self.overlay.store.upper, at::dot())?.st_dev;
         for above in lower.ancestors().skip(1) {
             if let Some((_, stat)) = host_object(&self.overlay.root, above)?
@@ -374,6 +398,17 @@ impl<'p> Planner<'p> {
         }
         Ok(at::stat(&self.overlay.root, at::dot())?.st_dev == own)
     }
+}
+
+/// The mode of a file whose set-id bits need consent.
+fn setid(delta: &Delta) -> Option<(PathBuf, u32)> {
+    let stat = delta.own.as_ref().filter(|stat| at::kind_of(stat) == libc::S_IFREG && stat.st_mode & 0o6000 != 0)?;
+    Some((delta.rel.clone(), stat.st_mode & 0o7777))
+}
+
+/// Whether the host directory that `moved` shows leaves its place with `delta`.
+fn leaves(delta: &Delta, moved: &Delta) -> bool {
+    (is_rename(delta) || takes_away(&delta.change.kind)) && moved.lower.starts_with(&delta.lower)
 }
 
 fn is_rename(delta: &Delta) -> bool {

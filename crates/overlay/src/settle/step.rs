@@ -2,6 +2,7 @@
 
 use crate::changes::diff::open_own;
 use crate::fs::at::{self, Stat};
+use crate::fs::parents::Parents;
 use crate::fs::remove;
 use crate::fs::xattr;
 use crate::overlay::Overlay;
@@ -10,26 +11,45 @@ use crate::store::sync_dir;
 use crate::view::copy_up::{self, Content};
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, RenameFlags};
+use std::cell::RefCell;
 use std::ffi::{OsStr, OsString};
 use std::os::fd::OwnedFd;
 use std::path::Path;
+use std::sync::Arc;
 
 /// Called at every point where a crash leaves another state; tests die in it.
 pub(crate) type Fault<'f> = &'f dyn Fn();
 
 /// A name in an open directory.
-struct Spot {
-    dir: OwnedFd,
-    name: OsString,
+pub(crate) struct Spot {
+    pub(crate) dir: Arc<OwnedFd>,
+    pub(crate) name: OsString,
 }
 
 impl Spot {
-    fn stat(&self) -> Result<Option<Stat>, Errno> {
+    fn itself(dir: OwnedFd) -> Spot {
+        Spot { dir: Arc::new(dir), name: at::dot().to_owned() }
+    }
+
+    pub(crate) fn stat(&self) -> Result<Option<Stat>, Errno> {
         at::stat_opt(&self.dir, &self.name)
     }
 
-    fn rename(&self, to: &Spot, flags: RenameFlags) -> Result<(), Errno> {
-        at::forced(&[&self.dir], || at::rename(&self.dir, &self.name, &to.dir, &to.name, flags))
+    pub(crate) fn rename(&self, to: &Spot, flags: RenameFlags) -> Result<(), Errno> {
+        let go = || at::forced(&[&self.dir], || at::rename(&self.dir, &self.name, &to.dir, &to.name, flags));
+        match go() {
+            Err(Errno::EACCES) => {}
+            other => return other,
+        }
+        // A directory that changes its parent is written to, which its own mode may withhold from its owner.
+        let Some(stat) = self.stat()?.filter(at::is_dir) else {
+            return Err(Errno::EACCES);
+        };
+        let dir = at::open_dir(&self.dir, &self.name)?;
+        at::chmod_open(&dir, (stat.st_mode & 0o7777) | 0o200).map_err(|_| Errno::EACCES)?;
+        let renamed = go();
+        at::chmod_open(&dir, stat.st_mode & 0o7777)?;
+        renamed
     }
 }
 
@@ -37,13 +57,26 @@ impl Spot {
 pub(crate) struct Worker<'w> {
     pub(crate) overlay: &'w Overlay,
     pub(crate) running: Running,
-    pub(crate) pre: OwnedFd,
+    pub(crate) pre: Arc<OwnedFd>,
     pub(crate) fault: Fault<'w>,
+    /// Its journal was begun by this process.
+    pub(crate) fresh: bool,
+    host: RefCell<Parents>,
+    upper: RefCell<Parents>,
+}
+
+impl<'w> Worker<'w> {
+    pub(crate) fn new(overlay: &'w Overlay, running: Running, pre: OwnedFd, fault: Fault<'w>) -> Worker<'w> {
+        let host = RefCell::new(Parents::new(|root, rel| at::open_beneath(root, rel)));
+        let upper = RefCell::new(Parents::new(open_own));
+        Worker { overlay, running, pre: Arc::new(pre), fault, fresh: false, host, upper }
+    }
 }
 
 impl Worker<'_> {
     /// Does what is left of `step`.
     pub(crate) fn perform(&mut self, step: &Step) -> Result<(), Errno> {
+        self.forget_moved(step);
         match step.action {
             Action::Stash | Action::Remove => self.take_away(step),
             Action::Place { stash } => self.place(step, stash),
@@ -55,12 +88,24 @@ impl Worker<'_> {
 
     /// Takes back what was done of `step`.
     pub(crate) fn revert(&mut self, step: &Step) -> Result<(), Errno> {
+        self.host.borrow_mut().forget();
+        self.upper.borrow_mut().forget();
         match step.action {
             Action::Stash | Action::Remove => self.bring_back(step),
             Action::Place { stash } => self.unplace(step, stash),
             Action::Put => self.unput(step),
             Action::Make => self.unmake(step),
             Action::Attributes => self.restore_attributes(step),
+        }
+    }
+
+    /// Only a file that takes a file's place leaves every directory where it is. What comes after a step that does not
+    /// looks for its directory again.
+    fn forget_moved(&self, step: &Step) {
+        let directory = step.host.is_some_and(|was| was.mode & libc::S_IFMT == libc::S_IFDIR);
+        if step.action != Action::Put || directory {
+            self.host.borrow_mut().forget();
+            self.upper.borrow_mut().forget();
         }
     }
 
@@ -75,6 +120,7 @@ impl Worker<'_> {
 
     /// Tidies up after `step`, when all steps are done: pre-images go to the store, marks go from the upper layer.
     pub(crate) fn settle(&mut self, step: &Step) -> Result<(), Errno> {
+        self.forget_moved(step);
         match step.action {
             Action::Stash => Ok(()),
             Action::Remove => {
@@ -94,7 +140,8 @@ impl Worker<'_> {
 
     /// Where the step's object is, or will be, on the host.
     fn target(&self, step: &Step) -> Result<Spot, Errno> {
-        host_spot(&self.overlay.root, step.path.as_path())
+        let (parent, name) = at::split(step.path.as_path()).ok_or(Errno::EISDIR)?;
+        Ok(Spot { dir: self.host.borrow_mut().dir(&self.overlay.root, parent)?, name: name.to_owned() })
     }
 
     /// Where the other object of the step is: what comes before it is done, what went after.
@@ -102,8 +149,8 @@ impl Worker<'_> {
         let stage = OsString::from(format!(".belljar-stage-{}-{}", self.overlay.saved.id, step.number));
         match (step.action, step.near) {
             (Action::Put, true) => self.own(step),
-            (_, true) => Ok(Spot { dir: duplicate(&self.pre)?, name: pre_name(step) }),
-            (Action::Stash, false) => Ok(Spot { dir: duplicate(&self.overlay.root)?, name: stage }),
+            (_, true) => Ok(Spot { dir: Arc::clone(&self.pre), name: pre_name(step) }),
+            (Action::Stash, false) => Ok(Spot { dir: Arc::new(duplicate(&self.overlay.root)?), name: stage }),
             (_, false) => Ok(Spot { dir: self.target(step)?.dir, name: stage }),
         }
     }
@@ -111,7 +158,7 @@ impl Worker<'_> {
     /// The step's object in the upper layer.
     fn own(&self, step: &Step) -> Result<Spot, Errno> {
         let (parent, name) = at::split(step.path.as_path()).ok_or(Errno::EISDIR)?;
-        Ok(Spot { dir: open_own(&self.overlay.store.upper, parent)?, name: name.to_owned() })
+        Ok(Spot { dir: self.upper.borrow_mut().dir(&self.overlay.store.upper, parent)?, name: name.to_owned() })
     }
 
     fn take_away(&mut self, step: &Step) -> Result<(), Errno> {
@@ -214,7 +261,7 @@ impl Worker<'_> {
             return Ok(own);
         }
         let shadow = self.shadow(step)?;
-        let staged = self.running.staged.get(&step.number).copied();
+        let staged = self.running.progress.staged.get(&step.number).copied();
         if staged.is_none() || shadow.stat()?.map(|stat| stat.st_ino) != staged {
             self.check_shadow(step, &shadow, false)?;
             remove::tree(&shadow.dir, &shadow.name)?;
@@ -223,7 +270,7 @@ impl Worker<'_> {
             clean(&shadow, self.running.journal.allow_setid)?;
             let ino = shadow.stat()?.ok_or(Errno::EIO)?.st_ino;
             (self.fault)();
-            self.running.staged(step.number, ino)?;
+            self.running.progress.staged(step.number, ino)?;
         }
         Ok(shadow)
     }
@@ -236,7 +283,7 @@ impl Worker<'_> {
     }
 
     fn is_own(&self, step: &Step, there: Option<&Stat>) -> bool {
-        let expected = if step.near { step.own } else { self.running.staged.get(&step.number).copied() };
+        let expected = if step.near { step.own } else { self.running.progress.staged.get(&step.number).copied() };
         there.is_some_and(|stat| Some(stat.st_ino) == expected)
     }
 
@@ -255,11 +302,12 @@ impl Worker<'_> {
         match own.stat()? {
             Some(stat) if is_host(step, &stat) => {
                 (self.fault)();
-                own.rename(&Spot { dir: duplicate(&self.pre)?, name: pre_name(step) }, RenameFlags::empty())?;
+                own.rename(&Spot { dir: Arc::clone(&self.pre), name: pre_name(step) }, RenameFlags::empty())?;
+                if stat.st_nlink < 2 { Ok(()) } else { self.renew_linked(step) }
             }
-            _ => {}
+            // It left in an earlier run, which may have ended before the records followed.
+            _ => self.renew_linked(step),
         }
-        self.renew_linked(step)
     }
 
     /// The pre-image in the store may have other names on the host, among the changes that wait; leaving moved its
@@ -282,7 +330,7 @@ impl Worker<'_> {
         if shadow.stat()?.is_none() {
             return Ok(());
         }
-        let kept = Spot { dir: duplicate(&self.pre)?, name: pre_name(step) };
+        let kept = Spot { dir: Arc::clone(&self.pre), name: pre_name(step) };
         remove::tree(&kept.dir, &kept.name)?;
         copy_tree(&shadow, &kept, false)?;
         (self.fault)();
@@ -339,7 +387,7 @@ impl Worker<'_> {
     fn attributes(&mut self, step: &Step) -> Result<(), Errno> {
         let (dir, own) = self.both_halves(step)?;
         (self.fault)();
-        let (target, own) = (Spot { dir, name: at::dot().to_owned() }, Spot { dir: own, name: at::dot().to_owned() });
+        let (target, own) = (Spot::itself(dir), Spot::itself(own));
         for (name, _) in xattr::all_foreign(&target.dir, &target.name)? {
             if xattr::get(&own.dir, &own.name, &name)?.is_none() {
                 xattr::remove(&target.dir, &target.name, &name)?;
@@ -378,20 +426,20 @@ fn is_host(step: &Step, stat: &Stat) -> bool {
 }
 
 /// The host directory of a path, opened beneath the root without links, and the last name.
-fn host_spot(root: &OwnedFd, rel: &Path) -> Result<Spot, Errno> {
+pub(crate) fn host_spot(root: &OwnedFd, rel: &Path) -> Result<Spot, Errno> {
     let (parent, name) = at::split(rel).ok_or(Errno::EISDIR)?;
-    Ok(Spot { dir: at::open_beneath(root, parent)?, name: name.to_owned() })
+    Ok(Spot { dir: Arc::new(at::open_beneath(root, parent)?), name: name.to_owned() })
 }
 
-fn pre_name(step: &Step) -> OsString {
+pub(crate) fn pre_name(step: &Step) -> OsString {
     OsString::from(format!("p{}", step.number))
 }
 
-fn duplicate(dir: &OwnedFd) -> Result<OwnedFd, Errno> {
+pub(crate) fn duplicate(dir: &OwnedFd) -> Result<OwnedFd, Errno> {
     dir.try_clone().map_err(|e| crate::store::errno_of(&e))
 }
 
-fn absent_ok<T>(result: Result<T, Errno>) -> Result<Option<T>, Errno> {
+pub(crate) fn absent_ok<T>(result: Result<T, Errno>) -> Result<Option<T>, Errno> {
     match result {
         Ok(value) => Ok(Some(value)),
         Err(Errno::ENOENT | Errno::ENOTDIR) => Ok(None),
@@ -418,7 +466,10 @@ fn clean(spot: &Spot, allow_setid: bool) -> Result<(), Errno> {
 }
 
 /// Calls `visit` for an object and everything below it, parents first.
-fn for_each(spot: &Spot, visit: &mut impl FnMut(&OwnedFd, &OsStr, &Stat) -> Result<(), Errno>) -> Result<(), Errno> {
+pub(crate) fn for_each(
+    spot: &Spot,
+    visit: &mut impl FnMut(&OwnedFd, &OsStr, &Stat) -> Result<(), Errno>,
+) -> Result<(), Errno> {
     let mut waiting = vec![(std::path::PathBuf::new(), spot.name.clone())];
     while let Some((parent, name)) = waiting.pop() {
         let dir = open_own(&spot.dir, &parent)?;
@@ -434,7 +485,7 @@ fn for_each(spot: &Spot, visit: &mut impl FnMut(&OwnedFd, &OsStr, &Stat) -> Resu
 }
 
 /// Owner, attributes, mode and times from one object to another of its kind.
-fn copy_attributes(from: &Spot, to: &Spot) -> Result<(), Errno> {
+pub(crate) fn copy_attributes(from: &Spot, to: &Spot) -> Result<(), Errno> {
     let stat = at::stat(&from.dir, &from.name)?;
     let made = at::stat(&to.dir, &to.name)?;
     if (made.st_uid, made.st_gid) != (stat.st_uid, stat.st_gid) {
@@ -448,7 +499,7 @@ fn copy_attributes(from: &Spot, to: &Spot) -> Result<(), Errno> {
 }
 
 /// Copies an object with everything below it to another file system, synced where it will be the only copy.
-fn copy_tree(from: &Spot, to: &Spot, sync: bool) -> Result<(), Errno> {
+pub(crate) fn copy_tree(from: &Spot, to: &Spot, sync: bool) -> Result<(), Errno> {
     let mut waiting = vec![std::path::PathBuf::new()];
     let mut directories = Vec::new();
     while let Some(rel) = waiting.pop() {
@@ -478,10 +529,10 @@ fn copy_tree(from: &Spot, to: &Spot, sync: bool) -> Result<(), Errno> {
 
 fn inside(spot: &Spot, rel: &Path) -> Result<Spot, Errno> {
     match at::split(rel) {
-        None => Ok(Spot { dir: duplicate(&spot.dir)?, name: spot.name.clone() }),
+        None => Ok(Spot { dir: Arc::clone(&spot.dir), name: spot.name.clone() }),
         Some((parent, name)) => {
             let dir = open_own(&spot.dir, &Path::new(&spot.name).join(parent))?;
-            Ok(Spot { dir, name: name.to_owned() })
+            Ok(Spot { dir: Arc::new(dir), name: name.to_owned() })
         }
     }
 }

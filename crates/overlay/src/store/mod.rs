@@ -258,7 +258,9 @@ pub(crate) fn write_durably(dir: &OwnedFd, name: &str, bytes: &[u8]) -> Result<(
     let spare = format!("t{name}");
     let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_TRUNC;
     let mut file = File::from(at::open_file(dir, OsStr::new(&spare), flags, 0o600)?);
-    file.write_all(bytes).and_then(|()| file.sync_all()).map_err(|e| errno_of(&e))?;
+    let written = file.write_all(bytes).and_then(|()| file.sync_all());
+    // On a full disk half a file takes the room that the next step needs.
+    written.map_err(|e| errno_of(&e)).inspect_err(|_| remove::leftover(dir, OsStr::new(&spare)))?;
     at::rename(dir, OsStr::new(&spare), dir, OsStr::new(name), nix::fcntl::RenameFlags::empty())?;
     sync_dir(dir)
 }

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
 use std::io::Write as _;
+use std::ops::Bound;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -141,15 +142,33 @@ impl Origins {
     /// Takes back the records of `rel` and, with `below`, of all under it.
     pub(crate) fn forget(&self, rel: &Path, below: bool) -> Result<(), Errno> {
         let mut known = self.lock();
-        // Paths sort by component, so what lies below one stands right behind it.
-        let from_here = known.paths.range(rel.to_owned()..).map(|(path, _)| path);
-        let gone: Vec<PathBuf> =
-            from_here.take_while(|path| if below { path.starts_with(rel) } else { *path == rel }).cloned().collect();
+        let gone: Vec<PathBuf> = at_and_below(&known.paths, rel, below).cloned().collect();
         for path in gone {
             self.append(&[Record { path: FilePath::from(path.as_path()), was: None }])?;
             known.remove(&path);
         }
         Ok(())
+    }
+
+    /// [`Origins::forget`] of many, in one write.
+    pub(crate) fn forget_all(&self, places: &[(PathBuf, bool)]) -> Result<(), Errno> {
+        let mut known = self.lock();
+        let found = places.iter().flat_map(|(rel, below)| at_and_below(&known.paths, rel, *below));
+        let gone: Vec<PathBuf> = found.cloned().collect();
+        let record = |path: &PathBuf| Record { path: FilePath::from(path.as_path()), was: None };
+        self.append(&gone.iter().map(record).collect::<Vec<_>>())?;
+        gone.iter().for_each(|path| known.remove(path));
+        Ok(())
+    }
+
+    /// The recorded paths among `places`, and below those that ask for it.
+    pub(crate) fn paths_at(&self, places: &[(PathBuf, bool)]) -> Vec<FilePath> {
+        let known = self.lock();
+        let mut found = Vec::new();
+        for (rel, below) in places {
+            found.extend(at_and_below(&known.paths, rel, *below).map(|path| FilePath::from(path.as_path())));
+        }
+        found
     }
 
     /// Gives every record of the object `was` the state `now`: renaming a file, by one of its names or there and
@@ -162,6 +181,18 @@ impl Origins {
         for (path, identity) in known.paths.iter_mut().filter(|(_, identity)| same(identity)) {
             self.append(&[Record { path: FilePath::from(path.as_path()), was: Some(now) }])?;
             *identity = now;
+        }
+        Ok(())
+    }
+
+    /// Gives every record of exactly the object `was` the state `now`.
+    pub(crate) fn follow(&self, was: &Identity, now: &Identity) -> Result<(), Errno> {
+        let mut known = self.lock();
+        let same = known.paths.iter().filter(|(_, identity)| *identity == was);
+        let paths: Vec<PathBuf> = same.map(|(path, _)| path.clone()).collect();
+        for path in paths {
+            self.append(&[Record { path: FilePath::from(path.as_path()), was: Some(*now) }])?;
+            known.insert(path, *now);
         }
         Ok(())
     }
@@ -214,6 +245,16 @@ fn read_records(text: &[u8]) -> Result<Known, String> {
         }
     }
     Ok(known)
+}
+
+/// Paths sort by component, so what lies below one stands right behind it.
+fn at_and_below<'k>(
+    known: &'k BTreeMap<PathBuf, Identity>,
+    rel: &'k Path,
+    below: bool,
+) -> impl Iterator<Item = &'k PathBuf> {
+    let from_here = known.range::<Path, _>((Bound::Included(rel), Bound::Unbounded)).map(|(path, _)| path);
+    from_here.take_while(move |path| if below { path.starts_with(rel) } else { path.as_path() == rel })
 }
 
 /// The value of `user.belljar.origin` on a copied-up file or directory: which lower object it was.

@@ -131,7 +131,7 @@ fn alike(native: Result<(), Errno>, view: Result<(), Errno>) -> bool {
 }
 
 /// Fills a host directory and a native twin of it with the same things.
-fn furnish(roots: &[&Path], ops: &[Op]) {
+pub(super) fn furnish(roots: &[&Path], ops: &[Op]) {
     for op in ops {
         for root in roots {
             let _ = native(root, op);
@@ -140,7 +140,7 @@ fn furnish(roots: &[&Path], ops: &[Op]) {
 }
 
 /// Runs `ops` on the twin and in the view; both must agree at every step.
-fn run_both(bench: &Bench, twin: &Path, ops: &[Op]) -> Result<(), TestCaseError> {
+pub(super) fn run_both(bench: &Bench, twin: &Path, ops: &[Op]) -> Result<(), TestCaseError> {
     let mut view = bench.view();
     for op in ops {
         if matches!(op, Op::Reopen) {
