@@ -113,11 +113,14 @@ pub(super) fn line(place: &Place, change: &Change) -> String {
         ChangeKind::Added => "created".to_owned(),
         ChangeKind::Modified => modified(change),
         ChangeKind::Deleted => "deleted".to_owned(),
+        ChangeKind::Renamed { .. } if change.differs.content => "renamed, changed".to_owned(),
         ChangeKind::Renamed { .. } => "renamed".to_owned(),
+        ChangeKind::Linked { .. } => "linked".to_owned(),
         ChangeKind::Replaced => "replaced".to_owned(),
     };
     let from = match &change.kind {
         ChangeKind::Renamed { from } => format!(" (was {})", short(place, from)),
+        ChangeKind::Linked { to } => format!(" (one file with {})", short(place, to)),
         _ => String::new(),
     };
     let below = if change.below > 0 { format!(" with {} below it", change.below) } else { String::new() };

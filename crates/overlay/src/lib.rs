@@ -22,10 +22,11 @@ mod testing;
 mod tests;
 mod view;
 
-pub use changes::preview::{PREVIEW_BYTES_MAX, Preview};
+pub use changes::preview::Preview;
+pub use changes::text::{Clash, Hunk, TEXT_BYTES_MAX};
 pub use error::{ApplyError, Conflict, ConflictKind, OverlayError};
 pub use overlay::Overlay;
 pub use serve::{FINISH_WAIT, Observed, Served};
 pub use settle::apply::{Applied, LayerState};
-pub use settle::plan::{ApplyPlan, Selection};
+pub use settle::plan::{ApplyPlan, Pick, Selection};
 pub use store::Spec;

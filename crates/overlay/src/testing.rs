@@ -81,7 +81,8 @@ fn render(change: &Change, root: &FilePath) -> String {
         ChangeKind::Added => format!("A {path}"),
         ChangeKind::Modified => format!("M {path} {flags}"),
         ChangeKind::Deleted => format!("D {path} {}", change.below),
-        ChangeKind::Renamed { from } => format!("R {path} < {}", short(from)),
+        ChangeKind::Renamed { from } => format!("R {path} < {} {flags}", short(from)).trim_end().to_owned(),
+        ChangeKind::Linked { to } => format!("L {path} = {}", short(to)),
         ChangeKind::Replaced => format!("X {path}"),
     }
 }
@@ -138,6 +139,17 @@ impl View {
             Err(errno) => return Err(errno),
         };
         self.layers.write_data(number, 0, bytes, false)
+    }
+
+    /// The file anew: truncated and written, as `>` in a shell does.
+    pub(crate) fn write_whole(&self, path: &str, bytes: &[u8]) -> Done {
+        self.truncate(path, 0)?;
+        self.write(path, bytes)
+    }
+
+    pub(crate) fn truncate(&self, path: &str, size: u64) -> Done {
+        let changes = crate::view::setattr::Changes { size: Some(size), ..Default::default() };
+        self.layers.setattr(self.hold(path)?, changes).map(drop)
     }
 
     pub(crate) fn mkdir(&self, path: &str) -> Done {

@@ -3,5 +3,6 @@
 
 mod apply;
 mod crash;
+mod hunks;
 mod laws;
 mod view;

@@ -222,6 +222,7 @@ impl Overlay {
         for name in self.store.link_names()? {
             at::unlink(&self.store.work, &name)?;
         }
+        self.write_composed(&plan.composed)?;
         for rel in &plan.opaque {
             self.spell_out(rel)?;
         }
@@ -252,7 +253,7 @@ impl Overlay {
     /// half in the layer would carry later writes from one to the other.
     fn part_links(&self, plan: &ApplyPlan) -> Result<(), Errno> {
         let mut leaving: HashMap<u64, Vec<PathBuf>> = HashMap::new();
-        for step in plan.steps.iter().filter(|step| step.action == Action::Put && step.near) {
+        for step in plan.steps.iter().filter(|step| step.action == Action::Put && step.near && step.part.is_none()) {
             self.collect_linked(step.path.as_path(), &mut leaving)?;
         }
         for names in leaving.into_values() {
@@ -299,11 +300,14 @@ impl Overlay {
         at::forced(&[&dir], || at::rename(&self.store.work, &spare, &dir, name, RenameFlags::empty()))
     }
 
-    /// Parting hard links gave some objects other inode numbers.
+    /// Parting hard links gave some objects other inode numbers, and composed files have their own.
     fn renew_own(&self, steps: &mut [Step]) -> Result<(), Errno> {
         for step in steps.iter_mut().filter(|step| step.action == Action::Put) {
-            let own = host_object(&self.store.upper, step.path.as_path())?;
-            step.own = own.map(|(_, stat)| stat.st_ino);
+            let own = match &step.part {
+                Some(part) => at::stat_opt(&self.store.work, OsStr::new(&part.name))?,
+                None => host_object(&self.store.upper, step.path.as_path())?.map(|(_, stat)| stat),
+            };
+            step.own = own.map(|stat| stat.st_ino);
         }
         Ok(())
     }
@@ -333,7 +337,7 @@ impl Overlay {
         {
             self.store.origins.cover(rel, &stat)?;
         }
-        Ok(())
+        if step.leaves_rest() { self.start_anew(step) } else { Ok(()) }
     }
 
     /// Removes from the upper layer what says nothing any more: whiteouts over nothing, and directories that are

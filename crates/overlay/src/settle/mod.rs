@@ -1,6 +1,7 @@
 //! From the upper layer to the host: planned, checked for conflicts, journaled, resumable.
 
 pub(crate) mod apply;
+pub(crate) mod compose;
 pub(crate) mod journal;
 pub(crate) mod plan;
 pub(crate) mod step;

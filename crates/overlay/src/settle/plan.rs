@@ -5,12 +5,13 @@ use crate::error::{ApplyError, Conflict, ConflictKind};
 use crate::fs::at;
 use crate::fs::xattr;
 use crate::overlay::Overlay;
+use crate::settle::compose::{self, Composed};
 use crate::settle::journal::{Action, Running, Step};
 use crate::store::origin::Identity;
 use crate::store::store_error;
 use model::{ChangeKind, FilePath};
 use nix::errno::Errno;
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 /// Which changes to apply.
@@ -21,6 +22,18 @@ pub enum Selection {
     /// These absolute paths with all that is below them. Directories above them that are new are made; a directory
     /// above them that was renamed or replaced comes whole.
     Paths(Vec<FilePath>),
+    /// The same, and of text files perhaps only some hunks.
+    Picks(Vec<Pick>),
+}
+
+/// A path, whole or some hunks of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pick {
+    /// Absolute.
+    pub path: FilePath,
+    /// Numbers as [`crate::Preview`] tells them, for a text file that the host has too; none mean all of it. Mode, owner
+    /// and attributes are not part of any hunk: they become real with the whole file.
+    pub hunks: Vec<u32>,
 }
 
 /// A checked plan. Nothing was done yet.
@@ -33,6 +46,8 @@ pub struct ApplyPlan {
     pub(crate) whole: bool,
     /// Paths of upper directories whose opaque mark must become whiteouts first.
     pub(crate) opaque: Vec<PathBuf>,
+    /// Files composed for a step, by its number.
+    pub(crate) composed: Vec<(u32, Composed)>,
 }
 
 impl ApplyPlan {
@@ -64,24 +79,87 @@ impl Overlay {
     /// be resumed first, [`ApplyError::NotAChange`] for a path that is none, [`ApplyError::Inseparable`] when the
     /// selection needs a change that is not part of it.
     pub fn plan_apply(&self, selection: &Selection) -> Result<ApplyPlan, ApplyError> {
+        self.plan(selection, false)
+    }
+
+    /// As [`Overlay::plan_apply`], but a text file that the host changed meanwhile becomes what both sides made of it,
+    /// if they changed different places.
+    ///
+    /// # Errors
+    /// As there; a conflict that cannot be merged says why.
+    pub fn plan_merge(&self, selection: &Selection) -> Result<ApplyPlan, ApplyError> {
+        self.plan(selection, true)
+    }
+
+    fn plan(&self, selection: &Selection, merge: bool) -> Result<ApplyPlan, ApplyError> {
         if Running::exists(&self.store).map_err(|e| store_error(&self.store.path, e))? {
             return Err(ApplyError::Unfinished);
         }
         let deltas = self.deltas()?;
-        let chosen = select(&deltas, selection)?;
+        let Chosen { whole, hunks } = select(&deltas, selection)?;
+        let (chosen, mut composed) = self.compose_hunks(&deltas, whole, &hunks)?;
         let planner = Planner::new(self, &deltas, &chosen);
         let conflicts = planner.conflicts().map_err(|(rel, e)| self.read_error(&rel, e))?;
+        let conflicts = self.resolve(&deltas, conflicts, merge, &mut composed)?;
         if !conflicts.is_empty() {
             return Err(ApplyError::Conflicts(conflicts));
         }
-        let steps = planner.steps().map_err(|(rel, e)| self.read_error(&rel, e))?;
+        let (steps, composed) = planner.steps(composed).map_err(|(rel, e)| self.read_error(&rel, e))?;
         Ok(ApplyPlan {
             steps,
             changes: u64::try_from(chosen.len()).unwrap_or(u64::MAX),
             allow_setid: false,
             whole: chosen.len() == deltas.len(),
             opaque: self.opaque_over_host(&deltas).map_err(|e| store_error(&self.store.path, e))?,
+            composed,
         })
+    }
+
+    /// The files of which only some hunks were chosen. All hunks are the whole change, unless there is more to it.
+    fn compose_hunks(
+        &self,
+        deltas: &[Delta],
+        mut chosen: BTreeSet<usize>,
+        hunks: &BTreeMap<usize, BTreeSet<u32>>,
+    ) -> Result<(BTreeSet<usize>, BTreeMap<usize, Composed>), ApplyError> {
+        let mut composed = BTreeMap::new();
+        for (index, numbers) in hunks {
+            let Some(delta) = deltas.get(*index) else { continue };
+            if let Some(file) = self.with_hunks(delta, numbers)? {
+                composed.insert(*index, file);
+            }
+            chosen.insert(*index);
+        }
+        check_places(deltas, &chosen)?;
+        Ok((chosen, composed))
+    }
+
+    /// The conflicts that remain when those that can be merged are.
+    fn resolve(
+        &self,
+        deltas: &[Delta],
+        conflicts: Vec<(Option<usize>, Conflict)>,
+        merge: bool,
+        composed: &mut BTreeMap<usize, Composed>,
+    ) -> Result<Vec<Conflict>, ApplyError> {
+        let mut left = Vec::new();
+        for (index, mut conflict) in conflicts {
+            let changed = index.filter(|_| merge && conflict.kind == ConflictKind::Changed);
+            let Some((index, delta)) = changed.and_then(|index| Some((index, deltas.get(index)?))) else {
+                left.push(conflict);
+                continue;
+            };
+            if composed.contains_key(&index) {
+                conflict.kind = ConflictKind::Unmergeable("only some hunks of it are chosen");
+                left.push(conflict);
+                continue;
+            }
+            match self.merged(delta).map_err(|e| self.read_error(&delta.rel, e))? {
+                Ok(file) => drop(composed.insert(index, file)),
+                Err(kind) => left.push(Conflict { kind, ..conflict }),
+            }
+        }
+        Ok(left)
     }
 
     /// Upper directories that are opaque over a host directory, unless that one was renamed away.
@@ -105,11 +183,44 @@ impl Overlay {
     }
 }
 
-/// The chosen changes, by index.
-fn select(deltas: &[Delta], selection: &Selection) -> Result<BTreeSet<usize>, ApplyError> {
-    let Selection::Paths(paths) = selection else {
-        return Ok((0..deltas.len()).collect());
+/// What is chosen, by index of the change.
+struct Chosen {
+    whole: BTreeSet<usize>,
+    hunks: BTreeMap<usize, BTreeSet<u32>>,
+}
+
+/// The chosen changes. A path that is chosen both whole and by hunks is chosen whole.
+fn select(deltas: &[Delta], selection: &Selection) -> Result<Chosen, ApplyError> {
+    let picks = match selection {
+        Selection::All => return Ok(Chosen { whole: (0..deltas.len()).collect(), hunks: BTreeMap::new() }),
+        Selection::Paths(paths) => {
+            paths.iter().map(|path| Pick { path: path.clone(), hunks: Vec::new() }).collect::<Vec<_>>()
+        }
+        Selection::Picks(picks) => picks.clone(),
     };
+    let (by_hunk, whole): (Vec<Pick>, Vec<Pick>) = picks.into_iter().partition(|pick| !pick.hunks.is_empty());
+    let whole = select_paths(deltas, whole.iter().map(|pick| &pick.path))?;
+    let mut hunks: BTreeMap<usize, BTreeSet<u32>> = BTreeMap::new();
+    for pick in by_hunk {
+        let path = pick.path.normalise();
+        let start = deltas.partition_point(|delta| delta.change.path < path);
+        match at_path(deltas, &path) {
+            [] => return Err(ApplyError::NotAChange(path)),
+            [_] if whole.contains(&start) => {}
+            [delta] if delta.rel == delta.lower => hunks.entry(start).or_default().extend(pick.hunks),
+            _ => {
+                let why = "it came here with a renamed directory, which comes first";
+                return Err(ApplyError::NoHunks { path, why });
+            }
+        }
+    }
+    Ok(Chosen { whole, hunks })
+}
+
+fn select_paths<'p>(
+    deltas: &[Delta],
+    paths: impl Iterator<Item = &'p FilePath>,
+) -> Result<BTreeSet<usize>, ApplyError> {
     let mut chosen = BTreeSet::new();
     for path in paths {
         let path = path.normalise();
@@ -124,7 +235,6 @@ fn select(deltas: &[Delta], selection: &Selection) -> Result<BTreeSet<usize>, Ap
             }
         }
     }
-    check_places(deltas, &chosen)?;
     Ok(chosen)
 }
 
@@ -190,17 +300,19 @@ impl<'p> Planner<'p> {
         self.chosen.iter().filter_map(|index| self.deltas.get(*index))
     }
 
-    fn conflicts(&self) -> Planned<Vec<Conflict>> {
+    /// Each with the change it concerns, where it is that path itself.
+    fn conflicts(&self) -> Planned<Vec<(Option<usize>, Conflict)>> {
         let mut found = Vec::new();
-        for delta in self.selected() {
+        for index in self.chosen.iter() {
+            let Some(delta) = self.deltas.get(*index) else { continue };
             if let Some(kind) = self.conflict(delta) {
-                found.push(Conflict { path: delta.change.path.clone(), kind });
+                found.push((Some(*index), Conflict { path: delta.change.path.clone(), kind }));
             } else if delta.change.kind == ChangeKind::Deleted && delta.host.as_ref().is_some_and(at::is_dir) {
                 self.check_tree(delta, &mut found)?;
             }
         }
-        found.sort_by(|a, b| a.path.cmp(&b.path));
-        found.dedup();
+        found.sort_by(|(_, a), (_, b)| a.path.cmp(&b.path));
+        found.dedup_by(|(_, a), (_, b)| a == b);
         Ok(found)
     }
 
@@ -217,7 +329,7 @@ impl<'p> Planner<'p> {
     }
 
     /// Everything below a deleted directory must have been seen and deleted by the jar, name by name.
-    fn check_tree(&self, delta: &Delta, found: &mut Vec<Conflict>) -> Planned<()> {
+    fn check_tree(&self, delta: &Delta, found: &mut Vec<(Option<usize>, Conflict)>) -> Planned<()> {
         let mut waiting = vec![delta.lower.clone()];
         while let Some(rel) = waiting.pop() {
             let on = |errno| (rel.clone(), errno);
@@ -236,7 +348,7 @@ impl<'p> Planner<'p> {
                     Some(_) => None,
                 };
                 if let Some(kind) = kind {
-                    found.push(Conflict { path: self.overlay.absolute(&child), kind });
+                    found.push((None, Conflict { path: self.overlay.absolute(&child), kind }));
                 } else if at::is_dir(&stat) {
                     waiting.push(child);
                 }
@@ -245,8 +357,10 @@ impl<'p> Planner<'p> {
         Ok(())
     }
 
-    fn steps(&self) -> Planned<Vec<Step>> {
+    /// The steps, and what was composed by the number of the step that puts it in place.
+    fn steps(&self, mut composed: BTreeMap<usize, Composed>) -> Planned<(Vec<Step>, Vec<(u32, Composed)>)> {
         let mut steps = Vec::new();
+        let mut parts = Vec::new();
         let mut stashes: HashMap<&Path, u32> = HashMap::new();
         let mut renames: Vec<&Delta> = self.selected().filter(|delta| is_rename(delta)).collect();
         // What lies deepest leaves first, while its path is still good.
@@ -257,13 +371,18 @@ impl<'p> Planner<'p> {
         }
         let mut whole: HashSet<&Path> = HashSet::new();
         let mut made = HashSet::new();
-        for delta in self.selected() {
+        for index in self.chosen.iter() {
+            let Some(delta) = self.deltas.get(*index) else { continue };
             if delta.rel.ancestors().any(|above| whole.contains(above)) {
                 continue;
             }
             self.make_parents(&mut steps, &mut made, delta)?;
             let action = self.action(delta, &stashes);
             self.add(&mut steps, action, &delta.rel, delta)?;
+            if let (Some(file), Some(step)) = (composed.remove(index), steps.last_mut()) {
+                step.part = Some(compose::part(step.number, &file));
+                parts.push((step.number, file));
+            }
             if is_rename(delta) && self.looks_differ(delta).map_err(|e| (delta.rel.clone(), e))? {
                 self.add(&mut steps, Action::Attributes, &delta.rel, delta)?;
             }
@@ -274,7 +393,7 @@ impl<'p> Planner<'p> {
                 made.insert(delta.rel.as_path());
             }
         }
-        Ok(steps)
+        Ok((steps, parts))
     }
 
     fn action(&self, delta: &Delta, stashes: &HashMap<&Path, u32>) -> Action {
@@ -332,6 +451,7 @@ impl<'p> Planner<'p> {
             host,
             own,
             xattrs,
+            part: None,
         });
         Ok(())
     }

@@ -85,7 +85,10 @@ impl Worker<'_> {
                 }
                 self.drop_whiteout(step)
             }
-            Action::Put => self.settle_put(step),
+            Action::Put => {
+                self.settle_put(step)?;
+                self.keep_merged(step)
+            }
             Action::Place { .. } => self.drop_mark(step, xattr::REDIRECT),
             Action::Make => self.drop_mark(step, xattr::OPAQUE),
             Action::Attributes => Ok(()),
@@ -108,8 +111,16 @@ impl Worker<'_> {
         }
     }
 
-    /// The step's object in the upper layer.
+    /// The step's object: in the upper layer, or composed for it.
     fn own(&self, step: &Step) -> Result<Spot, Errno> {
+        match &step.part {
+            Some(part) => Ok(Spot { dir: duplicate(&self.overlay.store.work)?, name: OsString::from(&part.name) }),
+            None => self.layers_own(step),
+        }
+    }
+
+    /// The object in the upper layer.
+    fn layers_own(&self, step: &Step) -> Result<Spot, Errno> {
         let (parent, name) = at::split(step.path.as_path()).ok_or(Errno::EISDIR)?;
         Ok(Spot { dir: open_own(&self.overlay.store.upper, parent)?, name: name.to_owned() })
     }
@@ -260,6 +271,22 @@ impl Worker<'_> {
             _ => {}
         }
         self.renew_linked(step)
+    }
+
+    /// After a merge the layer's own file has become part of the host's; it is kept beside the pre-image.
+    fn keep_merged(&mut self, step: &Step) -> Result<(), Errno> {
+        if step.part.as_ref().is_none_or(|part| part.rest_waits) {
+            return Ok(());
+        }
+        let Some(own) = absent_ok(self.layers_own(step))? else {
+            return Ok(());
+        };
+        (self.fault)();
+        let kept = OsString::from(format!("m{}", step.number));
+        match own.rename(&Spot { dir: duplicate(&self.pre)?, name: kept }, RenameFlags::empty()) {
+            Err(Errno::ENOENT) => Ok(()),
+            other => other,
+        }
     }
 
     /// The pre-image in the store may have other names on the host, among the changes that wait; leaving moved its

@@ -1,11 +1,13 @@
 //! The store directory of one overlay: `upper`, `work`, `meta.json`, `origins` and, during an apply, its journal.
 
+pub(crate) mod base;
 pub(crate) mod origin;
 
 use crate::error::OverlayError;
 use crate::fs::at;
 use crate::fs::remove;
 use crate::fs::xattr;
+use crate::store::base::Bases;
 use crate::store::origin::Origins;
 use model::{FilePath, Hidden};
 use nix::errno::Errno;
@@ -57,6 +59,7 @@ pub(crate) struct Store {
     /// names. `w`: the shared whiteout.
     pub(crate) work: OwnedFd,
     pub(crate) origins: Origins,
+    pub(crate) bases: Bases,
     next: AtomicU64,
 }
 
@@ -102,6 +105,7 @@ impl Store {
         Ok(Store {
             upper: part("upper")?,
             origins: open_origins(&path.join("origins"))?,
+            bases: Bases::default(),
             next: AtomicU64::new(1),
             path: path.to_owned(),
             work,
@@ -147,7 +151,7 @@ impl Store {
         self.work_names(b'l')
     }
 
-    fn work_names(&self, first: u8) -> Result<Vec<OsString>, Errno> {
+    pub(crate) fn work_names(&self, first: u8) -> Result<Vec<OsString>, Errno> {
         let names = at::list_own(&self.work)?.into_iter().map(|entry| entry.name);
         Ok(names.filter(|name| name.as_encoded_bytes().first() == Some(&first)).collect())
     }

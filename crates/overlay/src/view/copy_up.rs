@@ -82,6 +82,7 @@ impl Layers {
         let links: Vec<_> = node.links.iter().filter(|link| table.get(link.parent).is_ok()).cloned().collect();
         if !links.is_empty() {
             self.store.origins.cover(&lower.rel, source)?;
+            self.keep_base(&lower.rel, source);
         }
         let mut extra = 0;
         if at::kind_of(source) == libc::S_IFREG && source.st_nlink > 1 && !links.is_empty() {
@@ -265,7 +266,7 @@ fn same_state(a: &Stat, b: &Stat) -> bool {
 }
 
 /// A write in the same clock tick as `stat`'s change time would not move it; so the copy begins in a later one.
-fn wait_for_tick(stat: &Stat) -> Result<(), Errno> {
+pub(crate) fn wait_for_tick(stat: &Stat) -> Result<(), Errno> {
     for _ in 0..TICK_WAITS_MAX {
         let now = nix::time::clock_gettime(ClockId::CLOCK_REALTIME_COARSE)?;
         let age = (now.tv_sec(), now.tv_nsec()).cmp(&(stat.st_ctime, stat.st_ctime_nsec));

@@ -100,6 +100,9 @@ impl Layers {
         let mut table = self.changing()?;
         let table = &mut *table;
         let found = self.vacant(table, parent, name)?;
+        if found.whiteout {
+            self.keep_base_under(table, parent, name);
+        }
         let dir = self.merged_dir(table, parent)?;
         let made = |dir: &OwnedFd, name: &OsStr| {
             make(dir, name)?;
