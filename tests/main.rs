@@ -9,6 +9,7 @@ mod crash;
 mod example_project;
 mod exits;
 mod gates;
+mod parts;
 mod real_repo;
 mod support;
 mod terminal;

@@ -7,7 +7,7 @@ mod diff;
 mod discard;
 mod doctor;
 mod run;
-mod select;
+pub(crate) mod select;
 mod show;
 mod trials;
 

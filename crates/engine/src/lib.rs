@@ -22,6 +22,6 @@ pub use doctor::{Checkup, Leftover};
 pub use error::RunError;
 pub use host::{HostError, place};
 pub use journey::{Apply, Engine, Judged, Outcome, Request, Weight, standby};
-pub use settle::{Begun, Choice, Chooser, SettleError, Settlement};
+pub use settle::{Begun, Choice, Chooser, Picked, SettleError, Settlement};
 pub use store::{Broken, Listed, Store, StoreError, TrialRecord, state};
 pub use trial::{Frozen, Prepared, Ran, Trial};

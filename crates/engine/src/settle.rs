@@ -5,7 +5,7 @@ use crate::error::RunError;
 use crate::store::TrialDir;
 use crate::trial::{Frozen, Trial, discard_layers};
 use model::{Change, ChangeKind, Disposition, FileKind, FilePath, Review, Risk, Stage, TrialId, TrialState};
-use overlay::{ApplyError, ApplyPlan, Conflict, LayerState, Overlay, Selection};
+use overlay::{ApplyError, ApplyPlan, Conflict, ConflictKind, LayerState, Overlay, Pick, Selection};
 use serde::{Deserialize, Serialize};
 use std::collections::HashSet;
 use std::path::Path;
@@ -17,10 +17,21 @@ pub enum Choice {
     ApplyAll,
     /// Make these real (and what is below them); the rest waits.
     Apply(Vec<FilePath>),
+    /// The same, in parts or with merging.
+    Pick(Picked),
     /// Throw all of them away.
     Discard,
     /// Decide later.
     Leave,
+}
+
+/// A choice that goes into files.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Picked {
+    /// Paths, and of text files perhaps only some hunks. None mean all changes.
+    pub picks: Vec<Pick>,
+    /// Merge text files that the host changed meanwhile.
+    pub merge: bool,
 }
 
 /// Who chose, which bounds what may become real.
@@ -46,15 +57,59 @@ impl Chooser {
 /// nothing else.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Begun {
-    /// Absolute; none mean all.
+    /// Absolute; none, and no parts, mean all.
     paths: Vec<FilePath>,
+    /// Files of which only some hunks were chosen.
+    #[serde(default)]
+    parts: Vec<PartBegun>,
+    #[serde(default)]
+    merge: bool,
     by: Chooser,
+}
+
+/// Hunks of one file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct PartBegun {
+    path: FilePath,
+    hunks: Vec<u32>,
+    /// The host's file that they were counted in. When it is another one the hunks are real already, and the same
+    /// numbers would mean others.
+    of: Option<u64>,
 }
 
 impl Begun {
     fn new(paths: &[FilePath], by: Chooser) -> Begun {
-        Begun { paths: paths.to_vec(), by }
+        Begun { paths: paths.to_vec(), parts: Vec::new(), merge: false, by }
     }
+
+    fn is_all(&self) -> bool {
+        self.paths.is_empty() && self.parts.is_empty()
+    }
+
+    /// Every path that it concerns.
+    fn named(&self) -> Vec<FilePath> {
+        self.paths.iter().chain(self.parts.iter().map(|part| &part.path)).cloned().collect()
+    }
+
+    /// Whether `choice` is this one again.
+    fn is(&self, choice: &Choice) -> bool {
+        match choice {
+            Choice::Apply(paths) => self.parts.is_empty() && *paths == self.paths,
+            Choice::Pick(picked) if picked.picks.is_empty() => true,
+            Choice::Pick(picked) => {
+                let (whole, parts) = split(&picked.picks);
+                let same = |(part, pick): (&PartBegun, &&Pick)| part.path == pick.path && part.hunks == pick.hunks;
+                whole == self.paths && parts.len() == self.parts.len() && self.parts.iter().zip(&parts).all(same)
+            }
+            _ => true,
+        }
+    }
+}
+
+/// Whole paths, and those with hunks.
+fn split(picks: &[Pick]) -> (Vec<FilePath>, Vec<&Pick>) {
+    let (parts, whole): (Vec<&Pick>, Vec<&Pick>) = picks.iter().partition(|pick| !pick.hunks.is_empty());
+    (whole.into_iter().map(|pick| pick.path.clone()).collect(), parts)
 }
 
 /// What became of a trial's changes.
@@ -91,6 +146,9 @@ pub enum SettleError {
         #[source]
         source: ApplyError,
     },
+    /// What was chosen cannot be had; nothing was done.
+    #[error(transparent)]
+    Selection(ApplyError),
     /// An earlier apply with another choice was interrupted.
     #[error("an earlier apply of trial {0} was interrupted")]
     Interrupted(TrialId),
@@ -107,9 +165,15 @@ impl SettleError {
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         match self {
+            SettleError::Conflicts(conflicts) if conflicts.iter().any(|c| c.kind == ConflictKind::Changed) => Some(
+                "`belljar diff` shows both sides; `--merge` merges text that both sides changed in different places; or \
+                 apply other paths by name, or discard and run it again"
+                    .into(),
+            ),
             SettleError::Conflicts(_) => {
                 Some("`belljar diff` shows both sides; apply other paths by name, or discard and run it again".into())
             }
+            SettleError::Selection(source) => source.hint().map(Into::into),
             SettleError::Apply { id, source } => Some(match source.hint() {
                 Some(hint) => format!("{hint}; then `belljar apply {id}` goes on where it stopped"),
                 None => format!("`belljar apply {id}` goes on where it stopped"),
@@ -218,6 +282,12 @@ impl Trial<Frozen> {
                 self.check_chosen(paths)?;
                 self.apply(&Begun::new(paths, by), audit)
             }
+            Choice::Pick(_) if self.stage.changes.changes.is_empty() => self.close(),
+            Choice::Pick(picked) => {
+                let begun = self.begun(picked, by);
+                self.check_chosen(&begun.named())?;
+                self.apply(&begun, audit)
+            }
         }
     }
 
@@ -225,6 +295,16 @@ impl Trial<Frozen> {
     fn close(self) -> Result<Settlement, RunError> {
         discard_layers(self.overlays, self.dir)?;
         Ok(Settlement::Unchanged)
+    }
+
+    fn begun(&self, picked: &Picked, by: Chooser) -> Begun {
+        let (paths, parts) = split(&picked.picks);
+        let part = |pick: &Pick| PartBegun {
+            path: pick.path.clone(),
+            hunks: pick.hunks.clone(),
+            of: self.overlay_of(&pick.path).and_then(|overlay| overlay.started_from(&pick.path)),
+        };
+        Begun { paths, parts: parts.into_iter().map(part).collect(), merge: picked.merge, by }
     }
 
     fn check_chosen(&self, paths: &[FilePath]) -> Result<(), SettleError> {
@@ -262,7 +342,7 @@ impl Trial<Frozen> {
 
     fn apply(&mut self, begun: &Begun, audit: &AuditLog) -> Result<Settlement, RunError> {
         let plans = self.plans(begun)?;
-        audit.append(Some(&self.record.id), settling("apply", &begun.paths, begun.by), Durability::Synced)?;
+        audit.append(Some(&self.record.id), settling("apply", &begun.named(), begun.by), Durability::Synced)?;
         self.record.state = TrialState::Applying;
         self.record.applying = Some(begun.clone());
         self.dir.save_synced(&self.record)?;
@@ -273,14 +353,16 @@ impl Trial<Frozen> {
     /// Finishes an apply that was interrupted: what was chosen then, and nothing that was not.
     fn go_on(&mut self, choice: &Choice, audit: &AuditLog) -> Result<Settlement, RunError> {
         let Some(mut begun) = self.record.applying.clone() else { return Ok(Settlement::Left) };
-        if matches!(choice, Choice::Apply(paths) if *paths != begun.paths) {
+        if !begun.is(choice) {
             return Err(SettleError::Interrupted(self.record.id.clone()).into());
         }
-        let all = begun.paths.is_empty();
+        let all = begun.is_all();
         let resumed = self.resume()?;
         let left = self.take_stock()?;
         begun.paths.retain(|path| left.iter().any(|change| change.starts_with(path)));
-        let plans = if all || !begun.paths.is_empty() { self.plans(&begun)? } else { Vec::new() };
+        let started_from = |path: &FilePath| self.overlay_of(path).and_then(|overlay| overlay.started_from(path));
+        begun.parts.retain(|part| left.contains(&part.path) && started_from(&part.path) == part.of);
+        let plans = if all || !begun.is_all() { self.plans(&begun)? } else { Vec::new() };
         let applied = self.carry_out(plans)?;
         self.applied(resumed + applied, audit)
     }
@@ -321,24 +403,30 @@ impl Trial<Frozen> {
         let mut plans = Vec::new();
         let mut conflicts = Vec::new();
         for (index, overlay) in self.overlays.iter().enumerate() {
-            let Some(chosen) = self.chosen_in(overlay, &begun.paths) else { continue };
-            match overlay.plan_apply(&chosen) {
+            let Some(chosen) = self.chosen_in(overlay, begun) else { continue };
+            let planned = if begun.merge { overlay.plan_merge(&chosen) } else { overlay.plan_apply(&chosen) };
+            match planned {
                 Ok(plan) => plans.push((index, plan.allow_setid(begun.by == Chooser::Person))),
                 Err(ApplyError::Conflicts(mut more)) => conflicts.append(&mut more),
+                Err(error @ (ApplyError::NoHunk { .. } | ApplyError::NoHunks { .. })) => {
+                    return Err(SettleError::Selection(error));
+                }
                 Err(error) => return Err(self.failed(error)),
             }
         }
         if conflicts.is_empty() { Ok(plans) } else { Err(SettleError::Conflicts(conflicts)) }
     }
 
-    /// The part of the choice that concerns `overlay`; no paths mean all.
-    fn chosen_in(&self, overlay: &Overlay, paths: &[FilePath]) -> Option<Selection> {
-        if paths.is_empty() || paths.iter().any(|path| overlay.root().starts_with(path)) {
+    /// The part of the choice that concerns `overlay`.
+    fn chosen_in(&self, overlay: &Overlay, begun: &Begun) -> Option<Selection> {
+        if begun.is_all() || begun.paths.iter().any(|path| overlay.root().starts_with(path)) {
             return Some(Selection::All);
         }
-        let owned = |path: &&FilePath| self.overlay_of(path).is_some_and(|owner| owner.root() == overlay.root());
-        let mine: Vec<FilePath> = paths.iter().filter(owned).cloned().collect();
-        (!mine.is_empty()).then_some(Selection::Paths(mine))
+        let owned = |path: &FilePath| self.overlay_of(path).is_some_and(|owner| owner.root() == overlay.root());
+        let whole = begun.paths.iter().map(|path| Pick { path: path.clone(), hunks: Vec::new() });
+        let parts = begun.parts.iter().map(|part| Pick { path: part.path.clone(), hunks: part.hunks.clone() });
+        let mine: Vec<Pick> = whole.chain(parts).filter(|pick| owned(&pick.path)).collect();
+        (!mine.is_empty()).then_some(Selection::Picks(mine))
     }
 
     fn carry_out(&self, plans: Vec<(usize, ApplyPlan)>) -> Result<u64, SettleError> {

@@ -405,7 +405,8 @@ mod tests {
             ("1\n2\n3\n4\n5", "1\n2\n3\n4\n5\n6\n", Err((4..5, 4..6))),
             ("", "1\n2\nTHREE\n4\n5\n", Err((0..0, 0..5))),
         ] {
-            let expected = expected.map(|text| text.as_bytes().to_vec()).map_err(|(jar, host)| vec![Clash { jar, host }]);
+            let expected =
+                expected.map(|text| text.as_bytes().to_vec()).map_err(|(jar, host)| vec![Clash { jar, host }]);
             assert_eq!(merge(base.as_bytes(), jar.as_bytes(), host.as_bytes()), expected, "{jar:?} {host:?}");
         }
     }
@@ -414,7 +415,8 @@ mod tests {
     fn hard_input_is_compared_in_bounded_time() {
         let many = |line: &str, count: usize| line.repeat(count).into_bytes();
         let began = std::time::Instant::now();
-        let words = |step: usize| (0..100_000).map(|n| format!("{}\n", n * step % 100_003)).collect::<String>().into_bytes();
+        let words =
+            |step: usize| (0..100_000).map(|n| format!("{}\n", n * step % 100_003)).collect::<String>().into_bytes();
         let mixed = |seed: u32| -> Vec<u8> {
             let mut state = seed;
             let mut step = || {

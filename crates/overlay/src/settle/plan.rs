@@ -47,7 +47,7 @@ pub struct ApplyPlan {
     /// Paths of upper directories whose opaque mark must become whiteouts first.
     pub(crate) opaque: Vec<PathBuf>,
     /// Files composed for a step, by its number.
-    pub(crate) composed: Vec<(u32, Composed)>,
+    pub(crate) composed: Parts,
 }
 
 impl ApplyPlan {
@@ -280,6 +280,8 @@ fn comes_whole(kind: &ChangeKind) -> bool {
 }
 
 type Planned<T> = Result<T, (PathBuf, Errno)>;
+/// Composed files by the number of the step that puts them in place.
+type Parts = Vec<(u32, Composed)>;
 
 struct Planner<'p> {
     overlay: &'p Overlay,
@@ -358,7 +360,7 @@ impl<'p> Planner<'p> {
     }
 
     /// The steps, and what was composed by the number of the step that puts it in place.
-    fn steps(&self, mut composed: BTreeMap<usize, Composed>) -> Planned<(Vec<Step>, Vec<(u32, Composed)>)> {
+    fn steps(&self, mut composed: BTreeMap<usize, Composed>) -> Planned<(Vec<Step>, Parts)> {
         let mut steps = Vec::new();
         let mut parts = Vec::new();
         let mut stashes: HashMap<&Path, u32> = HashMap::new();

@@ -265,8 +265,10 @@ fn the_host_changed_meanwhile() {
     fs::remove_file(host.join("d/b")).unwrap();
     let before = native_tree(&host);
     let Err(ApplyError::Conflicts(found)) = bench.overlay().plan_apply(&Selection::All) else { panic!() };
-    let found: Vec<_> =
-        found.iter().map(|c| (c.path.as_path().strip_prefix(&host).unwrap().to_str().unwrap(), c.kind.clone())).collect();
+    let found: Vec<_> = found
+        .iter()
+        .map(|c| (c.path.as_path().strip_prefix(&host).unwrap().to_str().unwrap(), c.kind.clone()))
+        .collect();
     assert_eq!(
         found,
         [

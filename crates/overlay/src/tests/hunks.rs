@@ -138,7 +138,10 @@ fn what_has_no_hunks_says_so_and_nothing_happens() {
     drop(view);
     for path in ["binary", "gone", "mode", "two", "new"] {
         let refused = apply(&bench, &picks(&bench, &[("text", &[1]), (path, &[1])])).unwrap_err();
-        assert!(matches!(&refused, ApplyError::NoHunks { path: at, .. } if *at == path_of(&bench, path)), "{refused:?}");
+        assert!(
+            matches!(&refused, ApplyError::NoHunks { path: at, .. } if *at == path_of(&bench, path)),
+            "{refused:?}"
+        );
     }
     let refused = apply(&bench, &picks(&bench, &[("text", &[1, 2])])).unwrap_err();
     assert!(matches!(refused, ApplyError::NoHunk { number: 2, hunks: 1, .. }), "{refused:?}");
@@ -290,4 +293,95 @@ fn a_base_that_was_not_kept_is_no_reason_to_fail() {
     fs::write(bench.host().join("f"), "small too").unwrap();
     let found = conflicts(merge(&bench).unwrap_err());
     assert!(found[0].kind.describe().contains("what it was before is not known"), "{found:?}");
+}
+
+/// A file of which one hunk is applied, one that is merged and one that is whole.
+fn three_ways(bench: &Bench) -> Selection {
+    let old = numbered(40);
+    for file in ["hunk", "merge"] {
+        fs::write(bench.host().join(file), &old).unwrap();
+        bench.view().write_whole(file, three(&old).as_bytes()).unwrap();
+    }
+    bench.view().write("whole", b"new").unwrap();
+    fs::write(bench.host().join("merge"), old.replace("\n30\n", "\nthirty\n")).unwrap();
+    picks(bench, &[("hunk", &[1]), ("merge", &[]), ("whole", &[])])
+}
+
+/// Dies at every point where a crash leaves another state; `store` says where the layers are.
+fn dying_everywhere(make: impl Fn() -> Bench) {
+    let old = numbered(40);
+    let merged = three(&old).replace("\n30\n", "\nthirty\n");
+    for point in 0..100 {
+        let bench = make();
+        let chosen = three_ways(&bench);
+        let left = std::cell::Cell::new(point);
+        let die = || match left.get() {
+            0 => std::panic::resume_unwind(Box::new("dies here")),
+            n => left.set(n - 1),
+        };
+        let overlay = bench.overlay();
+        let plan = overlay.plan_merge(&chosen).unwrap();
+        let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| overlay.apply_with(plan, &die))).is_ok();
+        drop(overlay);
+        for (file, new) in [("hunk", &format!("top\n{old}")), ("merge", &merged)] {
+            let now = read(&bench, file);
+            assert!(now == *new || now == old || now == old.replace("\n30\n", "\nthirty\n"), "{point}: {file}: {now}");
+        }
+        let overlay = bench.overlay();
+        if overlay.state().unwrap() == crate::LayerState::AtRest && !ended {
+            overlay.apply(overlay.plan_merge(&chosen).unwrap()).unwrap();
+        } else {
+            overlay.resume().unwrap();
+        }
+        assert_eq!((read(&bench, "hunk"), read(&bench, "merge")), (format!("top\n{old}"), merged.clone()), "{point}");
+        assert_eq!(bench.changes(), ["M hunk c"], "{point}");
+        assert_eq!(apply(&bench, &Selection::All).unwrap(), 0);
+        assert_eq!(read(&bench, "hunk"), three(&old));
+        if ended {
+            assert!(point > 5, "only {point} points");
+            return;
+        }
+    }
+    panic!("it never ended");
+}
+
+#[test]
+fn a_crash_at_any_point_leaves_old_or_new() {
+    dying_everywhere(Bench::new);
+}
+
+#[test]
+fn a_crash_at_any_point_across_file_systems() {
+    let shm = std::path::Path::new("/dev/shm");
+    if !shm.is_dir() || fs::metadata(shm).unwrap().dev() == fs::metadata(std::env::temp_dir()).unwrap().dev() {
+        return;
+    }
+    let stores = tempfile::tempdir_in(shm).unwrap();
+    let next = std::cell::Cell::new(0);
+    dying_everywhere(|| {
+        next.set(next.get() + 1);
+        let mut bench = Bench::new();
+        bench.store = stores.path().join(next.get().to_string());
+        bench
+    });
+}
+
+#[test]
+fn a_step_that_fails_takes_hunks_and_merges_back() {
+    let bench = Bench::new();
+    let chosen = three_ways(&bench);
+    let (hunk, merge) = (read(&bench, "hunk"), read(&bench, "merge"));
+    let changes = bench.changes();
+    let overlay = bench.overlay();
+    let plan = overlay.plan_merge(&chosen).unwrap();
+    let block = || {
+        // Somebody makes the new name after the check; that step is the last one.
+        let _ = fs::create_dir(bench.host().join("whole"));
+    };
+    let failed = overlay.apply_with(plan, &block).unwrap_err();
+    assert!(matches!(failed, ApplyError::RolledBack { .. }), "{failed:?}");
+    fs::remove_dir(bench.host().join("whole")).unwrap();
+    assert_eq!((read(&bench, "hunk"), read(&bench, "merge")), (hunk, merge));
+    assert_eq!(bench.changes(), changes);
+    overlay.apply(overlay.plan_merge(&chosen).unwrap()).unwrap();
 }
