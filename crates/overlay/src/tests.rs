@@ -4,5 +4,6 @@
 mod apply;
 mod crash;
 mod hunks;
+mod kinds;
 mod laws;
 mod view;

@@ -14,6 +14,8 @@ pub(crate) const OPAQUE: &str = "user.overlay.opaque";
 pub(crate) const REDIRECT: &str = "user.overlay.redirect";
 /// The lower object this upper one was copied from, see `origin::Origin`.
 pub(crate) const ORIGIN: &str = "user.belljar.origin";
+/// Set on an upper directory whose times the child set, so that they are no mere trace of names that came and went.
+pub(crate) const TIMES: &str = "user.belljar.times";
 /// Set on the upper root: the format, and the proof that the file system keeps user attributes.
 pub(crate) const FORMAT: &str = "user.belljar.format";
 

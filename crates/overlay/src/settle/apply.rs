@@ -57,7 +57,8 @@ impl Overlay {
         let failed = |source| store_error(&self.store.path, source);
         self.make_ready(&plan).map_err(failed)?;
         let (serial, pre) = self.new_pre_dir().map_err(failed)?;
-        let mut journal = Journal { serial, changes: plan.changes, allow_setid: plan.allow_setid, steps: plan.steps };
+        let (changes, allow_setid, steps) = (plan.changes, plan.allow_setid, plan.steps);
+        let mut journal = Journal { serial, changes, allow_setid, steps, times: plan.times };
         self.renew_own(&mut journal.steps).map_err(failed)?;
         fault();
         let running = Running::begin(&self.store, journal).map_err(failed)?;
@@ -144,6 +145,7 @@ impl Overlay {
             self.settle_records(step).map_err(|source| failed(step, source))?;
         }
         let applied = worker.running.journal.changes;
+        self.times_arrive(&worker.running.journal.times).map_err(|source| store_error(&self.store.path, source))?;
         let store = |source| store_error(&self.store.path, source);
         self.prune().map_err(store)?;
         (worker.fault)();

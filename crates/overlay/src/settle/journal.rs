@@ -4,6 +4,7 @@
 //! nothing twice.
 
 use crate::fs::at;
+use crate::settle::times::Time;
 use crate::store::origin::Identity;
 use crate::store::{Store, errno_of, write_durably};
 use model::FilePath;
@@ -89,6 +90,9 @@ pub(crate) struct Journal {
     /// Set-id bits may become real.
     pub(crate) allow_setid: bool,
     pub(crate) steps: Vec<Step>,
+    /// For when all of them are done.
+    #[serde(default)]
+    pub(crate) times: Vec<Time>,
 }
 
 /// One line of progress.

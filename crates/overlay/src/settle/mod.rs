@@ -5,3 +5,4 @@ pub(crate) mod compose;
 pub(crate) mod journal;
 pub(crate) mod plan;
 pub(crate) mod step;
+pub(crate) mod times;

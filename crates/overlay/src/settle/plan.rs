@@ -1,12 +1,13 @@
 //! Planning an apply: which changes, whether the host still is what they started from, and in which steps.
 
-use crate::changes::diff::{Delta, host_object, open_upper};
+use crate::changes::diff::{Delta, Mate, host_object, open_upper};
 use crate::error::{ApplyError, Conflict, ConflictKind};
 use crate::fs::at;
 use crate::fs::xattr;
 use crate::overlay::Overlay;
 use crate::settle::compose::{self, Composed};
 use crate::settle::journal::{Action, Running, Step};
+use crate::settle::times::Time;
 use crate::store::origin::Identity;
 use crate::store::store_error;
 use model::{ChangeKind, FilePath};
@@ -48,6 +49,8 @@ pub struct ApplyPlan {
     pub(crate) opaque: Vec<PathBuf>,
     /// Files composed for a step, by its number.
     pub(crate) composed: Parts,
+    /// Modification times of directories, for when all steps are done.
+    pub(crate) times: Vec<Time>,
 }
 
 impl ApplyPlan {
@@ -105,6 +108,7 @@ impl Overlay {
             return Err(ApplyError::Conflicts(conflicts));
         }
         let (steps, composed) = planner.steps(composed).map_err(|(rel, e)| self.read_error(&rel, e))?;
+        let times = self.times_to_arrive(&steps).map_err(|e| store_error(&self.store.path, e))?;
         Ok(ApplyPlan {
             steps,
             changes: u64::try_from(chosen.len()).unwrap_or(u64::MAX),
@@ -112,6 +116,7 @@ impl Overlay {
             whole: chosen.len() == deltas.len(),
             opaque: self.opaque_over_host(&deltas).map_err(|e| store_error(&self.store.path, e))?,
             composed,
+            times,
         })
     }
 
@@ -221,10 +226,17 @@ fn select_paths<'p>(
     deltas: &[Delta],
     paths: impl Iterator<Item = &'p FilePath>,
 ) -> Result<BTreeSet<usize>, ApplyError> {
+    // By its old name a file that was renamed is chosen as well.
+    let from = |(index, delta): (usize, &Delta)| match &delta.change.kind {
+        ChangeKind::Renamed { from } if is_file_rename(delta) => Some((from.clone(), index)),
+        _ => None,
+    };
+    let renamed: HashMap<FilePath, usize> = deltas.iter().enumerate().filter_map(from).collect();
     let mut chosen = BTreeSet::new();
     for path in paths {
         let path = path.normalise();
-        let below: Vec<usize> = below(deltas, &path);
+        let mut below: Vec<usize> = below(deltas, &path);
+        below.extend(renamed.get(&path));
         if below.is_empty() {
             return Err(ApplyError::NotAChange(path));
         }
@@ -275,6 +287,7 @@ fn below(deltas: &[Delta], path: &FilePath) -> Vec<usize> {
     (own..own + at_path(deltas, path).len()).chain(start..end).collect()
 }
 
+/// For a file that was renamed this says nothing more, as nothing lies below it.
 fn comes_whole(kind: &ChangeKind) -> bool {
     matches!(kind, ChangeKind::Renamed { .. } | ChangeKind::Replaced)
 }
@@ -309,6 +322,8 @@ impl<'p> Planner<'p> {
             let Some(delta) = self.deltas.get(*index) else { continue };
             if let Some(kind) = self.conflict(delta) {
                 found.push((Some(*index), Conflict { path: delta.change.path.clone(), kind }));
+            } else if let Some(conflict) = self.mate_conflict(delta) {
+                found.push((None, conflict));
             } else if delta.change.kind == ChangeKind::Deleted && delta.host.as_ref().is_some_and(at::is_dir) {
                 self.check_tree(delta, &mut found)?;
             }
@@ -316,6 +331,16 @@ impl<'p> Planner<'p> {
         found.sort_by(|(_, a), (_, b)| a.path.cmp(&b.path));
         found.dedup_by(|(_, a), (_, b)| a == b);
         Ok(found)
+    }
+
+    /// Whether another name of a linked file is not what the jar saw.
+    fn mate_conflict(&self, delta: &Delta) -> Option<Conflict> {
+        let changed = |mate: &&Mate| {
+            let recorded = self.overlay.store.origins.get(&mate.lower);
+            !recorded.is_some_and(|was| was.matches(&mate.host))
+        };
+        let mate = delta.mates.iter().find(changed)?;
+        Some(Conflict { path: self.overlay.absolute(&mate.rel), kind: ConflictKind::Changed })
     }
 
     fn conflict(&self, delta: &Delta) -> Option<ConflictKind> {
@@ -372,14 +397,21 @@ impl<'p> Planner<'p> {
             self.add(&mut steps, Action::Stash, &delta.lower, delta)?;
         }
         let mut whole: HashSet<&Path> = HashSet::new();
-        let mut made = HashSet::new();
+        let deleted = self.selected().filter(|delta| delta.change.kind == ChangeKind::Deleted);
+        let removed: HashSet<&Path> = deleted.map(|delta| delta.lower.as_path()).collect();
+        let (mut made, mut placed) = (HashSet::new(), HashSet::new());
         for index in self.chosen.iter() {
             let Some(delta) = self.deltas.get(*index) else { continue };
             if delta.rel.ancestors().any(|above| whole.contains(above)) {
                 continue;
             }
             self.make_parents(&mut steps, &mut made, delta)?;
-            let action = self.action(delta, &stashes);
+            self.put_mates(&mut steps, &mut placed, delta)?;
+            if is_file_rename(delta) {
+                self.move_file(&mut steps, &removed, delta)?;
+                continue;
+            }
+            let action = self.action(delta, &stashes)?;
             self.add(&mut steps, action, &delta.rel, delta)?;
             if let (Some(file), Some(step)) = (composed.remove(index), steps.last_mut()) {
                 step.part = Some(compose::part(step.number, &file));
@@ -398,23 +430,57 @@ impl<'p> Planner<'p> {
         Ok((steps, parts))
     }
 
-    fn action(&self, delta: &Delta, stashes: &HashMap<&Path, u32>) -> Action {
+    /// The names of a linked file that are as the host has them become the same file with the new one.
+    fn put_mates(&self, steps: &mut Vec<Step>, placed: &mut HashSet<PathBuf>, delta: &Delta) -> Planned<()> {
+        for mate in &delta.mates {
+            let there = mate.rel == mate.lower || self.selected().any(|d| is_rename(d) && mate.rel.starts_with(&d.rel));
+            if there && placed.insert(mate.rel.clone()) {
+                let (rel, lower) = (mate.rel.clone(), mate.lower.clone());
+                let as_delta = Delta {
+                    rel,
+                    lower,
+                    host: Some(mate.host),
+                    own: Some(mate.own),
+                    mates: Vec::new(),
+                    ..delta.clone()
+                };
+                self.add(steps, Action::Put, &mate.rel, &as_delta)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn move_file(&self, steps: &mut Vec<Step>, removed: &HashSet<&Path>, delta: &Delta) -> Planned<()> {
+        let arrives = Delta { lower: delta.rel.clone(), host: None, ..delta.clone() };
+        self.add(steps, Action::Put, &delta.rel, &arrives)?;
+        // A directory that is removed as a whole takes along what was in it.
+        if delta.lower.ancestors().any(|above| removed.contains(above)) {
+            return Ok(());
+        }
+        let leaves = Delta { own: None, ..delta.clone() };
+        self.add(steps, Action::Remove, &delta.lower, &leaves)
+    }
+
+    fn action(&self, delta: &Delta, stashes: &HashMap<&Path, u32>) -> Planned<Action> {
         let directory = delta.own.as_ref().is_some_and(at::is_dir);
-        match delta.change.kind {
+        Ok(match delta.change.kind {
             ChangeKind::Deleted => Action::Remove,
             ChangeKind::Renamed { .. } => {
                 Action::Place { stash: stashes.get(delta.lower.as_path()).copied().unwrap_or_default() }
             }
             ChangeKind::Modified if directory => Action::Attributes,
-            ChangeKind::Added if directory && !self.moves_whole(delta) => Action::Make,
+            ChangeKind::Added if directory && !self.moves_whole(delta)? => Action::Make,
             _ => Action::Put,
-        }
+        })
     }
 
     /// A new directory is one rename if everything in it is chosen and nothing in it stands over the host.
-    fn moves_whole(&self, delta: &Delta) -> bool {
-        let added = |index: usize| self.deltas.get(index).is_some_and(|d| d.change.kind == ChangeKind::Added);
-        below(self.deltas, &delta.change.path).into_iter().all(|index| self.chosen.contains(&index) && added(index))
+    fn moves_whole(&self, delta: &Delta) -> Planned<bool> {
+        let near = self.is_near(&delta.lower).map_err(|errno| (delta.rel.clone(), errno))?;
+        // To another file system it is copied, and a file in it may have further names elsewhere.
+        let alone = |delta: &Delta| near || delta.own.as_ref().is_some_and(|own| at::is_dir(own) || own.st_nlink == 1);
+        let fits = |index: usize| self.deltas.get(index).is_some_and(|delta| is_new(delta) && alone(delta));
+        Ok(below(self.deltas, &delta.change.path).into_iter().all(|index| self.chosen.contains(&index) && fits(index)))
     }
 
     /// New directories above a chosen change that are not chosen themselves.
@@ -487,8 +553,20 @@ impl<'p> Planner<'p> {
     }
 }
 
+/// Nothing of the host is touched by it.
+fn is_new(delta: &Delta) -> bool {
+    let link = matches!(delta.change.kind, ChangeKind::Linked { .. });
+    delta.change.kind == ChangeKind::Added || (link && delta.host.is_none() && delta.mates.is_empty())
+}
+
+/// A directory that moves on the host too.
 fn is_rename(delta: &Delta) -> bool {
-    matches!(delta.change.kind, ChangeKind::Renamed { .. })
+    matches!(delta.change.kind, ChangeKind::Renamed { .. }) && delta.own.as_ref().is_some_and(at::is_dir)
+}
+
+/// A file that is put under its new name and removed from its old one.
+fn is_file_rename(delta: &Delta) -> bool {
+    matches!(delta.change.kind, ChangeKind::Renamed { .. }) && !is_rename(delta)
 }
 
 fn number(steps: &[Step]) -> u32 {

@@ -10,6 +10,7 @@ use crate::store::sync_dir;
 use crate::view::copy_up::{self, Content};
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, RenameFlags};
+use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
 use std::os::fd::OwnedFd;
 use std::path::Path;
@@ -230,13 +231,30 @@ impl Worker<'_> {
             self.check_shadow(step, &shadow, false)?;
             remove::tree(&shadow.dir, &shadow.name)?;
             (self.fault)();
-            copy_tree(&own, &shadow, true)?;
+            let several = own.stat()?.is_some_and(|stat| stat.st_nlink > 1);
+            match if several { self.put_before(step)? } else { None } {
+                Some(same) => at::link(&same.dir, &same.name, &shadow.dir, &shadow.name)?,
+                None => copy_tree(&own, &shadow, true)?,
+            }
             clean(&shadow, self.running.journal.allow_setid)?;
             let ino = shadow.stat()?.ok_or(Errno::EIO)?.st_ino;
             (self.fault)();
             self.running.staged(step.number, ino)?;
         }
         Ok(shadow)
+    }
+
+    /// Another name of the same file of the layer that was put in place already, so that both are one file there too.
+    fn put_before(&self, step: &Step) -> Result<Option<Spot>, Errno> {
+        let earlier = self.running.journal.steps.iter().take_while(|earlier| earlier.number < step.number);
+        let same = |earlier: &&Step| earlier.action == Action::Put && earlier.own == step.own && earlier.part.is_none();
+        let Some(earlier) = earlier.into_iter().find(|earlier| step.part.is_none() && !earlier.near && same(earlier))
+        else {
+            return Ok(None);
+        };
+        let spot = self.target(earlier)?;
+        let there = spot.stat()?.filter(|stat| at::kind_of(stat) == libc::S_IFREG);
+        Ok(self.is_own(earlier, there.as_ref()).then_some(spot))
     }
 
     /// What lies beside the target may be removed only while it is our copy. It is the host's object when somebody
@@ -478,6 +496,8 @@ fn copy_attributes(from: &Spot, to: &Spot) -> Result<(), Errno> {
 fn copy_tree(from: &Spot, to: &Spot, sync: bool) -> Result<(), Errno> {
     let mut waiting = vec![std::path::PathBuf::new()];
     let mut directories = Vec::new();
+    // Files with several names, by inode number, with the name that was copied.
+    let mut copied: HashMap<u64, std::path::PathBuf> = HashMap::new();
     while let Some(rel) = waiting.pop() {
         let (source, target) = (inside(from, &rel)?, inside(to, &rel)?);
         let stat = at::forced(&[&source.dir], || at::stat(&source.dir, &source.name))?;
@@ -489,8 +509,14 @@ fn copy_tree(from: &Spot, to: &Spot, sync: bool) -> Result<(), Errno> {
             let dir = at::forced(&[&source.dir], || at::open_dir(&source.dir, &source.name))?;
             waiting.extend(at::list_own(&dir)?.into_iter().map(|entry| rel.join(entry.name)));
             directories.push((source, target));
+        } else if let Some(same) = copied.get(&stat.st_ino) {
+            let same = inside(to, same)?;
+            at::link(&same.dir, &same.name, &target.dir, &target.name)?;
         } else {
             copy_leaf(&source, &target, sync)?;
+            if stat.st_nlink > 1 && at::kind_of(&stat) == libc::S_IFREG {
+                copied.insert(stat.st_ino, rel);
+            }
         }
     }
     // Children before parents, so that a parent's times stay.

@@ -8,7 +8,7 @@ use crate::fs::at::Stat;
 use model::FilePath;
 use nix::errno::Errno;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -97,6 +97,13 @@ impl Origins {
     /// What the host had at `rel`.
     pub(crate) fn get(&self, rel: &Path) -> Option<Identity> {
         self.lock().get(rel).copied()
+    }
+
+    /// Where regular files were recorded, below the root in the lower layer, by inode number.
+    pub(crate) fn files(&self) -> HashMap<u64, PathBuf> {
+        let known = self.lock();
+        let files = known.iter().filter(|(_, was)| was.mode & libc::S_IFMT == libc::S_IFREG);
+        files.map(|(path, was)| (was.ino, path.clone())).collect()
     }
 
     /// Takes back the records of `rel` and, with `below`, of all under it.

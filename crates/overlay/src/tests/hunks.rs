@@ -57,7 +57,7 @@ fn shown(bench: &Bench, path: &str) -> (String, usize) {
 fn changed(old: &[u8], new: &[u8]) -> Bench {
     let bench = Bench::new();
     fs::write(bench.host().join("f"), old).unwrap();
-    bench.view().write_whole("f", new).unwrap();
+    bench.view().write("f", new).unwrap();
     bench
 }
 
@@ -106,7 +106,7 @@ fn attributes_go_with_the_whole_file() {
     let bench = Bench::new();
     fs::write(bench.host().join("f"), &old).unwrap();
     fs::set_permissions(bench.host().join("f"), fs::Permissions::from_mode(0o640)).unwrap();
-    bench.view().write_whole("f", three(&old).as_bytes()).unwrap();
+    bench.view().write("f", three(&old).as_bytes()).unwrap();
     bench.view().chmod("f", 0o755).unwrap();
     bench.view().set_xattr("f", "user.note", "jar").unwrap();
     assert_eq!(bench.changes(), ["M f cmx"]);
@@ -129,12 +129,12 @@ fn what_has_no_hunks_says_so_and_nothing_happens() {
     fs::hard_link(host.join("two"), host.join("names")).unwrap();
     fs::write(host.join("text"), "x\n").unwrap();
     let view = bench.view();
-    view.write_whole("binary", b"a\0c").unwrap();
+    view.write("binary", b"a\0c").unwrap();
     view.unlink("gone").unwrap();
     view.chmod("mode", 0o600).unwrap();
-    view.write_whole("two", b"y\n").unwrap();
+    view.write("two", b"y\n").unwrap();
     view.write("new", b"n").unwrap();
-    view.write_whole("text", b"y\n").unwrap();
+    view.write("text", b"y\n").unwrap();
     drop(view);
     for path in ["binary", "gone", "mode", "two", "new"] {
         let refused = apply(&bench, &picks(&bench, &[("text", &[1]), (path, &[1])])).unwrap_err();
@@ -187,7 +187,7 @@ fn conflicts(error: ApplyError) -> Vec<Conflict> {
 /// The ways in which programs change a file: in place, by a new file in its place, and by removing it first.
 fn ways() -> [fn(&Bench, &str, &[u8]); 4] {
     [
-        |bench, path, bytes| bench.view().write_whole(path, bytes).unwrap(),
+        |bench, path, bytes| bench.view().write(path, bytes).unwrap(),
         |bench, path, bytes| {
             bench.view().write("spare", bytes).unwrap();
             bench.view().rename("spare", path, RenameFlags::empty()).unwrap();
@@ -245,7 +245,7 @@ fn a_merge_of_attributes_takes_both_sides_or_none() {
         let file = bench.host().join("f");
         fs::write(&file, &old).unwrap();
         fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
-        bench.view().write_whole("f", three(&old).as_bytes()).unwrap();
+        bench.view().write("f", three(&old).as_bytes()).unwrap();
         bench.view().chmod("f", 0o700).unwrap();
         fs::write(&file, old.replace("\n30\n", "\nthirty\n")).unwrap();
         fs::set_permissions(&file, fs::Permissions::from_mode(host_mode)).unwrap();
@@ -265,8 +265,8 @@ fn what_cannot_be_merged_says_why() {
     let host = bench.host();
     fs::write(host.join("binary"), b"a\0b").unwrap();
     fs::write(host.join("gone"), "x").unwrap();
-    bench.view().write_whole("binary", b"a\0c").unwrap();
-    bench.view().write_whole("gone", b"y").unwrap();
+    bench.view().write("binary", b"a\0c").unwrap();
+    bench.view().write("gone", b"y").unwrap();
     fs::write(host.join("binary"), b"a\0dd").unwrap();
     fs::remove_file(host.join("gone")).unwrap();
     let found = conflicts(merge(&bench).unwrap_err());
@@ -289,7 +289,7 @@ fn after_some_hunks_the_rest_can_be_merged() {
 fn a_base_that_was_not_kept_is_no_reason_to_fail() {
     let bench = Bench::new();
     fs::write(bench.host().join("f"), vec![b'x'; 3 << 20]).unwrap();
-    bench.view().write_whole("f", b"small now").unwrap();
+    bench.view().write("f", b"small now").unwrap();
     fs::write(bench.host().join("f"), "small too").unwrap();
     let found = conflicts(merge(&bench).unwrap_err());
     assert!(found[0].kind.describe().contains("what it was before is not known"), "{found:?}");
@@ -300,7 +300,7 @@ fn three_ways(bench: &Bench) -> Selection {
     let old = numbered(40);
     for file in ["hunk", "merge"] {
         fs::write(bench.host().join(file), &old).unwrap();
-        bench.view().write_whole(file, three(&old).as_bytes()).unwrap();
+        bench.view().write(file, three(&old).as_bytes()).unwrap();
     }
     bench.view().write("whole", b"new").unwrap();
     fs::write(bench.host().join("merge"), old.replace("\n30\n", "\nthirty\n")).unwrap();
