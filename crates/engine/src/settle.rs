@@ -7,7 +7,8 @@ use crate::trial::{Frozen, Trial, discard_layers};
 use model::{Change, ChangeKind, Disposition, FileKind, FilePath, Review, Risk, Stage, TrialId, TrialState};
 use overlay::{ApplyError, ApplyPlan, Conflict, ConflictKind, LayerState, Overlay, Pick, Selection};
 use serde::{Deserialize, Serialize};
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
+use std::ffi::OsStr;
 use std::path::Path;
 
 /// What is to become of a trial's changes.
@@ -201,41 +202,93 @@ pub fn up_to(ceiling: Risk, changes: &model::ChangeSet, review: &Review) -> Choi
         return Choice::ApplyAll;
     }
     let judged = || changes.changes.iter().zip(&review.risks);
-    let red = judged().filter(|(_, risk)| !harmless(risk)).map(|(change, _)| change.path.as_path());
+    let red: Vec<&Path> =
+        judged().filter(|(_, risk)| !harmless(risk)).map(|(change, _)| change.path.as_path()).collect();
     // A chosen directory brings all that is below it, so one with something red below is not chosen. What is needed
-    // of it comes with the harmless changes inside ...
-    let above_red: HashSet<&Path> = red.flat_map(Path::ancestors).collect();
-    // ... unless it was renamed or replaced: such a directory comes whole or not at all.
-    let barred = barred(changes, &above_red);
-    let moved: HashSet<u64> = judged().filter(|(_, risk)| !harmless(risk)).filter_map(|(c, _)| new_size(c)).collect();
-    let chosen = judged()
-        .filter(|(change, _)| !above_red.contains(change.path.as_path()) && !is_below(&change.path, &barred))
-        .filter(|(change, _)| !gone_size(change).is_some_and(|size| moved.contains(&size)))
-        .map(|(change, _)| change.path.clone());
-    Choice::Apply(chosen.collect())
+    // of it comes with the harmless changes inside, unless it was renamed or replaced: such a one comes whole or not.
+    let Held { above, barred } = held(changes, &red);
+    let waits = |change: &Change| above.contains(change.path.as_path()) || is_below(&change.path, &barred);
+    let waiting = Waiting::new(changes, waits);
+    let chosen = changes.changes.iter().filter(|change| !waits(change) && !waiting.may_hold(change));
+    Choice::Apply(chosen.map(|change| change.path.clone()).collect())
 }
 
-/// Directories of which nothing may be chosen: those that come whole and hold something red, and, as a rename cannot be
-/// had without what became of both its names, the other ends of their renames, and of those renames in turn.
-fn barred<'a>(changes: &'a model::ChangeSet, above_red: &HashSet<&Path>) -> HashSet<&'a Path> {
+/// What a red change holds back.
+struct Held<'a> {
+    /// Directories above something that waits, and what waits itself.
+    above: HashSet<&'a Path>,
+    /// Of these, and of what is below them, nothing may be chosen.
+    barred: HashSet<&'a Path>,
+}
+
+/// Directories that come whole are barred when they hold something red, and as a rename cannot be had without what
+/// became of both its names, so are the other ends of their renames, those of those renames in turn, and what would take
+/// an old name away with all around it.
+fn held<'a>(changes: &'a model::ChangeSet, red: &[&'a Path]) -> Held<'a> {
     let whole = |change: &&Change| matches!(change.kind, ChangeKind::Renamed { .. } | ChangeKind::Replaced);
-    let held = changes.changes.iter().filter(whole).map(|change| change.path.as_path());
-    let mut barred: HashSet<&Path> = held.filter(|path| above_red.contains(path)).collect();
+    let whole: Vec<&Path> = changes.changes.iter().filter(whole).map(|change| change.path.as_path()).collect();
     let renames: Vec<[&FilePath; 2]> = changes.changes.iter().filter_map(ends).collect();
+    let mut above: HashSet<&Path> = red.iter().flat_map(|path| path.ancestors()).collect();
+    let mut barred: HashSet<&Path> = HashSet::new();
     loop {
         let before = barred.len();
+        barred.extend(whole.iter().filter(|path| above.contains(**path)));
         for [from, to] in &renames {
             if is_below(from, &barred) || is_below(to, &barred) {
                 barred.extend([from.as_path(), to.as_path()]);
             }
         }
         if barred.len() == before {
-            return barred;
+            return Held { above, barred };
+        }
+        above.extend(barred.iter().flat_map(|path| path.ancestors()));
+    }
+}
+
+/// New things that wait, by what tells that they were something else before. Across two roots a move is a copy and a
+/// removal, and until the copy is real, the old name holds the only one: so what may have moved is not removed.
+struct Waiting<'a> {
+    /// Sizes of files.
+    sizes: HashSet<u64>,
+    /// Every component of a new name.
+    names: HashSet<&'a OsStr>,
+    /// How many new names are below a directory of which something waits.
+    trees: HashSet<u64>,
+}
+
+impl<'a> Waiting<'a> {
+    fn new(changes: &'a model::ChangeSet, waits: impl Fn(&Change) -> bool) -> Waiting<'a> {
+        let waiting = || changes.changes.iter().filter(|change| waits(change) && change.after.is_some());
+        let is_new = |change: &&Change| matches!(change.kind, ChangeKind::Added | ChangeKind::Replaced);
+        let red_names = waiting().filter(is_new).flat_map(|change| change.path.as_path().iter());
+        let mut below: HashMap<&Path, (u64, bool)> = HashMap::new();
+        for change in changes.changes.iter().filter(is_new) {
+            for above in change.path.as_path().ancestors().skip(1) {
+                let (count, held) = below.entry(above).or_default();
+                *count += 1;
+                *held |= waits(change);
+            }
+        }
+        Waiting {
+            sizes: waiting().filter_map(new_size).collect(),
+            names: red_names.collect(),
+            trees: below.into_values().filter(|(_, held)| *held).map(|(count, _)| count).collect(),
+        }
+    }
+
+    /// Whether what is gone may be among them under its new name.
+    fn may_hold(&self, change: &Change) -> bool {
+        let Some(gone) = change.before.as_ref().filter(|_| change.kind == ChangeKind::Deleted) else { return false };
+        let named = change.path.file_name().is_some_and(|name| self.names.contains(name));
+        match gone.kind {
+            FileKind::File => named || self.sizes.contains(&gone.size),
+            FileKind::Directory if change.below > 0 => named || self.trees.contains(&change.below),
+            _ => false,
         }
     }
 }
 
-/// The old and the new name of a directory that was moved.
+/// The old and the new name of what was moved.
 fn ends(change: &Change) -> Option<[&FilePath; 2]> {
     match &change.kind {
         ChangeKind::Renamed { from } => Some([from, &change.path]),
@@ -250,13 +303,6 @@ fn is_below(path: &FilePath, directories: &HashSet<&Path>) -> bool {
 /// Size of a file that came to be under this name.
 fn new_size(change: &Change) -> Option<u64> {
     change.after.as_ref().filter(|meta| meta.kind == FileKind::File).map(|meta| meta.size)
-}
-
-/// Size of a file that is gone. One of the same size that waits may be the same file under its new name, and until that
-/// is real, the old name holds the only copy.
-fn gone_size(change: &Change) -> Option<u64> {
-    let gone = change.before.as_ref().filter(|_| change.kind == ChangeKind::Deleted);
-    gone.filter(|meta| meta.kind == FileKind::File).map(|meta| meta.size)
 }
 
 impl Trial<Frozen> {
@@ -523,6 +569,39 @@ mod tests {
             change.before = Some(file(size));
         }
         assert_eq!(up_to(Risk::Medium, &changes, &review), Choice::Apply(vec![FilePath::from("/w/2")]));
+    }
+
+    #[test]
+    fn what_may_have_moved_to_another_root_waits_with_it() {
+        let (mut changes, review) = judged(&[Risk::Low, Risk::Low, Risk::High, Risk::Low, Risk::Low, Risk::Low]);
+        let paths = ["/h/new", "/h/new/a", "/h/new/red", "/w/old", "/w/red", "/w/unrelated"];
+        let meta = |kind, size| Meta { kind, mode: 0o644, uid: 0, gid: 0, size, link: None };
+        for (change, path) in changes.changes.iter_mut().zip(paths) {
+            change.path = FilePath::from(path);
+            match path.starts_with("/w") {
+                true => change.kind = ChangeKind::Deleted,
+                false => change.after = Some(meta(FileKind::File, 5)),
+            }
+        }
+        changes.changes[0].after = Some(meta(FileKind::Directory, 0));
+        changes.changes[3].before = Some(meta(FileKind::Directory, 0));
+        changes.changes[3].below = 2;
+        // Edited after the move: another size, the same name.
+        changes.changes[4].before = Some(meta(FileKind::File, 6));
+        changes.changes[5].before = Some(meta(FileKind::File, 7));
+        let chosen = ["/h/new/a", "/w/unrelated"].map(FilePath::from).to_vec();
+        assert_eq!(up_to(Risk::Medium, &changes, &review), Choice::Apply(chosen));
+    }
+
+    #[test]
+    fn a_file_that_left_a_directory_for_a_red_name_keeps_the_directory() {
+        let (mut changes, review) = judged(&[Risk::Low, Risk::High, Risk::Low]);
+        let kinds = [ChangeKind::Deleted, ChangeKind::Renamed { from: FilePath::from("/w/d/a") }, ChangeKind::Added];
+        for ((change, path), kind) in changes.changes.iter_mut().zip(["/w/d", "/w/hook", "/w/new"]).zip(kinds) {
+            change.path = FilePath::from(path);
+            change.kind = kind;
+        }
+        assert_eq!(up_to(Risk::Medium, &changes, &review), Choice::Apply(vec![FilePath::from("/w/new")]));
     }
 
     #[test]
