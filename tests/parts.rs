@@ -184,4 +184,34 @@ both! {
         world.belljar(["discard", "--yes", &trial]).run().success();
         assert_nothing_left(world);
     }
+
+    fn what_tools_make_is_one_line_and_what_matters_is_not(world) {
+        world.file(".gitignore", "out/\n").file("node_modules/kept/index.js", "1\n").file("out/old", "old\n");
+        world.git_init();
+        world.command("git").args(["add", "-f", "node_modules/kept/index.js"]).run().success();
+        let script = "mkdir -p node_modules/a node_modules/b out; echo 1 > node_modules/a/x; echo 1 > node_modules/b/x; \
+                      echo 2 > node_modules/kept/index.js; echo 1 > out/x; echo 1 > out/y; rm out/old; echo s > source";
+        let trial = left(world, script);
+        let shown = world.belljar(["diff", "--summary", &trial]).run();
+        shown.success().stdout_has("node_modules/: 4 created (made by tools").stdout_has("out/: 2 created (ignored by git");
+        shown.stdout_has("changed  node_modules/kept/index.js").stdout_has("deleted  out/old").stdout_has("created  source");
+        assert!(!shown.stdout.contains("node_modules/a/x"), "{}", shown.report());
+        let whole = world.belljar(["show", "--json", &trial]).run().json();
+        assert!(whole["changes"].to_string().contains("node_modules/a/x"), "a program is told everything");
+        world.belljar(["diff", &trial]).run().success().stdout_has("node_modules/a/x");
+        world.belljar(["discard", "--yes", &trial]).run().success();
+        assert_nothing_left(world);
+    }
+
+    fn a_renamed_file_and_a_new_link_are_told_as_such(world) {
+        world.file("a", "a\n").file("l", "l\n");
+        let trial = left(world, "mv a b; echo more >> b; ln l m");
+        world.belljar(["show", &trial]).run().success()
+            .stdout_has("renamed, changed b (was a)").stdout_has("linked   m (one file with l)");
+        world.belljar(["apply", "--yes", &trial]).run().success();
+        assert_eq!((world.has("a"), world.read("b").unwrap().as_str()), (false, "a\nmore\n"));
+        let file = |name: &str| std::os::unix::fs::MetadataExt::ino(&std::fs::metadata(world.workspace().join(name)).unwrap());
+        assert_eq!(file("l"), file("m"));
+        assert_nothing_left(world);
+    }
 }

@@ -140,6 +140,9 @@ pub(crate) struct Diff {
     /// A trial (an id or its first four letters; default: the last one here), and paths to show only
     #[arg(value_name = "[TRIAL] PATH")]
     pub(crate) what: Vec<OsString>,
+    /// A line for each change, and one for all that tools made in a directory
+    #[arg(long, conflicts_with = "json")]
+    pub(crate) summary: bool,
     /// Print one JSON document instead of text
     #[arg(long)]
     pub(crate) json: bool,

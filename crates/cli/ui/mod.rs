@@ -12,7 +12,7 @@ pub(crate) use changes::count;
 pub(crate) use check::{check, checks, explain};
 pub(crate) use health::{doctor, record, verification};
 pub(crate) use terminal::Terminal;
-pub(crate) use trials::{diff, ended, settled, show, trials};
+pub(crate) use trials::{diff, ended, settled, show, summary, trials};
 
 use crate::failure::Failure;
 use crate::json;

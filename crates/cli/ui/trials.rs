@@ -206,6 +206,11 @@ fn state_words(state: TrialState) -> &'static str {
     }
 }
 
+/// A line a change, and one for each directory that tools filled.
+pub(crate) fn summary(frozen: &Trial<Frozen>) -> io::Result<()> {
+    write!(io::stdout().lock(), "{}", changes::folded_summary(Style::stdout(), frozen))
+}
+
 /// Unified diffs, escaped line by line.
 pub(crate) fn diff(place: &Place, previews: &[(&Change, Preview)]) -> io::Result<()> {
     let mut out = io::stdout().lock();
