@@ -1,7 +1,7 @@
 //! Folding: what tools write and make again is told in one line a directory, so that a person sees the rest.
 //!
 //! Folding changes what is told first and nothing else. Never folded are: what is red, what is gone, what git tracks on
-//! the host, and a change that stands alone.
+//! the host, what is flagged and only ignored by git, and a change that stands alone.
 
 use crate::git::Repository;
 use model::{Change, ChangeKind, ChangeSet, FileKind, FilePath, Place, Review, Risk};
@@ -68,6 +68,8 @@ pub fn fold(place: &Place, changes: &ChangeSet, review: &Review) -> Folded {
         tops: HashMap::new(),
         derived: HashMap::new(),
     };
+    let flagged: HashSet<usize> =
+        review.flags.iter().filter(|flag| flag.risk > Risk::Low).map(|flag| flag.change).collect();
     let mut groups: BTreeMap<(FilePath, Why), Vec<usize>> = BTreeMap::new();
     for (index, change) in changes.changes.iter().enumerate() {
         // One without a judgement is treated as the worst.
@@ -75,7 +77,9 @@ pub fn fold(place: &Place, changes: &ChangeSet, review: &Review) -> Folded {
         if !calm || !comes(change) {
             continue;
         }
-        if let Some((root, why)) = folder.root_of(change) {
+        // Ignore rules are the project's own word, so what the review has something to say about stays in sight.
+        let kept_in_sight = |why| why == Why::Ignored && flagged.contains(&index);
+        if let Some((root, why)) = folder.root_of(change).filter(|(_, why)| !kept_in_sight(*why)) {
             groups.entry((root, why)).or_default().push(index);
         }
     }
@@ -211,6 +215,7 @@ mod tests {
             ("w/.git/objects/ab/cd", ChangeKind::Added, Risk::Low, Some(Why::Derived)),
             ("w/env/bin/python", ChangeKind::Added, Risk::Medium, Some(Why::Environment)),
             ("w/env/pyvenv.cfg", ChangeKind::Added, Risk::Low, Some(Why::Environment)),
+            ("w/ignored/a-flag", ChangeKind::Added, Risk::Medium, None),
             ("w/ignored/deep/x", ChangeKind::Added, Risk::Low, Some(Why::Ignored)),
             ("w/ignored/gone", ChangeKind::Deleted, Risk::Low, None),
             ("w/ignored/red", ChangeKind::Added, Risk::High, None),
@@ -224,7 +229,9 @@ mod tests {
         let changes = rows.iter().map(|(path, kind, ..)| change(root.join(path), kind.clone())).collect();
         let changes = ChangeSet { changes };
         let risks = rows.iter().map(|(_, _, risk, _)| *risk).collect();
-        let review = Review { disposition: Disposition::Ask, risks, flags: Vec::new(), surprises: Vec::new() };
+        let flag =
+            model::Flag { change: 6, risk: Risk::Medium, rule: "mode/executable".into(), message: String::new() };
+        let review = Review { disposition: Disposition::Ask, risks, flags: vec![flag], surprises: Vec::new() };
         let folded = fold(&place(dir.path()), &changes, &review);
         for (index, (path, _, _, expected)) in rows.iter().enumerate() {
             let group = folded.groups.iter().find(|group| group.changes.contains(&index));
