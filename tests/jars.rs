@@ -99,12 +99,12 @@ both! {
         assert_eq!(changed(world, "work"), ["b", "c"]);
         // What the commands began with cannot be had any more, and that is said.
         let refused = world.belljar(["rewind", "work", "--yes"]).run();
-        failed(&refused, 125, "changes were applied since");
+        failed(&refused, 125, "changes were applied or undone since");
         world.belljar(["show", "work"]).run().success().stdout_has("no way back");
         assert_eq!(changed(world, "work"), ["b", "c"]);
         // The next command can be taken back, to what waited when it began.
         jar(world, "work", "cat a b c; echo three > a; rm b").run().success().stdout_is("one\none\none\n");
-        failed(&world.belljar(["rewind", "work", "--to", "2", "--yes"]).run(), 125, "changes were applied since");
+        failed(&world.belljar(["rewind", "work", "--to", "2", "--yes"]).run(), 125, "changes were applied or undone since");
         world.belljar(["rewind", "--yes"]).run().success();
         assert_eq!(changed(world, "work"), ["b", "c"]);
         world.belljar(["apply", "work", "--yes"]).run().success();

@@ -12,6 +12,7 @@ mod exits;
 mod gates;
 mod jars;
 mod limits;
+mod parts;
 mod real_repo;
 mod support;
 mod terminal;

@@ -172,6 +172,9 @@ pub(crate) struct Diff {
     /// A trial (an id, its first four letters or a jar's name; default: the last one here), and paths to show only
     #[arg(value_name = "[TRIAL] PATH")]
     pub(crate) what: Vec<OsString>,
+    /// A line for each change, and one for all that tools made in a directory
+    #[arg(long, conflicts_with = "json")]
+    pub(crate) summary: bool,
     /// Print one JSON document instead of text
     #[arg(long)]
     pub(crate) json: bool,
@@ -180,9 +183,17 @@ pub(crate) struct Diff {
 /// `belljar apply`.
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Apply {
-    /// A trial (an id, its first four letters or a jar's name; default: the last one here), and paths to apply only
-    #[arg(value_name = "[TRIAL] PATH")]
+    /// A trial (an id, its first four letters or a jar's name; default: the last one here), and paths to apply only.
+    /// PATH@1,3-5 are hunks of a text file, by the numbers that `belljar diff` shows; mode and owner go with the whole
+    /// file
+    #[arg(value_name = "[TRIAL] PATH[@HUNKS]")]
     pub(crate) what: Vec<OsString>,
+    /// Of the one PATH given, apply these hunks only
+    #[arg(long, value_name = "N,M-K")]
+    pub(crate) hunk: Option<String>,
+    /// Merge text files that were changed outside meanwhile; what both changed in the same place stops it
+    #[arg(long)]
+    pub(crate) merge: bool,
     /// Agree beforehand, also to what is HIGH
     #[arg(long, short)]
     pub(crate) yes: bool,

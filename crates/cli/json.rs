@@ -165,10 +165,20 @@ pub(crate) fn diff(id: &TrialId, previews: &[(&Change, Preview)]) -> Value {
 
 fn preview_value(preview: &Preview) -> Value {
     match preview {
-        Preview::Text { diff } => json!({"type": "text", "unified": diff}),
+        Preview::Text { diff, hunks } => json!({
+            "type": "text",
+            "unified": String::from_utf8_lossy(diff),
+            "hunks": hunks.iter().map(hunk).collect::<Vec<_>>(),
+        }),
         Preview::Binary { before, after } => json!({"type": "binary", "bytes_before": before, "bytes_after": after}),
         _ => json!({"type": "none"}),
     }
+}
+
+/// Lines are counted from 1, as in the unified diff.
+fn hunk(hunk: &overlay::Hunk) -> Value {
+    json!({"number": hunk.number, "old_start": hunk.old_start + 1, "old_lines": hunk.old_lines,
+           "new_start": hunk.new_start + 1, "new_lines": hunk.new_lines})
 }
 
 /// `belljar check --json`, schema `belljar.check/1`.

@@ -13,6 +13,14 @@ pub(crate) fn diff(args: &args::Diff) -> Result<Exit, Failure> {
     let (engine, place) = select::open()?;
     let (id, paths) = select::trial_and_paths(&engine, &place, &args.what)?;
     let frozen = engine.reopen(&id)?;
+    if args.summary {
+        if !paths.is_empty() {
+            let message = "--summary is for all changes of a trial".to_owned();
+            return Err(Failure::Usage { message, hint: "belljar diff PATH shows the differences of some".into() });
+        }
+        ui::summary(&frozen)?;
+        return Ok(Exit::Ok);
+    }
     let all = &frozen.changes().changes;
     if let Some(path) = paths.iter().find(|path| !all.iter().any(|change| change.path.starts_with(path))) {
         return Err(SettleError::Unchanged(path.clone()).into());

@@ -9,7 +9,7 @@ mod doctor;
 mod limit;
 mod rewind;
 mod run;
-mod select;
+pub(crate) mod select;
 mod show;
 mod trials;
 mod undo;

@@ -2,8 +2,10 @@
 
 use crate::failure::Failure;
 use engine::{Engine, JarName, StoreError, host};
-use model::{FilePath, Place, TrialId};
+use model::{Change, FilePath, Place, TrialId};
+use overlay::Pick;
 use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt as _;
 
 /// The engine at this place.
 pub(crate) fn open() -> Result<(Engine, Place), Failure> {
@@ -68,5 +70,98 @@ pub(crate) fn trial_and_paths(
             Err(_) if !looks_like_a_path => Err(StoreError::Unknown(first.to_string_lossy().into_owned()).into()),
             latest => Ok((latest?, absolute(words))),
         },
+    }
+}
+
+/// Numbers and ranges such as `1,3-5`, from 1 to `last`, each once and in order; the first part that is none of them as
+/// an error.
+pub(crate) fn numbers<N>(list: &str, last: N) -> Result<Vec<N>, String>
+where
+    N: std::str::FromStr + Ord + Copy + From<u8>,
+    std::ops::RangeInclusive<N>: Iterator<Item = N>,
+{
+    let mut out = Vec::new();
+    for part in list.split([' ', ',', '\t', '\n', '\r']).filter(|part| !part.is_empty()) {
+        let (from, to) = part.split_once('-').unwrap_or((part, part));
+        let number = |text: &str| text.parse::<N>().ok().filter(|number| (N::from(1)..=last).contains(number));
+        match (number(from), number(to)) {
+            (Some(from), Some(to)) if from <= to => out.extend(from..=to),
+            _ => return Err(part.to_owned()),
+        }
+    }
+    out.sort_unstable();
+    out.dedup();
+    Ok(out)
+}
+
+/// More hunks than a file that is compared line by line can have.
+const HUNKS_MAX: u32 = 1 << 20;
+
+/// Hunk numbers as they are typed.
+pub(crate) fn hunks(list: &str) -> Result<Vec<u32>, Failure> {
+    match numbers(list, HUNKS_MAX) {
+        Ok(numbers) if !numbers.is_empty() => Ok(numbers),
+        _ => Err(Failure::Usage {
+            message: format!("{} are no hunks", model::escape::text(list)),
+            hint: "numbers and ranges as `belljar diff` shows them, such as 1,3-5".into(),
+        }),
+    }
+}
+
+/// Paths with hunks behind an `@`. A change whose name ends that way is that change.
+pub(crate) fn picks(paths: Vec<FilePath>, changes: &[Change]) -> Vec<Pick> {
+    let is_change = |path: &FilePath| changes.iter().any(|change| change.path.starts_with(path));
+    let pick = |path: FilePath| {
+        let bytes = path.as_bytes();
+        let parts = bytes.iter().rposition(|b| *b == b'@').and_then(|at| bytes.split_at_checked(at));
+        let (name, list) = parts.unwrap_or((bytes, b""));
+        let hunks = list.get(1..).and_then(|list| hunks(std::str::from_utf8(list).ok()?).ok());
+        let name = FilePath::new(std::ffi::OsStr::from_bytes(name));
+        match hunks.filter(|_| !is_change(&path) && is_change(&name)) {
+            Some(hunks) => Pick { path: name, hunks },
+            None => Pick { path, hunks: Vec::new() },
+        }
+    };
+    paths.into_iter().map(pick).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{numbers, picks};
+    use model::{Change, ChangeKind, Differs, FilePath};
+
+    #[test]
+    fn choices_are_numbers_and_ranges() {
+        assert_eq!(numbers("1 3-5,7\n", 9), Ok(vec![1, 3, 4, 5, 7]));
+        assert_eq!(numbers("4,2-4 2", 9), Ok(vec![2, 3, 4]));
+        assert_eq!(numbers("\n", 9), Ok(vec![]));
+        for wrong in ["0", "10", "2-10", "x", "-", "1-", "-3", "5-3", "99999999999999999999"] {
+            assert_eq!(numbers(wrong, 9), Err(wrong.to_owned()), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn hunks_stand_behind_a_path_unless_that_is_its_name() {
+        let change = |path: &str| Change {
+            path: FilePath::from(path),
+            kind: ChangeKind::Modified,
+            before: None,
+            after: None,
+            differs: Differs::default(),
+            below: 0,
+        };
+        let changes = [change("/w/a"), change("/w/b"), change("/w/b@2")];
+        for (typed, path, hunks) in [
+            ("/w/a@1,3-4", "/w/a", vec![1, 3, 4]),
+            ("/w/a", "/w/a", vec![]),
+            ("/w/b@2", "/w/b@2", vec![]),
+            ("/w/b@1", "/w/b", vec![1]),
+            ("/w/a@x", "/w/a@x", vec![]),
+            ("/w/none@1", "/w/none@1", vec![]),
+            ("/w/a@", "/w/a@", vec![]),
+        ] {
+            let picked = picks(vec![FilePath::from(typed)], &changes);
+            assert_eq!((picked[0].path.clone(), picked[0].hunks.clone()), (FilePath::from(path), hunks), "{typed}");
+        }
     }
 }

@@ -2,7 +2,7 @@
 //! nor a deletion.
 
 use super::style::Style;
-use engine::{Frozen, Trial, TrialRecord};
+use engine::{Frozen, Group, Trial, TrialRecord};
 use model::{Attempt, Change, ChangeKind, ChangeSet, FilePath, Flag, Place, Review, Risk};
 use std::cmp::Reverse;
 use std::fmt::Write as _;
@@ -43,7 +43,11 @@ fn changes_block(out: &mut String, style: Style, place: &Place, changes: &Change
     rows.sort_by_key(|(_, change, risk)| (Reverse(*risk), only_times(change), &change.path));
     let mut room = cap;
     let mut folded: Vec<&Change> = Vec::new();
+    let tools = engine::fold(place, changes, review);
     for (index, change, risk) in rows {
+        if tools.has(index) {
+            continue;
+        }
         let must_show = risk == Risk::High || matches!(change.kind, ChangeKind::Deleted);
         if !must_show && room == 0 {
             folded.push(change);
@@ -61,6 +65,34 @@ fn changes_block(out: &mut String, style: Style, place: &Place, changes: &Change
     if !folded.is_empty() {
         let _ = writeln!(out, "         {}", style.dim(&folded_line(&folded)));
     }
+    for group in &tools.groups {
+        let _ = writeln!(out, "         {}", style.dim(&group_line(place, changes, group)));
+    }
+}
+
+/// Many changes below one directory, counted.
+fn group_line(place: &Place, changes: &ChangeSet, group: &Group) -> String {
+    let members = || group.changes.iter().filter_map(|index| changes.changes.get(*index));
+    let made = members().filter(|change| change.kind != ChangeKind::Modified).count();
+    let changed = members().count() - made;
+    let counts: Vec<String> = [(made, "created"), (changed, "changed")]
+        .iter()
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, word)| format!("{count} {word}"))
+        .collect();
+    format!(
+        "{}/: {} ({}; `belljar diff` lists them)",
+        short(place, &group.root),
+        counts.join(", "),
+        group.why.describe()
+    )
+}
+
+/// The changes alone, folded: `belljar diff --summary`.
+pub(crate) fn folded_summary(style: Style, frozen: &Trial<Frozen>) -> String {
+    let mut out = String::new();
+    changes_block(&mut out, style, &frozen.record().place, frozen.changes(), frozen.review(), usize::MAX);
+    out
 }
 
 /// What a cap left out: how much, and that it is not red.
@@ -113,11 +145,14 @@ pub(super) fn line(place: &Place, change: &Change) -> String {
         ChangeKind::Added => "created".to_owned(),
         ChangeKind::Modified => modified(change),
         ChangeKind::Deleted => "deleted".to_owned(),
+        ChangeKind::Renamed { .. } if change.differs.content => "renamed, changed".to_owned(),
         ChangeKind::Renamed { .. } => "renamed".to_owned(),
+        ChangeKind::Linked { .. } => "linked".to_owned(),
         ChangeKind::Replaced => "replaced".to_owned(),
     };
     let from = match &change.kind {
         ChangeKind::Renamed { from } => format!(" (was {})", short(place, from)),
+        ChangeKind::Linked { to } => format!(" (one file with {})", short(place, to)),
         _ => String::new(),
     };
     let below = if change.below > 0 { format!(" with {} below it", change.below) } else { String::new() };

@@ -1,8 +1,10 @@
 //! The person at the terminal. Asked through `/dev/tty`, so neither the command's output nor its input can answer.
 
 use super::{changes, check, key, style::Style, trials};
-use engine::{Answer, Choice, Frozen, Person, Question, Trial};
-use model::{FilePath, Risk};
+use crate::cmd::select;
+use engine::{Answer, Choice, Frozen, Person, Picked, Question, Trial};
+use model::{Change, FilePath, Risk};
+use overlay::{Pick, Preview};
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, BufReader, IsTerminal, Write};
 
@@ -87,24 +89,79 @@ impl Terminal {
     /// Numbers of the changes to apply; an empty line takes none.
     fn choose(&mut self, frozen: &Trial<Frozen>) -> io::Result<Option<Choice>> {
         write!(self.tty, "{}", changes::numbered(self.style, frozen))?;
-        self.ask("Apply which?", "numbers and ranges such as 1 3-5; the rest waits; empty = back")?;
-        let mut line = String::new();
-        BufReader::new(&self.tty).read_line(&mut line)?;
+        let help = "numbers and ranges such as 1 3-5; 2@ picks hunks of 2; the rest waits; empty = back";
+        self.ask("Apply which?", help)?;
+        let line = self.line()?;
         let all = &frozen.changes().changes;
-        match numbers(&line, all.len()) {
-            Ok(chosen) if chosen.is_empty() => Ok(None),
-            Ok(chosen) => {
-                let path = |number: usize| all.get(number.checked_sub(1)?).map(|change| change.path.clone());
-                let paths: Vec<FilePath> = chosen.into_iter().filter_map(path).collect();
-                // A directory brings what is below it: red there is chosen too.
-                let agreed = self.confirm_red(trials::red_within(frozen, &paths))?;
-                Ok(agreed.then_some(Choice::Apply(paths)))
-            }
-            Err(wrong) => {
+        let (into, whole): (Vec<&str>, Vec<&str>) = line
+            .split([' ', ',', '\t', '\n', '\r'])
+            .filter(|word| !word.is_empty())
+            .partition(|word| word.ends_with('@'));
+        let into = into.iter().map(|word| word.trim_end_matches('@')).collect::<Vec<_>>().join(" ");
+        let (into, whole) = match (select::numbers(&into, all.len()), select::numbers(&whole.join(" "), all.len())) {
+            (Ok(into), Ok(whole)) => (into, whole),
+            (Err(wrong), _) | (_, Err(wrong)) => {
                 writeln!(self.tty, "{} is no number of the list", model::escape::text(&wrong))?;
+                return Ok(None);
+            }
+        };
+        let change = |number: &usize| all.get(number.checked_sub(1)?);
+        let mut picks: Vec<Pick> = whole
+            .iter()
+            .filter_map(change)
+            .map(|change| Pick { path: change.path.clone(), hunks: Vec::new() })
+            .collect();
+        for change in into.iter().filter_map(change) {
+            picks.extend(self.choose_hunks(frozen, change)?);
+        }
+        if picks.is_empty() {
+            return Ok(None);
+        }
+        let paths: Vec<FilePath> = picks.iter().map(|pick| pick.path.clone()).collect();
+        // A directory brings what is below it: red there is chosen too.
+        let agreed = self.confirm_red(trials::red_within(frozen, &paths))?;
+        let choice = match picks.iter().any(|pick| !pick.hunks.is_empty()) {
+            true => Choice::Pick(Picked { picks, merge: false }),
+            false => Choice::Apply(paths),
+        };
+        Ok(agreed.then_some(choice))
+    }
+
+    /// Hunks of one change; an empty line takes none of it.
+    fn choose_hunks(&mut self, frozen: &Trial<Frozen>, change: &Change) -> io::Result<Option<Pick>> {
+        let place = &frozen.record().place;
+        let name = changes::short(place, &change.path);
+        let preview = match frozen.preview(change) {
+            Ok(preview) => preview,
+            Err(error) => {
+                writeln!(self.tty, "{name}: {error}")?;
+                return Ok(None);
+            }
+        };
+        let last = match &preview {
+            Preview::Text { hunks, .. } if !hunks.is_empty() => u32::try_from(hunks.len()).unwrap_or(u32::MAX),
+            _ => {
+                writeln!(self.tty, "{name} has no hunks: it can be applied as a whole only")?;
+                return Ok(None);
+            }
+        };
+        write!(self.tty, "{}", trials::one_diff(self.style, place, change, &preview))?;
+        self.ask(&format!("Apply which hunks of {name}?"), "numbers and ranges such as 1 3-5; empty = none")?;
+        let line = self.line()?;
+        match select::numbers(&line, last) {
+            Ok(hunks) if hunks.is_empty() => Ok(None),
+            Ok(hunks) => Ok(Some(Pick { path: change.path.clone(), hunks })),
+            Err(wrong) => {
+                writeln!(self.tty, "{} is no hunk of it", model::escape::text(&wrong))?;
                 Ok(None)
             }
         }
+    }
+
+    fn line(&self) -> io::Result<String> {
+        let mut line = String::new();
+        BufReader::new(&self.tty).read_line(&mut line)?;
+        Ok(line)
     }
 
     /// All but what is red.
@@ -149,34 +206,6 @@ impl Person for Terminal {
                 None | Some('\r' | '\n' | 'q') => return Ok(Choice::Leave),
                 Some(_) => {}
             }
-        }
-    }
-}
-
-/// `1 3-5,7` as numbers from 1 to `last`; the first part that is none of them as an error.
-fn numbers(line: &str, last: usize) -> Result<Vec<usize>, String> {
-    let mut out = Vec::new();
-    for part in line.split([' ', ',', '\t', '\n', '\r']).filter(|part| !part.is_empty()) {
-        let (from, to) = part.split_once('-').unwrap_or((part, part));
-        let number = |text: &str| text.parse::<usize>().ok().filter(|number| (1..=last).contains(number));
-        match (number(from), number(to)) {
-            (Some(from), Some(to)) => out.extend(from..=to),
-            _ => return Err(part.to_owned()),
-        }
-    }
-    Ok(out)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::numbers;
-
-    #[test]
-    fn choices_are_numbers_and_ranges() {
-        assert_eq!(numbers("1 3-5,7\n", 9), Ok(vec![1, 3, 4, 5, 7]));
-        assert_eq!(numbers("\n", 9), Ok(vec![]));
-        for wrong in ["0", "10", "2-10", "x", "-", "1-", "-3", "99999999999999999999"] {
-            assert_eq!(numbers(wrong, 9), Err(wrong.to_owned()), "{wrong}");
         }
     }
 }

@@ -388,6 +388,11 @@ fn state_words(state: TrialState) -> &'static str {
     }
 }
 
+/// A line a change, and one for each directory that tools filled.
+pub(crate) fn summary(frozen: &Trial<Frozen>) -> io::Result<()> {
+    write!(io::stdout().lock(), "{}", changes::folded_summary(Style::stdout(), frozen))
+}
+
 /// Unified diffs, escaped line by line.
 pub(crate) fn diff(place: &Place, previews: &[(&Change, Preview)]) -> io::Result<()> {
     let mut out = io::stdout().lock();
@@ -399,8 +404,9 @@ pub(crate) fn diff(place: &Place, previews: &[(&Change, Preview)]) -> io::Result
 pub(super) fn one_diff(style: Style, place: &Place, change: &Change, preview: &Preview) -> String {
     let heading = style.bold(&changes::line(place, change));
     match preview {
-        Preview::Text { diff } => {
-            format!("{heading}\n{}", diff.lines().map(|line| diff_line(style, line)).collect::<String>())
+        Preview::Text { diff, .. } => {
+            let lines = diff.split_inclusive(|byte| *byte == b'\n');
+            format!("{heading}\n{}", lines.map(|line| diff_line(style, line)).collect::<String>())
         }
         Preview::Binary { before, after } => {
             let size = |size: &Option<u64>| size.map_or("nothing".to_owned(), bytes);
@@ -410,10 +416,11 @@ pub(super) fn one_diff(style: Style, place: &Place, change: &Change, preview: &P
     }
 }
 
-fn diff_line(style: Style, line: &str) -> String {
+fn diff_line(style: Style, line: &[u8]) -> String {
+    let line = line.strip_suffix(b"\n").unwrap_or(line);
     // Tabs are layout in a diff and harmless; everything else that deceives is spelled out.
-    let safe = line.split('\t').map(model::escape::text).collect::<Vec<_>>().join("\t");
-    let painted = match line.as_bytes().first() {
+    let safe = line.split(|byte| *byte == b'\t').map(model::escape::bytes).collect::<Vec<_>>().join("\t");
+    let painted = match line.first() {
         Some(b'+') => style.green(&safe),
         Some(b'-') => style.red(&safe),
         Some(b'@') => style.dim(&safe),

@@ -126,7 +126,9 @@ pub enum JarError {
     #[error("no command is left in the jar {0} that could be taken back")]
     Nothing(JarName),
     /// An apply came after it.
-    #[error("what command {number} of the jar {jar} began with cannot be had any more: changes were applied or undone since")]
+    #[error(
+        "what command {number} of the jar {jar} began with cannot be had any more: changes were applied or undone since"
+    )]
     Applied {
         /// Which jar.
         jar: JarName,

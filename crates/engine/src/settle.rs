@@ -5,9 +5,12 @@ use crate::error::RunError;
 use crate::store::TrialDir;
 use crate::trial::{Frozen, Ran, Trial, discard_layers};
 use model::{Change, ChangeKind, Disposition, FileKind, FilePath, Review, Risk, Stage, TrialId, TrialState};
-use overlay::{ApplyError, ApplyPlan, Conflict, LayerState, Overlay, Returned, Selection, UndoError, UndoPlan};
+use overlay::{
+    ApplyError, ApplyPlan, Conflict, ConflictKind, LayerState, Overlay, Pick, Returned, Selection, UndoError, UndoPlan,
+};
 use serde::{Deserialize, Serialize};
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
+use std::ffi::OsStr;
 use std::path::Path;
 
 /// What is to become of a trial's changes.
@@ -17,10 +20,21 @@ pub enum Choice {
     ApplyAll,
     /// Make these real (and what is below them); the rest waits.
     Apply(Vec<FilePath>),
+    /// The same, in parts or with merging.
+    Pick(Picked),
     /// Throw all of them away.
     Discard,
     /// Decide later.
     Leave,
+}
+
+/// A choice that goes into files.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Picked {
+    /// Paths, and of text files perhaps only some hunks. None mean all changes.
+    pub picks: Vec<Pick>,
+    /// Merge text files that the host changed meanwhile.
+    pub merge: bool,
 }
 
 /// Who chose, which bounds what may become real.
@@ -46,15 +60,59 @@ impl Chooser {
 /// nothing else.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Begun {
-    /// Absolute; none mean all.
+    /// Absolute; none, and no parts, mean all.
     paths: Vec<FilePath>,
+    /// Files of which only some hunks were chosen.
+    #[serde(default)]
+    parts: Vec<PartBegun>,
+    #[serde(default)]
+    merge: bool,
     by: Chooser,
+}
+
+/// Hunks of one file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct PartBegun {
+    path: FilePath,
+    hunks: Vec<u32>,
+    /// The host's file that they were counted in. When it is another one the hunks are real already, and the same
+    /// numbers would mean others.
+    of: Option<u64>,
 }
 
 impl Begun {
     fn new(paths: &[FilePath], by: Chooser) -> Begun {
-        Begun { paths: paths.to_vec(), by }
+        Begun { paths: paths.to_vec(), parts: Vec::new(), merge: false, by }
     }
+
+    fn is_all(&self) -> bool {
+        self.paths.is_empty() && self.parts.is_empty()
+    }
+
+    /// Every path that it concerns.
+    fn named(&self) -> Vec<FilePath> {
+        self.paths.iter().chain(self.parts.iter().map(|part| &part.path)).cloned().collect()
+    }
+
+    /// Whether `choice` is this one again.
+    fn is(&self, choice: &Choice) -> bool {
+        match choice {
+            Choice::Apply(paths) => self.parts.is_empty() && *paths == self.paths,
+            Choice::Pick(picked) if picked.picks.is_empty() => true,
+            Choice::Pick(picked) => {
+                let (whole, parts) = split(&picked.picks);
+                let same = |(part, pick): (&PartBegun, &&Pick)| part.path == pick.path && part.hunks == pick.hunks;
+                whole == self.paths && parts.len() == self.parts.len() && self.parts.iter().zip(&parts).all(same)
+            }
+            _ => true,
+        }
+    }
+}
+
+/// Whole paths, and those with hunks.
+fn split(picks: &[Pick]) -> (Vec<FilePath>, Vec<&Pick>) {
+    let (parts, whole): (Vec<&Pick>, Vec<&Pick>) = picks.iter().partition(|pick| !pick.hunks.is_empty());
+    (whole.into_iter().map(|pick| pick.path.clone()).collect(), parts)
 }
 
 /// What became of a trial's changes.
@@ -124,6 +182,9 @@ pub enum SettleError {
     /// Nothing of it is real.
     #[error("nothing of trial {0} can be undone: none of its changes was applied")]
     NotApplied(TrialId),
+    /// What was chosen cannot be had; nothing was done.
+    #[error(transparent)]
+    Selection(ApplyError),
     /// An earlier apply with another choice was interrupted.
     #[error("an earlier apply of trial {0} was interrupted")]
     Interrupted(TrialId),
@@ -140,9 +201,15 @@ impl SettleError {
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         match self {
+            SettleError::Conflicts(conflicts) if conflicts.iter().any(|c| c.kind == ConflictKind::Changed) => Some(
+                "`belljar diff` shows both sides; `--merge` merges text that both sides changed in different places; or \
+                 apply other paths by name, or discard and run it again"
+                    .into(),
+            ),
             SettleError::Conflicts(_) => {
                 Some("`belljar diff` shows both sides; apply other paths by name, or discard and run it again".into())
             }
+            SettleError::Selection(source) => source.hint().map(Into::into),
             SettleError::Apply { id, source } => Some(match source.hint() {
                 Some(hint) => format!("{hint}; then `belljar apply {id}` goes on where it stopped"),
                 None => format!("`belljar apply {id}` goes on where it stopped"),
@@ -198,56 +265,99 @@ pub fn up_to(ceiling: Risk, changes: &model::ChangeSet, review: &Review) -> Choi
         return Choice::ApplyAll;
     }
     let judged = || changes.changes.iter().zip(&review.risks);
-    let red = judged().filter(|(_, risk)| !harmless(risk)).map(|(change, _)| change.path.as_path());
+    let red: Vec<&Path> =
+        judged().filter(|(_, risk)| !harmless(risk)).map(|(change, _)| change.path.as_path()).collect();
     // A chosen directory brings all that is below it, so one with something red below is not chosen. What is needed
-    // of it comes with the harmless changes inside ...
-    let above_red: HashSet<&Path> = red.flat_map(Path::ancestors).collect();
-    // ... unless it was renamed or replaced: such a directory comes whole or not at all.
-    let barred = barred(changes, &above_red);
-    let moved: HashSet<u64> = judged().filter(|(_, risk)| !harmless(risk)).filter_map(|(c, _)| new_size(c)).collect();
-    let chosen = judged()
-        .filter(|(change, _)| !above_red.contains(change.path.as_path()) && !is_below(&change.path, &barred))
-        .filter(|(change, _)| !(takes_away(change) && holds_any(&change.path, &barred)))
-        .filter(|(change, _)| !gone_size(change).is_some_and(|size| moved.contains(&size)))
-        .map(|(change, _)| change.path.clone());
-    Choice::Apply(chosen.collect())
+    // of it comes with the harmless changes inside, unless it was renamed or replaced: such a one comes whole or not.
+    let Held { above, barred } = held(changes, &red);
+    let waits = |change: &Change| above.contains(change.path.as_path()) || is_below(&change.path, &barred);
+    let waiting = Waiting::new(changes, waits);
+    let chosen = changes.changes.iter().filter(|change| !waits(change) && !waiting.may_hold(change));
+    Choice::Apply(chosen.map(|change| change.path.clone()).collect())
 }
 
-/// Directories of which nothing may be chosen: those that come whole and hold something red, and, as a rename cannot be
-/// had without what became of both its names, the other ends of their renames, and of those renames in turn.
-fn barred<'a>(changes: &'a model::ChangeSet, above_red: &HashSet<&Path>) -> HashSet<&'a Path> {
+/// What a red change holds back.
+struct Held<'a> {
+    /// Directories above something that waits, and what waits itself.
+    above: HashSet<&'a Path>,
+    /// Of these, and of what is below them, nothing may be chosen.
+    barred: HashSet<&'a Path>,
+}
+
+/// Directories that come whole are barred when they hold something red, and as a rename cannot be had without what
+/// became of both its names, so are the other ends of their renames, those of those renames in turn, and what would take
+/// an old name away with all around it.
+fn held<'a>(changes: &'a model::ChangeSet, red: &[&'a Path]) -> Held<'a> {
     let whole = |change: &&Change| matches!(change.kind, ChangeKind::Renamed { .. } | ChangeKind::Replaced);
-    let held = changes.changes.iter().filter(whole).map(|change| change.path.as_path());
-    let mut barred: HashSet<&Path> = held.filter(|path| above_red.contains(path)).collect();
+    let whole: Vec<&Path> = changes.changes.iter().filter(whole).map(|change| change.path.as_path()).collect();
     let renames: Vec<[&FilePath; 2]> = changes.changes.iter().filter_map(ends).collect();
+    let mut above: HashSet<&Path> = red.iter().flat_map(|path| path.ancestors()).collect();
+    let mut barred: HashSet<&Path> = HashSet::new();
     loop {
         let before = barred.len();
+        barred.extend(whole.iter().filter(|path| above.contains(**path)));
+        let over: HashSet<&Path> = barred.iter().flat_map(|path| path.ancestors()).collect();
         for [from, to] in &renames {
-            if is_below(from, &barred) || is_below(to, &barred) || holds_any(from, &barred) {
+            if is_below(from, &barred) || is_below(to, &barred) || over.contains(from.as_path()) {
                 barred.extend([from.as_path(), to.as_path()]);
             }
         }
         if barred.len() == before {
-            return barred;
+            return Held { above, barred };
+        }
+        above.extend(barred.iter().flat_map(|path| path.ancestors()));
+    }
+}
+
+/// New things that wait, by what tells that they were something else before. Across two roots a move is a copy and a
+/// removal, and until the copy is real, the old name holds the only one: so what may have moved is not removed.
+struct Waiting<'a> {
+    /// Sizes of files.
+    sizes: HashSet<u64>,
+    /// Every component of a new name.
+    names: HashSet<&'a OsStr>,
+    /// How many new names are below a directory of which something waits.
+    trees: HashSet<u64>,
+}
+
+impl<'a> Waiting<'a> {
+    fn new(changes: &'a model::ChangeSet, waits: impl Fn(&Change) -> bool) -> Waiting<'a> {
+        let waiting = || changes.changes.iter().filter(|change| waits(change) && change.after.is_some());
+        let is_new = |change: &&Change| matches!(change.kind, ChangeKind::Added | ChangeKind::Replaced);
+        let red_names = waiting().filter(is_new).flat_map(|change| change.path.as_path().iter());
+        let mut below: HashMap<&Path, (u64, bool)> = HashMap::new();
+        for change in changes.changes.iter().filter(is_new) {
+            for above in change.path.as_path().ancestors().skip(1) {
+                let (count, held) = below.entry(above).or_default();
+                *count += 1;
+                *held |= waits(change);
+            }
+        }
+        Waiting {
+            sizes: waiting().filter_map(new_size).collect(),
+            names: red_names.collect(),
+            trees: below.into_values().filter(|(_, held)| *held).map(|(count, _)| count).collect(),
+        }
+    }
+
+    /// Whether what is gone may be among them under its new name.
+    fn may_hold(&self, change: &Change) -> bool {
+        let Some(gone) = change.before.as_ref().filter(|_| change.kind == ChangeKind::Deleted) else { return false };
+        let named = change.path.file_name().is_some_and(|name| self.names.contains(name));
+        match gone.kind {
+            FileKind::File => named || self.sizes.contains(&gone.size),
+            FileKind::Directory if change.below > 0 => named || self.trees.contains(&change.below),
+            _ => false,
         }
     }
 }
 
-/// The old and the new name of a directory that was moved.
+/// The old and the new name of what was moved.
 fn ends(change: &Change) -> Option<[&FilePath; 2]> {
     match &change.kind {
         ChangeKind::Renamed { from } => Some([from, &change.path]),
         _ => None,
     }
-}
-
-/// Whether what the host has under this name leaves with all that is in it.
-fn takes_away(change: &Change) -> bool {
-    matches!(change.kind, ChangeKind::Deleted | ChangeKind::Replaced)
-}
-
-fn holds_any(path: &FilePath, directories: &HashSet<&Path>) -> bool {
-    directories.iter().any(|directory| directory.starts_with(path.as_path()))
 }
 
 fn is_below(path: &FilePath, directories: &HashSet<&Path>) -> bool {
@@ -257,13 +367,6 @@ fn is_below(path: &FilePath, directories: &HashSet<&Path>) -> bool {
 /// Size of a file that came to be under this name.
 fn new_size(change: &Change) -> Option<u64> {
     change.after.as_ref().filter(|meta| meta.kind == FileKind::File).map(|meta| meta.size)
-}
-
-/// Size of a file that is gone. One of the same size that waits may be the same file under its new name, and until that
-/// is real, the old name holds the only copy.
-fn gone_size(change: &Change) -> Option<u64> {
-    let gone = change.before.as_ref().filter(|_| change.kind == ChangeKind::Deleted);
-    gone.filter(|meta| meta.kind == FileKind::File).map(|meta| meta.size)
 }
 
 impl Trial<Frozen> {
@@ -291,6 +394,12 @@ impl Trial<Frozen> {
                 self.check_chosen(paths)?;
                 self.apply(&Begun::new(paths, by), audit)
             }
+            Choice::Pick(_) if self.stage.changes.changes.is_empty() => self.close(),
+            Choice::Pick(picked) => {
+                let begun = self.begun(picked, by);
+                self.check_chosen(&begun.named())?;
+                self.apply(&begun, audit)
+            }
         }
     }
 
@@ -310,6 +419,16 @@ impl Trial<Frozen> {
         }
         discard_layers(self.overlays, self.dir)?;
         Ok(Settlement::Unchanged)
+    }
+
+    fn begun(&self, picked: &Picked, by: Chooser) -> Begun {
+        let (paths, parts) = split(&picked.picks);
+        let part = |pick: &Pick| PartBegun {
+            path: pick.path.clone(),
+            hunks: pick.hunks.clone(),
+            of: self.overlay_of(&pick.path).and_then(|overlay| overlay.started_from(&pick.path)),
+        };
+        Begun { paths, parts: parts.into_iter().map(part).collect(), merge: picked.merge, by }
     }
 
     fn check_chosen(&self, paths: &[FilePath]) -> Result<(), SettleError> {
@@ -347,7 +466,7 @@ impl Trial<Frozen> {
 
     fn apply(&mut self, begun: &Begun, audit: &AuditLog) -> Result<Settlement, RunError> {
         let plans = self.plans(begun)?;
-        audit.append(Some(&self.record.id), settling("apply", &begun.paths, begun.by), Durability::Synced)?;
+        audit.append(Some(&self.record.id), settling("apply", &begun.named(), begun.by), Durability::Synced)?;
         self.record.state = TrialState::Applying;
         self.record.end_checkpoints();
         self.record.applying = Some(begun.clone());
@@ -359,14 +478,16 @@ impl Trial<Frozen> {
     /// Finishes an apply that was interrupted: what was chosen then, and nothing that was not.
     fn go_on(&mut self, choice: &Choice, audit: &AuditLog) -> Result<Settlement, RunError> {
         let Some(mut begun) = self.record.applying.clone() else { return Ok(Settlement::Left) };
-        if matches!(choice, Choice::Apply(paths) if *paths != begun.paths) {
+        if !begun.is(choice) {
             return Err(SettleError::Interrupted(self.record.id.clone()).into());
         }
-        let all = begun.paths.is_empty();
+        let all = begun.is_all();
         let resumed = self.resume()?;
         let left = self.take_stock()?;
         begun.paths.retain(|path| left.iter().any(|change| change.starts_with(path)));
-        let plans = if all || !begun.paths.is_empty() { self.plans(&begun)? } else { Vec::new() };
+        let started_from = |path: &FilePath| self.overlay_of(path).and_then(|overlay| overlay.started_from(path));
+        begun.parts.retain(|part| left.contains(&part.path) && started_from(&part.path) == part.of);
+        let plans = if all || !begun.is_all() { self.plans(&begun)? } else { Vec::new() };
         let applied = self.carry_out(plans)?;
         self.applied(resumed + applied, audit)
     }
@@ -511,24 +632,30 @@ impl Trial<Frozen> {
         let mut plans = Vec::new();
         let mut conflicts = Vec::new();
         for (index, overlay) in self.overlays.iter().enumerate() {
-            let Some(chosen) = self.chosen_in(overlay, &begun.paths) else { continue };
-            match overlay.plan_apply(&chosen) {
+            let Some(chosen) = self.chosen_in(overlay, begun) else { continue };
+            let planned = if begun.merge { overlay.plan_merge(&chosen) } else { overlay.plan_apply(&chosen) };
+            match planned {
                 Ok(plan) => plans.push((index, plan.allow_setid(begun.by == Chooser::Person))),
                 Err(ApplyError::Conflicts(mut more)) => conflicts.append(&mut more),
+                Err(error @ (ApplyError::NoHunk { .. } | ApplyError::NoHunks { .. })) => {
+                    return Err(SettleError::Selection(error));
+                }
                 Err(error) => return Err(self.failed(error)),
             }
         }
         if conflicts.is_empty() { Ok(plans) } else { Err(SettleError::Conflicts(conflicts)) }
     }
 
-    /// The part of the choice that concerns `overlay`; no paths mean all.
-    fn chosen_in(&self, overlay: &Overlay, paths: &[FilePath]) -> Option<Selection> {
-        if paths.is_empty() || paths.iter().any(|path| overlay.root().starts_with(path)) {
+    /// The part of the choice that concerns `overlay`.
+    fn chosen_in(&self, overlay: &Overlay, begun: &Begun) -> Option<Selection> {
+        if begun.is_all() || begun.paths.iter().any(|path| overlay.root().starts_with(path)) {
             return Some(Selection::All);
         }
-        let owned = |path: &&FilePath| self.overlay_of(path).is_some_and(|owner| owner.root() == overlay.root());
-        let mine: Vec<FilePath> = paths.iter().filter(owned).cloned().collect();
-        (!mine.is_empty()).then_some(Selection::Paths(mine))
+        let owned = |path: &FilePath| self.overlay_of(path).is_some_and(|owner| owner.root() == overlay.root());
+        let whole = begun.paths.iter().map(|path| Pick { path: path.clone(), hunks: Vec::new() });
+        let parts = begun.parts.iter().map(|part| Pick { path: part.path.clone(), hunks: part.hunks.clone() });
+        let mine: Vec<Pick> = whole.chain(parts).filter(|pick| owned(&pick.path)).collect();
+        (!mine.is_empty()).then_some(Selection::Picks(mine))
     }
 
     fn carry_out(&self, plans: Vec<(usize, ApplyPlan)>) -> Result<u64, SettleError> {
@@ -676,6 +803,39 @@ mod tests {
             change.before = Some(file(size));
         }
         assert_eq!(up_to(Risk::Medium, &changes, &review), Choice::Apply(vec![FilePath::from("/w/2")]));
+    }
+
+    #[test]
+    fn what_may_have_moved_to_another_root_waits_with_it() {
+        let (mut changes, review) = judged(&[Risk::Low, Risk::Low, Risk::High, Risk::Low, Risk::Low, Risk::Low]);
+        let paths = ["/h/new", "/h/new/a", "/h/new/red", "/w/old", "/w/red", "/w/unrelated"];
+        let meta = |kind, size| Meta { kind, mode: 0o644, uid: 0, gid: 0, size, link: None };
+        for (change, path) in changes.changes.iter_mut().zip(paths) {
+            change.path = FilePath::from(path);
+            match path.starts_with("/w") {
+                true => change.kind = ChangeKind::Deleted,
+                false => change.after = Some(meta(FileKind::File, 5)),
+            }
+        }
+        changes.changes[0].after = Some(meta(FileKind::Directory, 0));
+        changes.changes[3].before = Some(meta(FileKind::Directory, 0));
+        changes.changes[3].below = 2;
+        // Edited after the move: another size, the same name.
+        changes.changes[4].before = Some(meta(FileKind::File, 6));
+        changes.changes[5].before = Some(meta(FileKind::File, 7));
+        let chosen = ["/h/new/a", "/w/unrelated"].map(FilePath::from).to_vec();
+        assert_eq!(up_to(Risk::Medium, &changes, &review), Choice::Apply(chosen));
+    }
+
+    #[test]
+    fn a_file_that_left_a_directory_for_a_red_name_keeps_the_directory() {
+        let (mut changes, review) = judged(&[Risk::Low, Risk::High, Risk::Low]);
+        let kinds = [ChangeKind::Deleted, ChangeKind::Renamed { from: FilePath::from("/w/d/a") }, ChangeKind::Added];
+        for ((change, path), kind) in changes.changes.iter_mut().zip(["/w/d", "/w/hook", "/w/new"]).zip(kinds) {
+            change.path = FilePath::from(path);
+            change.kind = kind;
+        }
+        assert_eq!(up_to(Risk::Medium, &changes, &review), Choice::Apply(vec![FilePath::from("/w/new")]));
     }
 
     #[test]

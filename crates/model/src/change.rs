@@ -50,10 +50,15 @@ pub enum ChangeKind {
     Modified,
     /// It is gone. For a directory: with all that was in it.
     Deleted,
-    /// A directory of the host moved here whole.
+    /// A directory or file of the host moved here; [`Change::differs`] tells what else became of it.
     Renamed {
         /// Its old absolute path.
         from: FilePath,
+    },
+    /// A further name (hard link) of another file.
+    Linked {
+        /// Absolute path of that file.
+        to: FilePath,
     },
     /// It was there as something else (a file became a link, and so on).
     Replaced,
@@ -85,7 +90,7 @@ pub struct Change {
     pub before: Option<Meta>,
     /// The jar's side; `None` when deleted.
     pub after: Option<Meta>,
-    /// Respects in which a modified name differs; all false for other kinds.
+    /// Respects in which a modified or renamed name differs; all false for other kinds.
     pub differs: Differs,
     /// For a deleted directory: how many names were below it on the host.
     pub below: u64,

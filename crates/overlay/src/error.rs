@@ -1,8 +1,12 @@
 //! What can go wrong outside the view: each error has a kind, a cause and a next step.
 
+use crate::changes::text::Clash;
 use model::FilePath;
 use nix::errno::Errno;
 use std::path::PathBuf;
+
+/// Overlapping places named in a message before the rest is only counted.
+const CLASHES_TOLD_MAX: usize = 5;
 
 /// A store, a view or a diff could not be made.
 #[derive(Debug, thiserror::Error)]
@@ -128,7 +132,7 @@ impl OverlayError {
 }
 
 /// Why one path cannot be applied.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ConflictKind {
     /// The host's file is another one, or was changed, since the jar first changed its own.
@@ -141,18 +145,29 @@ pub enum ConflictKind {
     Unseen,
     /// The jar itself changed it again after the apply that would be taken back.
     ChangedAgain,
+    /// A merge was asked for, and both sides changed the same lines.
+    Overlap(Vec<Clash>),
+    /// A merge was asked for, and this file cannot be merged.
+    Unmergeable(&'static str),
 }
 
 impl ConflictKind {
     /// Plain words, lower case, no full stop.
     #[must_use]
-    pub fn describe(self) -> &'static str {
+    pub fn describe(&self) -> String {
         match self {
-            ConflictKind::Changed => "the host's file was changed meanwhile",
-            ConflictKind::Appeared => "the host has something here that the jar did not see",
-            ConflictKind::Gone => "the host no longer has it",
-            ConflictKind::ChangedAgain => "the jar changed it again after that apply",
-            ConflictKind::Unseen => "it would be deleted with its directory, but the jar did not see it",
+            ConflictKind::Changed => "the host's file was changed meanwhile".into(),
+            ConflictKind::Appeared => "the host has something here that the jar did not see".into(),
+            ConflictKind::Gone => "the host no longer has it".into(),
+            ConflictKind::ChangedAgain => "the jar changed it again after that apply".into(),
+            ConflictKind::Unseen => "it would be deleted with its directory, but the jar did not see it".into(),
+            ConflictKind::Overlap(clashes) => {
+                let first: Vec<String> = clashes.iter().take(CLASHES_TOLD_MAX).map(Clash::describe).collect();
+                let more = clashes.len().saturating_sub(first.len());
+                let rest = if more > 0 { format!(" and {more} more") } else { String::new() };
+                format!("both sides changed the same place: {}{rest}", first.join(", "))
+            }
+            ConflictKind::Unmergeable(why) => format!("the host's file was changed meanwhile; not merged: {why}"),
         }
     }
 }
@@ -185,6 +200,24 @@ pub enum ApplyError {
     /// A selected path is not a change.
     #[error("select {0}: it is not changed")]
     NotAChange(FilePath),
+    /// Hunks of a path were selected that cannot be taken apart.
+    #[error("select hunks of {path}: {why}")]
+    NoHunks {
+        /// What was selected.
+        path: FilePath,
+        /// Why not.
+        why: &'static str,
+    },
+    /// The difference of a path has no hunk of this number.
+    #[error("select hunk {number} of {path}: it has {hunks}")]
+    NoHunk {
+        /// What was selected.
+        path: FilePath,
+        /// The number.
+        number: u32,
+        /// How many there are.
+        hunks: usize,
+    },
     /// A selected path takes the place of a directory that was renamed, which is not selected; nothing was done.
     #[error("apply {path} without {other}: what stood there was renamed to {other}")]
     Inseparable {
@@ -231,6 +264,8 @@ impl ApplyError {
             ApplyError::Inseparable { .. } => "choose both",
             ApplyError::Device(_) => "apply the other paths",
             ApplyError::NotAChange(_) => "`belljar diff` lists the changed paths",
+            ApplyError::NoHunks { .. } => "apply the path without hunks",
+            ApplyError::NoHunk { .. } => "`belljar diff` shows the numbers",
             ApplyError::RolledBack { .. } => "check rights and free space, then apply again",
             ApplyError::Overlay(inner) => return inner.hint(),
         })

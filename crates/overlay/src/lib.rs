@@ -25,7 +25,8 @@ mod testing;
 mod tests;
 mod view;
 
-pub use changes::preview::{PREVIEW_BYTES_MAX, Preview};
+pub use changes::preview::Preview;
+pub use changes::text::{Clash, Hunk, TEXT_BYTES_MAX};
 pub use effects::journal::Op;
 pub use effects::{Author, Process};
 pub use error::{ApplyError, Conflict, ConflictKind, OverlayError, UndoError};
@@ -34,7 +35,7 @@ pub use overlay::{Overlay, Serving};
 pub use serve::tuning::{Mode, Tuning};
 pub use serve::{FINISH_WAIT, Lost, Observed, Served};
 pub use settle::apply::{Applied, LayerState};
-pub use settle::plan::{ApplyPlan, Selection};
+pub use settle::plan::{ApplyPlan, Pick, Selection};
 pub use settle::undo::{Returned, UndoPlan, Undone};
 pub use store::Spec;
 pub use store::budget::Budget;

@@ -81,7 +81,8 @@ fn render(change: &Change, root: &FilePath) -> String {
         ChangeKind::Added => format!("A {path}"),
         ChangeKind::Modified => format!("M {path} {flags}"),
         ChangeKind::Deleted => format!("D {path} {}", change.below),
-        ChangeKind::Renamed { from } => format!("R {path} < {}", short(from)),
+        ChangeKind::Renamed { from } => format!("R {path} < {} {flags}", short(from)).trim_end().to_owned(),
+        ChangeKind::Linked { to } => format!("L {path} = {}", short(to)),
         ChangeKind::Replaced => format!("X {path}"),
     }
 }
@@ -150,9 +151,40 @@ impl View {
         self.layers.write_data(number, 0, bytes, false).map(drop)
     }
 
+    /// Bytes at the start of a file that is there.
+    pub(crate) fn overwrite(&self, path: &str, bytes: &[u8]) -> Done {
+        self.layers.write_data(self.hold(path)?, 0, bytes, false).map(drop)
+    }
+
+    pub(crate) fn truncate(&self, path: &str, size: u64) -> Done {
+        let changes = crate::view::setattr::Changes { size: Some(size), ..Default::default() };
+        self.layers.setattr(self.hold(path)?, changes).map(drop)
+    }
+
     pub(crate) fn mkdir(&self, path: &str) -> Done {
         let (parent, name) = self.spot(path)?;
         self.layers.mkdir(parent, name, 0o755, owner()).map(drop)
+    }
+
+    pub(crate) fn mksocket(&self, path: &str) -> Done {
+        let (parent, name) = self.spot(path)?;
+        self.layers.mknod(parent, name, libc::S_IFSOCK | 0o644, 0, owner()).map(drop)
+    }
+
+    pub(crate) fn chown(&self, path: &str, uid: u32, gid: u32) -> Done {
+        let changes = crate::view::setattr::Changes { uid: Some(uid), gid: Some(gid), ..Default::default() };
+        self.layers.setattr(self.hold(path)?, changes).map(drop)
+    }
+
+    pub(crate) fn set_mtime(&self, path: &str, seconds: i64) -> Done {
+        let time = Some(nix::sys::time::TimeSpec::new(seconds, 0));
+        let changes = crate::view::setattr::Changes { mtime: time, ..Default::default() };
+        self.layers.setattr(self.hold(path)?, changes).map(drop)
+    }
+
+    pub(crate) fn mkfifo(&self, path: &str) -> Done {
+        let (parent, name) = self.spot(path)?;
+        self.layers.mknod(parent, name, libc::S_IFIFO | 0o644, 0, owner()).map(drop)
     }
 
     pub(crate) fn symlink(&self, target: &str, path: &str) -> Done {
@@ -209,6 +241,24 @@ impl View {
         self.rmdir(path)
     }
 
+    /// Every object of the view with all that apply has to bring: owners, times, attributes, and which names are one file.
+    pub(crate) fn whole_tree(&self) -> BTreeMap<String, String> {
+        let mut objects = Vec::new();
+        for path in self.tree().into_keys() {
+            let attr = self.stat(&path).unwrap();
+            let number = self.hold(&path).unwrap();
+            let mut xattrs = Vec::new();
+            if at::kind_of(&attr.stat) != libc::S_IFLNK {
+                for name in self.layers.list_xattr(number).unwrap() {
+                    xattrs.push((name.clone(), self.layers.get_xattr(number, &name).unwrap().unwrap()));
+                }
+            }
+            let body = self.tree().remove(&path).unwrap();
+            objects.push((path, attr.stat, xattrs, body));
+        }
+        describe_whole(objects)
+    }
+
     /// Every object of the view.
     pub(crate) fn tree(&self) -> BTreeMap<String, String> {
         let mut out = BTreeMap::new();
@@ -245,6 +295,40 @@ pub(crate) fn owner() -> Owner {
 
 fn describe(mode: u32, nlink: u64, body: &str) -> String {
     format!("{mode:o} {nlink} {body}")
+}
+
+type Object = (String, at::Stat, Vec<(OsString, Vec<u8>)>, String);
+
+fn describe_whole(mut objects: Vec<Object>) -> BTreeMap<String, String> {
+    objects.sort_by(|a, b| a.0.cmp(&b.0));
+    let mut first: std::collections::HashMap<u64, String> = std::collections::HashMap::new();
+    let mut out = BTreeMap::new();
+    for (path, stat, mut xattrs, body) in objects {
+        xattrs.sort();
+        // Fifos and links that have several names become one file each when they are copied up.
+        let regular = at::kind_of(&stat) == libc::S_IFREG;
+        let one = if regular { first.entry(stat.st_ino).or_insert_with(|| path.clone()).clone() } else { path.clone() };
+        let body = body.splitn(3, ' ').nth(2).unwrap_or_default().to_owned();
+        let times = (stat.st_mtime, stat.st_mtime_nsec);
+        let told = format!("{:o} {}:{} {times:?} ={one} {xattrs:?} {body}", stat.st_mode, stat.st_uid, stat.st_gid);
+        out.insert(path, told);
+    }
+    out
+}
+
+/// Every object of a native directory, as [`View::whole_tree`] tells it.
+pub(crate) fn native_whole_tree(root: &Path) -> BTreeMap<String, String> {
+    let dir = at::open_root(root).unwrap();
+    let object = |(path, body): (String, String)| {
+        let rel = PathBuf::from(&path);
+        let (parent, name) = at::split(&rel).unwrap();
+        let parent = at::open_beneath(&dir, parent).unwrap();
+        let stat = at::stat(&parent, name).unwrap();
+        let mut xattrs = crate::fs::xattr::all_foreign(&parent, name).unwrap();
+        xattrs.retain(|(name, _)| crate::fs::xattr::is_visible(name));
+        (path, stat, xattrs, body)
+    };
+    describe_whole(native_tree(root).into_iter().map(object).collect())
 }
 
 /// Every object of a native directory, as [`View::tree`] tells it.

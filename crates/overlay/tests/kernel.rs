@@ -35,6 +35,7 @@ fn kinds(overlay: &Overlay) -> Vec<String> {
         ChangeKind::Deleted => "D".to_owned(),
         ChangeKind::Replaced => "X".to_owned(),
         ChangeKind::Renamed { from } => format!("R {} <", name(from)),
+        ChangeKind::Linked { to } => format!("L {} =", name(to)),
     };
     changes.iter().map(|change| format!("{} {}", word(&change.kind), name(&change.path))).collect()
 }

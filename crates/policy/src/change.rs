@@ -273,6 +273,7 @@ fn happened(facts: &ChangeFacts<'_>) -> String {
         }
         ChangeKind::Deleted => format!("deleted {path}"),
         ChangeKind::Renamed { from } => format!("moved {from} to {path}"),
+        ChangeKind::Linked { to } => format!("new name {path} of {to}"),
         ChangeKind::Replaced => format!("replaced {path}"),
     }
 }

@@ -4,6 +4,7 @@
 //! here: `target/debug/` and not `target/`, because a compiler's sources may well have a directory of that name.
 
 use crate::pattern::{Fit, Folded, Table};
+use model::FilePath;
 use std::sync::LazyLock;
 
 /// In what kind of tree a name lies, by how little somebody else's code there can do on its own.
@@ -143,6 +144,13 @@ static TABLE: LazyLock<Table<Derived>> = LazyLock::new(|| Table::new(ROWS, |row|
 pub(crate) fn find(path: &Folded, home: &Folded) -> (Depth, bool) {
     let met = TABLE.matches(path, home).into_iter().filter(|(fit, _)| *fit == Fit::Within);
     met.map(|(_, row)| (row.depth, row.runs)).max().unwrap_or((Depth::Source, false))
+}
+
+/// Whether a path is, or lies in, what tools write and make again: build output, installed dependencies, git's own
+/// bookkeeping, caches in the home. By name alone: whether a file of that name is somebody's source is for the caller.
+#[must_use]
+pub fn is_derived(path: &FilePath, home: &FilePath) -> bool {
+    find(&Folded::new(path), &Folded::new(home)).0 > Depth::Source
 }
 
 #[cfg(test)]

@@ -32,6 +32,7 @@ mod testing;
 mod words;
 
 pub use confine::{ConfineRequest, ROOTS_MAX, confine};
+pub use derived::is_derived;
 pub use error::{ConfineError, PolicyError};
 pub use layer::{DEFAULT, LAYER_BYTES_MAX, Layer, Origin, SCHEMA};
 pub use policy::Policy;

@@ -171,6 +171,9 @@ fn happened(change: &Change) -> &'static str {
         ChangeKind::Modified => "modified",
         ChangeKind::Deleted => "deleted",
         ChangeKind::Renamed { .. } => "renamed",
+        // Rules know five words; a name that was there now stands for another file, one that was not is new.
+        ChangeKind::Linked { .. } if change.before.is_some() => "replaced",
+        ChangeKind::Linked { .. } => "added",
         ChangeKind::Replaced => "replaced",
     }
 }

@@ -127,6 +127,7 @@ pub(crate) fn observed(change: &Change) -> Effect {
         ChangeKind::Added if kind == Some(FileKind::File) => (Action::Write, &change.path),
         ChangeKind::Added => (Action::Create, &change.path),
         ChangeKind::Modified if !change.differs.content => (Action::Attributes, &change.path),
+        ChangeKind::Linked { .. } => (Action::Create, &change.path),
         ChangeKind::Modified | ChangeKind::Replaced => (Action::Write, &change.path),
         ChangeKind::Deleted => (Action::Delete, &change.path),
         ChangeKind::Renamed { from } => (Action::Rename, from),

@@ -30,8 +30,9 @@ pub(crate) fn differs(host: Side<'_>, own: Side<'_>) -> Result<Differs, Errno> {
         xattr: xattr::all_foreign(host.dir, host.name)? != xattr::all_foreign(own.dir, own.name)?,
         times: false,
     };
-    let directory = at::is_dir(host.stat);
-    found.times = !directory && !any(&found) && mtime(host.stat) != mtime(own.stat);
+    // A directory's time moves with every name in it; only one that was set is a change of its own.
+    let counts = !at::is_dir(host.stat) || xattr::get(own.dir, own.name, OsStr::new(xattr::TIMES))?.is_some();
+    found.times = counts && !any(&found) && mtime(host.stat) != mtime(own.stat);
     Ok(found)
 }
 
@@ -100,14 +101,19 @@ pub(crate) fn meta(side: Side<'_>) -> Result<Meta, Errno> {
         FileKind::Symlink => Some(FilePath::new(at::readlink(side.dir, side.name)?)),
         _ => None,
     };
-    Ok(Meta {
-        kind,
-        mode: permissions(side.stat),
-        uid: side.stat.st_uid,
-        gid: side.stat.st_gid,
-        size: u64::try_from(side.stat.st_size).unwrap_or(0),
-        link,
-    })
+    Ok(Meta { link, ..file_meta(side.stat) })
+}
+
+/// [`meta`] of what is no symbolic link.
+pub(crate) fn file_meta(stat: &Stat) -> Meta {
+    Meta {
+        kind: file_kind(at::kind_of(stat)),
+        mode: permissions(stat),
+        uid: stat.st_uid,
+        gid: stat.st_gid,
+        size: u64::try_from(stat.st_size).unwrap_or(0),
+        link: None,
+    }
 }
 
 /// `S_IFMT` bits as the model names them.

@@ -4,3 +4,4 @@ pub(crate) mod compare;
 pub(crate) mod diff;
 pub(crate) mod links;
 pub(crate) mod preview;
+pub(crate) mod text;

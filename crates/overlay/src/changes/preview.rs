@@ -2,25 +2,15 @@
 
 use crate::changes::compare::read_full;
 use crate::changes::diff::{host_object, open_upper};
+use crate::changes::text::{Comparison, Hunk, TEXT_BYTES_MAX, is_text};
 use crate::error::OverlayError;
 use crate::fs::at;
 use crate::overlay::Overlay;
 use model::{Change, ChangeKind, FileKind};
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
-use similar::TextDiff;
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
-
-/// Larger files are summed up, not compared line by line.
-pub const PREVIEW_BYTES_MAX: u64 = 1 << 20;
-/// After this the comparison gives up on being minimal.
-const COMPARE_TIME: Duration = Duration::from_millis(500);
-/// Lines of context around a difference.
-const CONTEXT_LINES: usize = 3;
-/// A NUL within so many bytes marks a file as binary, as git does it.
-const BINARY_PROBE_BYTES: usize = 8_000;
 
 /// One change, to be looked at. The text is raw: escape it before it reaches a terminal.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,8 +18,10 @@ const BINARY_PROBE_BYTES: usize = 8_000;
 pub enum Preview {
     /// A unified diff.
     Text {
-        /// The diff, without file headers.
-        diff: String,
+        /// The diff, without file headers; bytes as they are in the files.
+        diff: Vec<u8>,
+        /// Its parts, where they can be applied one by one: the host has the file, and its content changed.
+        hunks: Vec<Hunk>,
     },
     /// Not text, or too large: only sizes.
     Binary {
@@ -48,32 +40,39 @@ impl Overlay {
     /// # Errors
     /// A file on either side cannot be read.
     pub fn preview(&self, change: &Change) -> Result<Preview, OverlayError> {
-        let file = |meta: &Option<model::Meta>| meta.as_ref().filter(|meta| meta.kind == FileKind::File).is_some();
-        if !file(&change.before) && !file(&change.after) || matches!(change.kind, ChangeKind::Renamed { .. }) {
+        let file = |meta: &Option<model::Meta>| meta.as_ref().is_some_and(|meta| meta.kind == FileKind::File);
+        if (!file(&change.before) && !file(&change.after)) || matches!(change.kind, ChangeKind::Linked { .. }) {
             return Ok(Preview::NoContent);
         }
-        if change.kind == ChangeKind::Modified && !change.differs.content {
+        let compared = matches!(change.kind, ChangeKind::Modified | ChangeKind::Renamed { .. });
+        if compared && !change.differs.content {
             return Ok(Preview::NoContent);
         }
-        let Some(rel) = change.path.strip_prefix(&self.saved.root).map(|rel| rel.as_path().to_owned()) else {
+        let below = |path: &model::FilePath| path.strip_prefix(&self.saved.root).map(|rel| rel.as_path().to_owned());
+        let Some(rel) = below(&change.path) else {
             return Ok(Preview::NoContent);
         };
         let failed = |source| OverlayError::Read { path: change.path.clone(), source };
-        let before = if file(&change.before) { self.host_content(&rel).map_err(failed)? } else { Content::Absent };
+        let lower = match &change.kind {
+            ChangeKind::Renamed { from } => below(from).unwrap_or_default(),
+            _ => self.lower_path(&rel).map_err(failed)?,
+        };
+        let before = if file(&change.before) { self.host_content(&lower).map_err(failed)? } else { Content::Absent };
         let after = if file(&change.after) { self.own_content(&rel).map_err(failed)? } else { Content::Absent };
-        Ok(compare(before, after))
+        Ok(compare(&before, &after, change.kind == ChangeKind::Modified))
     }
 
-    fn host_content(&self, rel: &Path) -> Result<Content, Errno> {
-        let lower = self.lower_path(rel)?;
-        let Some((dir, _)) = host_object(&self.root, &lower)? else {
+    /// What the host has at `lower`, a path below the root.
+    pub(crate) fn host_content(&self, lower: &Path) -> Result<Content, Errno> {
+        let Some((dir, _)) = host_object(&self.root, lower)? else {
             return Ok(Content::Absent);
         };
         let name = lower.file_name().ok_or(Errno::EISDIR)?;
         read(File::from(at::open_file(&dir, name, OFlag::O_RDONLY, 0)?))
     }
 
-    fn own_content(&self, rel: &Path) -> Result<Content, Errno> {
+    /// What the upper layer has at `rel`.
+    pub(crate) fn own_content(&self, rel: &Path) -> Result<Content, Errno> {
         let (parent, name) = at::split(rel).ok_or(Errno::EISDIR)?;
         let dir = open_upper(self, parent)?;
         read(File::from(at::forced(&[&dir], || at::open_own(&dir, name, OFlag::O_RDONLY))?))
@@ -108,9 +107,11 @@ fn found<T>(result: Result<T, Errno>) -> Result<Option<T>, Errno> {
     }
 }
 
-enum Content {
+/// A file's bytes, as far as they are compared.
+pub(crate) enum Content {
     Absent,
-    Text(String),
+    Text(Vec<u8>),
+    /// Binary or too large; its size.
     Opaque(u64),
 }
 
@@ -124,30 +125,29 @@ impl Content {
     }
 }
 
-fn read(file: File) -> Result<Content, Errno> {
+/// Reads a file that is not too large and not binary.
+pub(crate) fn read(file: File) -> Result<Content, Errno> {
     let size = u64::try_from(nix::sys::stat::fstat(&file)?.st_size).unwrap_or(0);
-    if size > PREVIEW_BYTES_MAX {
+    if size > TEXT_BYTES_MAX {
         return Ok(Content::Opaque(size));
     }
     let mut bytes = vec![0; usize::try_from(size).unwrap_or(0)];
     let n = read_full(&file, &mut bytes, 0)?;
     bytes.truncate(n);
-    if bytes.iter().take(BINARY_PROBE_BYTES).any(|b| *b == 0) {
-        return Ok(Content::Opaque(size));
-    }
-    Ok(String::from_utf8(bytes).map_or(Content::Opaque(size), Content::Text))
+    Ok(if is_text(&bytes) { Content::Text(bytes) } else { Content::Opaque(size) })
 }
 
-fn compare(before: Content, after: Content) -> Preview {
-    let (old, new) = match (&before, &after) {
+fn compare(before: &Content, after: &Content, by_hunk: bool) -> Preview {
+    let (old, new) = match (before, after) {
         (Content::Opaque(_), _) | (_, Content::Opaque(_)) => {
             return Preview::Binary { before: before.size(), after: after.size() };
         }
-        (Content::Text(old), Content::Text(new)) => (old.as_str(), new.as_str()),
-        (Content::Text(old), Content::Absent) => (old.as_str(), ""),
-        (Content::Absent, Content::Text(new)) => ("", new.as_str()),
+        (Content::Text(old), Content::Text(new)) => (old.as_slice(), new.as_slice()),
+        (Content::Text(old), Content::Absent) => (old.as_slice(), [].as_slice()),
+        (Content::Absent, Content::Text(new)) => ([].as_slice(), new.as_slice()),
         (Content::Absent, Content::Absent) => return Preview::NoContent,
     };
-    let diff = TextDiff::configure().timeout(COMPARE_TIME).diff_lines(old, new);
-    Preview::Text { diff: diff.unified_diff().context_radius(CONTEXT_LINES).to_string() }
+    let comparison = Comparison::new(old, new);
+    let hunks = if by_hunk { comparison.hunks() } else { Vec::new() };
+    Preview::Text { diff: comparison.unified(by_hunk), hunks }
 }

@@ -5,7 +5,7 @@ use crate::sys::{self, Last};
 use nix::errno::Errno;
 use std::ffi::{CString, OsStr, OsString};
 use std::io::Write as _;
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 /// Marks a directory that hides everything below it in the lower layer (kernel overlayfs, `userxattr`).
@@ -18,6 +18,8 @@ pub(crate) const ORIGIN: &str = "user.belljar.origin";
 pub(crate) const NODE: &str = "user.belljar.node";
 /// On a copied-up hard link: the count of its links in the view minus the one in the store, as a decimal number.
 pub(crate) const LINKS: &str = "user.belljar.links";
+/// Set on an upper directory whose times the child set, so that they are no mere trace of names that came and went.
+pub(crate) const TIMES: &str = "user.belljar.times";
 /// Set on the upper root: the format, and the proof that the file system keeps user attributes.
 pub(crate) const FORMAT: &str = "user.belljar.format";
 
@@ -175,6 +177,15 @@ pub(crate) fn drop_own(dir: impl AsFd, entry: &OsStr, name: &OsString) -> Result
 
 fn drop_all(dir: impl AsFd, entry: &OsStr, own: &[OsString]) -> Result<(), Errno> {
     with_right(&dir, entry, 0o200, || own.iter().try_for_each(|name| remove(&dir, entry, name)))
+}
+
+/// Marks `dir/entry` as the copy of `origin`, unless it says what it is.
+pub(crate) fn mark_copy(dir: &OwnedFd, entry: &OsStr, origin: &[u8]) -> Result<(), Errno> {
+    let mark = || match get(dir, entry, OsStr::new(ORIGIN))? {
+        Some(_) => Ok(()),
+        None => set(dir, entry, OsStr::new(ORIGIN), origin, 0),
+    };
+    at::forced(&[dir], || with_right(dir, entry, 0o600, mark))
 }
 
 /// Does something with the attributes of an upper object; where its mode forbids that, once more with `right` added.

@@ -8,14 +8,17 @@ use crate::fs::remove;
 use crate::fs::xattr;
 use crate::overlay::Overlay;
 use crate::settle::journal::{Action, Journal, Running, Step};
-use crate::settle::keep::{self, After, Before};
+use crate::settle::keep::{self, After, Before, Moment};
+use crate::settle::links;
 use crate::settle::plan::ApplyPlan;
 use crate::settle::step::{Fault, Worker};
+use crate::settle::times::Time;
 use crate::settle::undo::Undoing;
 use crate::store::origin::Identity;
 use crate::store::store_error;
 use crate::view::copy_up;
 use crate::view::layers::{Reach, reach};
+use model::FilePath;
 use nix::errno::Errno;
 use nix::fcntl::RenameFlags;
 use std::collections::{HashMap, HashSet};
@@ -62,12 +65,14 @@ impl Overlay {
         self.check_fresh(&plan)?;
         let failed = |source| store_error(&self.store.path, source);
         self.forget_checkpoints().map_err(failed)?;
+        let links = self.links_at_stake(&plan).map_err(failed)?;
         self.make_ready(&plan).map_err(failed)?;
         let (serial, pre) = self.new_pre_dir().map_err(failed)?;
         let setid = if plan.allow_setid { Vec::new() } else { plan.setid };
-        let before = Before::of(self, &plan.steps, &setid).map_err(failed)?;
+        let copies = self.marked(plan.copies).map_err(failed)?;
+        let before = Before { links, copies, ..Before::of(self, &plan.steps, &setid).map_err(failed)? };
         let (changes, allow_setid, steps) = (plan.changes, plan.allow_setid, plan.steps);
-        let mut journal = Journal { serial, changes, allow_setid, steps, before };
+        let mut journal = Journal { serial, changes, allow_setid, steps, before, times: plan.times };
         self.renew_own(&mut journal.steps).map_err(failed)?;
         fault();
         let running = Running::begin(&self.store, journal).map_err(failed)?;
@@ -176,15 +181,30 @@ impl Overlay {
         }
         self.settle_records(&steps).map_err(store)?;
         let applied = worker.running.journal.changes;
-        let after = After::of(self, &worker.running.journal, &worker.pre, cutoff).map_err(store)?;
-        (worker.fault)();
-        after.write(&worker.pre).map_err(store)?;
+        let after = self.take_stock(&worker, cutoff).map_err(store)?;
         self.follow_links(&after).map_err(store)?;
         (worker.fault)();
-        self.prune().map_err(store)?;
+        self.prune(&worker.running.journal.times).map_err(store)?;
         (worker.fault)();
         Running::keep(&self.store, &worker.pre).map_err(store)?;
         Ok(Applied { applied, left: self.count_left()? })
+    }
+
+    /// What the apply left, kept for undo. Who edited what is real already is found before the times arrive, which moves
+    /// change times; so going on after a crash does not look again.
+    fn take_stock(&self, worker: &Worker<'_>, cutoff: Option<Moment>) -> Result<After, Errno> {
+        let (journal, pre) = (&worker.running.journal, &worker.pre);
+        let mut after = match After::load(pre)? {
+            Some(after) => after,
+            None => After::of(self, journal, pre, cutoff)?,
+        };
+        after.write(pre)?;
+        (worker.fault)();
+        self.times_arrive(&journal.times)?;
+        (worker.fault)();
+        after.look_again(self, journal)?;
+        after.write(pre)?;
+        Ok(after)
     }
 
     /// All steps, or none.
@@ -261,12 +281,36 @@ impl Overlay {
         })
     }
 
+    /// Hard links that do not survive it: when all names of a file move at once they stay one file.
+    fn links_at_stake(&self, plan: &ApplyPlan) -> Result<Vec<Vec<FilePath>>, Errno> {
+        match plan.whole && plan.steps.iter().all(|step| step.near) {
+            true => Ok(Vec::new()),
+            false => links::groups(self),
+        }
+    }
+
+    /// Those of `copies` that carry the mark.
+    fn marked(&self, copies: Vec<(FilePath, FilePath)>) -> Result<Vec<(FilePath, FilePath)>, Errno> {
+        let mut marked = Vec::new();
+        let mut upper = Parents::new(open_own);
+        for copy in copies {
+            let (parent, name) = at::split(copy.0.as_path()).ok_or(Errno::EISDIR)?;
+            let dir = upper.dir(&self.store.upper, parent)?;
+            let mark = || xattr::get(&*dir, name, OsStr::new(xattr::ORIGIN));
+            if at::forced(&[&dir], || xattr::with_right(&*dir, name, 0o400, mark))?.is_some() {
+                marked.push(copy);
+            }
+        }
+        Ok(marked)
+    }
+
     /// Brings the upper layer into a form in which parts of it can leave.
     fn make_ready(&self, plan: &ApplyPlan) -> Result<(), Errno> {
         self.store.clean_work()?;
         for name in self.store.link_names()? {
             at::unlink(&self.store.work, &name)?;
         }
+        self.write_composed(&plan.composed)?;
         for rel in &plan.opaque {
             self.spell_out(rel)?;
         }
@@ -297,7 +341,7 @@ impl Overlay {
     /// half in the layer would carry later writes from one to the other.
     fn part_links(&self, plan: &ApplyPlan) -> Result<(), Errno> {
         let mut leaving: HashMap<u64, Vec<PathBuf>> = HashMap::new();
-        for step in plan.steps.iter().filter(|step| step.action == Action::Put && step.near) {
+        for step in plan.steps.iter().filter(|step| step.action == Action::Put && step.near && step.part.is_none()) {
             self.collect_linked(step.path.as_path(), &mut leaving)?;
         }
         for names in leaving.into_values() {
@@ -344,11 +388,15 @@ impl Overlay {
         at::forced(&[&dir], || at::rename(&self.store.work, &spare, &dir, name, RenameFlags::empty()))
     }
 
-    /// Parting hard links gave some objects other inode numbers.
+    /// Parting hard links gave some objects other inode numbers, and composed files have their own.
     fn renew_own(&self, steps: &mut [Step]) -> Result<(), Errno> {
         let mut upper = Parents::new(open_own);
         for step in steps.iter_mut().filter(|step| step.action == Action::Put) {
-            step.own = upper.stat(&self.store.upper, step.path.as_path())?.map(|stat| stat.st_ino);
+            let own = match &step.part {
+                Some(part) => at::stat_opt(&self.store.work, OsStr::new(&part.name))?,
+                None => upper.stat(&self.store.upper, step.path.as_path())?,
+            };
+            step.own = own.map(|stat| stat.st_ino);
         }
         Ok(())
     }
@@ -378,12 +426,14 @@ impl Overlay {
             let rel = step.path.as_path();
             now.extend(host_object(&self.root, rel)?.map(|(_, stat)| (rel.to_owned(), Identity::of(&stat))));
         }
-        self.store.origins.cover_all(&now)
+        self.store.origins.cover_all(&now)?;
+        steps.iter().filter(|step| step.leaves_rest()).try_for_each(|step| self.start_anew(step))
     }
 
     /// Removes from the upper layer what says nothing any more: whiteouts over nothing, and directories that are
     /// empty and like the host's.
-    fn prune(&self) -> Result<(), Errno> {
+    fn prune(&self, arrived: &[Time]) -> Result<(), Errno> {
+        let arrived: HashSet<&Path> = arrived.iter().map(Time::path).collect();
         let mut order = vec![PathBuf::new()];
         let mut next = 0;
         while let Some(rel) = order.get(next).cloned() {
@@ -396,10 +446,10 @@ impl Overlay {
                 }
             }
         }
-        order.iter().rev().try_for_each(|rel| self.prune_dir(rel))
+        order.iter().rev().try_for_each(|rel| self.prune_dir(rel, arrived.contains(rel.as_path())))
     }
 
-    fn prune_dir(&self, rel: &Path) -> Result<(), Errno> {
+    fn prune_dir(&self, rel: &Path, time_arrived: bool) -> Result<(), Errno> {
         let dir = open_upper(self, rel)?;
         for entry in at::list_own(&dir)? {
             let stat = at::forced(&[&dir], || at::stat(&dir, &entry.name))?;
@@ -415,7 +465,9 @@ impl Overlay {
         };
         let (theirs, ours) = (at::stat(&host, at::dot())?, at::stat(&dir, at::dot())?);
         let known = |s: &at::Stat| (s.st_mode, s.st_uid, s.st_gid);
+        let set = at::forced(&[&dir], || xattr::get(&dir, at::dot(), OsStr::new(xattr::TIMES)))?.is_some();
         let like = known(&theirs) == known(&ours)
+            && (!set || time_arrived || keep::mtime(&theirs) == keep::mtime(&ours))
             && xattr::all_foreign(&host, at::dot())? == xattr::all_foreign(&dir, at::dot())?;
         if !like || !at::list_own(&dir)?.is_empty() {
             return Ok(());

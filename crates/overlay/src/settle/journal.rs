@@ -5,6 +5,7 @@
 
 use crate::fs::at;
 use crate::settle::keep::{self, Before};
+use crate::settle::times::Time;
 use crate::store::origin::Identity;
 use crate::store::{Store, errno_of, write_durably};
 use model::FilePath;
@@ -61,6 +62,25 @@ pub(crate) struct Step {
     pub(crate) own: Option<u64>,
     /// The host's attributes before [`Action::Attributes`].
     pub(crate) xattrs: Vec<(FilePath, Vec<u8>)>,
+    /// For [`Action::Put`] of a composed file: where that is.
+    #[serde(default)]
+    pub(crate) part: Option<Part>,
+}
+
+/// A composed file that is put in place of the layer's own.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Part {
+    /// Name in the store's `work`.
+    pub(crate) name: String,
+    /// The layer's own file stays, since the rest of its change waits.
+    pub(crate) rest_waits: bool,
+}
+
+impl Step {
+    /// It made some hunks real and the rest waits.
+    pub(crate) fn leaves_rest(&self) -> bool {
+        self.part.as_ref().is_some_and(|part| part.rest_waits)
+    }
 }
 
 /// A plan as it stands in the store.
@@ -75,6 +95,9 @@ pub(crate) struct Journal {
     pub(crate) steps: Vec<Step>,
     /// What undo needs beyond the steps.
     pub(crate) before: Before,
+    /// For when all of them are done.
+    #[serde(default)]
+    pub(crate) times: Vec<Time>,
 }
 
 /// One line of progress.

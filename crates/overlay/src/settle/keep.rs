@@ -37,10 +37,19 @@ pub(crate) struct Before {
     pub(crate) dirs: Vec<Dir>,
     /// Every whiteout.
     pub(crate) whiteouts: Vec<FilePath>,
+    /// The names of each file that has several, where the apply parts them.
+    #[serde(default)]
+    pub(crate) links: Vec<Vec<FilePath>>,
+    /// Files that lose the mark of the host's file they are a copy of, with the lower path of that.
+    #[serde(default)]
+    pub(crate) copies: Vec<(FilePath, FilePath)>,
     /// Files that lose their set-id bits, with the mode they had.
     pub(crate) setid: Vec<(FilePath, u32)>,
     /// Lower paths whose records are taken back when the steps are done.
     pub(crate) origins: Vec<FilePath>,
+    /// Records of directories of the layer, which are taken back with those that say nothing any more.
+    #[serde(default)]
+    pub(crate) records: Vec<(FilePath, Identity)>,
     /// Host directories in which names come and go, by their path before the apply, with their modification times.
     pub(crate) times: Vec<(FilePath, Moment)>,
 }
@@ -103,7 +112,7 @@ impl Kept {
         let Some(journal) = read_json::<Journal>(&dir, PLAN)? else {
             return Ok(None);
         };
-        let after: After = read_json(&dir, AFTER)?.ok_or(Errno::EUCLEAN)?;
+        let after = After::load(&dir)?.ok_or(Errno::EUCLEAN)?;
         let pre = after.pre.iter().copied().collect();
         let own = after.left.iter().map(|left| (left.path.as_path().to_owned(), left.clone())).collect();
         Ok(Some(Kept { dir, journal, after, pre, own }))
@@ -178,6 +187,7 @@ impl Before {
         while let Some(rel) = order.get(next).cloned() {
             next += 1;
             let dir = open_upper(overlay, &rel)?;
+            before.records.extend(overlay.store.origins.get(&rel).map(|was| (FilePath::from(rel.as_path()), was)));
             before.dirs.push(at::forced(&[&dir], || Dir::of(&rel, &dir))?);
             for entry in at::list_own(&dir)? {
                 match entry.kind {
@@ -280,13 +290,34 @@ impl After {
                 after.pre.push((step.number, stat.st_ino));
             }
         }
+        Ok(after)
+    }
+
+    /// What was written before a crash.
+    pub(crate) fn load(pre: &OwnedFd) -> Result<Option<After>, Errno> {
+        read_json(pre, AFTER)
+    }
+
+    /// Once the directories have their times: those, and the directories that stand here.
+    pub(crate) fn look_again(&mut self, overlay: &Overlay, journal: &Journal) -> Result<(), Errno> {
+        let mut parents = Parents::new(open_own);
+        for left in &mut self.left {
+            let Now::This(was) = left.is else { continue };
+            if was.mode & libc::S_IFMT == libc::S_IFDIR
+                && let Some(stat) = parents.stat(&overlay.root, left.path.as_path())?.filter(|stat| was.matches(stat))
+            {
+                left.is = Now::This(Identity::of(&stat));
+            }
+        }
+        let moves = Moves::of(&journal.steps);
+        self.times.clear();
         for (path, _) in &journal.before.times {
             let now = host_object(&overlay.root, &moves.now_at(path.as_path()))?;
             if let Some((_, stat)) = now.filter(|(_, stat)| at::is_dir(stat)) {
-                after.times.push((path.clone(), mtime(&stat)));
+                self.times.push((path.clone(), mtime(&stat)));
             }
         }
-        Ok(after)
+        Ok(())
     }
 
     /// Writes it so that it survives a crash.

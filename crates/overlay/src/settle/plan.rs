@@ -1,17 +1,19 @@
 //! Planning an apply: which changes, whether the host still is what they started from, and in which steps.
 
-use crate::changes::diff::{Delta, host_object, open_upper};
+use crate::changes::diff::{Delta, Mate, host_object, open_upper};
 use crate::error::{ApplyError, Conflict, ConflictKind};
 use crate::fs::at;
 use crate::fs::xattr;
 use crate::overlay::Overlay;
+use crate::settle::compose::{self, Composed};
 use crate::settle::journal::{Action, Step};
+use crate::settle::times::Time;
 use crate::store::origin::Identity;
 use crate::store::store_error;
 use model::{ChangeKind, FilePath};
 use nix::errno::Errno;
 use std::cell::RefCell;
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 /// Which changes to apply.
@@ -22,6 +24,18 @@ pub enum Selection {
     /// These absolute paths with all that is below them. Directories above them that are new are made; a directory
     /// above them that was renamed or replaced comes whole.
     Paths(Vec<FilePath>),
+    /// The same, and of text files perhaps only some hunks.
+    Picks(Vec<Pick>),
+}
+
+/// A path, whole or some hunks of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pick {
+    /// Absolute.
+    pub path: FilePath,
+    /// Numbers as [`crate::Preview`] tells them, for a text file that the host has too; none mean all of it. Mode, owner
+    /// and attributes are not part of any hunk: they become real with the whole file.
+    pub hunks: Vec<u32>,
 }
 
 /// A checked plan. Nothing was done yet.
@@ -36,6 +50,12 @@ pub struct ApplyPlan {
     pub(crate) opaque: Vec<PathBuf>,
     /// Files with set-id bits, by path, with their modes.
     pub(crate) setid: Vec<(PathBuf, u32)>,
+    /// Files that the layer copied from the host: where they are, and where the host has what they were copied from.
+    pub(crate) copies: Vec<(FilePath, FilePath)>,
+    /// Files composed for a step, by its number.
+    pub(crate) composed: Parts,
+    /// Modification times of directories, for when all steps are done.
+    pub(crate) times: Vec<Time>,
 }
 
 impl ApplyPlan {
@@ -67,24 +87,90 @@ impl Overlay {
     /// be resumed first, [`ApplyError::NotAChange`] for a path that is none, [`ApplyError::Inseparable`] when the
     /// selection needs a change that is not part of it.
     pub fn plan_apply(&self, selection: &Selection) -> Result<ApplyPlan, ApplyError> {
+        self.plan(selection, false)
+    }
+
+    /// As [`Overlay::plan_apply`], but a text file that the host changed meanwhile becomes what both sides made of it,
+    /// if they changed different places.
+    ///
+    /// # Errors
+    /// As there; a conflict that cannot be merged says why.
+    pub fn plan_merge(&self, selection: &Selection) -> Result<ApplyPlan, ApplyError> {
+        self.plan(selection, true)
+    }
+
+    fn plan(&self, selection: &Selection, merge: bool) -> Result<ApplyPlan, ApplyError> {
         self.check_at_rest()?;
         let deltas = self.deltas()?;
-        let chosen = select(&deltas, selection)?;
+        let Chosen { whole, hunks } = select(&deltas, selection)?;
+        let (chosen, mut composed) = self.compose_hunks(&deltas, whole, &hunks)?;
         refuse_devices(&deltas, &chosen)?;
         let planner = Planner::new(self, &deltas, &chosen);
         let conflicts = planner.conflicts().map_err(|(rel, e)| self.read_error(&rel, e))?;
+        let conflicts = self.resolve(&deltas, conflicts, merge, &mut composed)?;
         if !conflicts.is_empty() {
             return Err(ApplyError::Conflicts(conflicts));
         }
-        let steps = planner.steps().map_err(|(rel, e)| self.read_error(&rel, e))?;
+        let (steps, composed) = planner.steps(composed).map_err(|(rel, e)| self.read_error(&rel, e))?;
+        let times = self.times_to_arrive(&steps).map_err(|e| store_error(&self.store.path, e))?;
         Ok(ApplyPlan {
             steps,
             setid: planner.selected().filter_map(setid).collect(),
+            copies: planner.selected().filter_map(copied).collect(),
             changes: u64::try_from(chosen.len()).unwrap_or(u64::MAX),
             allow_setid: false,
             whole: chosen.len() == deltas.len(),
             opaque: self.opaque_over_host(&deltas).map_err(|e| store_error(&self.store.path, e))?,
+            composed,
+            times,
         })
+    }
+
+    /// The files of which only some hunks were chosen. All hunks are the whole change, unless there is more to it.
+    fn compose_hunks(
+        &self,
+        deltas: &[Delta],
+        mut chosen: BTreeSet<usize>,
+        hunks: &BTreeMap<usize, BTreeSet<u32>>,
+    ) -> Result<(BTreeSet<usize>, BTreeMap<usize, Composed>), ApplyError> {
+        let mut composed = BTreeMap::new();
+        for (index, numbers) in hunks {
+            let Some(delta) = deltas.get(*index) else { continue };
+            if let Some(file) = self.with_hunks(delta, numbers)? {
+                composed.insert(*index, file);
+            }
+            chosen.insert(*index);
+        }
+        check_places(deltas, &chosen)?;
+        Ok((chosen, composed))
+    }
+
+    /// The conflicts that remain when those that can be merged are.
+    fn resolve(
+        &self,
+        deltas: &[Delta],
+        conflicts: Vec<(Option<usize>, Conflict)>,
+        merge: bool,
+        composed: &mut BTreeMap<usize, Composed>,
+    ) -> Result<Vec<Conflict>, ApplyError> {
+        let mut left = Vec::new();
+        for (index, mut conflict) in conflicts {
+            let changed = index.filter(|_| merge && conflict.kind == ConflictKind::Changed);
+            let Some((index, delta)) = changed.and_then(|index| Some((index, deltas.get(index)?))) else {
+                left.push(conflict);
+                continue;
+            };
+            if composed.contains_key(&index) {
+                conflict.kind = ConflictKind::Unmergeable("only some hunks of it are chosen");
+                left.push(conflict);
+                continue;
+            }
+            match self.merged(delta).map_err(|e| self.read_error(&delta.rel, e))? {
+                Ok(file) => drop(composed.insert(index, file)),
+                Err(kind) => left.push(Conflict { kind, ..conflict }),
+            }
+        }
+        Ok(left)
     }
 
     /// Upper directories that are opaque over a host directory, unless that one was renamed away.
@@ -118,15 +204,55 @@ fn refuse_devices(deltas: &[Delta], chosen: &BTreeSet<usize>) -> Result<(), Appl
     }
 }
 
-/// The chosen changes, by index.
-fn select(deltas: &[Delta], selection: &Selection) -> Result<BTreeSet<usize>, ApplyError> {
-    let Selection::Paths(paths) = selection else {
-        return Ok((0..deltas.len()).collect());
+/// What is chosen, by index of the change.
+struct Chosen {
+    whole: BTreeSet<usize>,
+    hunks: BTreeMap<usize, BTreeSet<u32>>,
+}
+
+/// The chosen changes. A path that is chosen both whole and by hunks is chosen whole.
+fn select(deltas: &[Delta], selection: &Selection) -> Result<Chosen, ApplyError> {
+    let picks = match selection {
+        Selection::All => return Ok(Chosen { whole: (0..deltas.len()).collect(), hunks: BTreeMap::new() }),
+        Selection::Paths(paths) => {
+            paths.iter().map(|path| Pick { path: path.clone(), hunks: Vec::new() }).collect::<Vec<_>>()
+        }
+        Selection::Picks(picks) => picks.clone(),
     };
+    let (by_hunk, whole): (Vec<Pick>, Vec<Pick>) = picks.into_iter().partition(|pick| !pick.hunks.is_empty());
+    let whole = select_paths(deltas, whole.iter().map(|pick| &pick.path))?;
+    let mut hunks: BTreeMap<usize, BTreeSet<u32>> = BTreeMap::new();
+    for pick in by_hunk {
+        let path = pick.path.normalise();
+        let start = deltas.partition_point(|delta| delta.change.path < path);
+        match at_path(deltas, &path) {
+            [] => return Err(ApplyError::NotAChange(path)),
+            [_] if whole.contains(&start) => {}
+            [delta] if delta.rel == delta.lower => hunks.entry(start).or_default().extend(pick.hunks),
+            _ => {
+                let why = "it came here with a renamed directory, which comes first";
+                return Err(ApplyError::NoHunks { path, why });
+            }
+        }
+    }
+    Ok(Chosen { whole, hunks })
+}
+
+fn select_paths<'p>(
+    deltas: &[Delta],
+    paths: impl Iterator<Item = &'p FilePath>,
+) -> Result<BTreeSet<usize>, ApplyError> {
+    // By its old name a file that was renamed is chosen as well.
+    let from = |(index, delta): (usize, &Delta)| match &delta.change.kind {
+        ChangeKind::Renamed { from } if is_file_rename(delta) => Some((from.clone(), index)),
+        _ => None,
+    };
+    let renamed: HashMap<FilePath, usize> = deltas.iter().enumerate().filter_map(from).collect();
     let mut chosen = BTreeSet::new();
     for path in paths {
         let path = path.normalise();
-        let below: Vec<usize> = below(deltas, &path);
+        let mut below: Vec<usize> = below(deltas, &path);
+        below.extend(renamed.get(&path));
         if below.is_empty() {
             return Err(ApplyError::NotAChange(path));
         }
@@ -137,7 +263,6 @@ fn select(deltas: &[Delta], selection: &Selection) -> Result<BTreeSet<usize>, Ap
             }
         }
     }
-    check_places(deltas, &chosen)?;
     Ok(chosen)
 }
 
@@ -156,7 +281,7 @@ fn check_places(deltas: &[Delta], chosen: &BTreeSet<usize>) -> Result<(), ApplyE
         }
         // What goes away takes along what was in it on the host, also what the layer shows elsewhere.
         let holds = |chosen: &&Delta| chosen.change.path != delta.change.path && leaves(chosen, delta);
-        if let (ChangeKind::Renamed { .. }, Some(chosen)) = (&delta.change.kind, chosen_deltas().find(holds)) {
+        if let Some(chosen) = chosen_deltas().find(|chosen| is_rename(delta) && holds(chosen)) {
             return Err(ApplyError::Inseparable { path: chosen.change.path.clone(), other: delta.change.path.clone() });
         }
     }
@@ -188,11 +313,14 @@ fn takes_away(kind: &ChangeKind) -> bool {
     matches!(kind, ChangeKind::Deleted | ChangeKind::Replaced)
 }
 
+/// For a file that was renamed this says nothing more, as nothing lies below it.
 fn comes_whole(kind: &ChangeKind) -> bool {
     matches!(kind, ChangeKind::Renamed { .. } | ChangeKind::Replaced)
 }
 
 type Planned<T> = Result<T, (PathBuf, Errno)>;
+/// Composed files by the number of the step that puts them in place.
+type Parts = Vec<(u32, Composed)>;
 
 struct Planner<'p> {
     overlay: &'p Overlay,
@@ -215,18 +343,32 @@ impl<'p> Planner<'p> {
         self.chosen.iter().filter_map(|index| self.deltas.get(*index))
     }
 
-    fn conflicts(&self) -> Planned<Vec<Conflict>> {
+    /// Each with the change it concerns, where it is that path itself.
+    fn conflicts(&self) -> Planned<Vec<(Option<usize>, Conflict)>> {
         let mut found = Vec::new();
-        for delta in self.selected() {
+        for index in self.chosen.iter() {
+            let Some(delta) = self.deltas.get(*index) else { continue };
             if let Some(kind) = self.conflict(delta) {
-                found.push(Conflict { path: delta.change.path.clone(), kind });
+                found.push((Some(*index), Conflict { path: delta.change.path.clone(), kind }));
+            } else if let Some(conflict) = self.mate_conflict(delta) {
+                found.push((None, conflict));
             } else if takes_away(&delta.change.kind) && delta.host.as_ref().is_some_and(at::is_dir) {
                 self.check_tree(delta, &mut found)?;
             }
         }
-        found.sort_by(|a, b| a.path.cmp(&b.path));
-        found.dedup();
+        found.sort_by(|(_, a), (_, b)| a.path.cmp(&b.path));
+        found.dedup_by(|(_, a), (_, b)| a == b);
         Ok(found)
+    }
+
+    /// Whether another name of a linked file is not what the jar saw.
+    fn mate_conflict(&self, delta: &Delta) -> Option<Conflict> {
+        let changed = |mate: &&Mate| {
+            let recorded = self.overlay.store.origins.get(&mate.lower);
+            !recorded.is_some_and(|was| was.matches(&mate.host))
+        };
+        let mate = delta.mates.iter().find(changed)?;
+        Some(Conflict { path: self.overlay.absolute(&mate.rel), kind: ConflictKind::Changed })
     }
 
     fn conflict(&self, delta: &Delta) -> Option<ConflictKind> {
@@ -242,7 +384,7 @@ impl<'p> Planner<'p> {
     }
 
     /// Everything below a deleted directory must have been seen and deleted by the jar, name by name.
-    fn check_tree(&self, delta: &Delta, found: &mut Vec<Conflict>) -> Planned<()> {
+    fn check_tree(&self, delta: &Delta, found: &mut Vec<(Option<usize>, Conflict)>) -> Planned<()> {
         let mut waiting = vec![delta.lower.clone()];
         while let Some(rel) = waiting.pop() {
             let on = |errno| (rel.clone(), errno);
@@ -261,7 +403,7 @@ impl<'p> Planner<'p> {
                     Some(_) => None,
                 };
                 if let Some(kind) = kind {
-                    found.push(Conflict { path: self.overlay.absolute(&child), kind });
+                    found.push((None, Conflict { path: self.overlay.absolute(&child), kind }));
                 } else if at::is_dir(&stat) {
                     waiting.push(child);
                 }
@@ -270,8 +412,10 @@ impl<'p> Planner<'p> {
         Ok(())
     }
 
-    fn steps(&self) -> Planned<Vec<Step>> {
+    /// The steps, and what was composed by the number of the step that puts it in place.
+    fn steps(&self, mut composed: BTreeMap<usize, Composed>) -> Planned<(Vec<Step>, Parts)> {
         let mut steps = Vec::new();
+        let mut parts = Vec::new();
         let mut stashes: HashMap<&Path, u32> = HashMap::new();
         let mut renames: Vec<&Delta> = self.selected().filter(|delta| is_rename(delta)).collect();
         // What lies deepest leaves first, while its path is still good.
@@ -281,14 +425,26 @@ impl<'p> Planner<'p> {
             self.add(&mut steps, Action::Stash, &delta.lower, delta)?;
         }
         let mut whole: HashSet<&Path> = HashSet::new();
-        let mut made = HashSet::new();
-        for delta in self.selected() {
+        let deleted = self.selected().filter(|delta| delta.change.kind == ChangeKind::Deleted);
+        let removed: HashSet<&Path> = deleted.map(|delta| delta.lower.as_path()).collect();
+        let (mut made, mut placed) = (HashSet::new(), HashSet::new());
+        for index in self.chosen.iter() {
+            let Some(delta) = self.deltas.get(*index) else { continue };
             if delta.rel.ancestors().any(|above| whole.contains(above)) {
                 continue;
             }
             self.make_parents(&mut steps, &mut made, delta)?;
-            let action = self.action(delta, &stashes);
+            self.put_mates(&mut steps, &mut placed, delta)?;
+            if is_file_rename(delta) {
+                self.move_file(&mut steps, &removed, delta)?;
+                continue;
+            }
+            let action = self.action(delta, &stashes)?;
             self.add(&mut steps, action, &delta.rel, delta)?;
+            if let (Some(file), Some(step)) = (composed.remove(index), steps.last_mut()) {
+                step.part = Some(compose::part(step.number, &file));
+                parts.push((step.number, file));
+            }
             if is_rename(delta) && self.looks_differ(delta).map_err(|e| (delta.rel.clone(), e))? {
                 self.add(&mut steps, Action::Attributes, &delta.rel, delta)?;
             }
@@ -299,26 +455,60 @@ impl<'p> Planner<'p> {
                 made.insert(delta.rel.as_path());
             }
         }
-        Ok(steps)
+        Ok((steps, parts))
     }
 
-    fn action(&self, delta: &Delta, stashes: &HashMap<&Path, u32>) -> Action {
+    /// The names of a linked file that are as the host has them become the same file with the new one.
+    fn put_mates(&self, steps: &mut Vec<Step>, placed: &mut HashSet<PathBuf>, delta: &Delta) -> Planned<()> {
+        for mate in &delta.mates {
+            let there = mate.rel == mate.lower || self.selected().any(|d| is_rename(d) && mate.rel.starts_with(&d.rel));
+            if there && placed.insert(mate.rel.clone()) {
+                let (rel, lower) = (mate.rel.clone(), mate.lower.clone());
+                let as_delta = Delta {
+                    rel,
+                    lower,
+                    host: Some(mate.host),
+                    own: Some(mate.own),
+                    mates: Vec::new(),
+                    ..delta.clone()
+                };
+                self.add(steps, Action::Put, &mate.rel, &as_delta)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn move_file(&self, steps: &mut Vec<Step>, removed: &HashSet<&Path>, delta: &Delta) -> Planned<()> {
+        let arrives = Delta { lower: delta.rel.clone(), host: None, ..delta.clone() };
+        self.add(steps, Action::Put, &delta.rel, &arrives)?;
+        // A directory that is removed as a whole takes along what was in it.
+        if delta.lower.ancestors().any(|above| removed.contains(above)) {
+            return Ok(());
+        }
+        let leaves = Delta { own: None, ..delta.clone() };
+        self.add(steps, Action::Remove, &delta.lower, &leaves)
+    }
+
+    fn action(&self, delta: &Delta, stashes: &HashMap<&Path, u32>) -> Planned<Action> {
         let directory = delta.own.as_ref().is_some_and(at::is_dir);
-        match delta.change.kind {
+        Ok(match delta.change.kind {
             ChangeKind::Deleted => Action::Remove,
             ChangeKind::Renamed { .. } => {
                 Action::Place { stash: stashes.get(delta.lower.as_path()).copied().unwrap_or_default() }
             }
             ChangeKind::Modified if directory => Action::Attributes,
-            ChangeKind::Added if directory && !self.moves_whole(delta) => Action::Make,
+            ChangeKind::Added if directory && !self.moves_whole(delta)? => Action::Make,
             _ => Action::Put,
-        }
+        })
     }
 
     /// A new directory is one rename if everything in it is chosen and nothing in it stands over the host.
-    fn moves_whole(&self, delta: &Delta) -> bool {
-        let added = |index: usize| self.deltas.get(index).is_some_and(|d| d.change.kind == ChangeKind::Added);
-        below(self.deltas, &delta.change.path).into_iter().all(|index| self.chosen.contains(&index) && added(index))
+    fn moves_whole(&self, delta: &Delta) -> Planned<bool> {
+        let near = self.is_near(&delta.lower).map_err(|errno| (delta.rel.clone(), errno))?;
+        // To another file system it is copied, and a file in it may have further names elsewhere.
+        let alone = |delta: &Delta| near || delta.own.as_ref().is_some_and(|own| at::is_dir(own) || own.st_nlink == 1);
+        let fits = |index: usize| self.deltas.get(index).is_some_and(|delta| is_new(delta) && alone(delta));
+        Ok(below(self.deltas, &delta.change.path).into_iter().all(|index| self.chosen.contains(&index) && fits(index)))
     }
 
     /// New directories above a chosen change that are not chosen themselves.
@@ -357,6 +547,7 @@ impl<'p> Planner<'p> {
             host,
             own,
             xattrs,
+            part: None,
         });
         Ok(())
     }
@@ -400,6 +591,20 @@ impl<'p> Planner<'p> {
     }
 }
 
+/// Nothing of the host is touched by it.
+fn is_new(delta: &Delta) -> bool {
+    let link = matches!(delta.change.kind, ChangeKind::Linked { .. });
+    delta.change.kind == ChangeKind::Added || (link && delta.host.is_none() && delta.mates.is_empty())
+}
+
+/// A directory that moves on the host too.
+/// A file of the layer, and the host's that it is a copy of.
+fn copied(delta: &Delta) -> Option<(FilePath, FilePath)> {
+    let is_file = |stat: &at::Stat| at::kind_of(stat) == libc::S_IFREG;
+    let both = delta.own.as_ref().is_some_and(is_file) && delta.host.as_ref().is_some_and(is_file);
+    both.then(|| (FilePath::from(delta.rel.as_path()), FilePath::from(delta.lower.as_path())))
+}
+
 /// The mode of a file whose set-id bits need consent.
 fn setid(delta: &Delta) -> Option<(PathBuf, u32)> {
     let stat = delta.own.as_ref().filter(|stat| at::kind_of(stat) == libc::S_IFREG && stat.st_mode & 0o6000 != 0)?;
@@ -412,7 +617,12 @@ fn leaves(delta: &Delta, moved: &Delta) -> bool {
 }
 
 fn is_rename(delta: &Delta) -> bool {
-    matches!(delta.change.kind, ChangeKind::Renamed { .. })
+    matches!(delta.change.kind, ChangeKind::Renamed { .. }) && delta.own.as_ref().is_some_and(at::is_dir)
+}
+
+/// A file that is put under its new name and removed from its old one.
+fn is_file_rename(delta: &Delta) -> bool {
+    matches!(delta.change.kind, ChangeKind::Renamed { .. }) && !is_rename(delta)
 }
 
 fn number(steps: &[Step]) -> u32 {

@@ -12,6 +12,7 @@ use crate::view::copy_up::{self, Content};
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, RenameFlags};
 use std::cell::RefCell;
+use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
 use std::os::fd::OwnedFd;
 use std::path::Path;
@@ -131,7 +132,10 @@ impl Worker<'_> {
                 }
                 self.drop_whiteout(step)
             }
-            Action::Put => self.settle_put(step),
+            Action::Put => {
+                self.settle_put(step)?;
+                self.keep_merged(step)
+            }
             Action::Place { .. } => self.drop_mark(step, xattr::REDIRECT),
             Action::Make => self.drop_mark(step, xattr::OPAQUE),
             Action::Attributes => Ok(()),
@@ -155,8 +159,18 @@ impl Worker<'_> {
         }
     }
 
-    /// The step's object in the upper layer.
+    /// The step's object: in the upper layer, or composed for it.
     fn own(&self, step: &Step) -> Result<Spot, Errno> {
+        match &step.part {
+            Some(part) => {
+                Ok(Spot { dir: Arc::new(duplicate(&self.overlay.store.work)?), name: OsString::from(&part.name) })
+            }
+            None => self.layers_own(step),
+        }
+    }
+
+    /// The object in the upper layer.
+    fn layers_own(&self, step: &Step) -> Result<Spot, Errno> {
         let (parent, name) = at::split(step.path.as_path()).ok_or(Errno::EISDIR)?;
         Ok(Spot { dir: self.upper.borrow_mut().dir(&self.overlay.store.upper, parent)?, name: name.to_owned() })
     }
@@ -266,13 +280,30 @@ impl Worker<'_> {
             self.check_shadow(step, &shadow, false)?;
             remove::tree(&shadow.dir, &shadow.name)?;
             (self.fault)();
-            copy_tree(&own, &shadow, true)?;
+            let several = own.stat()?.is_some_and(|stat| stat.st_nlink > 1);
+            match if several { self.put_before(step)? } else { None } {
+                Some(same) => at::link(&same.dir, &same.name, &shadow.dir, &shadow.name)?,
+                None => copy_tree(&own, &shadow, true)?,
+            }
             clean(&shadow, self.running.journal.allow_setid)?;
             let ino = shadow.stat()?.ok_or(Errno::EIO)?.st_ino;
             (self.fault)();
             self.running.progress.staged(step.number, ino)?;
         }
         Ok(shadow)
+    }
+
+    /// Another name of the same file of the layer that was put in place already, so that both are one file there too.
+    fn put_before(&self, step: &Step) -> Result<Option<Spot>, Errno> {
+        let earlier = self.running.journal.steps.iter().take_while(|earlier| earlier.number < step.number);
+        let same = |earlier: &&Step| earlier.action == Action::Put && earlier.own == step.own && earlier.part.is_none();
+        let Some(earlier) = earlier.into_iter().find(|earlier| step.part.is_none() && !earlier.near && same(earlier))
+        else {
+            return Ok(None);
+        };
+        let spot = self.target(earlier)?;
+        let there = spot.stat()?.filter(|stat| at::kind_of(stat) == libc::S_IFREG);
+        Ok(self.is_own(earlier, there.as_ref()).then_some(spot))
     }
 
     /// What lies beside the target may be removed only while it is our copy. It is the host's object when somebody
@@ -307,6 +338,22 @@ impl Worker<'_> {
             }
             // It left in an earlier run, which may have ended before the records followed.
             _ => self.renew_linked(step),
+        }
+    }
+
+    /// After a merge the layer's own file has become part of the host's; it is kept beside the pre-image.
+    fn keep_merged(&mut self, step: &Step) -> Result<(), Errno> {
+        if step.part.as_ref().is_none_or(|part| part.rest_waits) {
+            return Ok(());
+        }
+        let Some(own) = absent_ok(self.layers_own(step))? else {
+            return Ok(());
+        };
+        (self.fault)();
+        match own.rename(&Spot { dir: Arc::new(duplicate(&self.pre)?), name: merged_name(step) }, RenameFlags::empty())
+        {
+            Err(Errno::ENOENT) => Ok(()),
+            other => other,
         }
     }
 
@@ -435,6 +482,11 @@ pub(crate) fn pre_name(step: &Step) -> OsString {
     OsString::from(format!("p{}", step.number))
 }
 
+/// Where the layer's own file is kept after a merge, beside the pre-image.
+pub(crate) fn merged_name(step: &Step) -> OsString {
+    OsString::from(format!("m{}", step.number))
+}
+
 pub(crate) fn duplicate(dir: &OwnedFd) -> Result<OwnedFd, Errno> {
     dir.try_clone().map_err(|e| crate::store::errno_of(&e))
 }
@@ -502,6 +554,8 @@ pub(crate) fn copy_attributes(from: &Spot, to: &Spot) -> Result<(), Errno> {
 pub(crate) fn copy_tree(from: &Spot, to: &Spot, sync: bool) -> Result<(), Errno> {
     let mut waiting = vec![std::path::PathBuf::new()];
     let mut directories = Vec::new();
+    // Files with several names, by inode number, with the name that was copied.
+    let mut copied: HashMap<u64, std::path::PathBuf> = HashMap::new();
     while let Some(rel) = waiting.pop() {
         let (source, target) = (inside(from, &rel)?, inside(to, &rel)?);
         let stat = at::forced(&[&source.dir], || at::stat(&source.dir, &source.name))?;
@@ -513,8 +567,14 @@ pub(crate) fn copy_tree(from: &Spot, to: &Spot, sync: bool) -> Result<(), Errno>
             let dir = at::forced(&[&source.dir], || at::open_dir(&source.dir, &source.name))?;
             waiting.extend(at::list_own(&dir)?.into_iter().map(|entry| rel.join(entry.name)));
             directories.push((source, target));
+        } else if let Some(same) = copied.get(&stat.st_ino) {
+            let same = inside(to, same)?;
+            at::link(&same.dir, &same.name, &target.dir, &target.name)?;
         } else {
             copy_leaf(&source, &target, sync)?;
+            if stat.st_nlink > 1 && at::kind_of(&stat) == libc::S_IFREG {
+                copied.insert(stat.st_ino, rel);
+            }
         }
     }
     // Children before parents, so that a parent's times stay.

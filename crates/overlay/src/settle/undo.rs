@@ -14,8 +14,9 @@ use crate::overlay::Overlay;
 use crate::settle::apply::{LayerState, PRE, serials};
 use crate::settle::journal::{Action, Progress, Step, read_json};
 use crate::settle::keep::{self, After, Kept, Left, Moment, Now};
-use crate::settle::step::{Fault, Spot, absent_ok, copy_tree, duplicate, host_spot, pre_name};
-use crate::store::origin::Identity;
+use crate::settle::links;
+use crate::settle::step::{Fault, Spot, absent_ok, copy_tree, duplicate, host_spot, merged_name, pre_name};
+use crate::store::origin::{Identity, Origin};
 use crate::store::{Store, store_error, write_durably};
 use crate::view::layers::{Reach, reach};
 use model::FilePath;
@@ -828,10 +829,12 @@ impl<'w> Worker<'w> {
                 let rel = item.step.path.as_path().to_owned();
                 on(&rel, self.return_own(number))?;
             }
+            on(root, self.return_links(index))?;
             on(root, self.return_whiteouts(index))?;
             on(root, self.return_marks(index))?;
         }
         on(root, self.return_records())?;
+        on(root, self.return_origins())?;
         on(root, self.return_times())
     }
 
@@ -877,33 +880,48 @@ impl<'w> Worker<'w> {
         if step.host.is_none_or(|was| was.mode & libc::S_IFMT == libc::S_IFDIR) {
             self.upper.borrow_mut().forget();
         }
-        let mut hold = self.hold(number)?;
+        let hold = self.hold(number)?;
         if hold.stat()?.is_none() {
             return Ok(());
         }
         (self.fault)();
-        let far = if step.near { None } else { Some(self.hold(number)?) };
-        if far.is_some() {
-            let spare = Spot {
-                dir: Arc::new(duplicate(&self.overlay.store.work)?),
-                name: self.overlay.store.fresh_name().into(),
-            };
-            copy_tree(&hold, &spare, true)?;
-            hold = spare;
-        }
-        let Some((parent, name)) = at::split(step.path.as_path()) else {
-            return Err(Errno::EISDIR);
-        };
+        let (parent, name) = at::split(step.path.as_path()).ok_or(Errno::EISDIR)?;
         let upper = self.upper.borrow_mut().dir(&self.overlay.store.upper, parent);
-        match absent_ok(upper)? {
-            Some(dir) => merge(&hold, &Spot { dir, name: name.to_owned() })?,
-            None => remove::tree(&hold.dir, &hold.name)?,
+        if let Some(dir) = absent_ok(upper)?
+            && let Some(own) = self.layers_own(number)?
+        {
+            merge(&own, &Spot { dir, name: name.to_owned() })?;
         }
         (self.fault)();
-        match far {
-            Some(far) => remove::tree(&far.dir, &far.name),
-            None => Ok(()),
+        remove::tree(&hold.dir, &hold.name)
+    }
+
+    /// What returns to the layer for what an apply had put. Of a composed file that is the file it was composed of, and
+    /// nothing when that is in the layer still.
+    fn layers_own(&self, number: usize) -> Result<Option<Spot>, Errno> {
+        let (item, kept) = self.item(number)?;
+        match &item.step.part {
+            Some(part) if part.rest_waits => Ok(None),
+            Some(_) => {
+                let own = Spot { dir: Arc::new(duplicate(&kept.dir)?), name: merged_name(&item.step) };
+                Ok(own.stat()?.map(|_| own))
+            }
+            None if item.step.near => self.hold(number).map(Some),
+            None => {
+                let spare = Spot {
+                    dir: Arc::new(duplicate(&self.overlay.store.work)?),
+                    name: self.overlay.store.fresh_name().into(),
+                };
+                copy_tree(&self.hold(number)?, &spare, true)?;
+                Ok(Some(spare))
+            }
         }
+    }
+
+    fn return_links(&self, index: usize) -> Result<(), Errno> {
+        let kept = self.kept.get(index).ok_or(Errno::EUCLEAN)?;
+        (self.fault)();
+        links::join(self.overlay, &kept.journal.before.links)
     }
 
     fn return_whiteouts(&self, index: usize) -> Result<(), Errno> {
@@ -966,6 +984,16 @@ impl<'w> Worker<'w> {
             }
         }
         origins.cover_all(&now)?;
+        // Directories that an older apply had made are gone again.
+        let mut records = Vec::new();
+        for (path, was) in self.kept.iter().rev().flat_map(|kept| &kept.journal.before.records) {
+            if parents.stat(&self.overlay.root, path.as_path())?.is_some_and(|stat| at::is_dir(&stat)) {
+                records.push((path.as_path().to_owned(), *was));
+            }
+        }
+        origins.cover_all(&records)?;
+        let parts = self.items.iter().map(|item| &item.step).filter(|step| step.leaves_rest());
+        parts.into_iter().try_for_each(|step| self.overlay.start_anew(step))?;
         for item in &self.items {
             let Some(was) = item.step.host else { continue };
             match parents.stat(&self.overlay.root, item.step.lower.as_path())? {
@@ -974,6 +1002,24 @@ impl<'w> Worker<'w> {
                 }
                 _ => {}
             }
+        }
+        Ok(())
+    }
+
+    /// Copies of the host's files are marked as such again: that is how a file under a new name is known.
+    fn return_origins(&self) -> Result<(), Errno> {
+        (self.fault)();
+        let (mut host, mut upper) = (Parents::new(open_own), Parents::new(open_own));
+        let is_file = |stat: &Stat| at::kind_of(stat) == libc::S_IFREG;
+        for (path, lower) in self.kept.iter().flat_map(|kept| &kept.journal.before.copies) {
+            let own = upper.stat(&self.overlay.store.upper, path.as_path())?.filter(is_file);
+            let Some(was) = host.stat(&self.overlay.root, lower.as_path())?.filter(is_file).filter(|_| own.is_some())
+            else {
+                continue;
+            };
+            let (parent, name) = at::split(path.as_path()).ok_or(Errno::EISDIR)?;
+            let dir = open_upper(self.overlay, parent)?;
+            xattr::mark_copy(&dir, name, &Origin::of(&was).encode())?;
         }
         Ok(())
     }

@@ -1,5 +1,6 @@
 //! The store directory of one overlay: `upper`, `work`, `meta.json`, `origins` and, during an apply, its journal.
 
+pub(crate) mod base;
 pub(crate) mod budget;
 pub(crate) mod origin;
 
@@ -8,6 +9,7 @@ use crate::error::OverlayError;
 use crate::fs::at;
 use crate::fs::remove;
 use crate::fs::xattr;
+use crate::store::base::Bases;
 use crate::store::origin::Origins;
 use model::{FilePath, Hidden};
 use nix::errno::Errno;
@@ -61,6 +63,7 @@ pub(crate) struct Store {
     pub(crate) origins: Origins,
     /// What the checkpoints hold.
     pub(crate) undo: Undo,
+    pub(crate) bases: Bases,
     next: AtomicU64,
 }
 
@@ -108,6 +111,7 @@ impl Store {
             upper: part("upper")?,
             origins: open_origins(&path.join("origins"))?,
             undo: Undo::default(),
+            bases: Bases::default(),
             next: AtomicU64::new(1),
             path: path.to_owned(),
             work,
@@ -168,7 +172,7 @@ impl Store {
         self.work_names(b'l')
     }
 
-    fn work_names(&self, first: u8) -> Result<Vec<OsString>, Errno> {
+    pub(crate) fn work_names(&self, first: u8) -> Result<Vec<OsString>, Errno> {
         let names = at::list_own(&self.work)?.into_iter().map(|entry| entry.name);
         Ok(names.filter(|name| name.as_encoded_bytes().first() == Some(&first)).collect())
     }

@@ -139,6 +139,13 @@ impl Origins {
         self.lock().names.get(&(dev, ino)).copied().unwrap_or(0)
     }
 
+    /// Where regular files were recorded, below the root in the lower layer, by inode number.
+    pub(crate) fn files(&self) -> HashMap<u64, PathBuf> {
+        let known = self.lock();
+        let files = known.paths.iter().filter(|(_, was)| was.mode & libc::S_IFMT == libc::S_IFREG);
+        files.map(|(path, was)| (was.ino, path.clone())).collect()
+    }
+
     /// Takes back the records of `rel` and, with `below`, of all under it.
     pub(crate) fn forget(&self, rel: &Path, below: bool) -> Result<(), Errno> {
         let mut known = self.lock();

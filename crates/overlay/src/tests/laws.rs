@@ -1,7 +1,7 @@
 //! Laws: the view behaves like a native directory; apply makes the host the view; discard changes nothing.
 
 use crate::settle::plan::Selection;
-use crate::testing::{Bench, native_tree};
+use crate::testing::{Bench, native_tree, native_whole_tree};
 use nix::errno::Errno;
 use nix::fcntl::RenameFlags;
 use proptest::prelude::*;
@@ -21,6 +21,9 @@ pub(super) enum Op {
     Rename(String, String, u8),
     Chmod(String, u32),
     Truncate(String, u8),
+    SetXattr(String, u8),
+    SetTime(String, u8),
+    Mkfifo(String),
     /// The daemon ends and another one serves the same layer.
     Reopen,
 }
@@ -40,6 +43,9 @@ pub(super) fn op() -> impl Strategy<Value = Op> {
         5 => (path(), path(), 0..4u8).prop_map(|(a, b, f)| Op::Rename(a, b, f)),
         1 => (path(), prop_oneof![Just(0o700), Just(0o755), Just(0o640)]).prop_map(|(p, m)| Op::Chmod(p, m)),
         1 => (path(), any::<u8>()).prop_map(|(p, n)| Op::Truncate(p, n)),
+        1 => (path(), any::<u8>()).prop_map(|(p, n)| Op::SetXattr(p, n)),
+        1 => (path(), any::<u8>()).prop_map(|(p, n)| Op::SetTime(p, n)),
+        1 => path().prop_map(Op::Mkfifo),
         1 => Just(Op::Reopen),
     ]
 }
@@ -62,7 +68,7 @@ pub(super) fn native(root: &Path, op: &Op) -> Result<(), Errno> {
     match op {
         Op::Write(p, n) => {
             match fs::symlink_metadata(at(p)) {
-                Ok(meta) if meta.is_symlink() => return Ok(()),
+                Ok(meta) if !meta.is_file() && !meta.is_dir() => return Ok(()),
                 _ => {}
             }
             fs::write(at(p), [*n]).map_err(errno)
@@ -91,6 +97,26 @@ pub(super) fn native(root: &Path, op: &Op) -> Result<(), Errno> {
             Ok(_) => Ok(()),
             Err(e) => Err(errno(e)),
         },
+        Op::SetXattr(p, n) => match fs::symlink_metadata(at(p)) {
+            Ok(meta) if meta.is_file() || meta.is_dir() => {
+                let (dir, name) = (at(p).parent().unwrap().to_owned(), at(p).file_name().unwrap().to_owned());
+                let dir = crate::fs::at::open_root(&dir)?;
+                crate::fs::xattr::set(&dir, &name, std::ffi::OsStr::new("user.law"), &[*n], 0)
+            }
+            Ok(_) => Ok(()),
+            Err(e) => Err(errno(e)),
+        },
+        Op::SetTime(p, n) => {
+            let time = nix::sys::time::TimeSpec::new(1_000_000_000 + i64::from(*n), 7);
+            let flag = nix::sys::stat::UtimensatFlags::NoFollowSymlink;
+            nix::sys::stat::utimensat(nix::fcntl::AT_FDCWD, &at(p), &time, &time, flag)
+        }
+        Op::Mkfifo(p) => nix::sys::stat::mknod(
+            &at(p),
+            nix::sys::stat::SFlag::S_IFIFO,
+            nix::sys::stat::Mode::from_bits_truncate(0o644),
+            0,
+        ),
         Op::Reopen => Ok(()),
     }
 }
@@ -100,7 +126,7 @@ pub(super) fn overlaid(view: &crate::testing::View, op: &Op) -> Result<(), Errno
     let kind = |p: &str| view.stat(p).map(|attr| crate::fs::at::kind_of(&attr.stat));
     match op {
         Op::Write(p, n) => match kind(p) {
-            Ok(libc::S_IFLNK) => Ok(()),
+            Ok(libc::S_IFLNK | libc::S_IFIFO) => Ok(()),
             _ => view.write(p, &[*n]),
         },
         Op::Mkdir(p) => view.mkdir(p),
@@ -120,6 +146,18 @@ pub(super) fn overlaid(view: &crate::testing::View, op: &Op) -> Result<(), Errno
             }
             _ => Ok(()),
         },
+        Op::SetXattr(p, n) => match kind(p)? {
+            libc::S_IFREG | libc::S_IFDIR => {
+                view.layers.set_xattr(view.hold(p)?, std::ffi::OsStr::new("user.law"), &[*n], 0)
+            }
+            _ => Ok(()),
+        },
+        Op::SetTime(p, n) => {
+            let time = Some(nix::sys::time::TimeSpec::new(1_000_000_000 + i64::from(*n), 7));
+            let changes = crate::view::setattr::Changes { atime: time, mtime: time, ..Default::default() };
+            view.layers.setattr(view.hold(p)?, changes).map(drop)
+        }
+        Op::Mkfifo(p) => view.mkfifo(p),
         Op::Reopen => Ok(()),
     }
 }
@@ -154,6 +192,19 @@ pub(super) fn run_both(bench: &Bench, twin: &Path, ops: &[Op]) -> Result<(), Tes
     Ok(())
 }
 
+/// A directory in which names came and went without a trace keeps the host's time.
+fn forget_untold_times(tree: &mut std::collections::BTreeMap<String, String>, changes: &[String]) {
+    let paths = || changes.iter().flat_map(|change| change.split(' ').skip(1));
+    let told =
+        |dir: &str| paths().any(|path| path == dir || path.rsplit_once('/').is_some_and(|(above, _)| above == dir));
+    for (path, body) in tree.iter_mut().filter(|(_, body)| body.starts_with('4')) {
+        if !told(path) {
+            let (start, end) = (body.find('(').unwrap(), body.find(')').unwrap());
+            body.replace_range(start..=end, "-");
+        }
+    }
+}
+
 /// Directory trees without link counts: a fresh server does not know names it never looked up.
 pub(super) fn without_counts(tree: std::collections::BTreeMap<String, String>) -> Vec<(String, String)> {
     let strip = |body: String| {
@@ -185,6 +236,7 @@ proptest! {
         fs::create_dir(&twin).unwrap();
         furnish(&[&bench.host(), &twin], &before);
         run_both(&bench, &twin, &ops)?;
+        let mut shown = bench.view().whole_tree();
         let overlay = bench.overlay();
         let plan = match overlay.plan_apply(&Selection::All) {
             Ok(plan) => plan,
@@ -194,6 +246,10 @@ proptest! {
         let applied = overlay.apply(plan).map_err(|e| TestCaseError::fail(format!("{e:?} {changes:?}")))?;
         prop_assert_eq!(applied.left, 0);
         prop_assert_eq!(without_counts(native_tree(&bench.host())), without_counts(native_tree(&twin)));
+        let mut host = native_whole_tree(&bench.host());
+        forget_untold_times(&mut shown, &changes);
+        forget_untold_times(&mut host, &changes);
+        prop_assert_eq!(host, shown, "{:?}", changes);
         prop_assert_eq!(bench.changes(), Vec::<String>::new());
     }
 

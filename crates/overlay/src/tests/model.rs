@@ -144,7 +144,9 @@ impl Model {
                 }
                 Ok(())
             }
-            Op::Reopen => Ok(()),
+            // What the tree does not tell.
+            Op::SetXattr(p, _) => self.find(p).map(drop),
+            Op::Mkfifo(_) | Op::SetTime(..) | Op::Reopen => Ok(()),
         }
     }
 
@@ -221,9 +223,14 @@ enum Step {
     Poke(u8),
 }
 
+/// What copies up no symbolic link or pipe: one of several names parts from the others then, having no attributes of ours.
+fn kept_op() -> impl Strategy<Value = Op> {
+    op().prop_filter("parts hard links", |op| !matches!(op, Op::Mkfifo(_) | Op::SetTime(..)))
+}
+
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
-        8 => op().prop_map(Step::Do),
+        8 => kept_op().prop_map(Step::Do),
         1 => path().prop_map(Step::Hold),
         1 => any::<u8>().prop_map(Step::Poke),
     ]
@@ -337,7 +344,7 @@ proptest! {
 
     #[test]
     fn model_native_and_view_agree(
-        before in proptest::collection::vec(op(), 0..24),
+        before in proptest::collection::vec(kept_op(), 0..24),
         steps in proptest::collection::vec(step(), 1..32),
     ) {
         let mut trio = Trio::new(&before);

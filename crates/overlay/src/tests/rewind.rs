@@ -150,7 +150,7 @@ struct State {
     origins: String,
 }
 
-fn object(dir: &Path, name: &OsStr) -> String {
+fn object(dir: &Path, name: &OsStr, open: &BTreeMap<u64, u64>) -> String {
     let path = dir.join(name);
     let meta = fs::symlink_metadata(&path).unwrap();
     let fd = at::open_root(dir).unwrap();
@@ -167,7 +167,8 @@ fn object(dir: &Path, name: &OsStr) -> String {
     let (ino, nlink) = match meta.mode() & libc::S_IFMT {
         libc::S_IFCHR => return "whiteout".into(),
         libc::S_IFDIR => (meta.ino(), 0),
-        _ => (meta.ino(), meta.nlink()),
+        // A file that somebody has open has a name in `work` until it is closed.
+        _ => (meta.ino(), meta.nlink() - open.get(&meta.ino()).unwrap_or(&0)),
     };
     let (mode, owner, time) = (meta.mode(), (meta.uid(), meta.gid()), (meta.mtime(), meta.mtime_nsec()));
     format!("{ino} {nlink} {mode:o} {owner:?} {time:?} {attributes:?} {body}")
@@ -176,13 +177,20 @@ fn object(dir: &Path, name: &OsStr) -> String {
 fn state(bench: &Bench) -> State {
     let upper = bench.store.join("upper");
     let mut out = State { upper: BTreeMap::new(), index: BTreeMap::new(), origins: String::new() };
-    out.upper.insert(String::new(), object(&upper, OsStr::new(".")));
+    let mut open = BTreeMap::new();
+    for entry in fs::read_dir(bench.store.join("work")).unwrap() {
+        let entry = entry.unwrap();
+        if entry.file_name().to_str().unwrap().starts_with('t') {
+            *open.entry(entry.metadata().unwrap().ino()).or_default() += 1;
+        }
+    }
+    out.upper.insert(String::new(), object(&upper, OsStr::new("."), &open));
     let mut waiting = vec![upper.clone()];
     while let Some(dir) = waiting.pop() {
         for entry in fs::read_dir(&dir).unwrap() {
             let entry = entry.unwrap();
             let rel = entry.path().strip_prefix(&upper).unwrap().to_str().unwrap().to_owned();
-            out.upper.insert(rel, object(&dir, &entry.file_name()));
+            out.upper.insert(rel, object(&dir, &entry.file_name(), &open));
             if entry.file_type().unwrap().is_dir() {
                 waiting.push(entry.path());
             }

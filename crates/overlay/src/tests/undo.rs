@@ -144,7 +144,7 @@ fn paths(bench: &Bench, paths: &[&str]) -> Selection {
 fn refused(bench: &Bench) -> Vec<(String, ConflictKind)> {
     let Err(UndoError::Conflicts(found)) = bench.overlay().plan_undo() else { panic!("no conflict") };
     let short = |path: &FilePath| path.as_path().strip_prefix(bench.host()).unwrap().to_str().unwrap().to_owned();
-    found.iter().map(|conflict| (short(&conflict.path), conflict.kind)).collect()
+    found.iter().map(|conflict| (short(&conflict.path), conflict.kind.clone())).collect()
 }
 
 fn there_and_back(bench: &Bench, inodes: bool) {
@@ -302,7 +302,7 @@ fn later_edits_are_conflicts_and_nothing_is_touched() {
         assert_eq!(overlay.state().unwrap(), LayerState::AtRest);
         let found = refused(&bench);
         for (path, kind) in expected {
-            assert!(found.contains(&((*path).to_owned(), *kind)), "{path} {kind:?}: {found:?}");
+            assert!(found.contains(&((*path).to_owned(), kind.clone())), "{path} {kind:?}: {found:?}");
         }
         assert_eq!(whole_tree(&bench.host(), true), before);
     }
@@ -427,12 +427,19 @@ fn dress(root: &Path, seed: u32) {
         }
         let dir = crate::fs::at::open_root(path.parent().unwrap()).unwrap();
         let name = path.file_name().unwrap();
-        if !path.is_symlink() && n % 3 == 0 {
+        let kind = path.symlink_metadata().unwrap().file_type();
+        if (kind.is_file() || kind.is_dir()) && n % 3 == 0 {
             crate::fs::xattr::set(&dir, name, "user.n".as_ref(), n.to_string().as_bytes(), 0).unwrap();
         }
         let moment = nix::sys::time::TimeSpec::new(1_000_000_000 + i64::from(n), i64::from(n));
         crate::fs::at::set_times(&dir, name, moment, moment).unwrap();
     }
+}
+
+/// A line of [`native_tree`] without the number of links.
+fn without_links(line: &str) -> String {
+    let mut words = line.splitn(3, ' ');
+    format!("{} {}", words.next().unwrap(), words.nth(1).unwrap())
 }
 
 /// Changes of owner, attribute and time in the view.
@@ -441,12 +448,15 @@ fn redress(bench: &Bench, picks: &[(prop::sample::Index, u8)]) {
     let objects: Vec<String> = view.tree().into_keys().collect();
     for (pick, kind) in picks.iter().filter(|_| !objects.is_empty()) {
         let path = pick.get(&objects);
-        if crate::fs::at::kind_of(&view.stat(path).unwrap().stat) == libc::S_IFLNK {
+        let of = crate::fs::at::kind_of(&view.stat(path).unwrap().stat);
+        if of == libc::S_IFLNK {
             continue;
         }
         let number = view.hold(path).unwrap();
         let changes = crate::view::setattr::Changes::default;
         match kind {
+            // Pipes have no attributes.
+            0 | 1 if of == libc::S_IFIFO => {}
             0 => view.set_xattr(path, "user.n", "changed").unwrap(),
             1 => view.set_xattr(path, "user.new", "new").unwrap(),
             2 if nix::unistd::geteuid().is_root() => {
@@ -477,7 +487,7 @@ proptest! {
         run_both(&bench, &twin, &ops)?;
         redress(&bench, &dressed);
         let stock = Stock::of(&bench, true);
-        for part in parts {
+        for part in &parts {
             let changes = bench.overlay().changes().unwrap().changes;
             if changes.is_empty() {
                 break;
@@ -493,6 +503,8 @@ proptest! {
             overlay.apply(plan).unwrap();
         }
         apply(&bench, &Selection::All);
+        // Applied in parts, names of one file arrive as files of their own.
+        let in_parts = !parts.is_empty();
         let expected = native_tree(&bench.host());
         if bench.overlay().undoable().unwrap() > 0 {
             let overlay = bench.overlay();
@@ -501,6 +513,10 @@ proptest! {
         }
         stock.check(&bench, "undone");
         apply(&bench, &Selection::All);
-        prop_assert_eq!(native_tree(&bench.host()), expected, "applied again");
+        let told = |tree: std::collections::BTreeMap<String, String>| match in_parts {
+            true => tree.into_iter().map(|(path, line)| (path, without_links(&line))).collect(),
+            false => tree,
+        };
+        prop_assert_eq!(told(native_tree(&bench.host())), told(expected), "applied again");
     }
 }

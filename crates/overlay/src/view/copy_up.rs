@@ -85,6 +85,7 @@ impl Layers {
         let links: Vec<_> = node.links.iter().filter(|link| table.get(link.parent).is_ok()).cloned().collect();
         if !links.is_empty() {
             self.store.origins.cover(&lower.rel, source)?;
+            self.keep_base(&lower.rel, source);
         }
         let mut extra = 0;
         if at::kind_of(source) == libc::S_IFREG && source.st_nlink > 1 && !links.is_empty() {
@@ -300,7 +301,7 @@ fn same_state(a: &Stat, b: &Stat) -> bool {
 /// Linux 6.13 most file systems give every change after a stat(2) a time of its own.) A write moves the change time as it
 /// begins: one that began before the tick may be under way still, and is waited for where the copy asks for the first
 /// data (`SEEK_DATA` takes the lock that write(2) holds on ext4, btrfs and tmpfs; on XFS every read does).
-fn wait_for_tick(stat: &Stat) -> Result<(), Errno> {
+pub(crate) fn wait_for_tick(stat: &Stat) -> Result<(), Errno> {
     for _ in 0..TICK_WAITS_MAX {
         let now = nix::time::clock_gettime(ClockId::CLOCK_REALTIME_COARSE)?;
         let age = (now.tv_sec(), now.tv_nsec()).cmp(&(stat.st_ctime, stat.st_ctime_nsec));

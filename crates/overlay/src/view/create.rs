@@ -110,6 +110,9 @@ impl Layers {
             None => {
                 let found = self.vacant(table, parent, name)?;
                 self.check_content(table, parent)?;
+                if found.whiteout {
+                    self.keep_base_under(table, parent, name);
+                }
                 let dir = self.merged_dir(table, parent)?;
                 let (_, value) = self.put(&dir, name, found.whiteout, made)?;
                 Ok((at::stat(&dir, name)?, value))

@@ -1,5 +1,6 @@
 //! The layers as one view: lookup, merged listing, copy-up, whiteouts, renames. Knows nothing of FUSE.
 
+pub(crate) mod base;
 pub(crate) mod cache;
 pub(crate) mod copy_up;
 pub(crate) mod create;

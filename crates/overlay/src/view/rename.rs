@@ -93,6 +93,9 @@ impl Layers {
         let whiteout = self.prepare_target(table, to, target)?;
         let covered = self.cover(table, from.parent, from.name)?;
         self.cover(table, to.parent, to.name)?;
+        if !source.shown().is_some_and(at::is_dir) {
+            self.keep_base_under(table, to.parent, to.name);
+        }
         let tomb = self.keep_open(table, &new_dir, to.name, target, replaced)?;
         self.budget.freed();
         self.move_over(&old_dir, from.name, &new_dir, to.name, covered, whiteout)?;

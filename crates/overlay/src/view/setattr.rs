@@ -43,6 +43,9 @@ impl Layers {
         if changes.atime.is_some() || changes.mtime.is_some() {
             let omit = TimeSpec::UTIME_OMIT;
             at::set_times(&*dir, &name, changes.atime.unwrap_or(omit), changes.mtime.unwrap_or(omit))?;
+            if changes.mtime.is_some() && table.get(number)?.is_dir() {
+                at::forced(&[&dir], || xattr::set(&*dir, &name, OsStr::new(xattr::TIMES), b"y", 0))?;
+            }
         }
         table.get_mut(number)?.frozen_ctime = None;
         self.attr(table, table.get(number)?)

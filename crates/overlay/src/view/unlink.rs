@@ -198,7 +198,7 @@ impl Layers {
     }
 
     /// What the host has under this name, unless a rule hides it anyway.
-    fn below(&self, table: &Table, parent: u64, name: &OsStr) -> Result<Option<(PathBuf, Stat)>, Errno> {
+    pub(crate) fn below(&self, table: &Table, parent: u64, name: &OsStr) -> Result<Option<(PathBuf, Stat)>, Errno> {
         let dir = table.get(parent)?;
         let Some(lower) = dir.lower.as_ref().filter(|_| !dir.hidden) else {
             return Ok(None);
