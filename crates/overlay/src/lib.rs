@@ -25,6 +25,7 @@ mod view;
 pub use changes::preview::{PREVIEW_BYTES_MAX, Preview};
 pub use error::{ApplyError, Conflict, ConflictKind, OverlayError};
 pub use overlay::Overlay;
+pub use serve::tuning::{Mode, Tuning};
 pub use serve::{FINISH_WAIT, Observed, Served};
 pub use settle::apply::{Applied, LayerState};
 pub use settle::plan::{ApplyPlan, Selection};

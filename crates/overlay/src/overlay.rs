@@ -4,6 +4,7 @@ use crate::error::OverlayError;
 use crate::fs::at;
 use crate::fs::xattr;
 use crate::serve::Served;
+use crate::serve::tuning::Tuning;
 use crate::store::{Saved, Spec, Store, store_error};
 use crate::view::copy_up;
 use crate::view::hidden::HiddenPaths;
@@ -69,9 +70,17 @@ impl Overlay {
     /// # Errors
     /// The store is in use, or the connection cannot be set up.
     pub fn serve(&self, fuse: OwnedFd) -> Result<Served, OverlayError> {
+        self.serve_with(fuse, Tuning::default())
+    }
+
+    /// [`Overlay::serve`] with settings of one's own.
+    ///
+    /// # Errors
+    /// As [`Overlay::serve`].
+    pub fn serve_with(&self, fuse: OwnedFd, tuning: Tuning) -> Result<Served, OverlayError> {
         let lock = self.store.lock()?;
         self.store.clean_work().map_err(|e| store_error(&self.store.path, e))?;
-        Served::start(Arc::new(self.layers()?), fuse, lock)
+        Served::start(Arc::new(self.layers()?), fuse, lock, tuning)
     }
 
     /// Whether nothing was changed: no diff is needed.

@@ -1,35 +1,55 @@
-//! The few system calls no library wraps safely: extended attributes by path, and cloning a FUSE descriptor.
+//! The few system calls no library wraps safely: extended attributes by path, fchmodat2, and cloning a FUSE descriptor.
 #![allow(unsafe_code)]
 
 use nix::errno::Errno;
 use std::ffi::CStr;
 use std::os::fd::{AsFd, AsRawFd};
 
-/// lgetxattr(2): bytes written to `buf`; with an empty `buf` the size of the value.
-pub(crate) fn lgetxattr(path: &CStr, name: &CStr, buf: &mut [u8]) -> Result<usize, Errno> {
+/// Whether the last component of a path is followed when it is a link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Last {
+    /// A magic link of proc(5), which leads to an open descriptor.
+    Follow,
+    Keep,
+}
+
+/// getxattr(2) or lgetxattr(2): bytes written to `buf`; with an empty `buf` the size of the value.
+pub(crate) fn get_xattr(path: &CStr, last: Last, name: &CStr, buf: &mut [u8]) -> Result<usize, Errno> {
+    let call = if last == Last::Follow { libc::getxattr } else { libc::lgetxattr };
     // SAFETY: both strings are NUL-terminated and outlive the call; the kernel writes at most `buf.len()` bytes.
-    let n = unsafe { libc::lgetxattr(path.as_ptr(), name.as_ptr(), buf.as_mut_ptr().cast(), buf.len()) };
+    let n = unsafe { call(path.as_ptr(), name.as_ptr(), buf.as_mut_ptr().cast(), buf.len()) };
     size(n)
 }
 
-/// llistxattr(2): NUL-terminated names; with an empty `buf` their total size.
-pub(crate) fn llistxattr(path: &CStr, buf: &mut [u8]) -> Result<usize, Errno> {
+/// listxattr(2) or llistxattr(2): NUL-terminated names; with an empty `buf` their total size.
+pub(crate) fn list_xattr(path: &CStr, last: Last, buf: &mut [u8]) -> Result<usize, Errno> {
+    let call = if last == Last::Follow { libc::listxattr } else { libc::llistxattr };
     // SAFETY: the string is NUL-terminated and outlives the call; the kernel writes at most `buf.len()` bytes.
-    let n = unsafe { libc::llistxattr(path.as_ptr(), buf.as_mut_ptr().cast(), buf.len()) };
+    let n = unsafe { call(path.as_ptr(), buf.as_mut_ptr().cast(), buf.len()) };
     size(n)
 }
 
-/// lsetxattr(2) with `flags` `XATTR_CREATE`, `XATTR_REPLACE` or 0.
-pub(crate) fn lsetxattr(path: &CStr, name: &CStr, value: &[u8], flags: i32) -> Result<(), Errno> {
+/// setxattr(2) or lsetxattr(2) with `flags` `XATTR_CREATE`, `XATTR_REPLACE` or 0.
+pub(crate) fn set_xattr(path: &CStr, last: Last, name: &CStr, value: &[u8], flags: i32) -> Result<(), Errno> {
+    let call = if last == Last::Follow { libc::setxattr } else { libc::lsetxattr };
     // SAFETY: both strings are NUL-terminated; the kernel reads exactly `value.len()` bytes of `value`.
-    let code = unsafe { libc::lsetxattr(path.as_ptr(), name.as_ptr(), value.as_ptr().cast(), value.len(), flags) };
+    let code = unsafe { call(path.as_ptr(), name.as_ptr(), value.as_ptr().cast(), value.len(), flags) };
     Errno::result(code).map(drop)
 }
 
-/// lremovexattr(2).
-pub(crate) fn lremovexattr(path: &CStr, name: &CStr) -> Result<(), Errno> {
+/// removexattr(2) or lremovexattr(2).
+pub(crate) fn remove_xattr(path: &CStr, last: Last, name: &CStr) -> Result<(), Errno> {
+    let call = if last == Last::Follow { libc::removexattr } else { libc::lremovexattr };
     // SAFETY: both strings are NUL-terminated and only read.
-    let code = unsafe { libc::lremovexattr(path.as_ptr(), name.as_ptr()) };
+    let code = unsafe { call(path.as_ptr(), name.as_ptr()) };
+    Errno::result(code).map(drop)
+}
+
+/// fchmodat2(2) with `AT_SYMLINK_NOFOLLOW`; `ENOSYS` before Linux 6.6.
+pub(crate) fn fchmodat2(dir: impl AsFd, name: &CStr, mode: u32) -> Result<(), Errno> {
+    let dir = dir.as_fd().as_raw_fd();
+    // SAFETY: the name is NUL-terminated and only read; the descriptor is open.
+    let code = unsafe { libc::syscall(libc::SYS_fchmodat2, dir, name.as_ptr(), mode, libc::AT_SYMLINK_NOFOLLOW) };
     Errno::result(code).map(drop)
 }
 

@@ -1,5 +1,6 @@
 //! File-system calls relative to an open directory; none of them follows a symbolic link in what it is given.
 
+use nix::NixPath as _;
 use nix::dir::Dir;
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, OpenHow, RenameFlags, ResolveFlag};
@@ -111,10 +112,21 @@ fn pieces(rel: &Path) -> Vec<PathBuf> {
     out
 }
 
-/// Opens a file for data. Never blocks on a fifo and never follows a link.
+/// Opens a file for data. Never blocks on a fifo and never follows a link. [`dot`] is what `dir` itself is open on, also
+/// when that is no directory.
 pub(crate) fn open_file(dir: impl AsFd, name: &OsStr, flags: OFlag, mode: u32) -> Result<OwnedFd, Errno> {
-    let flags = flags | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
-    nix::fcntl::openat(dir, name, flags, Mode::from_bits_truncate(mode & 0o7777))
+    let flags = flags | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
+    let mode = Mode::from_bits_truncate(mode & 0o7777);
+    if name == dot() {
+        return nix::fcntl::openat(AT_FDCWD, magic_link(dir).as_str(), flags, mode);
+    }
+    nix::fcntl::openat(dir, name, flags | OFlag::O_NOFOLLOW, mode)
+}
+
+/// A handle (`O_PATH`) that keeps an object reachable when its last name goes.
+pub(crate) fn hold(dir: impl AsFd, name: &OsStr) -> Result<OwnedFd, Errno> {
+    let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+    nix::fcntl::openat(dir, name, flags, Mode::empty())
 }
 
 /// Opens an upper file for data even when its mode forbids it to us: an owner may hold a descriptor that was opened
@@ -166,6 +178,10 @@ fn magic_link(fd: impl AsFd) -> String {
 pub(crate) fn chmod(dir: impl AsFd, name: &OsStr, mode: u32) -> Result<(), Errno> {
     if name == dot() {
         return chmod_open(dir, mode & 0o7777);
+    }
+    let in_one_call = name.with_nix_path(|name| crate::sys::fchmodat2(&dir, name, mode & 0o7777))?;
+    if in_one_call != Err(Errno::ENOSYS) {
+        return in_one_call;
     }
     nix::sys::stat::fchmodat(dir, name, Mode::from_bits_truncate(mode & 0o7777), FchmodatFlags::NoFollowSymlink)
 }

@@ -1,7 +1,7 @@
 //! Extended attributes of an object named by its parent's descriptor, and the names the child may not see or set.
 
 use crate::fs::at;
-use crate::sys;
+use crate::sys::{self, Last};
 use nix::errno::Errno;
 use std::ffi::{CString, OsStr, OsString};
 use std::io::Write as _;
@@ -41,12 +41,12 @@ pub(crate) fn is_visible(name: &OsStr) -> bool {
 /// The value of `name` on `dir/entry` (or `dir` itself when `entry` is `.`), not following a symbolic link.
 /// `None` when there is no such attribute or the file system has none at all.
 pub(crate) fn get(dir: impl AsFd, entry: &OsStr, name: &OsStr) -> Result<Option<Vec<u8>>, Errno> {
-    let (path, name) = (path_of(dir, entry)?, cstring(name)?);
+    let ((path, last), name) = (path_of(dir, entry)?, cstring(name)?);
     let mut buf = vec![0; OWN_BYTES_MAX];
-    let n = match sys::lgetxattr(&path, &name, &mut buf) {
+    let n = match sys::get_xattr(&path, last, &name, &mut buf) {
         Err(Errno::ERANGE) => {
             buf.resize(XATTR_BYTES_MAX, 0);
-            sys::lgetxattr(&path, &name, &mut buf)
+            sys::get_xattr(&path, last, &name, &mut buf)
         }
         other => other,
     };
@@ -67,8 +67,8 @@ pub(crate) fn get_own<'b>(
     name: &'static str,
     buf: &'b mut [u8],
 ) -> Result<Option<&'b [u8]>, Errno> {
-    let (path, name) = (path_of(dir, entry)?, cstring(OsStr::new(name))?);
-    match sys::lgetxattr(&path, &name, buf) {
+    let ((path, last), name) = (path_of(dir, entry)?, cstring(OsStr::new(name))?);
+    match sys::get_xattr(&path, last, &name, buf) {
         Ok(n) => Ok(buf.get(..n)),
         Err(Errno::ENODATA | Errno::EOPNOTSUPP | Errno::EPERM) => Ok(None),
         Err(errno) => Err(errno),
@@ -77,12 +77,12 @@ pub(crate) fn get_own<'b>(
 
 /// All names on `dir/entry`; empty when the file system has no attributes.
 pub(crate) fn list(dir: impl AsFd, entry: &OsStr) -> Result<Vec<OsString>, Errno> {
-    let path = path_of(dir, entry)?;
+    let (path, last) = path_of(dir, entry)?;
     let mut buf = vec![0; OWN_BYTES_MAX];
-    let n = match sys::llistxattr(&path, &mut buf) {
+    let n = match sys::list_xattr(&path, last, &mut buf) {
         Err(Errno::ERANGE) => {
             buf.resize(XATTR_BYTES_MAX, 0);
-            sys::llistxattr(&path, &mut buf)
+            sys::list_xattr(&path, last, &mut buf)
         }
         other => other,
     };
@@ -97,12 +97,14 @@ pub(crate) fn list(dir: impl AsFd, entry: &OsStr) -> Result<Vec<OsString>, Errno
 
 /// Sets `name` on `dir/entry`; `flags` as in setxattr(2).
 pub(crate) fn set(dir: impl AsFd, entry: &OsStr, name: &OsStr, value: &[u8], flags: i32) -> Result<(), Errno> {
-    sys::lsetxattr(&path_of(dir, entry)?, &cstring(name)?, value, flags)
+    let (path, last) = path_of(dir, entry)?;
+    sys::set_xattr(&path, last, &cstring(name)?, value, flags)
 }
 
 /// Removes `name` from `dir/entry`.
 pub(crate) fn remove(dir: impl AsFd, entry: &OsStr, name: &OsStr) -> Result<(), Errno> {
-    sys::lremovexattr(&path_of(dir, entry)?, &cstring(name)?)
+    let (path, last) = path_of(dir, entry)?;
+    sys::remove_xattr(&path, last, &cstring(name)?)
 }
 
 /// Whether `name` says something about the file that a user gave it: labels and measurements of the system differ
@@ -165,12 +167,18 @@ pub(crate) fn with_right<T>(
     result
 }
 
-/// `/proc/self/fd/N/entry`: the kernel resolves the magic link to the open directory, so nothing can be swapped.
-fn path_of(dir: impl AsFd, entry: &OsStr) -> Result<CString, Errno> {
+/// `/proc/self/fd/N/entry`, or `/proc/self/fd/N` for what `dir` itself is open on: the kernel resolves the magic link to
+/// the open object, so nothing can be swapped.
+fn path_of(dir: impl AsFd, entry: &OsStr) -> Result<(CString, Last), Errno> {
     let mut path = Vec::with_capacity(32 + entry.len());
-    write!(path, "/proc/self/fd/{}/", dir.as_fd().as_raw_fd()).map_err(|_| Errno::EIO)?;
-    path.extend_from_slice(entry.as_bytes());
-    CString::new(path).map_err(|_| Errno::EINVAL)
+    write!(path, "/proc/self/fd/{}", dir.as_fd().as_raw_fd()).map_err(|_| Errno::EIO)?;
+    let own = entry == at::dot();
+    if !own {
+        path.push(b'/');
+        path.extend_from_slice(entry.as_bytes());
+    }
+    let path = CString::new(path).map_err(|_| Errno::EINVAL)?;
+    Ok((path, if own { Last::Follow } else { Last::Keep }))
 }
 
 fn cstring(name: &OsStr) -> Result<CString, Errno> {

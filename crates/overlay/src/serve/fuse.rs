@@ -1,16 +1,16 @@
 //! The FUSE adapter: requests in, answers out. Translation only.
 //!
-//! Choices, by correctness first: no writeback cache (what the child wrote is in the upper layer when write(2)
-//! returns, so a killed daemon loses nothing); no message for open and opendir where the kernel can do without
-//! (copy-up then happens at the first write); locks are the kernel's own.
+//! What trades speed stands in [`Tuning`]; locks are the kernel's own.
 
+use crate::serve::backing::{Backings, Way};
+use crate::serve::tuning::{Mode, Tuning};
 use crate::view::create::Owner;
 use crate::view::layers::{Attr, Layers};
 use crate::view::rename::Spot;
 use crate::view::setattr::Changes;
 use fuser::{
     Errno as FuseErrno, FileAttr, FileHandle, FileType, Filesystem, FopenFlags, Generation, INodeNo, InitFlags,
-    KernelConfig, LockOwner, OpenFlags, RenameFlags, ReplyAttr, ReplyCreate, ReplyData, ReplyDirectory,
+    KernelConfig, LockOwner, OpenAccMode, OpenFlags, RenameFlags, ReplyAttr, ReplyCreate, ReplyData, ReplyDirectory,
     ReplyDirectoryPlus, ReplyEmpty, ReplyEntry, ReplyLseek, ReplyOpen, ReplyStatfs, ReplyWrite, ReplyXattr, Request,
     TimeOrNow, WriteFlags,
 };
@@ -23,9 +23,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// How long the kernel may believe what the host can change under us: names that are not there, and objects the jar
-/// has not copied. Edits of the host are seen after at most this.
-const HOST_TTL: Duration = Duration::from_secs(5);
 /// How long it may believe what only the jar changes. The kernel takes it for ever.
 const OWN_TTL: Duration = Duration::from_secs(1 << 30);
 /// Largest write of one request.
@@ -34,7 +31,7 @@ const WRITE_BYTES_MAX: u32 = 1 << 20;
 const BACKGROUND_MAX: u16 = 64;
 
 /// What the connection is asked for; each is used where the kernel offers it.
-const WANTED: [InitFlags; 9] = [
+const WANTED: [InitFlags; 8] = [
     InitFlags::FUSE_DO_READDIRPLUS,
     InitFlags::FUSE_READDIRPLUS_AUTO,
     InitFlags::FUSE_PARALLEL_DIROPS,
@@ -42,27 +39,46 @@ const WANTED: [InitFlags; 9] = [
     InitFlags::FUSE_CACHE_SYMLINKS,
     InitFlags::FUSE_AUTO_INVAL_DATA,
     InitFlags::FUSE_HANDLE_KILLPRIV_V2,
-    InitFlags::FUSE_NO_OPEN_SUPPORT,
     InitFlags::FUSE_NO_OPENDIR_SUPPORT,
 ];
 
 /// One mounted view.
 pub(crate) struct Mount {
     layers: Arc<Layers>,
+    tuning: Tuning,
+    /// In [`Mode::Passthrough`], where the kernel can do it.
+    backings: Option<Backings>,
     open_without_message: AtomicBool,
     opendir_without_message: AtomicBool,
 }
 
 impl Mount {
-    pub(crate) fn new(layers: Arc<Layers>) -> Mount {
-        Mount { layers, open_without_message: AtomicBool::new(false), opendir_without_message: AtomicBool::new(false) }
+    pub(crate) fn new(layers: Arc<Layers>, tuning: Tuning) -> Mount {
+        let (open_without_message, opendir_without_message) = (AtomicBool::new(false), AtomicBool::new(false));
+        Mount { layers, tuning, backings: None, open_without_message, opendir_without_message }
+    }
+
+    /// How long the kernel may believe `attr`.
+    fn ttl_of(&self, attr: &Attr) -> Duration {
+        if attr.from_host { self.tuning.host_ttl } else { OWN_TTL }
+    }
+
+    fn answer_attr(&self, reply: ReplyAttr, result: Result<Attr, Errno>) {
+        match result {
+            Ok(attr) => {
+                let mut shown = file_attr(&attr);
+                shown.ino = INodeNo(attr.stat.st_ino);
+                reply.attr(&self.ttl_of(&attr), &shown);
+            }
+            Err(errno) => reply.error(fuse_errno(errno)),
+        }
     }
 
     /// Answers with a name, known or not.
     fn entry(&self, reply: ReplyEntry, result: Result<Attr, Errno>) {
         match result {
             Ok(attr) => {
-                let ttl = ttl_of(&attr);
+                let ttl = self.ttl_of(&attr);
                 reply.entry_with_ttls(&ttl, &ttl, &file_attr(&attr), Generation(0));
             }
             Err(errno) => reply.error(fuse_errno(errno)),
@@ -77,7 +93,19 @@ impl Filesystem for Mount {
             // An error only says that this kernel does not offer it.
             let _ = config.add_capabilities(wanted);
         }
-        *self.open_without_message.get_mut() = offered.contains(InitFlags::FUSE_NO_OPEN_SUPPORT);
+        if self.tuning.mode == Mode::WriteBack {
+            let _ = config.add_capabilities(InitFlags::FUSE_WRITEBACK_CACHE);
+        }
+        if self.tuning.mode == Mode::Passthrough
+            && config.add_capabilities(InitFlags::FUSE_PASSTHROUGH).is_ok()
+            && config.set_max_stack_depth(1).is_ok()
+        {
+            self.backings = Some(Backings::default());
+        }
+        if !self.tuning.mode.tells_opens() {
+            let _ = config.add_capabilities(InitFlags::FUSE_NO_OPEN_SUPPORT);
+            *self.open_without_message.get_mut() = offered.contains(InitFlags::FUSE_NO_OPEN_SUPPORT);
+        }
         *self.opendir_without_message.get_mut() = offered.contains(InitFlags::FUSE_NO_OPENDIR_SUPPORT);
         let limits = [config.set_max_write(WRITE_BYTES_MAX).is_ok(), config.set_max_background(BACKGROUND_MAX).is_ok()];
         if limits.contains(&false) { Err(Errno::EPROTO.into()) } else { Ok(()) }
@@ -89,7 +117,7 @@ impl Filesystem for Mount {
                 // Node 0 tells the kernel that it may remember the absence.
                 let mut attr = file_attr(&Attr { stat: crate::sys::zeroed_stat(), number: 0, from_host: true });
                 attr.ino = INodeNo(0);
-                reply.entry_with_ttls(&HOST_TTL, &HOST_TTL, &attr, Generation(0));
+                reply.entry_with_ttls(&self.tuning.host_ttl, &self.tuning.host_ttl, &attr, Generation(0));
             }
             result => self.entry(reply, result),
         }
@@ -101,7 +129,7 @@ impl Filesystem for Mount {
     }
 
     fn getattr(&self, _req: &Request, ino: INodeNo, _fh: Option<FileHandle>, reply: ReplyAttr) {
-        answer_attr(reply, self.layers.getattr(ino.0));
+        self.answer_attr(reply, self.layers.getattr(ino.0));
     }
 
     fn setattr(
@@ -123,7 +151,7 @@ impl Filesystem for Mount {
         reply: ReplyAttr,
     ) {
         let changes = Changes { size, uid, gid, mode, atime: atime.map(time_spec), mtime: mtime.map(time_spec) };
-        answer_attr(reply, self.layers.setattr(ino.0, changes));
+        self.answer_attr(reply, self.layers.setattr(ino.0, changes));
     }
 
     fn readlink(&self, _req: &Request, ino: INodeNo, reply: ReplyData) {
@@ -183,12 +211,37 @@ impl Filesystem for Mount {
         self.entry(reply, self.layers.link(ino.0, newparent.0, newname));
     }
 
-    fn open(&self, _req: &Request, _ino: INodeNo, _flags: OpenFlags, reply: ReplyOpen) {
+    fn open(&self, _req: &Request, ino: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
         if self.open_without_message.load(Ordering::Relaxed) {
             // The kernel opens by itself from now on, and keeps its cache.
             return reply.error(FuseErrno::ENOSYS);
         }
-        reply.opened(FileHandle(0), FopenFlags::FOPEN_KEEP_CACHE);
+        let Some(backings) = &self.backings else {
+            return reply.opened(FileHandle(0), FopenFlags::FOPEN_KEEP_CACHE);
+        };
+        let write = flags.acc_mode() != OpenAccMode::O_RDONLY;
+        match backings.open(&self.layers, ino.0, write, self.tuning.passthrough_bytes, &reply) {
+            Ok(Way::Messages) => reply.opened(FileHandle(0), FopenFlags::FOPEN_KEEP_CACHE),
+            Ok(Way::Through(id)) => reply.opened_passthrough(FileHandle(0), FopenFlags::empty(), &id),
+            Ok(Way::Again) => reply.error(FuseErrno::ESTALE),
+            Err(errno) => reply.error(fuse_errno(errno)),
+        }
+    }
+
+    fn release(
+        &self,
+        _req: &Request,
+        ino: INodeNo,
+        _fh: FileHandle,
+        _flags: OpenFlags,
+        _lock_owner: Option<LockOwner>,
+        _flush: bool,
+        reply: ReplyEmpty,
+    ) {
+        if let Some(backings) = &self.backings {
+            backings.release(ino.0);
+        }
+        reply.ok();
     }
 
     fn read(
@@ -287,7 +340,7 @@ impl Filesystem for Mount {
                 INodeNo(attr.number),
                 item.place,
                 &item.name,
-                &ttl_of(&attr),
+                &self.ttl_of(&attr),
                 &file_attr(&attr),
                 Generation(0),
             );
@@ -373,15 +426,18 @@ impl Filesystem for Mount {
         _flags: i32,
         reply: ReplyCreate,
     ) {
-        match self.layers.create(parent.0, name, mode, owner(req)) {
-            Ok(attr) => reply.created(
-                &ttl_of(&attr),
-                &file_attr(&attr),
-                Generation(0),
-                FileHandle(0),
-                FopenFlags::FOPEN_KEEP_CACHE,
-            ),
-            Err(errno) => reply.error(fuse_errno(errno)),
+        let attr = match self.layers.create(parent.0, name, mode, owner(req)) {
+            Ok(attr) => attr,
+            Err(errno) => return reply.error(fuse_errno(errno)),
+        };
+        let way = self.backings.as_ref().map(|backings| backings.open(&self.layers, attr.number, true, 0, &reply));
+        let (ttl, shown, fh) = (self.ttl_of(&attr), file_attr(&attr), FileHandle(0));
+        match way {
+            Some(Ok(Way::Through(id))) => {
+                reply.created_passthrough(&ttl, &shown, Generation(0), fh, FopenFlags::empty(), &id);
+            }
+            Some(Err(errno)) => reply.error(fuse_errno(errno)),
+            _ => reply.created(&ttl, &shown, Generation(0), fh, FopenFlags::FOPEN_KEEP_CACHE),
         }
     }
 
@@ -399,6 +455,10 @@ impl Filesystem for Mount {
     }
 
     fn lseek(&self, _req: &Request, ino: INodeNo, _fh: FileHandle, offset: i64, whence: i32, reply: ReplyLseek) {
+        if self.tuning.mode == Mode::WriteBack {
+            // Data the kernel has not handed over yet would be taken for a hole: it shall take all for data.
+            return reply.error(FuseErrno::ENOSYS);
+        }
         match self.layers.seek(ino.0, offset, whence) {
             Ok(offset) => reply.offset(offset),
             Err(errno) => reply.error(fuse_errno(errno)),
@@ -439,17 +499,6 @@ fn answer(reply: ReplyEmpty, result: Result<(), Errno>) {
     }
 }
 
-fn answer_attr(reply: ReplyAttr, result: Result<Attr, Errno>) {
-    match result {
-        Ok(attr) => {
-            let mut shown = file_attr(&attr);
-            shown.ino = INodeNo(attr.stat.st_ino);
-            reply.attr(&ttl_of(&attr), &shown);
-        }
-        Err(errno) => reply.error(fuse_errno(errno)),
-    }
-}
-
 /// The protocol of getxattr(2): size 0 asks how much there is.
 fn answer_bytes(reply: ReplyXattr, bytes: &[u8], size: u32) {
     match u32::try_from(bytes.len()) {
@@ -461,10 +510,6 @@ fn answer_bytes(reply: ReplyXattr, bytes: &[u8], size: u32) {
 
 fn owner(req: &Request) -> Owner {
     Owner { uid: req.uid(), gid: req.gid() }
-}
-
-fn ttl_of(attr: &Attr) -> Duration {
-    if attr.from_host { HOST_TTL } else { OWN_TTL }
 }
 
 fn fuse_errno(errno: Errno) -> FuseErrno {

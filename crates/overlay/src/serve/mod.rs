@@ -1,9 +1,12 @@
 //! Serving a view in background threads, and ending it in bounded time.
 
+pub(crate) mod backing;
 pub(crate) mod fuse;
+pub(crate) mod tuning;
 
 use crate::error::OverlayError;
 use crate::serve::fuse::Mount;
+use crate::serve::tuning::Tuning;
 use crate::sys;
 use crate::view::layers::Layers;
 use fuser::{Config, Session, SessionACL};
@@ -17,8 +20,6 @@ use std::time::Duration;
 
 /// How long [`Served::finish`] waits for the last mount of the view to go away.
 pub const FINISH_WAIT: Duration = Duration::from_secs(5);
-/// Threads that answer requests: one more than a request that waits for the disk.
-const THREADS: usize = 2;
 
 /// What was seen while a view was served.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -38,12 +39,17 @@ pub struct Served {
 
 impl Served {
     /// Answers the kernel's greeting on `fuse`, which is mounted already, and starts the threads.
-    pub(crate) fn start(layers: Arc<Layers>, fuse: OwnedFd, lock: Flock<File>) -> Result<Served, OverlayError> {
+    pub(crate) fn start(
+        layers: Arc<Layers>,
+        fuse: OwnedFd,
+        lock: Flock<File>,
+        tuning: Tuning,
+    ) -> Result<Served, OverlayError> {
         let mut config = Config::default();
         config.acl = SessionACL::All;
-        config.n_threads = Some(THREADS);
+        config.n_threads = Some(tuning.threads.max(1));
         config.clone_fd = can_clone(&fuse);
-        let mount = Mount::new(Arc::clone(&layers));
+        let mount = Mount::new(Arc::clone(&layers), tuning);
         let session = Session::from_fd(mount, fuse, SessionACL::All, config).map_err(OverlayError::Fuse)?;
         let (tell, ended) = sync_channel(1);
         let run = move || {

@@ -5,7 +5,7 @@ use crate::fs::xattr;
 use crate::store::origin::Origin;
 use crate::view::device;
 use crate::view::layers::Layers;
-use crate::view::node::{self, Place, Table};
+use crate::view::node::{self, Place, Table, Tomb};
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, RenameFlags};
 use nix::time::ClockId;
@@ -93,7 +93,7 @@ impl Layers {
         let place = match links.split_first() {
             None => {
                 extra += 1;
-                Place::Tomb(spare.to_string_lossy().into_owned())
+                Place::Tomb(Tomb::Named(spare.to_string_lossy().into_owned()))
             }
             Some((first, others)) => {
                 // The name it was first seen under need not be the one that is left.

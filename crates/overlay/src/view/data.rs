@@ -111,6 +111,54 @@ impl Layers {
         }
     }
 
+    /// The file the kernel may use instead of asking us, if it has at least `least` bytes, and whether it is the jar's own
+    /// copy. A host file that is to be written has none: its copy is made when it is.
+    pub(crate) fn backing(&self, number: u64, write: bool, least: u64) -> Result<Option<(Arc<File>, bool)>, Errno> {
+        let table = self.read();
+        let node = table.get(number)?;
+        let own = node.place != Place::Lower;
+        if node.kind != libc::S_IFREG || (write && !own) || self.is_frozen() {
+            return Ok(None);
+        }
+        let file = self.open(&table, number, own)?;
+        let size = nix::sys::stat::fstat(&*file)?.st_size;
+        Ok((u64::try_from(size).unwrap_or(0) >= least).then_some((file, own)))
+    }
+
+    /// Whether the node shows the jar's own copy.
+    pub(crate) fn has_copy(&self, number: u64) -> Result<bool, Errno> {
+        Ok(self.read().get(number)?.place != Place::Lower)
+    }
+
+    /// The child is about to change the file: its real times are the ones to show.
+    pub(crate) fn thaw(&self, number: u64) -> Result<(), Errno> {
+        if self.read().get(number)?.frozen_ctime.is_some() {
+            self.changing()?.get_mut(number)?.frozen_ctime = None;
+        }
+        Ok(())
+    }
+
+    /// Gives up the node for whoever looks its names up from now on; who has it open goes on with the host's bytes.
+    pub(crate) fn outdate(&self, number: u64) -> Result<(), Errno> {
+        let mut table = self.changing()?;
+        let node = table.get(number)?;
+        let tomb = match node.place {
+            Place::Upper => {
+                let (dir, name) = self.locate(&table, node)?;
+                let fd = Arc::new(at::forced(&[&dir], || at::hold(&dir, &name))?);
+                Some(self.tomb(fd))
+            }
+            _ => None,
+        };
+        table.drop_keys(number);
+        let node = table.get_mut(number)?;
+        node.links.clear();
+        if let Some(tomb) = tomb {
+            node.place = Place::Tomb(tomb);
+        }
+        Ok(())
+    }
+
     fn writable(&self, number: u64) -> Result<Arc<File>, Errno> {
         {
             let table = self.read();

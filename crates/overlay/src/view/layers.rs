@@ -11,7 +11,7 @@ use crate::view::cache::Bounded;
 use crate::view::device;
 use crate::view::foreign::OwnIds;
 use crate::view::hidden::HiddenPaths;
-use crate::view::node::{self, Key, Lower, Node, Place, ROOT, Table};
+use crate::view::node::{self, Key, Lower, Node, Place, ROOT, Table, Tomb};
 use nix::errno::Errno;
 use std::ffi::{OsStr, OsString};
 use std::os::fd::{AsFd, OwnedFd};
@@ -25,6 +25,8 @@ use std::time::Duration;
 const DIRS_OPEN_MAX: usize = 192;
 /// Data descriptors kept open.
 const FILES_OPEN_MAX: usize = 128;
+/// Unlinked files kept by a descriptor; further ones keep a name in the store's `work`.
+const HELD_MAX: usize = 128;
 /// A host directory may be replaced under its name; after this long its descriptor is opened anew.
 const LOWER_DIR_AGE: Duration = Duration::from_secs(1);
 /// Longest name, as everywhere on Linux.
@@ -38,10 +40,6 @@ pub(crate) struct Found {
     pub(crate) whiteout: bool,
     /// It is a directory whose content a rule hides.
     pub(crate) hidden: bool,
-    /// Which lower object an upper one was copied from.
-    pub(crate) origin: Option<Origin>,
-    /// Links in the view minus links in the store, of an upper file.
-    pub(crate) nlink_delta: i64,
 }
 
 impl Found {
@@ -49,6 +47,15 @@ impl Found {
     pub(crate) fn shown(&self) -> Option<&Stat> {
         self.upper.as_ref().or(self.lower.as_ref().map(|(_, stat)| stat))
     }
+}
+
+/// What an upper object says of where it comes from.
+#[derive(Clone, Copy, Debug, Default)]
+struct Past {
+    /// Which lower object it was copied from.
+    origin: Option<Origin>,
+    /// Links in the view minus links in the store, of a file.
+    nlink_delta: i64,
 }
 
 /// What a caller learns about an object.
@@ -77,6 +84,8 @@ pub(crate) struct Layers {
     pub(crate) own: Option<OwnIds>,
     /// Whether the child may make device nodes.
     pub(crate) devices: bool,
+    /// The token of [`Tomb::Held`].
+    held: Arc<()>,
     root_ino: u64,
     frozen: AtomicBool,
 }
@@ -98,6 +107,7 @@ impl Layers {
             listings: Mutex::new(Bounded::new(crate::view::readdir::LISTINGS_MAX)),
             own: OwnIds::of_process(),
             devices,
+            held: Arc::new(()),
             root_ino: below.st_ino,
             frozen: AtomicBool::new(false),
             store,
@@ -150,7 +160,7 @@ impl Layers {
             lock(&self.listings).remove(&number);
         }
         match node.place {
-            Place::Tomb(name) => at::unlink_opt(&self.store.work, OsStr::new(&name)),
+            Place::Tomb(tomb) => self.close_tomb(&tomb),
             _ => Ok(()),
         }
     }
@@ -176,8 +186,7 @@ impl Layers {
         if !dir.is_dir() {
             return Err(Errno::ENOTDIR);
         }
-        let mut found =
-            Found { upper: None, lower: None, whiteout: false, hidden: false, origin: None, nlink_delta: 0 };
+        let mut found = Found { upper: None, lower: None, whiteout: false, hidden: false };
         if dir.place == Place::Dead {
             return Ok(found);
         }
@@ -306,6 +315,27 @@ impl Layers {
         files.remove(&(number, true));
     }
 
+    /// A way to reach the upper file `dir/name` when that name is gone; `None` when too many are held already.
+    pub(crate) fn hold(&self, dir: &OwnedFd, name: &OsStr) -> Result<Option<Tomb>, Errno> {
+        if Arc::strong_count(&self.held) > HELD_MAX {
+            return Ok(None);
+        }
+        let fd = Arc::new(at::forced(&[dir], || at::hold(dir, name))?);
+        Ok(Some(self.tomb(fd)))
+    }
+
+    pub(crate) fn tomb(&self, fd: Arc<OwnedFd>) -> Tomb {
+        Tomb::Held { fd, _token: Arc::clone(&self.held) }
+    }
+
+    /// Removes what only an unlinked node needed.
+    pub(crate) fn close_tomb(&self, tomb: &Tomb) -> Result<(), Errno> {
+        match tomb {
+            Tomb::Named(name) => at::unlink_opt(&self.store.work, OsStr::new(name)),
+            Tomb::Held { .. } => Ok(()),
+        }
+    }
+
     /// Directory and name under which the object of `node` really is.
     pub(crate) fn locate(&self, table: &Table, node: &Node) -> Result<(Arc<OwnedFd>, OsString), Errno> {
         match &node.place {
@@ -314,7 +344,8 @@ impl Layers {
                 let link = table.live_link(node).ok_or(Errno::ESTALE)?;
                 Ok((self.upper_dir(table, link.parent)?, link.name.clone()))
             }
-            Place::Tomb(name) => {
+            Place::Tomb(Tomb::Held { fd, .. }) => Ok((Arc::clone(fd), at::dot().to_owned())),
+            Place::Tomb(Tomb::Named(name)) => {
                 let work = self.store.work.try_clone().map_err(|e| crate::store::errno_of(&e))?;
                 Ok((Arc::new(work), OsString::from(name)))
             }
@@ -377,7 +408,11 @@ impl Layers {
         }
         let number = match self.known(table, &shown, found) {
             Some(number) => number,
-            None => self.insert(table, &shown, found),
+            None => {
+                let upper = found.upper.is_some();
+                let past = if upper { self.past(table, parent, name, &shown)? } else { Past::default() };
+                self.insert(table, &shown, found, past)
+            }
         };
         self.refresh(table, number, found, &shown)?;
         table.add_link(number, parent, name);
@@ -399,9 +434,24 @@ impl Layers {
         (node.kind == at::kind_of(shown) && same_place).then_some(node.number)
     }
 
-    fn insert(&self, table: &mut Table, shown: &Stat, found: &Found) -> u64 {
+    /// What the upper object at this place says of where it comes from.
+    fn past(&self, table: &Table, parent: u64, name: &OsStr, shown: &Stat) -> Result<Past, Errno> {
+        let mut past = Past::default();
+        if !matches!(at::kind_of(shown), libc::S_IFDIR | libc::S_IFREG) {
+            return Ok(past);
+        }
+        let dir = self.upper_dir(table, parent)?;
+        // Nobody may read it, its owner included? Then only its owner's rights are in the way.
+        past.origin = at::forced(&[&dir], || xattr::with_right(&*dir, name, 0o400, || origin(&dir, name)))?;
+        if at::kind_of(shown) == libc::S_IFREG && shown.st_nlink > 1 {
+            past.nlink_delta = at::forced(&[&dir], || xattr::with_right(&*dir, name, 0o400, || links(&dir, name)))?;
+        }
+        Ok(past)
+    }
+
+    fn insert(&self, table: &mut Table, shown: &Stat, found: &Found, past: Past) -> u64 {
         let lower = found.lower.as_ref().map(|(_, stat)| stat);
-        let wish = found.origin.map_or_else(|| lower.map_or(shown.st_ino, |stat| stat.st_ino), |origin| origin.ino);
+        let wish = past.origin.map_or_else(|| lower.map_or(shown.st_ino, |stat| stat.st_ino), |origin| origin.ino);
         let place = if found.upper.is_some() { Place::Upper } else { Place::Lower };
         let keys: Vec<Key> = found.upper.iter().chain(lower).map(node::key).collect();
         let nlink_delta = match place {
@@ -410,7 +460,7 @@ impl Layers {
                 let covered = self.store.origins.covered(shown.st_dev, shown.st_ino);
                 -i64::try_from(covered).unwrap_or(0)
             }
-            _ => found.nlink_delta,
+            _ => past.nlink_delta,
         };
         let node = table.insert(wish, at::kind_of(shown), place, &keys);
         node.nlink_delta = nlink_delta;
@@ -428,10 +478,11 @@ impl Layers {
             // The host may have renamed it: the name it was known by is then no longer its own.
             node.links.clear();
         }
-        if let Place::Tomb(name) = &node.place {
-            at::unlink_opt(&self.store.work, OsStr::new(name))?;
+        if let Place::Tomb(tomb) = &node.place {
+            let tomb = tomb.clone();
+            node.nlink_delta += tomb.links();
             node.place = Place::Upper;
-            node.nlink_delta += 1;
+            self.close_tomb(&tomb)?;
         }
         Ok(())
     }
@@ -440,16 +491,7 @@ impl Layers {
 fn find_upper(dir: &OwnedFd, name: &OsStr, found: &mut Found) -> Result<(), Errno> {
     match at::forced(&[dir], || at::stat_opt(dir, name))? {
         Some(stat) if at::is_whiteout(&stat) => found.whiteout = true,
-        Some(stat) => {
-            let stat = at::forced(&[dir], || device::unmask(dir, name, stat))?;
-            found.upper = Some(stat);
-            if matches!(at::kind_of(&stat), libc::S_IFDIR | libc::S_IFREG) {
-                found.origin = at::forced(&[dir], || xattr::with_right(dir, name, 0o400, || origin(dir, name)))?;
-            }
-            if at::kind_of(&stat) == libc::S_IFREG && stat.st_nlink > 1 {
-                found.nlink_delta = at::forced(&[dir], || xattr::with_right(dir, name, 0o400, || links(dir, name)))?;
-            }
-        }
+        Some(stat) => found.upper = Some(at::forced(&[dir], || device::unmask(dir, name, stat))?),
         None => {}
     }
     Ok(())

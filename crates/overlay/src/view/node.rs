@@ -4,7 +4,9 @@ use crate::fs::at::Stat;
 use nix::errno::Errno;
 use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 /// The root's node number, as FUSE fixes it.
 pub(crate) const ROOT: u64 = 1;
@@ -26,11 +28,46 @@ pub(crate) enum Place {
     Lower,
     /// In the upper layer, under any of the node's links.
     Upper,
-    /// Unlinked but perhaps still open: under this name in the store's `work`.
-    Tomb(String),
+    /// Unlinked but perhaps still open.
+    Tomb(Tomb),
     /// A removed directory some process still stands in.
     Dead,
 }
+
+/// How an unlinked object stays reachable.
+#[derive(Clone, Debug)]
+pub(crate) enum Tomb {
+    /// Under this name in the store's `work`.
+    Named(String),
+    /// By a descriptor (`O_PATH`); it has no name any more.
+    Held {
+        fd: Arc<OwnedFd>,
+        /// References to it tell how many descriptors there are.
+        _token: Arc<()>,
+    },
+}
+
+impl Tomb {
+    /// The names it has although it shows none.
+    pub(crate) fn links(&self) -> i64 {
+        match self {
+            Tomb::Named(_) => 1,
+            Tomb::Held { .. } => 0,
+        }
+    }
+}
+
+impl PartialEq for Tomb {
+    fn eq(&self, other: &Tomb) -> bool {
+        match (self, other) {
+            (Tomb::Named(one), Tomb::Named(two)) => one == two,
+            (Tomb::Held { fd: one, .. }, Tomb::Held { fd: two, .. }) => Arc::ptr_eq(one, two),
+            _ => false,
+        }
+    }
+}
+
+impl Eq for Tomb {}
 
 /// The host object a node shows or was copied from.
 #[derive(Clone, Debug)]
@@ -69,6 +106,8 @@ pub(crate) struct Node {
     pub(crate) frozen_ctime: Option<(i64, i64)>,
     /// What a removed directory was like, for those who still stand in it.
     pub(crate) last: Option<Box<Stat>>,
+    /// The child made it, so that it carries nothing that only the host can give.
+    pub(crate) made_here: bool,
     keys: Vec<Key>,
 }
 
@@ -107,6 +146,7 @@ impl Table {
             nlink_delta: 0,
             frozen_ctime: None,
             last: None,
+            made_here: false,
             keys,
         };
         table.nodes.insert(ROOT, root);
@@ -148,6 +188,7 @@ impl Table {
             nlink_delta: 0,
             frozen_ctime: None,
             last: None,
+            made_here: false,
             keys: keys.to_vec(),
         })
     }

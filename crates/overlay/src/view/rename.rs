@@ -4,7 +4,7 @@ use crate::fs::at;
 use crate::fs::xattr;
 use crate::view::copy_up::Content;
 use crate::view::layers::{Found, Layers};
-use crate::view::node::{Place, Table};
+use crate::view::node::{Place, Table, Tomb};
 use nix::errno::Errno;
 use nix::fcntl::RenameFlags;
 use std::ffi::{OsStr, OsString};
@@ -173,7 +173,7 @@ impl Layers {
         name: &OsStr,
         target: &Found,
         number: Option<u64>,
-    ) -> Result<Option<String>, Errno> {
+    ) -> Result<Option<Tomb>, Errno> {
         let Some(number) = number.filter(|_| !target.shown().is_some_and(at::is_dir)) else {
             return Ok(None);
         };
@@ -181,20 +181,25 @@ impl Layers {
         if target.upper.is_none() || node.lookups == 0 || node.links.len() > 1 {
             return Ok(None);
         }
+        if at::kind_of(target.shown().ok_or(Errno::ENOENT)?) == libc::S_IFREG
+            && let Some(tomb) = self.hold(dir, name)?
+        {
+            return Ok(Some(tomb));
+        }
         let tomb = self.store.fresh_name();
         at::forced(&[dir], || at::link(dir, name, &self.store.work, OsStr::new(&tomb)))?;
-        Ok(Some(tomb))
+        Ok(Some(Tomb::Named(tomb)))
     }
 
     /// What a replaced file is now: open at most.
-    fn replaced(&self, table: &mut Table, number: u64, spot: Spot<'_>, tomb: Option<String>) -> Result<(), Errno> {
+    fn replaced(&self, table: &mut Table, number: u64, spot: Spot<'_>, tomb: Option<Tomb>) -> Result<(), Errno> {
         table.drop_link(number, spot.parent, spot.name);
         let node = table.get_mut(number)?;
         node.frozen_ctime = None;
         match tomb {
             Some(tomb) => {
+                node.nlink_delta -= tomb.links();
                 node.place = Place::Tomb(tomb);
-                node.nlink_delta -= 1;
             }
             None if node.place == Place::Lower => node.nlink_delta -= 1,
             None => {}

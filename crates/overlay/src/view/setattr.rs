@@ -69,7 +69,9 @@ impl Layers {
         }
         let table = self.read();
         let node = table.get(number)?;
-        if node.hidden {
+        // The kernel asks before the first write to each file.
+        let cannot_have = node.made_here && name.as_encoded_bytes() == b"security.capability";
+        if node.hidden || cannot_have {
             return Ok(None);
         }
         let (dir, entry) = self.locate(&table, node)?;

@@ -2,7 +2,7 @@
 
 use crate::fs::at::{self, Stat};
 use crate::view::layers::{Found, Layers};
-use crate::view::node::{self, Place, Table};
+use crate::view::node::{self, Place, Table, Tomb};
 use nix::errno::Errno;
 use nix::fcntl::RenameFlags;
 use std::ffi::{OsStr, OsString};
@@ -39,13 +39,12 @@ impl Layers {
         let covered = self.cover(table, parent, name)?;
         let number = self.number_of(table, found);
         match (&found.upper, number) {
-            (Some(_), Some(number)) if is_last_link(table, number) => {
+            (Some(upper), Some(number)) if is_last_link(table, number) => {
                 let dir = self.upper_dir(table, parent)?;
-                let tomb = OsString::from(self.store.fresh_name());
-                self.move_away(&dir, name, &self.store.work, &tomb, covered)?;
+                let tomb = self.entomb(&dir, name, upper, covered)?;
                 let node = table.get_mut(number)?;
-                node.place = Place::Tomb(tomb.to_string_lossy().into_owned());
-                node.nlink_delta -= 1;
+                node.nlink_delta -= tomb.links();
+                node.place = Place::Tomb(tomb);
             }
             (Some(_), _) => {
                 let dir = self.upper_dir(table, parent)?;
@@ -72,10 +71,28 @@ impl Layers {
         Ok(())
     }
 
+    /// Takes the last name of an upper file away, so that it stays reachable.
+    fn entomb(&self, dir: &OwnedFd, name: &OsStr, stat: &Stat, covered: bool) -> Result<Tomb, Errno> {
+        // With a whiteout to leave, one rename does both.
+        if !covered
+            && at::kind_of(stat) == libc::S_IFREG
+            && let Some(tomb) = self.hold(dir, name)?
+        {
+            at::forced(&[dir], || at::unlink(dir, name))?;
+            return Ok(tomb);
+        }
+        let spare = self.store.fresh_name();
+        self.move_away(dir, name, &self.store.work, OsStr::new(&spare), covered)?;
+        Ok(Tomb::Named(spare))
+    }
+
     /// Takes an empty directory away.
     pub(crate) fn remove_dir(&self, table: &mut Table, parent: u64, name: &OsStr, found: &Found) -> Result<(), Errno> {
         self.check_movable(found)?;
         let number = self.enter(table, parent, name, found)?.number;
+        if self.remove_alone(table, parent, name, found)? {
+            return self.bury(table, number, parent, name, found);
+        }
         if !self.is_empty_dir(table, table.get(number)?)? {
             self.forget_unheld(table, number);
             return Err(Errno::ENOTEMPTY);
@@ -91,6 +108,19 @@ impl Layers {
             self.store.whiteout(&dir, name)?;
         }
         self.bury(table, number, parent, name, found)
+    }
+
+    /// Removes a directory the host knows nothing of, if it holds nothing at all, not even whiteouts.
+    fn remove_alone(&self, table: &Table, parent: u64, name: &OsStr, found: &Found) -> Result<bool, Errno> {
+        if found.upper.is_none() || found.lower.is_some() || self.below(table, parent, name)?.is_some() {
+            return Ok(false);
+        }
+        let dir = self.upper_dir(table, parent)?;
+        match at::forced(&[&dir], || at::rmdir(&dir, name)) {
+            Ok(()) => Ok(true),
+            Err(Errno::ENOTEMPTY | Errno::EEXIST) => Ok(false),
+            Err(errno) => Err(errno),
+        }
     }
 
     /// The directory is gone, though a process may still stand in it.

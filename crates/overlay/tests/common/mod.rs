@@ -1,7 +1,7 @@
 //! A bench: a host directory, a store beside it, and the view mounted over the host directory in a mount namespace of
 //! the calling thread, so that the machine never sees it.
 
-use belljar_overlay::{Observed, Overlay, Served, Spec};
+use belljar_overlay::{Mode, Observed, Overlay, Served, Spec, Tuning};
 use model::{FilePath, Hidden};
 use nix::mount::{MntFlags, MsFlags};
 use nix::sched::CloneFlags;
@@ -82,8 +82,12 @@ pub fn mount_fuse(at: &Path) -> OwnedFd {
     fuse
 }
 
+/// Names the [`Mode`] everything is served in, for suites that run in each.
+pub const MODE: &str = "BELLJAR_TEST_MODE";
+
 pub fn serve_on(overlay: &Overlay, at: &Path) -> Served {
-    overlay.serve(mount_fuse(at)).unwrap()
+    let mode = std::env::var(MODE).map_or(Mode::default(), |name| name.parse().unwrap());
+    overlay.serve_with(mount_fuse(at), Tuning::from(mode)).unwrap()
 }
 
 pub fn sh_output(dir: &Path, script: &str) -> Output {
