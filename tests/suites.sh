@@ -48,7 +48,7 @@ inside() {
     mkdir "$W/lower" "$W/m"
     chmod 755 "$W/lower" "$W/m"
     trap 'cd /; cut -d" " -f5 /proc/self/mountinfo | grep "^$W/" | sort -r | xargs -r -n1 umount; wait
-        chattr -R -f -ia "$W"; rm -rf "$W"' EXIT
+        chattr -R -f -ia "$W" || true; rm -rf "$W"' EXIT
     place=$W/m
     if [ "$MODE" = - ]; then
         place=$W/lower

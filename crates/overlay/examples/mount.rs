@@ -8,7 +8,7 @@
 //! A store that exists is opened again; `--create` makes one and mounts nothing. As root in the namespaces of the host, or as root of a user namespace.
 //! Exit code 0 after a clean end, 1 otherwise.
 
-use belljar_overlay::{Overlay, OverlayError, Served, Spec};
+use belljar_overlay::{Mode, Overlay, OverlayError, Served, Spec};
 use model::FilePath;
 use nix::mount::{MntFlags, MsFlags};
 use nix::sys::signal::{SigSet, Signal};
@@ -25,12 +25,10 @@ const GLANCE: Duration = Duration::from_millis(20);
 /// How long an earlier server of the same store may take to end.
 const BUSY_WAIT: Duration = Duration::from_secs(10);
 
-/// How a view is served.
-const MODE: &str = "zero-message";
-
 type Failure = Box<dyn Error>;
 
 struct Options {
+    mode: Mode,
     devices: bool,
     flags: MsFlags,
     lower: PathBuf,
@@ -41,7 +39,7 @@ struct Options {
 
 fn main() -> ExitCode {
     if std::env::args().nth(1).as_deref() == Some("--modes") {
-        println!("{MODE}");
+        println!("{}", Mode::ALL.map(Mode::name).join(" "));
         return ExitCode::SUCCESS;
     }
     let done = options(std::env::args_os().skip(1)).and_then(|options| run(&options));
@@ -62,14 +60,13 @@ fn main() -> ExitCode {
 
 fn options(arguments: impl Iterator<Item = OsString>) -> Result<Options, Failure> {
     let mut arguments = arguments;
+    let mut mode = Mode::default();
     let (mut devices, mut create, mut flags, mut paths) = (false, false, MsFlags::empty(), Vec::new());
     while let Some(argument) = arguments.next() {
         match argument.to_str() {
             Some("--mode") => {
                 let name = arguments.next().ok_or("--mode wants a name")?;
-                if name != MODE {
-                    return Err(format!("no mode {}; there is {MODE}", name.display()).into());
-                }
+                mode = name.to_string_lossy().parse()?;
             }
             Some("--devices") => devices = true,
             Some("--create") => create = true,
@@ -82,7 +79,7 @@ fn options(arguments: impl Iterator<Item = OsString>) -> Result<Options, Failure
         [lower, store, at] if !create => (lower, store, Some(at.canonicalize()?)),
         _ => return Err("give LOWER STORE MOUNTPOINT".into()),
     };
-    Ok(Options { devices, flags, lower: lower.canonicalize()?, store: store.clone(), at })
+    Ok(Options { mode, devices, flags, lower: lower.canonicalize()?, store: store.clone(), at })
 }
 
 fn run(options: &Options) -> Result<(), Failure> {
@@ -94,7 +91,7 @@ fn run(options: &Options) -> Result<(), Failure> {
     let Some(at) = &options.at else {
         return Ok(());
     };
-    let served = serve(&overlay, at, options.flags)?;
+    let served = serve(&overlay, at, options)?;
     while signals.read_signal()?.is_none() && is_mounted(at)? {
         std::thread::sleep(GLANCE);
     }
@@ -121,11 +118,11 @@ fn open(options: &Options) -> Result<Overlay, OverlayError> {
 }
 
 /// Mounts and serves, waiting for a server of the same store that is just ending.
-fn serve(overlay: &Overlay, at: &Path, flags: MsFlags) -> Result<Served, Failure> {
+fn serve(overlay: &Overlay, at: &Path, options: &Options) -> Result<Served, Failure> {
     let begun = Instant::now();
     loop {
-        let fuse = mount(at, flags)?;
-        match overlay.serve(fuse) {
+        let fuse = mount(at, options.flags)?;
+        match overlay.serve_with(fuse, options.mode.into()) {
             Err(OverlayError::Busy { .. }) if begun.elapsed() < BUSY_WAIT => {
                 nix::mount::umount2(at, MntFlags::MNT_DETACH)?;
                 std::thread::sleep(GLANCE);

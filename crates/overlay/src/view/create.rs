@@ -103,7 +103,8 @@ impl Layers {
         let made = |dir: &OwnedFd, name: &OsStr| {
             let made = make(dir, name)?;
             let stat = give_to(dir, name, owner, setid_mode);
-            Ok((stat.inspect_err(|_| crate::fs::remove::leftover(dir, name))?, made))
+            let stat = stat.inspect_err(|_| crate::fs::remove::leftover(dir, name))?;
+            Ok((device::unmask(dir, name, stat)?, made))
         };
         let (stat, value) = self.budget.one_more(|| match self.put_alone(table, parent, name, made)? {
             Some(made) => Ok(made),

@@ -43,8 +43,6 @@ pub(crate) struct Found {
     pub(crate) whiteout: bool,
     /// It is a directory whose content a rule hides.
     pub(crate) hidden: bool,
-    /// Links in the view minus links in the store, of an upper file.
-    pub(crate) nlink_delta: i64,
 }
 
 impl Found {
@@ -52,6 +50,15 @@ impl Found {
     pub(crate) fn shown(&self) -> Option<&Stat> {
         self.upper.as_ref().or(self.lower.as_ref().map(|(_, stat)| stat))
     }
+}
+
+/// What an upper object says of where it comes from.
+#[derive(Clone, Copy, Debug, Default)]
+struct Past {
+    /// Which lower object it was copied from.
+    origin: Option<Origin>,
+    /// Links in the view minus links in the store, of a file.
+    nlink_delta: i64,
 }
 
 /// What a caller learns about an object.
@@ -187,7 +194,7 @@ impl Layers {
         if !dir.is_dir() {
             return Err(Errno::ENOTDIR);
         }
-        let mut found = Found { upper: None, lower: None, whiteout: false, hidden: false, nlink_delta: 0 };
+        let mut found = Found { upper: None, lower: None, whiteout: false, hidden: false };
         if dir.place == Place::Dead {
             return Ok(found);
         }
@@ -413,8 +420,9 @@ impl Layers {
         let number = match self.known(table, &shown, found) {
             Some(number) => number,
             None => {
-                let origin = if found.upper.is_some() { self.origin(table, parent, name, &shown)? } else { None };
-                self.insert(table, &shown, found, origin)
+                let upper = found.upper.is_some();
+                let past = if upper { self.past(table, parent, name, &shown)? } else { Past::default() };
+                self.insert(table, &shown, found, past)
             }
         };
         self.refresh(table, number, found, &shown)?;
@@ -437,18 +445,24 @@ impl Layers {
         (node.kind == at::kind_of(shown) && same_place).then_some(node.number)
     }
 
-    /// Which lower object the upper one at this place was copied from.
-    fn origin(&self, table: &Table, parent: u64, name: &OsStr, shown: &Stat) -> Result<Option<Origin>, Errno> {
+    /// What the upper object at this place says of where it comes from.
+    fn past(&self, table: &Table, parent: u64, name: &OsStr, shown: &Stat) -> Result<Past, Errno> {
+        let mut past = Past::default();
         if !matches!(at::kind_of(shown), libc::S_IFDIR | libc::S_IFREG) {
-            return Ok(None);
+            return Ok(past);
         }
         let dir = self.upper_dir(table, parent)?;
-        at::forced(&[&dir], || xattr::with_right(&*dir, name, 0o400, || origin(&dir, name)))
+        // Nobody may read it, its owner included? Then only its owner's rights are in the way.
+        past.origin = at::forced(&[&dir], || xattr::with_right(&*dir, name, 0o400, || origin(&dir, name)))?;
+        if at::kind_of(shown) == libc::S_IFREG && shown.st_nlink > 1 {
+            past.nlink_delta = at::forced(&[&dir], || xattr::with_right(&*dir, name, 0o400, || links(&dir, name)))?;
+        }
+        Ok(past)
     }
 
-    fn insert(&self, table: &mut Table, shown: &Stat, found: &Found, origin: Option<Origin>) -> u64 {
+    fn insert(&self, table: &mut Table, shown: &Stat, found: &Found, past: Past) -> u64 {
         let lower = found.lower.as_ref().map(|(_, stat)| stat);
-        let wish = origin.map_or_else(|| lower.map_or(shown.st_ino, |stat| stat.st_ino), |origin| origin.ino);
+        let wish = past.origin.map_or_else(|| lower.map_or(shown.st_ino, |stat| stat.st_ino), |origin| origin.ino);
         let place = if found.upper.is_some() { Place::Upper } else { Place::Lower };
         let keys: Vec<Key> = found.upper.iter().chain(lower).map(node::key).collect();
         let nlink_delta = match place {
@@ -457,7 +471,7 @@ impl Layers {
                 let covered = self.store.origins.covered(shown.st_dev, shown.st_ino);
                 -i64::try_from(covered).unwrap_or(0)
             }
-            _ => found.nlink_delta,
+            _ => past.nlink_delta,
         };
         let node = table.insert(wish, at::kind_of(shown), place, &keys);
         node.nlink_delta = nlink_delta;
@@ -488,13 +502,7 @@ impl Layers {
 fn find_upper(dir: &OwnedFd, name: &OsStr, found: &mut Found) -> Result<(), Errno> {
     match at::forced(&[dir], || at::stat_opt(dir, name))? {
         Some(stat) if at::is_whiteout(&stat) => found.whiteout = true,
-        Some(stat) => {
-            let stat = at::forced(&[dir], || device::unmask(dir, name, stat))?;
-            found.upper = Some(stat);
-            if at::kind_of(&stat) == libc::S_IFREG && stat.st_nlink > 1 {
-                found.nlink_delta = at::forced(&[dir], || xattr::with_right(dir, name, 0o400, || links(dir, name)))?;
-            }
-        }
+        Some(stat) => found.upper = Some(at::forced(&[dir], || device::unmask(dir, name, stat))?),
         None => {}
     }
     Ok(())
