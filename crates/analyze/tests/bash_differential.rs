@@ -161,6 +161,13 @@ const KNOWN: &[&str] = &[
     "ca &\ncb",
     "ca |& cb",
     "true && ca || cb",
+    "ca[[ a < b ]]&& cw",
+    "true[ a > b ]do x",
+    "declare a[ $(ca) > b ]",
+    "ca | time v=cm",
+    "coproc ${v:-$(ck)}a=(1 $(cv) 2)",
+    "a[0]=1 time declare v=cx\n $v y",
+    "va=1; v=c; ca x$v{a,b}d",
 ];
 
 /// Writes argc and argv of what bash would start, each ended by NUL.
@@ -175,7 +182,7 @@ while IFS= read -r -d '' text; do
     # A log of its own: a background job may write after its text is done.
     export CODE LOG="$WORK/log.$n.$CODE"
     : >"$LOG"
-    PATH=/nonexistent /usr/bin/timeout -k 1 2 /bin/bash --norc --noprofile -c "$text" </dev/null >/dev/null 2>&1
+    HOME=/home/user PATH=/nonexistent /usr/bin/timeout -k 1 2 /bin/bash --norc --noprofile -c "$text" </dev/null >/dev/null 2>&1
     printf '%s\0%s\0' ==CASE== "$n" >&3
     while IFS= read -r -d '' word; do printf '%s\0' "$word" >&3; done <"$LOG"
   done

@@ -34,7 +34,7 @@ fn headline(analysis: &Analysis, tiers: Tiers, place: &Place) -> String {
         Risk::Low if analysis.canonical.is_empty() && analysis.effects.is_empty() => "it runs nothing",
         Risk::Low => "every part is proven to only read, and nothing secret",
         Risk::Medium if place.contained => "what it changes is held back and can be reviewed",
-        Risk::Medium => "what it changes stays in the project or can be made again",
+        Risk::Medium => "it makes changes that can be undone, or runs code that no table explains",
         Risk::High if place.contained => "the text is not what it seems to be",
         Risk::High => "it can do harm that cannot be taken back, or it was not understood",
     };
@@ -148,7 +148,7 @@ mod tests {
             told(vec![push, key], true),
             [
                 "MEDIUM in the jar: what it changes is held back and can be reviewed. It would be HIGH on the bare machine.",
-                "HIGH: connect to github.com:443: it cannot be taken back.",
+                "HIGH: connect to github.com:443: what is sent cannot be taken back.",
                 "HIGH: read /home/u/.ssh/id_rsa: it holds secrets.",
                 "Cannot be taken back once done: connect to github.com:443.",
                 "The jar does not show credentials of the home: secrets/ssh.",

@@ -231,13 +231,11 @@ impl Eval<'_> {
 
     /// A program nobody here knows.
     pub(super) fn opaque_program(&mut self, program: &str, args: &[Field], start: &Start) -> Output {
-        self.effect(
-            Action::Execute,
-            Target::Program { name: program.to_owned() },
-            Reversibility::Harmless,
-            start.span,
-            program,
-        );
+        let target = match program.contains('/') {
+            true => self.program_at(program),
+            false => Target::Program { name: program.to_owned() },
+        };
+        self.effect(Action::Execute, target, Reversibility::Harmless, start.span, program);
         self.out.unexplained(start.span);
         if matches!(args, [only] if matches!(only.known(), Some("--version" | "--help"))) {
             self.out.find_as(
@@ -276,7 +274,13 @@ impl Eval<'_> {
         } else {
             let past = !matches!(name, "time" | "builtin");
             let stdin = if wrapper.appends { Stdin::File(None) } else { start.stdin.clone() };
-            self.run(&argv, Start { stdin, span: start.span, unwrapped: start.unwrapped + 1, past_functions: past })
+            let inner = Start { stdin, span: start.span, unwrapped: start.unwrapped + 1, past_functions: past };
+            // All but these are programs: what they start is no builtin, and assigns nothing here.
+            if matches!(name, "command" | "builtin" | "exec") {
+                self.run(&argv, inner)
+            } else {
+                self.in_subshell(|eval| eval.run(&argv, inner))
+            }
         };
         self.state.cwd = saved;
         out

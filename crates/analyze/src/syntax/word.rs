@@ -402,7 +402,7 @@ impl Reader<'_> {
         }
         let argument = self.inside(Inside::Brace { double });
         let span = self.span(start, self.last);
-        Part::Param(Box::new(Param { name, subscript, indirect, length, op, argument, span }))
+        Part::Param(Box::new(Param { name, braced: true, subscript, indirect, length, op, argument, span }))
     }
 
     fn param_name(&mut self) -> String {
@@ -508,6 +508,7 @@ impl Reader<'_> {
 fn plain_param(name: &str, span: model::Span) -> Part {
     Part::Param(Box::new(Param {
         name: name.to_owned(),
+        braced: false,
         subscript: None,
         indirect: false,
         length: false,
