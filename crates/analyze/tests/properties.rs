@@ -153,6 +153,17 @@ fn bash_reads_a_quoted_vector_back_as_it_was() {
     assert_eq!(ran.stdout, expected);
 }
 
+/// Once a read outside a table in the C scanner, which ended the process for some characters and not for others.
+#[test]
+fn characters_outside_the_tables_of_c_are_nothing_special() {
+    for c in ['\u{ff}', '\u{3ff}', '\u{ffff}', '\u{1f600}', '\u{10ffff}', '\u{e000}'] {
+        for text in [format!("echo {{{c}"), format!("echo {{1..{c}}}"), format!("{{{c} ; }}"), format!("ls {c}[{c}")] {
+            assert!(in_range(&analyze(&text, &shell())), "{text:?}");
+        }
+    }
+    assert_eq!(worst(&analyze("echo 'naïve' {é,ü}.txt 😀", &shell())), Risk::Low);
+}
+
 #[test]
 fn what_is_too_large_is_high_and_not_covered() {
     for text in [

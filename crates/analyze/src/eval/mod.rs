@@ -20,7 +20,7 @@ use crate::syntax::ast::{Arm, Command, Entry, Joint, Kind, List, Pipeline, Word}
 use crate::syntax::{self, Base};
 use model::{FilePath, Span};
 pub(crate) use report::Report;
-use state::{Cwd, State, Var};
+use state::{Cwd, Shared, State, Var};
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use value::Value;
@@ -86,10 +86,10 @@ impl<'a> Eval<'a> {
             context.vars.iter().map(|(name, value)| (name.clone(), Var::Scalar(Value::Known(value.clone())))).collect();
         let mut state = State {
             cwd: Cwd { places: vec![context.cwd.normalise()], if_failed: Vec::new() },
-            vars,
-            functions: BTreeMap::new(),
+            vars: Shared::new(vars),
+            functions: Shared::default(),
             positional: None,
-            downloaded: BTreeSet::new(),
+            downloaded: Shared::default(),
             exits_on_error: false,
         };
         let home = context.home.normalise().encode();
