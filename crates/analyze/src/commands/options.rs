@@ -88,9 +88,11 @@ fn act(word: &'static str) -> Act {
     }
 }
 
+type Known = HashMap<(usize, usize), Rc<[Entry]>>;
+
 thread_local! {
     /// Option columns taken apart, by where they stand.
-    static READ: RefCell<HashMap<(usize, usize), Rc<[Entry]>>> = RefCell::new(HashMap::new());
+    static READ: RefCell<Known> = RefCell::new(Known::new());
 }
 
 /// The options of a row.
