@@ -282,8 +282,21 @@ fn fits(pattern: &[String], argv: &[String]) -> bool {
     match pattern.split_first() {
         None => argv.is_empty(),
         Some((first, rest)) if first.contains('‹') => (0..=argv.len()).any(|skip| fits(rest, &argv[skip..])),
-        Some((first, rest)) => argv.split_first().is_some_and(|(word, more)| (word == first) && fits(rest, more)),
+        Some((first, rest)) => argv
+            .split_first()
+            .is_some_and(|(word, more)| without_numbers(word) == without_numbers(first) && fits(rest, more)),
     }
+}
+
+/// The number of the descriptor behind a process substitution depends on what else is open.
+fn without_numbers(word: &str) -> String {
+    let mut pieces = word.split("/dev/fd/");
+    let mut out = pieces.next().unwrap_or("").to_owned();
+    for piece in pieces {
+        out.push_str("/dev/fd/");
+        out.push_str(piece.trim_start_matches(|c: char| c.is_ascii_digit()));
+    }
+    out
 }
 
 #[test]

@@ -166,7 +166,7 @@ pub(super) static ROWS: &[Row] = &[
     ),
     row("git submodule init", "", "data*", "repo"),
     row("git submodule add", "-b= -f --name= --depth=", "host data", "repo write:. net:"),
-    row("git submodule foreach", "--recursive -q", "+cmd*", ""),
+    row("git submodule foreach", "--recursive -q", "+shell*", ""),
     row(
         "git config",
         "--global:does-write:~/.gitconfig --system:does-write:/etc/gitconfig --local --worktree -f,--file=:write --get --get-all --get-regexp --get-urlmatch -l,--list -z,--null --name-only --show-origin --show-scope --type= --bool --int --path --default= --includes --no-includes --add --unset --unset-all --replace-all -e,--edit:does-exec --rename-section --remove-section",

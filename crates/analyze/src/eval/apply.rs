@@ -400,13 +400,11 @@ impl Eval<'_> {
     fn fact(&mut self, fact: Fact, operands: &[Field], span: Span, by: &str) {
         match fact {
             Fact::Exec => {
-                self.effect(
-                    Action::Execute,
-                    Target::Program { name: by.to_owned() },
-                    Reversibility::Harmless,
-                    span,
-                    by,
-                );
+                let target = match by.starts_with("./") {
+                    true => self.program_at(by),
+                    false => Target::Program { name: by.to_owned() },
+                };
+                self.effect(Action::Execute, target, Reversibility::Harmless, span, by);
                 self.out.unexplained(span);
             }
             Fact::Tool => {

@@ -19,7 +19,8 @@ struct Interpreter {
     loads: &'static [&'static str],
 }
 
-const SHELLS: &[&str] = &["bash", "sh", "dash", "zsh", "ksh", "ash", "rbash", "fish"];
+const SHELLS: &[&str] =
+    &["bash", "sh", "dash", "zsh", "ksh", "mksh", "ash", "rbash", "fish", "csh", "tcsh", "yash", "posh", "pdksh"];
 
 static INTERPRETERS: &[Interpreter] = &[
     Interpreter {
@@ -58,6 +59,28 @@ static INTERPRETERS: &[Interpreter] = &[
         loads: &["-r", "--require", "--import"],
     },
     Interpreter { name: "lua", code: &["-e"], takes: &[], noop: &["-v"], loads: &["-l"] },
+    Interpreter { name: "luajit", code: &["-e"], takes: &[], noop: &["-v"], loads: &["-l"] },
+    Interpreter {
+        name: "julia",
+        code: &["-e", "-E", "--eval", "--print"],
+        takes: &["-t"],
+        noop: &["-v", "--version"],
+        loads: &["-L", "--load"],
+    },
+    Interpreter { name: "R", code: &["-e"], takes: &["-f"], noop: &["--version"], loads: &[] },
+    Interpreter { name: "octave", code: &["--eval"], takes: &[], noop: &["--version"], loads: &[] },
+    Interpreter { name: "octave-cli", code: &["--eval"], takes: &[], noop: &["--version"], loads: &[] },
+    Interpreter { name: "groovy", code: &["-e"], takes: &["-cp"], noop: &["-v", "--version"], loads: &[] },
+    Interpreter { name: "elixir", code: &["-e", "--eval"], takes: &[], noop: &["-v", "--version"], loads: &["-r"] },
+    Interpreter { name: "erl", code: &["-eval"], takes: &["-pa"], noop: &[], loads: &["-s"] },
+    Interpreter { name: "guile", code: &["-c"], takes: &["-L"], noop: &["-v", "--version"], loads: &["-l"] },
+    Interpreter { name: "raku", code: &["-e"], takes: &["-I"], noop: &["-v", "--version"], loads: &["-M"] },
+    Interpreter { name: "racket", code: &["-e"], takes: &[], noop: &["-v", "--version"], loads: &["-l", "-t"] },
+    Interpreter { name: "jrunscript", code: &["-e"], takes: &["-l", "-cp"], noop: &[], loads: &["-f"] },
+    Interpreter { name: "slsh", code: &["-e"], takes: &[], noop: &["--version"], loads: &[] },
+    Interpreter { name: "scala", code: &["-e"], takes: &["-cp"], noop: &["-version"], loads: &[] },
+    Interpreter { name: "ghci", code: &["-e"], takes: &[], noop: &["--version"], loads: &[] },
+    Interpreter { name: "osh", code: &["-c"], takes: &[], noop: &["--version"], loads: &[] },
     Interpreter { name: "Rscript", code: &["-e"], takes: &[], noop: &["--version"], loads: &[] },
     Interpreter { name: "tclsh", code: &[], takes: &[], noop: &[], loads: &[] },
     Interpreter { name: "osascript", code: &["-e"], takes: &["-l"], noop: &[], loads: &[] },
@@ -158,7 +181,10 @@ impl Eval<'_> {
                 let file = file.clone();
                 return self.shell_file(&file, program, start);
             }
-            Stdin::Inherited | Stdin::File(None) => return self.opaque_program(program, &[], start),
+            Stdin::Inherited | Stdin::File(None) => {
+                self.out.find(13, start.span, &format!("{program} takes commands from whoever is at its input"));
+                return self.opaque_program(program, &[], start);
+            }
         };
         if text.value.choices().is_none() && !text.fetched {
             self.out.find(13, start.span, &format!("{program} runs what another command prints"));

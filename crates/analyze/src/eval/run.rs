@@ -237,6 +237,7 @@ impl Eval<'_> {
         };
         self.effect(Action::Execute, target, Reversibility::Harmless, start.span, program);
         self.out.unexplained(start.span);
+        self.arguments_tell(program, args, start);
         if matches!(args, [only] if matches!(only.known(), Some("--version" | "--help"))) {
             self.out.find_as(
                 13,

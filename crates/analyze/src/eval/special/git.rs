@@ -12,6 +12,7 @@ impl Eval<'_> {
     pub(super) fn git(&mut self, args: &[Field], start: &Start) -> Output {
         let saved = self.state.cwd.clone();
         let mut rest = args;
+        let mut aliases: Vec<(String, Field)> = Vec::new();
         while let Some((first, tail)) = rest.split_first() {
             let Some(text) = first.known() else { break };
             match text {
@@ -26,7 +27,10 @@ impl Eval<'_> {
                 }
                 "-c" | "--config-env" => {
                     if let Some(setting) = tail.first() {
-                        self.git_setting(setting);
+                        match alias(setting) {
+                            Some(alias) if text == "-c" => aliases.push(alias),
+                            _ => self.git_setting(setting),
+                        }
                     }
                     rest = tail.get(1..).unwrap_or(&[]);
                 }
@@ -58,9 +62,40 @@ impl Eval<'_> {
                 _ => break,
             }
         }
-        let out = self.git_command(rest, start);
+        let out = match self.git_alias(&aliases, rest, start) {
+            Some(words) => self.git_command(&words, start),
+            None => unknown(),
+        };
         self.state.cwd = saved;
         out
+    }
+
+    /// The words behind `git` with an alias of this command line put in; `None` when it was shell text, which then has run.
+    fn git_alias(&mut self, aliases: &[(String, Field)], args: &[Field], start: &Start) -> Option<Vec<Field>> {
+        for (_, meaning) in aliases {
+            self.git_alias_text(meaning, start);
+        }
+        let (first, rest) = args.split_first()?;
+        // git's own commands cannot be aliased.
+        let is_command = first.known().is_some_and(|name| commands::find(&format!("git {name}")).is_some());
+        let found = aliases.iter().rev().find(|(name, _)| !is_command && first.known() == Some(name));
+        let Some((_, meaning)) = found else { return Some(args.to_vec()) };
+        let text = meaning.known().filter(|text| !text.starts_with('!'))?;
+        let words = text.split_whitespace().map(|word| Field::constant(word, meaning.span));
+        Some(words.chain(rest.iter().cloned()).collect())
+    }
+
+    /// `!CMD` as the meaning of an alias is shell text.
+    pub(super) fn git_alias_text(&mut self, meaning: &Field, start: &Start) {
+        match meaning.known() {
+            Some(text) => {
+                if let Some(shell) = text.strip_prefix('!') {
+                    self.out.find_as(14, model::Risk::Medium, meaning.span, "an alias of git runs a shell command");
+                    self.shell_text(&Field::constant(shell, meaning.span), start);
+                }
+            }
+            None => self.out.find(14, meaning.span, "an alias of git that is not known"),
+        }
     }
 
     fn git_command(&mut self, args: &[Field], start: &Start) -> Output {
@@ -168,6 +203,15 @@ impl Eval<'_> {
         }
         self.thing(Action::Write, "the git configuration", Reversibility::ByOverlay, start.span, "git");
         if let Some(name) = words.first() {
+            if name.known().is_some_and(|name| name.to_lowercase().starts_with("alias."))
+                && let Some(meaning) = words.get(1)
+            {
+                let meaning = (*meaning).clone();
+                self.git_alias_text(&meaning, start);
+                if meaning.known().is_some_and(|text| !text.starts_with('!')) {
+                    return;
+                }
+            }
             let value = words.get(1).map_or(Value::Unknown, |field| field.value.clone());
             self.git_setting_named(name.value.prefix(), &value, name);
         }
@@ -213,4 +257,11 @@ impl Eval<'_> {
             self.out.find(14, at.span, "a setting of git that can run a program or change what it trusts");
         }
     }
+}
+
+/// `alias.NAME=MEANING`
+fn alias(setting: &Field) -> Option<(String, Field)> {
+    let (name, meaning) = setting.value.prefix().split_once('=')?;
+    let name = name.to_lowercase().strip_prefix("alias.")?.to_owned();
+    Some((name, Field { value: Value::starting(meaning).known_as(setting), ..setting.clone() }))
 }

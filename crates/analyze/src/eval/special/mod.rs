@@ -5,13 +5,14 @@ mod cloud;
 mod find;
 mod git;
 mod network;
+mod run;
 mod sed;
 
 use super::run::Start;
 use super::value::{Field, Value};
 use super::{Eval, Output};
 use crate::commands;
-use model::{Action, PathScope, Reversibility, Target};
+use model::{Action, PathScope, Reversibility};
 
 pub(super) fn unknown() -> Output {
     Output { value: Value::Unknown, fetched: false }
@@ -32,6 +33,12 @@ impl Eval<'_> {
             }
             "ssh" => return Some(self.ssh(args, start)),
             "fd" | "fdfind" => return self.fd(args, start),
+            "parallel" => return self.parallel(args, start),
+            "docker" | "podman" | "kubectl" => return self.container(program, args, start),
+            "npx" | "bunx" | "uvx" | "pipx" | "npm" | "pnpm" | "yarn" | "bun" | "uv" | "poetry" | "pipenv" | "pdm"
+            | "hatch" | "rye" | "mise" | "direnv" | "nix-shell" | "nix" | "conda" | "bundle" => {
+                return self.runner(program, args, start);
+            }
             "chmod" => return self.chmod(args, start),
             "kill" => return self.kill(args, start),
             "rsync" | "scp" => return self.copy_remote(program, args, start),

@@ -58,6 +58,9 @@ impl Eval<'_> {
                 self.executes("ssh", start);
             }
         }
+        if let Some(command) = parsed.operands.get(1..).filter(|command| !command.is_empty()) {
+            self.text_elsewhere(&crate::eval::apply::joined(command), "on the other machine", start);
+        }
         out
     }
 
