@@ -185,7 +185,7 @@ fn option<'f>(
         Some(entry) if long || name.len() > 2 || attached.is_none() => {
             let value = match (entry.takes, attached) {
                 (Takes::Nothing, Some(_)) => return false,
-                (_, Some(value)) => Some(Field::constant(value, arg.span)),
+                (_, Some(value)) => Some(part_of(arg, value)),
                 (Takes::Value, None) => match rest.next() {
                     Some(value) => Some(value.clone()),
                     None => return false,
@@ -198,6 +198,11 @@ fn option<'f>(
         _ if long => false,
         _ => cluster(entries, arg, text, rest, parsed),
     }
+}
+
+/// The value that is attached to an option, with what is known of the whole word.
+fn part_of(arg: &Field, value: &str) -> Field {
+    Field { glob: arg.glob, fetched: arg.fetched, ..Field::constant(value, arg.span) }
 }
 
 fn exact(entries: &[Entry], name: &str) -> Option<Entry> {
@@ -241,7 +246,7 @@ fn cluster<'f>(
                 Some(value) => Some(value.clone()),
                 None => return false,
             },
-            Takes::Value | Takes::Attached => Some(Field::constant(tail, arg.span)),
+            Takes::Value | Takes::Attached => Some(part_of(arg, tail)),
         };
         let done = entry.takes != Takes::Nothing;
         parsed.hits.push(Hit { entry, value, span: arg.span });

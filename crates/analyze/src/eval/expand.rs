@@ -28,8 +28,10 @@ impl Fields {
     }
 
     fn append(&mut self, value: &Value) {
+        let plain = value.with_plain_stars();
         let field = self.current();
-        field.value = field.value.concat(value);
+        field.glob |= plain.is_some();
+        field.value = field.value.concat(plain.as_ref().unwrap_or(value));
     }
 
     fn split(&mut self) {

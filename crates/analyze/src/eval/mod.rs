@@ -328,8 +328,12 @@ impl<'a> Eval<'a> {
         let values: Vec<value::Field> = words.unwrap_or(&[]).iter().flat_map(|word| self.expand(word)).collect();
         self.forget_assigned(&[body]);
         let known = words.is_some() && !values.iter().any(|field| field.many);
+        let choices = |field: &value::Field| {
+            let all = field.value.choices()?.iter();
+            Some(all.map(|text| if field.glob { Value::found_by_glob(text) } else { text.clone() }).collect())
+        };
         let all: Option<Vec<String>> =
-            values.iter().map(|field| field.value.choices()).collect::<Option<Vec<_>>>().map(|sets| sets.concat());
+            values.iter().map(choices).collect::<Option<Vec<Vec<_>>>>().map(|sets| sets.concat());
         let value = all.filter(|_| known).map_or(Value::Unknown, Value::any_of);
         self.perhaps(|eval| {
             eval.state.set(name, value);
