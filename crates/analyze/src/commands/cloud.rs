@@ -221,30 +221,24 @@ pub(super) static ROWS: &[Row] = &[
     row("gh workflow", "", "data*", "net:api.github.com remote:github"),
     row(
         "psql",
-        "-l:noop -V,--version:noop --help:noop -h=:host -p= -U= -d= -c=:code -f=:exec -t -A -q -x -w -W -v= -o=:write -X -1 -P= -F=",
+        "-l,--list:noop -V,--version:noop --help:noop -h,--host=:host -p,--port= -U,--username= -d,--dbname= -c,--command= -f,--file=:exec -t,--tuples-only \
+         -A,--no-align -q,--quiet -x,--expanded -w,--no-password -W,--password -v,--set,--variable= -o,--output=:write -L,--log-file=:write \
+         -X,--no-psqlrc -1,--single-transaction -P,--pset= -F,--field-separator= -R= -H,--html -a,--echo-all -e,--echo-queries -b -E --csv -0 -z -s -S -n",
         "data*",
-        "exec changes:a_database",
+        "",
     ),
-    row(
-        "mysql",
-        "-V,--version:noop --help:noop -h=:host -P= -u= -p? -D= -e=:code -N -B -s -t",
-        "data*",
-        "exec changes:a_database",
-    ),
+    row("mysql", MYSQL, "data*", ""),
+    row("mariadb", MYSQL, "data*", ""),
     row(
         "sqlite3",
-        "-version:noop -help:noop -header -csv -json -column -line -list -readonly -cmd=:code -separator= -batch -init=:exec",
-        "write code*",
-        "exec",
+        "-version:noop -help:noop -header -noheader -csv -json -column -line -list -table -box -markdown -html -quote -readonly -bail -echo -safe \
+         -cmd= -separator= -newline= -nullvalue= -batch -init=:exec -ascii -tabs -nofollow",
+        "data*",
+        "",
     ),
     row("mongosh", "--version:noop --eval=:code", "data*", "exec changes:a_database"),
     row("mongo", "--version:noop --eval=:code", "data*", "exec changes:a_database"),
-    row(
-        "redis-cli",
-        "-v,--version:noop -h=:host -p= -a= -n= -u=:host --raw --scan --eval=:exec",
-        "data*",
-        "changes:a_database",
-    ),
+    row("redis-cli", "-v,--version:noop -h=:host -p= -a= -n= -u=:host --raw --scan --eval=:exec", "+data*", ""),
     row("createdb", "-h= -p= -U= -O= -T= -E=", "data*", "changes:a_database"),
     row("dropdb", "-h= -p= -U= -f --if-exists", "data*", "changes:a_database bj019"),
     row("createuser", "", "data*", "changes:a_database bj020"),
@@ -254,6 +248,10 @@ pub(super) static ROWS: &[Row] = &[
     row("mysqldump", "-h=:host -P= -u= -p? --databases --single-transaction --routines", "data*", "net:"),
     row("mysqladmin", "", "data*", "changes:a_database bj019"),
 ];
+
+const MYSQL: &str = "-V,--version:noop --help:noop -h,--host=:host -P,--port= -u,--user= -p,--password? -D,--database= -e,--execute= -N,--skip-column-names -B,--batch -s,--silent \
+     -t,--table -v,--verbose -f,--force -r,--raw -A -C -H,--html -X,--xml -S,--socket= --ssl-mode= --default-character-set= --protocol= --defaults-file=:read \
+     --defaults-extra-file=:read --init-command= -q,--quick --local-infile?:bj014 --tee=:write --pager?:bj014 --plugin-dir=:bj014";
 
 const DOCKER: &str =
     "-v,--version:noop --help:noop -H,--host=:host+bj020 -c,--context=:bj020 --config=:bj014 -D,--debug -l= --tls";

@@ -3,7 +3,7 @@
 use crate::eval::Eval;
 use crate::eval::run::Start;
 use crate::eval::value::{Field, Value};
-use model::{Action, PathScope, Reversibility, Target};
+use model::{Action, PathScope, Reversibility};
 
 impl Eval<'_> {
     /// `aws SERVICE VERB`: verbs that only look are told apart from the rest.
@@ -40,20 +40,6 @@ impl Eval<'_> {
             .any(|word| verb.starts_with(word));
         if destroys || args.iter().any(|field| field.known() == Some("--delete")) {
             self.out.find(19, start.span, "destroys something in the cloud");
-        }
-    }
-
-    pub(super) fn destructive_words(&mut self, program: &str, args: &[Field], words: &[&str], start: &Start) {
-        self.thing(Action::Write, "a database", Reversibility::Never, start.span, program);
-        self.effect(
-            Action::Execute,
-            Target::Program { name: program.to_owned() },
-            Reversibility::Harmless,
-            start.span,
-            program,
-        );
-        if args.iter().any(|field| field.known().is_none_or(|text| words.contains(&text.to_lowercase().as_str()))) {
-            self.out.find(19, start.span, "destroys data of a database");
         }
     }
 }

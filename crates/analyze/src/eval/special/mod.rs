@@ -2,8 +2,10 @@
 
 mod archive;
 mod cloud;
+mod database;
 mod find;
 mod git;
+mod jq;
 mod network;
 mod run;
 mod sed;
@@ -79,9 +81,10 @@ impl Eval<'_> {
                 }
             }
             "aws" => self.aws(args, start),
-            "redis-cli" => {
-                self.destructive_words(program, args, &["flushdb", "flushall", "shutdown", "del", "config"], start)
-            }
+            "redis-cli" => return self.redis(args, start),
+            "psql" | "mysql" | "mariadb" => return self.sql_client(program, args, start),
+            "sqlite3" => return self.sqlite(args, start),
+            "jq" | "gojq" | "jaq" => return self.jq(program, args, start),
             "git-lfs" | "hub" => return None,
             _ => return None,
         }
