@@ -9,6 +9,7 @@ mod crash;
 mod example_project;
 mod exits;
 mod gates;
+mod labelled;
 mod real_repo;
 mod support;
 mod terminal;

@@ -215,7 +215,7 @@ pub(super) static ROWS: &[Row] = &[
     row("addr2line", "-e=:read -f -C -p -i -a", "data*", ""),
     row(
         "rustc",
-        "-V,--version:noop -vV:noop --print=:noop --explain=:noop -h,--help:noop --crate-type= --edition= -O -g -o=:write --emit= -C= -A= -W= -D= -L= -l= --test --cfg= --target= --crate-name= --out-dir=:write --extern=",
+        "-V,--version:noop -v,--verbose -vV:noop --print=:noop --explain=:noop -h,--help:noop --crate-type= --edition= -O -g -o=:write --emit= -C= -A= -W= -D= -L= -l= --test --cfg= --target= --crate-name= --out-dir=:write --extern=",
         "read*",
         "tool write:.",
     ),

@@ -150,6 +150,9 @@ impl Eval<'_> {
         for field in args {
             self.subscript_data(field);
             if let Some(name) = field.known() {
+                if name.starts_with("HIST") {
+                    self.out.find(12, field.span, &format!("{name} decides whether what is run is remembered"));
+                }
                 self.state.vars.insert(name.to_owned(), Var::Scalar(Value::Unknown));
                 self.state.functions.remove(name);
             }

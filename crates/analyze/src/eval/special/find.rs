@@ -202,6 +202,8 @@ impl Eval<'_> {
 /// A name somewhere below `point`, as the word `at` will hold it.
 fn below(point: &Field, at: &Field) -> Field {
     let value = match point.known() {
+        // Of `.` only what is below it is meant: programs refuse the directory itself.
+        Some("." | "./") => Value::Known("./*".to_owned()),
         // A start point may be a file: then it is found itself.
         Some(text) => Value::any_of(vec![format!("{}/*", text.trim_end_matches('/')), text.to_owned()]),
         None => point.value.clone(),
