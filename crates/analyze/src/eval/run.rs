@@ -322,25 +322,27 @@ impl Eval<'_> {
         if argv.is_empty() {
             argv.push(Field::constant("echo", start.span));
         }
+        let from_file = parsed.hits.iter().any(|hit| hit.is("-a"));
+        let names = self.piped_names.take().filter(|_| !from_file && matches!(start.stdin, Stdin::Pipe(_)));
+        let given = match names {
+            Some(names) => Field { value: Value::any_of(names), glob: true, ..Field::constant("", start.span) },
+            None => Field { value: Value::Unknown, many: true, ..Field::constant("", start.span) },
+        };
         let replaces = parsed.hits.iter().find(|hit| hit.is("-I") || hit.is("-i"));
         if let Some(hit) = replaces {
             let mark = hit.value.as_ref().and_then(Field::known).unwrap_or("{}").to_owned();
             for field in &mut argv {
-                if field.known().is_some_and(|text| text.contains(&mark)) {
-                    let prefix =
-                        field.known().and_then(|text| text.split_once(&mark)).map_or("", |(head, _)| head).to_owned();
-                    field.value = Value::starting(&prefix);
+                match field.known() {
+                    Some(text) if text == mark => *field = Field { span: field.span, many: false, ..given.clone() },
+                    Some(text) if text.contains(&mark) => {
+                        let prefix = text.split_once(&mark).map_or("", |(head, _)| head).to_owned();
+                        field.value = Value::starting(&prefix);
+                    }
+                    _ => {}
                 }
             }
         } else {
-            argv.push(Field {
-                value: Value::Unknown,
-                glob: false,
-                many: true,
-                quoted: false,
-                fetched: false,
-                span: start.span,
-            });
+            argv.push(given);
         }
         argv
     }
