@@ -168,6 +168,10 @@ const KNOWN: &[&str] = &[
     "coproc ${v:-$(ck)}a=(1 $(cv) 2)",
     "a[0]=1 time declare v=cx\n $v y",
     "va=1; v=c; ca x$v{a,b}d",
+    "{ coproc time }",
+    "v=cl declare v=cx\nca$v y",
+    "v=cl eval v=cx\n$v y; ca",
+    "ca x=~ y=~/z",
 ];
 
 /// Writes argc and argv of what bash would start, each ended by NUL.

@@ -60,7 +60,14 @@ impl Eval<'_> {
                 .collect(),
             span: command.span,
         });
-        self.run(&argv, Start { stdin, span: command.span, unwrapped: 0, past_functions: false })
+        let builtin =
+            argv.first().and_then(Field::known).is_some_and(|name| commands::builtin::IN_CODE.contains(&name));
+        let out = self.run(&argv, Start { stdin, span: command.span, unwrapped: 0, past_functions: false });
+        if builtin {
+            // `v=1 declare v=2`: bash puts the old value back, whatever the builtin assigned.
+            env.iter().for_each(|(name, ..)| self.state.set(name, Value::Unknown));
+        }
+        out
     }
 
     /// Evaluates an assignment; where no command follows the variable keeps the value.

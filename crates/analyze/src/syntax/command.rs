@@ -262,6 +262,9 @@ impl Reader<'_> {
         };
         if !named {
             (self.pos, self.last) = saved;
+            if self.reserved() == Some("time") {
+                self.problem(ProblemKind::Unsupported, start, "`time` behind coproc");
+            }
         } else if name.is_some_and(|name| name.plain().is_none()) {
             self.problem(ProblemKind::Unsupported, start, "the name of a coprocess is expanded");
         }
