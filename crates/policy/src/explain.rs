@@ -2,7 +2,7 @@
 //!
 //! Every HIGH reason is named; only what is harmless may be summed up as "and 3 more".
 
-use crate::risk::{EffectFacts, is_change, tier};
+use crate::risk::{EffectFacts, effect_tiers, is_change, tier};
 use model::{Action, Analysis, Place, Reason, Reversibility, Risk, Tiers};
 
 /// How many harmless things of one kind are named before the rest is counted.
@@ -73,7 +73,8 @@ fn touched(facts: &[EffectFacts<'_>]) -> Option<String> {
 
 /// What no overlay takes back.
 fn for_good(facts: &[EffectFacts<'_>]) -> Option<String> {
-    let never = facts.iter().filter(|f| f.effect.reversibility == Reversibility::Never);
+    let never =
+        facts.iter().filter(|f| f.effect.reversibility == Reversibility::Never && effect_tiers(f).0.bare == Risk::High);
     let texts = distinct(never.map(|f| format!("{} {}", f.effect.action, f.effect.target)));
     (!texts.is_empty()).then(|| format!("Cannot be taken back once done: {}.", texts.join(", ")))
 }

@@ -267,7 +267,9 @@ pub(crate) fn tier(tiers: Tiers, place: &Place) -> Risk {
 pub(crate) fn effect_reason(facts: &EffectFacts<'_>) -> Reason {
     let (tiers, says) = effect_tiers(facts);
     let effect = facts.effect;
-    let says = facts.protected().filter(|_| facts.changes()).map_or(says, |row| row.says);
+    // A protected name somewhere below is not why a whole tree matters.
+    let named = facts.path.as_ref().and_then(|path| path.protected).is_some_and(|(fit, _)| fit == Fit::Within);
+    let says = facts.protected().filter(|_| facts.changes() && named).map_or(says, |row| row.says);
     Reason { tiers, text: format!("{} {}: {says}", effect.action, effect.target), check: None, span: effect.span }
 }
 

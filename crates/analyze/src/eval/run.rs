@@ -60,12 +60,15 @@ impl Eval<'_> {
                 .collect(),
             span: command.span,
         });
-        let builtin =
-            argv.first().and_then(Field::known).is_some_and(|name| commands::builtin::IN_CODE.contains(&name));
+        // `v=1 declare v=2`: bash puts the old value back, whatever the builtin assigned.
+        let before: Vec<(String, Option<Var>)> =
+            env.iter().map(|(name, ..)| (name.clone(), self.state.vars.get(name).cloned())).collect();
         let out = self.run(&argv, Start { stdin, span: command.span, unwrapped: 0, past_functions: false });
-        if builtin {
-            // `v=1 declare v=2`: bash puts the old value back, whatever the builtin assigned.
-            env.iter().for_each(|(name, ..)| self.state.set(name, Value::Unknown));
+        for (name, value) in before {
+            match value {
+                Some(value) => self.state.vars.insert(name, value),
+                None => self.state.vars.remove(&name),
+            };
         }
         out
     }
