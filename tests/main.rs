@@ -4,6 +4,7 @@
 #![allow(clippy::indexing_slicing, clippy::string_slice, unreachable_pub)]
 
 mod bad_input;
+mod check;
 mod containment;
 mod crash;
 mod example_project;
