@@ -172,6 +172,8 @@ const KNOWN: &[&str] = &[
     "v=cl declare v=cx\nca$v y",
     "v=cl eval v=cx\n$v y; ca",
     "ca x=~ y=~/z",
+    "coproc ca x=1coproc a=(1 $(cv) 2)\n",
+    "ca\n'cb'\\",
 ];
 
 /// Writes argc and argv of what bash would start, each ended by NUL.

@@ -262,12 +262,9 @@ impl Reader<'_> {
         };
         if !named {
             (self.pos, self.last) = saved;
-            if self.reserved() == Some("time") {
-                self.problem(ProblemKind::Unsupported, start, "`time` behind coproc");
-            }
-        } else if name.is_some_and(|name| name.plain().is_none()) {
-            self.problem(ProblemKind::Unsupported, start, "the name of a coprocess is expanded");
         }
+        // Its name is expanded, keywords behind it are programs, words behind it may be arrays: nobody else reads it so.
+        self.problem(ProblemKind::Unsupported, start, "a coprocess");
         match self.deeper(Self::command).flatten() {
             Some(command) => Kind::Coproc(Box::new(command)),
             None => {

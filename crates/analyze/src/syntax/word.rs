@@ -98,7 +98,10 @@ impl Reader<'_> {
                 match self.bump_raw() {
                     Some(c) => parts.0.push(Part::Quoted(c.into(), QuoteStyle::Backslash)),
                     None => {
-                        self.problem(ProblemKind::Incomplete, self.pos.saturating_sub(1), "a backslash stands last");
+                        // Bash keeps it on a single line and drops it on the last of several.
+                        let several = self.slice(0, self.pos).contains('\n');
+                        let kind = if several { ProblemKind::Unsupported } else { ProblemKind::Incomplete };
+                        self.problem(kind, self.pos.saturating_sub(1), "a backslash stands last");
                         parts.literal('\\');
                     }
                 }
