@@ -206,7 +206,19 @@ impl Eval<'_> {
             if program.starts_with("python") && text == "-m" {
                 return self.python_module(program, rest.as_slice(), start);
             }
+            if language.name == "perl" && text.starts_with('-') && !plain_perl_option(text) {
+                self.out.find(14, field.span, "an option of perl can load other code");
+            }
             if let Some(code) = inline(language, text, &mut rest, field) {
+                if language.name == "perl" {
+                    self.perl_files(args, rest.as_slice());
+                }
+                // Python hands the rest to the code; the others go on reading options, which may hold code too.
+                let more =
+                    rest.as_slice().iter().find(|field| !field.known().is_some_and(|text| !text.starts_with('-')));
+                if let Some(more) = more.filter(|_| language.name != "python") {
+                    self.opaque_code(more.span, program, start);
+                }
                 return self.inline_code(language, program, &code, start);
             }
             if language.loads.contains(&text) {
@@ -232,13 +244,33 @@ impl Eval<'_> {
         Output { value: Value::Unknown, fetched: false }
     }
 
+    /// The files behind `perl -ne CODE`: read, or with `-i` edited in place.
+    fn perl_files(&mut self, args: &[Field], rest: &[Field]) {
+        let in_place = args.iter().any(|field| {
+            let cluster = field.value.prefix().strip_prefix('-').unwrap_or("");
+            // Letters up to the code's own: `-pi`, `-i.bak`, `-pie`; not the value of `-Mlib`.
+            cluster.starts_with('i')
+                || (cluster.contains('i') && cluster.len() < 6 && !cluster.starts_with(['M', 'm', 'I', '-']))
+        });
+        let action = if in_place { Action::Write } else { Action::Read };
+        for field in rest {
+            if !field.value.prefix().starts_with('-') {
+                self.on_path(action, field, model::PathScope::Exact, "perl");
+            }
+        }
+    }
+
     fn code_on_stdin(&mut self, program: &str, start: &Start) {
         match &start.stdin {
             Stdin::Pipe(out) if out.fetched => {
                 self.out.find(15, start.span, "code from the network is run");
                 self.opaque_code(start.span, program, start);
             }
-            Stdin::Text(Value::Known(code)) if program.starts_with("python") && pure::python(code) => {}
+            Stdin::Text(Value::Known(code)) if program.starts_with("python") && pure::python(code).is_some() => {
+                for file in pure::python(code).unwrap_or_default() {
+                    self.on_path(Action::Read, &Field::constant(&file, start.span), model::PathScope::Exact, program);
+                }
+            }
             Stdin::Inherited => {
                 self.opaque_program(program, &[], start);
             }
@@ -247,12 +279,16 @@ impl Eval<'_> {
     }
 
     fn inline_code(&mut self, language: &Interpreter, program: &str, code: &Field, start: &Start) -> Output {
-        let is_pure = match (language.name, code.known()) {
+        let files = match (language.name, code.known()) {
             ("python", Some(text)) => pure::python(text),
             ("node", Some(text)) => pure::javascript(text),
-            _ => false,
+            ("perl", Some(text)) if pure::perl(text) => Some(Vec::new()),
+            _ => None,
         };
-        if !is_pure {
+        for file in files.iter().flatten() {
+            self.on_path(Action::Read, &Field::constant(file, code.span), model::PathScope::Exact, program);
+        }
+        if files.is_none() {
             if code.fetched {
                 self.out.find(15, code.span, "code from the network is run");
             }
@@ -338,6 +374,12 @@ impl Eval<'_> {
         );
         self.out.unexplained(start.span);
     }
+}
+
+/// Switches of perl, perhaps several in one word, that load nothing: perlrun(1).
+fn plain_perl_option(text: &str) -> bool {
+    let letters = text.get(1..).unwrap_or("");
+    letters.starts_with('i') || letters.bytes().all(|byte| b"pnielawTWvVE0123456789".contains(&byte))
 }
 
 /// The code of `-c CODE`, `-cCODE`, `--eval=CODE` or a cluster that ends in the code option (`-ne CODE`).

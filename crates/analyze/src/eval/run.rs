@@ -63,6 +63,10 @@ impl Eval<'_> {
         // `v=1 declare v=2`: bash puts the old value back, whatever the builtin assigned.
         let before: Vec<(String, Option<Var>)> =
             env.iter().map(|(name, ..)| (name.clone(), self.state.vars.get(name).cloned())).collect();
+        // What the builtin itself sees: `IFS=, read a b`.
+        for (name, value, _) in env.iter().filter(|(name, ..)| name == "IFS") {
+            self.state.set(name, value.clone());
+        }
         let out = self.run(&argv, Start { stdin, span: command.span, unwrapped: 0, past_functions: false });
         for (name, value) in before {
             match value {
