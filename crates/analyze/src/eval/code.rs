@@ -214,8 +214,7 @@ impl Eval<'_> {
                     self.perl_files(args, rest.as_slice());
                 }
                 // Python hands the rest to the code; the others go on reading options, which may hold code too.
-                let more =
-                    rest.as_slice().iter().find(|field| !field.known().is_some_and(|text| !text.starts_with('-')));
+                let more = rest.as_slice().iter().find(|field| field.known().is_none_or(|text| text.starts_with('-')));
                 if let Some(more) = more.filter(|_| language.name != "python") {
                     self.opaque_code(more.span, program, start);
                 }
