@@ -383,6 +383,14 @@ fn part_matches(name: &str, part: &str) -> bool {
     if matches!((literal(name), literal(part)), (Some(a), Some(b)) if a != b) {
         return false;
     }
+    // Most patterns have one star, at an end; comparing that end is all there is to do.
+    if !part.contains(WILD) {
+        match (name.strip_prefix('*'), name.strip_suffix('*')) {
+            (Some(tail), _) if !tail.contains(WILD) && !part.ends_with(tail) => return false,
+            (_, Some(head)) if !head.contains(WILD) && !part.starts_with(head) => return false,
+            _ => {}
+        }
+    }
     overlaps(name, part) && !is_wild(part) && !hides_dot(name, part) && !only_wildly(name, part)
 }
 
