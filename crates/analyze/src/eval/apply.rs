@@ -303,7 +303,14 @@ impl Eval<'_> {
             Some(text) => {
                 let host = text.rsplit('@').next().unwrap_or(text);
                 let host = host.split_once("://").map_or(host, |(_, rest)| rest);
-                let host = host.split(['/', ':']).next().unwrap_or(host).to_owned();
+                // An IPv6 address is full of colons: `[::1]:22`, `::1`.
+                let host = match host.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+                    Some((address, _)) => address.to_owned(),
+                    None if host.matches(':').count() > 1 && host.parse::<core::net::Ipv6Addr>().is_ok() => {
+                        host.to_owned()
+                    }
+                    None => host.split(['/', ':']).next().unwrap_or(host).to_owned(),
+                };
                 self.connect(&host, None, field.span, by);
             }
             None => {

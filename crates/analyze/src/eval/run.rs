@@ -60,6 +60,9 @@ impl Eval<'_> {
                 .collect(),
             span: command.span,
         });
+        for field in argv.iter().skip(1) {
+            self.note_disguised_option(field);
+        }
         // `v=1 declare v=2`: bash puts the old value back, whatever the builtin assigned.
         let before: Vec<(String, Option<Var>)> =
             env.iter().map(|(name, ..)| (name.clone(), self.state.vars.get(name).cloned())).collect();
@@ -204,6 +207,26 @@ impl Eval<'_> {
         let hides = hides && !plain.contains(char::is_whitespace);
         if hides && (plain.ends_with(program) || source.starts_with("$'")) {
             self.out.find(6, name.span, &format!("quotes inside a program's name hide that it is {program}"));
+        }
+    }
+
+    /// BJ006: `-del''ete`, `-\\rf`. A value may be quoted (`-g"*.py"`), the letters of a name have no reason to be.
+    fn note_disguised_option(&mut self, field: &Field) {
+        let source = self.text.get(field.span.start..field.span.end).unwrap_or("");
+        if !source.starts_with('-') || !source.contains(['\'', '"', '\\']) {
+            return;
+        }
+        let name = source.split('=').next().unwrap_or(source).as_bytes();
+        let hides = name.windows(3).any(|three| {
+            let letter = |at: usize| three.get(at).is_some_and(u8::is_ascii_alphabetic);
+            match three {
+                [_, b'\\', _] => letter(2) && (letter(0) || three.starts_with(b"-")),
+                [b'\'', b'\'', _] | [b'"', b'"', _] => letter(2),
+                _ => false,
+            }
+        });
+        if hides {
+            self.out.find_as(6, Risk::Medium, field.span, "quotes inside an option's name hide which option it is");
         }
     }
 
