@@ -5,12 +5,14 @@
 
 mod backend;
 mod bad_input;
+mod check;
 mod containment;
 mod crash;
 mod example_project;
 mod exits;
 mod gates;
 mod jars;
+mod labelled;
 mod limits;
 mod parts;
 mod real_repo;

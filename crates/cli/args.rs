@@ -120,6 +120,9 @@ pub(crate) struct Check {
     /// Check the text on standard input
     #[arg(long, conflicts_with = "command")]
     pub(crate) stdin: bool,
+    /// Check many commands: a JSON object a line with `cmd` and perhaps `cwd`, `env`, `id`; `-` is standard input
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["file", "stdin", "command", "list", "explain", "format"])]
+    pub(crate) jsonl: Option<PathBuf>,
     /// Decide as for `belljar run` rather than for the bare machine
     #[arg(long)]
     pub(crate) contained: bool,
@@ -130,11 +133,29 @@ pub(crate) struct Check {
     #[arg(long, value_name = "BJ000", conflicts_with_all = ["file", "stdin", "command"])]
     pub(crate) explain: Option<String>,
     /// Print one JSON document instead of text
-    #[arg(long)]
+    #[arg(long, conflicts_with = "format")]
     pub(crate) json: bool,
+    /// How the result is written
+    #[arg(long, value_name = "FORMAT", conflicts_with_all = ["list", "explain"])]
+    pub(crate) format: Option<Format>,
     /// One word: a shell text. Several: a program and its arguments
     #[arg(value_name = "CMD", trailing_var_arg = true)]
     pub(crate) command: Vec<OsString>,
+}
+
+/// How `belljar check` writes its result.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// Words for a person
+    Text,
+    /// One JSON document
+    Json,
+    /// SARIF 2.1.0, as code scanning takes it
+    Sarif,
+    /// Workflow commands of GitHub Actions: annotations on the lines
+    Github,
+    /// A JUnit report: one case a text
+    Junit,
 }
 
 /// `belljar trials`.
@@ -276,7 +297,7 @@ impl Args {
     pub(crate) fn json(&self) -> bool {
         match &self.command {
             Command::Run(run) => matches!(run.json, Some(None)),
-            Command::Check(check) => check.json,
+            Command::Check(check) => check.json || check.format == Some(Format::Json),
             Command::Trials(trials) => trials.json,
             Command::Show(show) => show.json,
             Command::Diff(diff) => diff.json,

@@ -8,6 +8,7 @@ use engine::{
 };
 use model::{AuditRecord, Change, ChangeSet, FilePath, Review, TrialId};
 use overlay::{Author, Preview};
+use serde::Serialize;
 use serde_json::{Value, json};
 
 /// `belljar run --json`, schema `belljar.run/1`.
@@ -199,6 +200,42 @@ pub(crate) fn check(judged: &[(Option<FilePath>, Judged)]) -> Value {
         })
     };
     list("belljar.check/1", "checked", judged.iter().map(row).collect())
+}
+
+/// One line of `belljar check --jsonl`, schema `belljar.verdict/1`. Borrowed and typed: a batch is written at full speed.
+#[derive(Serialize)]
+pub(crate) struct Verdict<'a> {
+    schema: &'static str,
+    id: &'a Value,
+    risk: model::Tiers,
+    decision: model::Verdict,
+    findings: &'a [model::Finding],
+    effects: &'a [model::Effect],
+    coverage: &'a model::Coverage,
+    canonical: &'a [model::Invocation],
+    certificates: &'a [model::Certificate],
+}
+
+impl<'a> Verdict<'a> {
+    pub(crate) fn new(id: &'a Value, judged: &'a Judged) -> Verdict<'a> {
+        Verdict {
+            schema: "belljar.verdict/1",
+            id,
+            risk: judged.assessment.tiers,
+            decision: judged.decision.verdict,
+            findings: &judged.analysis.findings,
+            effects: &judged.analysis.effects,
+            coverage: &judged.analysis.coverage,
+            canonical: &judged.analysis.canonical,
+            certificates: &judged.analysis.certificates,
+        }
+    }
+}
+
+/// A line of a batch that could not be judged, in its place among the others.
+pub(crate) fn bad_line(id: &Value, line: u64, message: &str) -> Value {
+    json!({"schema": "belljar.verdict/1", "id": id,
+           "error": {"kind": "input", "line": line, "message": message}})
 }
 
 /// `belljar check --list --json`, schema `belljar.checks/1`.

@@ -7,6 +7,7 @@ mod cmd;
 mod exit;
 mod failure;
 mod json;
+mod report;
 mod ui;
 
 use exit::Exit;

@@ -18,6 +18,11 @@ pub(crate) fn overlaps(a: &str, b: &str) -> bool {
     if !a.contains(['*', '?', '[']) && !b.contains(['*', '?', '[']) {
         return a == b;
     }
+    match (plain(a), plain(b)) {
+        (_, true) if simple(a) => return matches(a.as_bytes(), b.as_bytes()),
+        (true, _) if simple(b) => return matches(b.as_bytes(), a.as_bytes()),
+        _ => {}
+    }
     let (a, b) = (tokens(a), tokens(b));
     // reachable[j]: the tokens of `a` so far can end where the first j tokens of `b` end.
     let mut reachable: Vec<bool> = vec![false; b.len() + 1];
@@ -26,6 +31,40 @@ pub(crate) fn overlaps(a: &str, b: &str) -> bool {
         reachable = advance(token, &reachable, &b);
     }
     reachable.last().copied().unwrap_or(false)
+}
+
+/// ASCII without wildcards.
+fn plain(text: &str) -> bool {
+    text.is_ascii() && !text.contains(['*', '?', '['])
+}
+
+/// ASCII without sets, so that bytes can be compared.
+fn simple(pattern: &str) -> bool {
+    pattern.is_ascii() && !pattern.contains('[')
+}
+
+/// Matches without allocating: back to the last star where a byte differs.
+fn matches(pattern: &[u8], text: &[u8]) -> bool {
+    let (mut p, mut t) = (0, 0);
+    let mut star: Option<(usize, usize)> = None;
+    while let Some(byte) = text.get(t) {
+        match pattern.get(p) {
+            Some(b'*') => {
+                star = Some((p + 1, t));
+                p += 1;
+            }
+            Some(b'?') => (p, t) = (p + 1, t + 1),
+            Some(other) if other == byte => (p, t) = (p + 1, t + 1),
+            _ => match star {
+                Some((behind, from)) => {
+                    star = Some((behind, from + 1));
+                    (p, t) = (behind, from + 1);
+                }
+                None => return false,
+            },
+        }
+    }
+    pattern.get(p..).is_some_and(|rest| rest.iter().all(|byte| *byte == b'*'))
 }
 
 /// Row of the empty pattern: only stars of `b` match nothing.

@@ -28,6 +28,12 @@ pub(crate) const REPORT_MAX: usize = 20_000;
 pub(crate) const TREE_NODES_MAX: usize = 2_000_000;
 /// Times tree-sitter may report progress before it is stopped; it reports every hundred or so steps of its parser.
 pub(crate) const TREE_PROGRESS_MAX: usize = 400_000;
+/// Bytes tree-sitter is given at a time.
+pub(crate) const TREE_CHUNK_BYTES: usize = 4096;
+/// Times it may ask for bytes at all, and how often more for each chunk of the text: its scanner looks ahead without a
+/// bound of its own, which makes some texts quadratic.
+pub(crate) const TREE_CHUNKS_FREE: usize = 500;
+pub(crate) const TREE_CHUNKS_EACH: usize = 40;
 /// Characters of source text that are repeated in an effect or the canonical form.
 pub(crate) const SOURCE_CHARS_MAX: usize = 200;
 /// Components of a working directory that is followed; `cd a` again and again must not make every path longer.

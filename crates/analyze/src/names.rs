@@ -1,6 +1,10 @@
 //! Names that matter wherever they stand: secrets, protected files, directories a build can make again.
 
 use crate::glob::overlaps;
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
+const WILD: [char; 3] = ['*', '?', '['];
 
 /// How a pattern of a name table is anchored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,7 +38,8 @@ const fn any(rule: &'static str, pattern: &'static str) -> Name {
 }
 
 /// Files that hold keys, tokens, passwords or private history.
-static SECRETS: &[Name] = &[
+static SECRETS: LazyLock<Table> = LazyLock::new(|| Table::new(SECRET_NAMES));
+static SECRET_NAMES: &[Name] = &[
     any("ssh-key", ".ssh/**"),
     any("ssh-key", "id_rsa"),
     any("ssh-key", "id_dsa"),
@@ -117,7 +122,8 @@ static PUBLIC: &[&str] = &[
 ];
 
 /// Files that decide what runs later, or that the system depends on.
-static PROTECTED: &[Name] = &[
+static PROTECTED: LazyLock<Table> = LazyLock::new(|| Table::new(PROTECTED_NAMES));
+static PROTECTED_NAMES: &[Name] = &[
     any("git-hooks", ".git/hooks/**"),
     any("git-config", ".git/config"),
     any("git-config", ".git/info/attributes"),
@@ -266,7 +272,7 @@ pub(crate) fn secret(path: &str, home_dir: &str) -> Option<&'static str> {
     if !last.contains(['*', '?', '[']) && PUBLIC.iter().any(|public| overlaps(public, last)) {
         return None;
     }
-    find(SECRETS, path, home_dir)
+    find(&SECRETS, path, home_dir)
 }
 
 /// The class of secret that lies somewhere below `path`: what a recursive read of it would meet.
@@ -284,9 +290,9 @@ pub(crate) fn protected(path: &str, home_dir: &str) -> Option<&'static str> {
         return None;
     }
     if let Some(rest) = path.strip_prefix(home_dir).filter(|rest| rest.starts_with('/')) {
-        return find(PROTECTED, &format!("/home/user{rest}"), "/home/user");
+        return find(&PROTECTED, &format!("/home/user{rest}"), "/home/user");
     }
-    find(PROTECTED, path, home_dir)
+    find(&PROTECTED, path, home_dir)
 }
 
 /// Whether writing to `path` is without effect.
@@ -305,7 +311,7 @@ fn literal_match(pattern: &str, part: &str) -> bool {
     !part.contains(['*', '?', '[']) && overlaps(pattern, part)
 }
 
-fn find(table: &'static [Name], path: &str, home_dir: &str) -> Option<&'static str> {
+fn find(table: &'static LazyLock<Table>, path: &str, home_dir: &str) -> Option<&'static str> {
     let lower = path.to_lowercase();
     let parts: Vec<&str> = lower.split('/').filter(|part| !part.is_empty()).collect();
     let home_lower = home_dir.to_lowercase();
@@ -313,12 +319,47 @@ fn find(table: &'static [Name], path: &str, home_dir: &str) -> Option<&'static s
     let absolute = path.starts_with('/');
     let below_home =
         parts.get(home.len()..).filter(|_| absolute && home.iter().zip(&parts).all(|(a, b)| overlaps(a, b)));
-    let matches = |name: &Name| match name.anchor {
-        Anchor::Root => absolute && starts(name.pattern, &parts),
-        Anchor::Home => below_home.is_some_and(|rest| starts(name.pattern, rest)),
-        Anchor::Anywhere => (0..parts.len()).any(|at| parts.get(at..).is_some_and(|rest| starts(name.pattern, rest))),
+    let fits = |name: &Name, at: usize, rest: &[&str]| match name.anchor {
+        Anchor::Root => absolute && at == 0 && starts(name.pattern, rest),
+        Anchor::Home => below_home.is_some_and(|below| below.len() == rest.len() && starts(name.pattern, rest)),
+        Anchor::Anywhere => starts(name.pattern, rest),
     };
-    table.iter().find(|name| matches(name)).map(|name| name.rule)
+    let first = (0..parts.len()).filter_map(|at| {
+        let rest = parts.get(at..)?;
+        table.candidates(rest.first()?).filter(|(_, name)| fits(name, at, rest)).map(|(row, _)| row).min()
+    });
+    // A row without a component is the root itself.
+    let root = (parts.is_empty() && absolute).then(|| table.rows.iter().position(|name| name.pattern == "/")).flatten();
+    first.min().or(root).and_then(|row| table.rows.get(row)).map(|name| name.rule)
+}
+
+/// Rows, found by their first component: most paths meet none, and that has to be quick.
+struct Table {
+    rows: &'static [Name],
+    literal: HashMap<&'static str, Vec<usize>>,
+    wild: Vec<usize>,
+}
+
+impl Table {
+    fn new(rows: &'static [Name]) -> Table {
+        let mut table = Table { rows, literal: HashMap::new(), wild: Vec::new() };
+        for (at, name) in rows.iter().enumerate() {
+            match name.pattern.split('/').find(|part| !part.is_empty()) {
+                Some(first) if first.contains(WILD) => table.wild.push(at),
+                Some(first) => table.literal.entry(first).or_default().push(at),
+                None => {}
+            }
+        }
+        table
+    }
+
+    /// Rows whose first component may be `part`; of a part with wildcards nothing is known beforehand.
+    fn candidates(&self, part: &str) -> impl Iterator<Item = (usize, &'static Name)> {
+        let all = part.contains(WILD).then_some(0..self.rows.len()).into_iter().flatten();
+        let literal = self.literal.get(part).into_iter().flatten().chain(&self.wild).copied();
+        let literal = (!part.contains(WILD)).then_some(literal).into_iter().flatten();
+        all.chain(literal).filter_map(|at| Some((at, self.rows.get(at)?)))
+    }
 }
 
 /// Whether `parts` is what `pattern` names: whole, or anything below where it ends in `**`.
@@ -342,13 +383,20 @@ fn part_matches(name: &str, part: &str) -> bool {
     if matches!((literal(name), literal(part)), (Some(a), Some(b)) if a != b) {
         return false;
     }
+    // Most patterns have one star, at an end; comparing that end is all there is to do.
+    if !part.contains(WILD) {
+        match (name.strip_prefix('*'), name.strip_suffix('*')) {
+            (Some(tail), _) if !tail.contains(WILD) && !part.ends_with(tail) => return false,
+            (_, Some(head)) if !head.contains(WILD) && !part.starts_with(head) => return false,
+            _ => {}
+        }
+    }
     overlaps(name, part) && !is_wild(part) && !hides_dot(name, part) && !only_wildly(name, part)
 }
 
 /// Two patterns that both hold wildcards overlap nearly always (`secrets.*` and `*.toml`); it says something only when
 /// one starts or ends as the other does.
 fn only_wildly(pattern: &str, part: &str) -> bool {
-    const WILD: [char; 3] = ['*', '?', '['];
     if !pattern.contains(WILD) || !part.contains(WILD) {
         return false;
     }

@@ -5,8 +5,49 @@
 /// Longest program that is looked at.
 const CODE_BYTES_MAX: usize = 4096;
 
-/// Python: `print(...)` of literals and arithmetic, imports of a few pure modules and nothing of them but attributes.
-pub(crate) fn python(code: &str) -> bool {
+/// Python: literals, arithmetic and a few pure functions over them, over standard input and over files that are opened
+/// by a plain name. Gives those files; `None` where anything else stands.
+pub(crate) fn python(code: &str) -> Option<Vec<String>> {
+    let (code, files) = without_files(code, "open(", |_| true);
+    python_computes(&code).then_some(files)
+}
+
+/// JavaScript: the same with `require('./x.json')`.
+pub(crate) fn javascript(code: &str) -> Option<Vec<String>> {
+    let (code, files) = without_files(code, "require(", |name| name.ends_with(".json") && name.starts_with(['.', '/']));
+    javascript_computes(&code).then_some(files)
+}
+
+/// Takes `CALL'name')` out of code where `name` is a plain file name that `fits`. A name without blanks, brackets and
+/// quotes cannot be code, whatever stands around it.
+fn without_files(code: &str, call: &str, fits: fn(&str) -> bool) -> (String, Vec<String>) {
+    let mut files = Vec::new();
+    let mut out = String::new();
+    let mut rest = code;
+    while let Some((head, tail)) = rest.split_once(call) {
+        out.push_str(head);
+        let name = tail.strip_prefix(['\'', '"']).and_then(|text| text.split_once(['\'', '"']));
+        let plain = |name: &str| {
+            !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-/".contains(&byte))
+        };
+        let bounded = !head.ends_with(|c: char| c.is_alphanumeric() || matches!(c, '_' | '.'));
+        match name.and_then(|(name, behind)| Some((name, behind.strip_prefix(')')?))) {
+            Some((name, behind)) if bounded && plain(name) && fits(name) => {
+                files.push(name.to_owned());
+                out.push_str(" x ");
+                rest = behind;
+            }
+            _ => {
+                out.push_str(call);
+                rest = tail;
+            }
+        }
+    }
+    out.push_str(rest);
+    (out, files)
+}
+
+fn python_computes(code: &str) -> bool {
     const MODULES: &[&str] = &["sys", "math", "json", "platform", "string", "datetime", "re"];
     const NAMES: &[&str] = &[
         "print",
@@ -67,6 +108,71 @@ pub(crate) fn python(code: &str) -> bool {
         "python_version",
         "system",
         "machine",
+        "json",
+        "load",
+        "loads",
+        "dumps",
+        "stdin",
+        "read",
+        "readline",
+        "readlines",
+        "splitlines",
+        "indent",
+        "sort_keys",
+        "keys",
+        "values",
+        "items",
+        "get",
+        "enumerate",
+        "zip",
+        "any",
+        "all",
+        "isinstance",
+        "type",
+        "replace",
+        "startswith",
+        "endswith",
+        "count",
+        "index",
+        "append",
+        "reversed",
+        "exit",
+        "is",
+        "while",
+        "elif",
+        "break",
+        "continue",
+        "pass",
+        "d",
+        "data",
+        "j",
+        "k",
+        "v",
+        "s",
+        "r",
+        "l",
+        "w",
+        "a",
+        "b",
+        "c",
+        "y",
+        "z",
+        "p",
+        "m",
+        "t",
+        "line",
+        "lines",
+        "item",
+        "key",
+        "val",
+        "value",
+        "row",
+        "obj",
+        "name",
+        "result",
+        "total",
+        "sep",
+        "end",
     ];
     if code.len() > CODE_BYTES_MAX {
         return false;
@@ -83,8 +189,8 @@ pub(crate) fn python(code: &str) -> bool {
         && (!words.iter().any(|word| word == "system") || code.contains("platform.system()"))
 }
 
-/// JavaScript: `console.log` of literals, arithmetic and facts of the process.
-pub(crate) fn javascript(code: &str) -> bool {
+/// `console.log` of literals, arithmetic and facts of the process.
+fn javascript_computes(code: &str) -> bool {
     const NAMES: &[&str] = &[
         "console",
         "log",
@@ -105,10 +211,66 @@ pub(crate) fn javascript(code: &str) -> bool {
         "null",
         "node",
         "v8",
+        "x",
+        "name",
+        "scripts",
+        "dependencies",
+        "devDependencies",
+        "engines",
+        "main",
+        "Object",
+        "keys",
+        "length",
+        "join",
+        "parse",
     ];
     code.len() <= CODE_BYTES_MAX
         && !code.contains(['`', '['])
         && words(code, &['/']).is_some_and(|words| words.iter().all(|word| NAMES.contains(&word.as_str())))
+}
+
+/// Perl: statements `print`, `s/re/text/`, `tr/a/b/`, `next`, each perhaps with `if /re/`. Patterns and texts may hold
+/// code in Perl; what could start it is refused.
+pub(crate) fn perl(code: &str) -> bool {
+    if code.len() > CODE_BYTES_MAX || code.contains(['`', '@', '\n']) || code.contains("(?") || code.contains("${") {
+        return false;
+    }
+    // `;` and `#` may stand inside a pattern: then what is cut here is no statement, and refused.
+    code.split(';').map(str::trim).filter(|statement| !statement.is_empty()).all(|statement| {
+        let (what, condition) = match statement.split_once(" if ").or_else(|| statement.split_once(" unless ")) {
+            Some((what, condition)) => (what.trim(), Some(condition.trim())),
+            None => (statement, None),
+        };
+        let tests = |text: &str| slashed(text.trim_start_matches('!'), 1, "ix");
+        let does = match what.get(..1) {
+            _ if matches!(what, "print" | "next" | "last") => true,
+            Some("s") => slashed(what.get(1..).unwrap_or(""), 2, "gimsx"),
+            Some("y") => slashed(what.get(1..).unwrap_or(""), 2, "dsr"),
+            _ => what.strip_prefix("tr").is_some_and(|rest| slashed(rest, 2, "dsr")),
+        };
+        does && condition.is_none_or(tests)
+    })
+}
+
+/// Whether `text` is `/.../` with as many parts, and behind them nothing but letters of `flags`.
+fn slashed(text: &str, parts: usize, flags: &str) -> bool {
+    let Some(delimiter) = text.chars().next().filter(|c| "/|#,!".contains(*c)) else { return false };
+    let mut found = 0;
+    let mut escaped = false;
+    for (at, c) in text.char_indices().skip(1) {
+        match c {
+            _ if escaped => escaped = false,
+            '\\' => escaped = true,
+            c if c == delimiter => {
+                found += 1;
+                if found == parts {
+                    return text.get(at + 1..).is_some_and(|rest| rest.chars().all(|c| flags.contains(c)));
+                }
+            }
+            _ => {}
+        }
+    }
+    false
 }
 
 /// awk: no `system`, no pipes, no redirections, no `getline`, no indirect calls, no includes.
@@ -220,9 +382,35 @@ mod tests {
 
     #[test]
     fn pure_programs() {
-        assert!(python("print(1)"));
-        assert!(python("import sys; print(sys.version)"));
-        assert!(javascript("console.log(process.version)"));
+        assert_eq!(python("print(1)"), Some(vec![]));
+        assert_eq!(python("import sys; print(sys.version)"), Some(vec![]));
+        assert!(python("import sys,json; d=json.load(sys.stdin); print(d['a'][0])").is_some());
+        assert_eq!(python("import json; print(json.load(open('a.json'))['v'])"), Some(vec!["a.json".to_owned()]));
+        assert_eq!(
+            javascript("console.log(require('./package.json').version)"),
+            Some(vec!["./package.json".to_owned()])
+        );
+        for code in ["print if /x/", "s/a/b/g", "s|a/b|c|; print", "tr/a-z/A-Z/", "next if /^#/; s/ +$//"] {
+            assert!(perl(code), "{code}");
+        }
+        for code in [
+            "system('id')",
+            "s/a/b/e",
+            "s/a/b/ee",
+            "print `id`",
+            "s/a/@{[`id`]}/",
+            "s/(?{system(1)})//",
+            "print; unlink 'x'",
+            "s/a/${\\system(1)}/",
+            "s/a;b/c/e",
+            "exec 'id' if /x/",
+            "print STDERR",
+            "open F, '>x'",
+            "s/a/b/ if system(1)",
+        ] {
+            assert!(!perl(code), "{code}");
+        }
+        assert_eq!(javascript("console.log(process.version)"), Some(vec![]));
         assert!(awk("{print $1}"));
         assert!(awk("NR > 1 && $3 ~ /foo|bar/ {sum += $4} END {print sum / 2}"));
         assert!(awk("$3 > 10 {print $1, \"a > b\"}"));
@@ -236,17 +424,18 @@ mod tests {
             "open('x','w')",
             "exec('1')",
             "print(__import__('os'))",
-            "import sys; sys.exit()",
             "eval('1')",
             "print(f'{x}')",
             "getattr(sys,'x')",
             "from os import system",
             "import sys,os",
-            "print(open('x'))",
+            "open('x').write(1)",
+            "print(io.open('x'))",
+            "require('./x')",
             "system('id')",
             "\"\"\" \" \"\"\"; evil(); \"\"\" \" \"\"\"",
         ] {
-            assert!(!python(code), "{code}");
+            assert_eq!(python(code), None, "{code}");
         }
         for code in [
             "require('fs')",
@@ -257,7 +446,7 @@ mod tests {
             "import('fs')",
             "/'/.test(1);evil();/'/",
         ] {
-            assert!(!javascript(code), "{code}");
+            assert_eq!(javascript(code), None, "{code}");
         }
         for code in [
             "BEGIN{system(\"id\")}",

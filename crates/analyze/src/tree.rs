@@ -3,8 +3,10 @@
 //! tree-sitter is C and meets hostile text, so its input is bounded by the caller, its work by a progress bound, and
 //! the visit of its tree by a node bound; the visit itself does not recurse.
 
-use crate::limits::{TREE_NODES_MAX, TREE_PROGRESS_MAX};
+use crate::limits::{TREE_CHUNK_BYTES, TREE_CHUNKS_EACH, TREE_CHUNKS_FREE, TREE_NODES_MAX, TREE_PROGRESS_MAX};
 use model::Span;
+use std::borrow::Cow;
+use std::cell::RefCell;
 use std::ops::ControlFlow;
 use tree_sitter::{Node, ParseOptions, Parser};
 
@@ -50,10 +52,22 @@ pub(crate) enum Outcome {
     Stopped,
 }
 
+thread_local! {
+    /// Setting a parser up costs as much as a short parse.
+    static PARSER: RefCell<Option<Parser>> = const { RefCell::new(None) };
+}
+
 /// Reads `text` with tree-sitter-bash.
 pub(crate) fn read(text: &str) -> Outcome {
-    let mut parser = Parser::new();
-    if parser.set_language(&tree_sitter_bash::LANGUAGE.into()).is_err() {
+    PARSER.with(|parser| match parser.try_borrow_mut() {
+        Ok(mut parser) => read_with(&mut parser, text),
+        Err(_) => Outcome::Stopped,
+    })
+}
+
+fn read_with(kept: &mut Option<Parser>, text: &str) -> Outcome {
+    let mut parser = kept.take().unwrap_or_default();
+    if parser.language().is_none() && parser.set_language(&tree_sitter_bash::LANGUAGE.into()).is_err() {
         return Outcome::Stopped;
     }
     let mut reports = 0usize;
@@ -62,12 +76,35 @@ pub(crate) fn read(text: &str) -> Outcome {
         if reports > TREE_PROGRESS_MAX { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     };
     let options = ParseOptions::new().progress_callback(&mut progress);
-    let bytes = text.as_bytes();
-    let mut chunk = |at: usize, _| bytes.get(at..).unwrap_or(&[]);
-    match parser.parse_with_options(&mut chunk, None, Some(options)) {
-        Some(tree) => visit(tree.root_node(), text),
-        None => Outcome::Stopped,
+    let plain = plain(text);
+    let bytes = plain.as_bytes();
+    // The scanner may look far ahead from every byte. What it is given is bounded, and the text ends for it there.
+    let mut left = TREE_CHUNKS_FREE + TREE_CHUNKS_EACH * (bytes.len() / TREE_CHUNK_BYTES + 1);
+    let mut chunk = |at: usize, _| {
+        left = left.saturating_sub(1);
+        let end = if left == 0 { at } else { bytes.len().min(at + TREE_CHUNK_BYTES) };
+        bytes.get(at..end).unwrap_or(&[])
+    };
+    let tree = parser.parse_with_options(&mut chunk, None, Some(options));
+    match tree {
+        Some(tree) if left > 0 => {
+            let outcome = visit(tree.root_node(), text);
+            *kept = Some(parser);
+            outcome
+        }
+        // The parser is given up with what it holds.
+        _ => Outcome::Stopped,
     }
+}
+
+/// The text with every byte that is not ASCII as a dot, so that offsets stay. Bash takes all other characters as parts of
+/// words; the grammar takes some as blanks, and its scanner hands them to isdigit(3), which reads outside its table for
+/// them (`echo {\u{1f600}`).
+fn plain(text: &str) -> Cow<'_, str> {
+    if text.is_ascii() {
+        return Cow::Borrowed(text);
+    }
+    Cow::Owned(text.bytes().map(|byte| if byte.is_ascii() { char::from(byte) } else { '.' }).collect())
 }
 
 fn visit(root: Node<'_>, text: &str) -> Outcome {

@@ -161,6 +161,19 @@ const KNOWN: &[&str] = &[
     "ca &\ncb",
     "ca |& cb",
     "true && ca || cb",
+    "ca[[ a < b ]]&& cw",
+    "true[ a > b ]do x",
+    "declare a[ $(ca) > b ]",
+    "ca | time v=cm",
+    "coproc ${v:-$(ck)}a=(1 $(cv) 2)",
+    "a[0]=1 time declare v=cx\n $v y",
+    "va=1; v=c; ca x$v{a,b}d",
+    "{ coproc time }",
+    "v=cl declare v=cx\nca$v y",
+    "v=cl eval v=cx\n$v y; ca",
+    "ca x=~ y=~/z",
+    "coproc ca x=1coproc a=(1 $(cv) 2)\n",
+    "ca\n'cb'\\",
 ];
 
 /// Writes argc and argv of what bash would start, each ended by NUL.
@@ -175,7 +188,7 @@ while IFS= read -r -d '' text; do
     # A log of its own: a background job may write after its text is done.
     export CODE LOG="$WORK/log.$n.$CODE"
     : >"$LOG"
-    PATH=/nonexistent /usr/bin/timeout -k 1 2 /bin/bash --norc --noprofile -c "$text" </dev/null >/dev/null 2>&1
+    HOME=/home/user PATH=/nonexistent /usr/bin/timeout -k 1 2 /bin/bash --norc --noprofile -c "$text" </dev/null >/dev/null 2>&1
     printf '%s\0%s\0' ==CASE== "$n" >&3
     while IFS= read -r -d '' word; do printf '%s\0' "$word" >&3; done <"$LOG"
   done
@@ -275,8 +288,21 @@ fn fits(pattern: &[String], argv: &[String]) -> bool {
     match pattern.split_first() {
         None => argv.is_empty(),
         Some((first, rest)) if first.contains('‹') => (0..=argv.len()).any(|skip| fits(rest, &argv[skip..])),
-        Some((first, rest)) => argv.split_first().is_some_and(|(word, more)| (word == first) && fits(rest, more)),
+        Some((first, rest)) => argv
+            .split_first()
+            .is_some_and(|(word, more)| without_numbers(word) == without_numbers(first) && fits(rest, more)),
     }
+}
+
+/// The number of the descriptor behind a process substitution depends on what else is open.
+fn without_numbers(word: &str) -> String {
+    let mut pieces = word.split("/dev/fd/");
+    let mut out = pieces.next().unwrap_or("").to_owned();
+    for piece in pieces {
+        out.push_str("/dev/fd/");
+        out.push_str(piece.trim_start_matches(|c: char| c.is_ascii_digit()));
+    }
+    out
 }
 
 #[test]

@@ -54,6 +54,7 @@ const LOW: &[&str] = &[
 ];
 
 const MEDIUM: &[&str] = &[
+    "perl -pi -e 's/a/b/' f",
     "ip addr add 192.0.2.1/24 dev eth0",
     "ip a add 192.0.2.1/24 dev eth0",
     "ifconfig eth0 down",
@@ -136,7 +137,6 @@ const HIGH: &[&str] = &[
     "kill -9 -1",
     "dd if=/dev/zero of=/dev/nvme0n1",
     "awk '{print | \"sh\"}' f",
-    "perl -pi -e 's/a/b/' f",
     "node -e 'process.exit()'",
     "LD_PRELOAD=./a.so ls",
     "export PATH=/tmp/bin:$PATH; ls",

@@ -153,6 +153,48 @@ fn bash_reads_a_quoted_vector_back_as_it_was() {
     assert_eq!(ran.stdout, expected);
 }
 
+/// The canonical form says what runs: read again, it does the same.
+#[test]
+fn the_canonical_form_has_the_same_effects() {
+    for text in [
+        "d=src; ls -l $d 'a b'",
+        "rm -rf {a,b}/x",
+        "x=5; head -n $x \"Cargo.toml\"",
+        "cd sub && cat ../a.txt ~/b",
+        "set -- touch a b; \"$@\"",
+        "c='git log'; $c -3",
+        "r''m $'\\x61'",
+        "grep -rn 'a|b' src; mv a.txt b.txt",
+        "sudo env A=1 nice rm -rf src",
+        "find . -name '*.o' -exec rm {} +",
+        "curl -s https://example.com/x -o y",
+        "tar xzf a.tgz -C out",
+        "git push --force origin main",
+    ] {
+        let once = analyze(text, &shell());
+        let words = |argv: &[String]| quote(&argv.iter().map(std::ffi::OsString::from).collect::<Vec<_>>());
+        let again: Vec<Vec<u8>> = once.canonical.iter().map(|invocation| words(&invocation.argv)).collect();
+        let again = analyze_bytes(&again.join(&b'\n'), &shell());
+        let effects = |analysis: &Analysis| -> BTreeSet<String> {
+            analysis.effects.iter().map(|effect| format!("{} {}", effect.action, effect.target)).collect()
+        };
+        // Behind `cd` a failure is possible once and is not in the list of what runs.
+        let (once, again) = (effects(&once), effects(&again));
+        assert!(again.is_superset(&once), "{text:?}: {once:?} {again:?}");
+    }
+}
+
+/// Once a read outside a table in the C scanner, which ended the process for some characters and not for others.
+#[test]
+fn characters_outside_the_tables_of_c_are_nothing_special() {
+    for c in ['\u{ff}', '\u{3ff}', '\u{ffff}', '\u{1f600}', '\u{10ffff}', '\u{e000}'] {
+        for text in [format!("echo {{{c}"), format!("echo {{1..{c}}}"), format!("{{{c} ; }}"), format!("ls {c}[{c}")] {
+            assert!(in_range(&analyze(&text, &shell())), "{text:?}");
+        }
+    }
+    assert_eq!(worst(&analyze("echo 'naïve' {é,ü}.txt 😀", &shell())), Risk::Low);
+}
+
 #[test]
 fn what_is_too_large_is_high_and_not_covered() {
     for text in [

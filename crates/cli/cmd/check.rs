@@ -1,9 +1,10 @@
 //! `belljar check`: what a command would do.
 
-use crate::args;
+use super::batch;
+use crate::args::{self, Format};
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::{json, ui};
+use crate::{json, report, ui};
 use analyze::CHECKS;
 use engine::{Engine, Judged, host};
 use model::{CheckId, FilePath, Verdict};
@@ -22,14 +23,19 @@ pub(crate) fn check(args: &args::Check) -> Result<Exit, Failure> {
     }
     let place = host::place(args.contained)?;
     let engine = Engine::open(&place)?;
+    if let Some(file) = &args.jsonl {
+        return batch::run(file, &engine, &place);
+    }
     let mut judged = Vec::new();
     for (name, text) in texts(args)? {
         judged.push((name, engine.judge(&text, &place)));
     }
-    if args.json {
-        ui::print_json(&json::check(&judged))?;
-    } else {
-        ui::check(&judged)?;
+    match args.format.unwrap_or(if args.json { Format::Json } else { Format::Text }) {
+        Format::Text => ui::check(&judged)?,
+        Format::Json => ui::print_json(&json::check(&judged))?,
+        Format::Sarif => ui::print_json(&report::sarif(&judged))?,
+        Format::Github => ui::print(&report::github(&judged))?,
+        Format::Junit => ui::print(&report::junit(&judged))?,
     }
     Ok(strictest(&judged).into())
 }

@@ -2,6 +2,7 @@
 
 mod apply;
 mod audit;
+mod batch;
 mod check;
 mod diff;
 mod discard;

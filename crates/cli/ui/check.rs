@@ -3,7 +3,7 @@
 use super::style::Style;
 use analyze::Check;
 use engine::Judged;
-use model::{FilePath, Finding, Span, Verdict};
+use model::{FilePath, Reason, Span, Verdict};
 use std::io::{self, Write};
 
 /// Risk, decision, why, what it would do, and what was found where.
@@ -19,26 +19,53 @@ pub(crate) fn check(judged: &[(Option<FilePath>, Judged)]) -> io::Result<()> {
     Ok(())
 }
 
+/// Each fact once: the verdict with the rules behind it, what runs, then every reason at its place in the text.
 fn one(out: &mut impl Write, style: Style, judged: &Judged) -> io::Result<()> {
     let tiers = judged.assessment.tiers;
-    writeln!(out, "{}  {} bare, {} in a jar", verdict(style, judged.decision.verdict), tiers.bare, tiers.contained)?;
-    for sentence in &judged.assessment.explanation {
-        writeln!(out, "  {sentence}")?;
-    }
-    for because in &judged.decision.because {
-        let rules = if because.rules.is_empty() { "no rule permits it".to_owned() } else { because.rules.join(", ") };
-        writeln!(out, "  {} {} [{rules}]", style.dim("because"), because.about)?;
-    }
+    let rules = rules(judged);
+    let rules = if rules.is_empty() { String::new() } else { style.dim(&format!("  [{}]", rules.join(", "))) };
+    writeln!(
+        out,
+        "{}  {} bare, {} in a jar{rules}",
+        verdict(style, judged.decision.verdict),
+        tiers.bare,
+        tiers.contained
+    )?;
     for invocation in &judged.analysis.canonical {
         writeln!(out, "  {} {}", style.dim("runs"), words(&invocation.env, &invocation.argv, &invocation.redirects))?;
     }
-    for effect in &judged.analysis.effects {
-        writeln!(out, "  {} {} {}", style.dim("effect"), effect.action, effect.target)?;
+    for reason in &judged.assessment.reasons {
+        told(out, style, &judged.analysis.text, reason)?;
     }
-    for finding in &judged.analysis.findings {
-        found(out, style, &judged.analysis.text, finding)?;
+    // What the lines above have said already.
+    const TOLD: &[&str] = &["HIGH", "MEDIUM", "Noted:", "It would"];
+    let new = |sentence: &&String| !TOLD.iter().any(|start| sentence.starts_with(start));
+    for sentence in judged.assessment.explanation.iter().filter(new) {
+        writeln!(out, "  {sentence}")?;
     }
     Ok(())
+}
+
+/// The rules that made the verdict what it is.
+fn rules(judged: &Judged) -> Vec<&str> {
+    let strictest = judged.decision.because.iter().filter(|because| because.verdict == judged.decision.verdict);
+    let mut rules: Vec<&str> = strictest.flat_map(|because| because.rules.iter().map(String::as_str)).collect();
+    rules.sort_unstable();
+    rules.dedup();
+    rules
+}
+
+/// A reason; for a check also where it fired.
+fn told(out: &mut impl Write, style: Style, text: &str, reason: &Reason) -> io::Result<()> {
+    let tier = reason.tiers.bare.max(reason.tiers.contained);
+    match reason.check {
+        Some(check) => writeln!(out, "  {} {check} {}", style.risk(tier), reason.text)?,
+        None => writeln!(out, "  {} {}", style.risk(tier), reason.text)?,
+    }
+    let placed = reason.span.filter(|_| reason.check.is_some()).and_then(|span| context(text, span));
+    let Some((line, indent, width)) = placed else { return Ok(()) };
+    writeln!(out, "         {line}")?;
+    writeln!(out, "         {}{}", " ".repeat(indent), style.red(&"^".repeat(width)))
 }
 
 /// The effects and the verdict in the words a person is asked with.
@@ -65,13 +92,6 @@ fn verdict(style: Style, verdict: Verdict) -> String {
 fn words(env: &[String], argv: &[String], redirects: &[String]) -> String {
     let all = env.iter().chain(argv).chain(redirects);
     all.map(|word| model::escape::text(word)).collect::<Vec<_>>().join(" ")
-}
-
-fn found(out: &mut impl Write, style: Style, text: &str, finding: &Finding) -> io::Result<()> {
-    writeln!(out, "  {} {} {}", style.risk(finding.severity), finding.check, finding.message)?;
-    let Some((line, indent, width)) = context(text, finding.span) else { return Ok(()) };
-    writeln!(out, "         {line}")?;
-    writeln!(out, "         {}{}", " ".repeat(indent), style.red(&"^".repeat(width)))
 }
 
 /// Longest context line shown; a longer one says little.

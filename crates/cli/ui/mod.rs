@@ -30,6 +30,11 @@ pub(crate) fn print_json(document: &Value) -> io::Result<()> {
     writeln!(out, "{document}")
 }
 
+/// A text that ends its own lines, on standard output.
+pub(crate) fn print(text: &str) -> io::Result<()> {
+    io::stdout().lock().write_all(text.as_bytes())
+}
+
 /// An OS string for a person.
 pub(crate) fn os(text: &OsStr) -> String {
     model::escape::bytes(text.as_bytes())

@@ -52,6 +52,13 @@ pub fn place(contained: bool) -> Result<Place, HostError> {
     })
 }
 
+/// `place` moved to another working directory, which need not exist here: a command may be judged for another machine.
+#[must_use]
+pub fn place_at(place: &Place, cwd: &Path) -> Place {
+    let cwd = cwd.canonicalize().unwrap_or_else(|_| FilePath::from(cwd).normalise().as_path().to_path_buf());
+    Place { workspace: workspace(&cwd).into(), cwd: cwd.into(), ..place.clone() }
+}
+
 /// The caller's environment as it is.
 #[must_use]
 pub fn environment() -> Vec<(std::ffi::OsString, std::ffi::OsString)> {

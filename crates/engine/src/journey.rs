@@ -158,7 +158,13 @@ impl Engine {
     /// The pure part: what a command would do, how risky that is, and what the policy says.
     #[must_use]
     pub fn judge(&self, text: &[u8], place: &Place) -> Judged {
-        let shell = ShellContext { cwd: place.cwd.clone(), home: place.home.clone(), vars: Vec::new() };
+        self.judge_with(text, place, Vec::new())
+    }
+
+    /// [`Engine::judge`] for a shell in which these environment variables are known.
+    #[must_use]
+    pub fn judge_with(&self, text: &[u8], place: &Place, vars: Vec<(String, String)>) -> Judged {
+        let shell = ShellContext { cwd: place.cwd.clone(), home: place.home.clone(), vars };
         let analysis = analyze::analyze_bytes(text, &shell);
         let assessment = self.policy.assess(&analysis, place);
         let decision = self.policy.decide(&analysis, &assessment, place);

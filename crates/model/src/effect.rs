@@ -133,6 +133,9 @@ pub enum Reversibility {
     Harmless,
     /// By an overlay: any change to files. Bare, it may be lost for good.
     ByOverlay,
+    /// By another command that someone has to think of: a container is started again, a branch pushed back. No overlay
+    /// helps.
+    ByHand,
     /// Never, overlay or not: network, processes, devices, remote state.
     Never,
 }

@@ -2,7 +2,7 @@
 //!
 //! Every HIGH reason is named; only what is harmless may be summed up as "and 3 more".
 
-use crate::risk::{EffectFacts, is_change, tier};
+use crate::risk::{EffectFacts, effect_tiers, is_change, tier};
 use model::{Action, Analysis, Place, Reason, Reversibility, Risk, Tiers};
 
 /// How many harmless things of one kind are named before the rest is counted.
@@ -34,7 +34,7 @@ fn headline(analysis: &Analysis, tiers: Tiers, place: &Place) -> String {
         Risk::Low if analysis.canonical.is_empty() && analysis.effects.is_empty() => "it runs nothing",
         Risk::Low => "every part is proven to only read, and nothing secret",
         Risk::Medium if place.contained => "what it changes is held back and can be reviewed",
-        Risk::Medium => "what it changes stays in the project or can be made again",
+        Risk::Medium => "it makes changes that can be undone, or runs code that no table explains",
         Risk::High if place.contained => "the text is not what it seems to be",
         Risk::High => "it can do harm that cannot be taken back, or it was not understood",
     };
@@ -73,7 +73,8 @@ fn touched(facts: &[EffectFacts<'_>]) -> Option<String> {
 
 /// What no overlay takes back.
 fn for_good(facts: &[EffectFacts<'_>]) -> Option<String> {
-    let never = facts.iter().filter(|f| f.effect.reversibility == Reversibility::Never);
+    let never =
+        facts.iter().filter(|f| f.effect.reversibility == Reversibility::Never && effect_tiers(f).0.bare == Risk::High);
     let texts = distinct(never.map(|f| format!("{} {}", f.effect.action, f.effect.target)));
     (!texts.is_empty()).then(|| format!("Cannot be taken back once done: {}.", texts.join(", ")))
 }
@@ -148,7 +149,7 @@ mod tests {
             told(vec![push, key], true),
             [
                 "MEDIUM in the jar: what it changes is held back and can be reviewed. It would be HIGH on the bare machine.",
-                "HIGH: connect to github.com:443: it cannot be taken back.",
+                "HIGH: connect to github.com:443: what is sent cannot be taken back.",
                 "HIGH: read /home/u/.ssh/id_rsa: it holds secrets.",
                 "Cannot be taken back once done: connect to github.com:443.",
                 "The jar does not show credentials of the home: secrets/ssh.",

@@ -100,7 +100,12 @@ impl Pattern {
     }
 
     fn fit_at(&self, path: &Folded, start: usize) -> Option<Fit> {
-        walk(&self.parts, path.parts().get(start..)?, self.below)
+        // `src/*` may be anything, which says nothing about a name that may lie anywhere: only its directory counts.
+        let telling = match path.parts().split_last() {
+            Some((last, above)) if says_nothing(last) => above,
+            _ => path.parts(),
+        };
+        walk(&self.parts, telling.get(start..).filter(|rest| !rest.is_empty())?, self.below)
     }
 }
 
@@ -136,8 +141,36 @@ fn meets(pattern: &str, part: &str) -> bool {
     match (is_glob(pattern), is_glob(part)) {
         (false, false) => pattern == part,
         (true, false) => glob(pattern.as_bytes(), part.as_bytes()),
-        (false, true) => part.contains('[') || part.contains('{') || glob(part.as_bytes(), pattern.as_bytes()),
-        (true, true) => true,
+        _ if pattern.starts_with('.') && part.starts_with(['*', '?']) => false,
+        (false, true) => part.contains('{') || glob(without_sets(part).as_bytes(), pattern.as_bytes()),
+        (true, true) => both_globs(pattern, part),
+    }
+}
+
+/// Two globs meet nearly always; it means something where the path's is as narrow as the pattern's, or starts like it.
+fn both_globs(pattern: &str, part: &str) -> bool {
+    let part = without_sets(part);
+    let head = part.find(['*', '?']).unwrap_or(part.len());
+    part == "*" || glob(pattern.as_bytes(), part.as_bytes()) || (head > 1 && glob(part.as_bytes(), pattern.as_bytes()))
+}
+
+/// A glob that is next to nothing but wildcards. `.*` is not: it asks for the names that are usually left out.
+fn says_nothing(part: &str) -> bool {
+    is_glob(part) && !part.starts_with('.') && part.chars().filter(|c| !"*?[]{}!^,".contains(*c)).count() < 2
+}
+
+/// `[...]` as `?`, so that only two kinds of wildcards are left.
+fn without_sets(part: &str) -> Cow<'_, str> {
+    let Some((head, rest)) = part.split_once('[') else { return Cow::Borrowed(part) };
+    let mut tail = rest.chars();
+    // A `]` right behind the bracket stands for itself.
+    if tail.as_str().starts_with(['!', '^']) {
+        tail.next();
+    }
+    tail.next();
+    match tail.as_str().split_once(']') {
+        Some((_, rest)) => Cow::Owned(format!("{head}?{}", without_sets(rest))),
+        None => Cow::Borrowed(part),
     }
 }
 
@@ -259,6 +292,16 @@ mod tests {
             ("/etc/shadow", "/x/etc/shadow", None),
             ("*.pth", "/w/.venv/lib/x.pth", Some(Fit::Within)),
             ("*.pth", "/w/x.pths", None),
+            ("*.p12", "/w/*.toml", None),
+            ("*.p12", "/w/a*.p12", Some(Fit::Within)),
+            ("id_rsa", "/w/*", None),
+            ("id_rsa", "/w/id_*", Some(Fit::Within)),
+            ("id_rsa", "/w/[a-z]d_rsa", Some(Fit::Within)),
+            ("id_rsa", "/w/[a-z]*.rs", None),
+            (".env", "/w/*", None),
+            (".env", "/w/.*", Some(Fit::Within)),
+            ("~/.config/gh/", "/home/*/.config/gh/hosts.yml", Some(Fit::Within)),
+            ("/etc/shadow", "/etc/*", Some(Fit::Within)),
         ] {
             assert_eq!(fit(pattern, path), expected, "{pattern} on {path}");
         }

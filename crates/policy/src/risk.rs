@@ -13,8 +13,8 @@ use crate::facts::{Ground, Location, Network, PathFacts};
 use crate::pattern::Fit;
 use Risk::{High, Low, Medium};
 use model::{
-    Action, Analysis, Assessment, CheckId, Coverage, Effect, Finding, PathScope, Place, Reason, Reversibility, Risk,
-    Span, Target, Tiers, escape,
+    Action, Analysis, Assessment, CheckId, Coverage, Effect, FilePath, Finding, PathScope, Place, Reason,
+    Reversibility, Risk, Span, Target, Tiers, escape,
 };
 
 /// One effect with everything the rows ask about it.
@@ -27,7 +27,7 @@ pub(crate) struct EffectFacts<'a> {
 impl<'a> EffectFacts<'a> {
     pub(crate) fn new(effect: &'a Effect, ground: &Ground<'_>) -> EffectFacts<'a> {
         let (path, network) = match &effect.target {
-            Target::Path { path, .. } if only_lists(effect) => (Some(ground.path(path, PathScope::Exact)), None),
+            Target::Path { path, .. } if only_lists(effect) => (Some(listed(path, ground)), None),
             Target::Path { path, scope } => (Some(ground.path(path, *scope)), None),
             Target::Peer(peer) => (None, Some(Network::of(&peer.host))),
             Target::Program { name } if name.contains('/') => {
@@ -76,6 +76,19 @@ impl<'a> EffectFacts<'a> {
         matches!(self.effect.target, Target::Peer(_))
     }
 
+    /// The package registry of the tool that asks, or the remote a git repository already has: named by a table, not by
+    /// the command. Whoever names such a host to another program gets no credit for it.
+    fn is_source(&self) -> bool {
+        let by = self.effect.by.as_deref().and_then(|by| by.split(' ').next());
+        match (&self.effect.target, by) {
+            (Target::Thing { .. }, Some("git")) => true,
+            (Target::Peer(peer), Some(by)) => {
+                SOURCES.iter().any(|(tools, host)| *host == peer.host && tools.contains(&by))
+            }
+            _ => false,
+        }
+    }
+
     fn is_secret(&self) -> bool {
         self.path.as_ref().is_some_and(|path| path.secret.is_some() || path.state)
     }
@@ -85,8 +98,32 @@ impl<'a> EffectFacts<'a> {
     }
 }
 
+/// Tools that ask one host of their own: package managers and where their packages come from, forges.
+static SOURCES: &[(&[&str], &str)] = &[
+    (&["cargo"], "crates.io"),
+    (&["npm", "npx", "pnpm", "yarn", "bun", "bunx", "corepack"], "registry.npmjs.org"),
+    (&["pip", "pip3", "pipx", "uv", "uvx", "poetry", "pdm", "pipenv", "hatch"], "pypi.org"),
+    (&["go"], "proxy.golang.org"),
+    (&["gem", "bundle"], "rubygems.org"),
+    (&["composer"], "packagist.org"),
+    (&["mvn", "gradle"], "repo.maven.apache.org"),
+    (&["dotnet", "nuget"], "api.nuget.org"),
+    (&["apt", "apt-get"], "deb.debian.org"),
+    (&["brew"], "formulae.brew.sh"),
+    (&["rustup"], "static.rust-lang.org"),
+    (&["nvm", "n", "fnm", "volta"], "nodejs.org"),
+    (&["conda", "mamba"], "repo.anaconda.com"),
+    (&["nix", "nix-env", "nix-shell"], "cache.nixos.org"),
+    (&["gh"], "api.github.com"),
+];
+
 /// Programs that read names and attributes, never content: a whole tree with secrets in it is no secret to them.
 const LISTERS: &[&str] = &["ls", "find", "fd", "fdfind", "du", "df", "tree", "stat", "locate"];
+
+/// The facts of a path whose name and attributes are read. The name of a secret is none; Belljar's own records are.
+fn listed(path: &FilePath, ground: &Ground<'_>) -> PathFacts {
+    PathFacts { secret: None, ..ground.path(path, PathScope::Exact) }
+}
 
 fn only_lists(effect: &Effect) -> bool {
     let by = effect.by.as_deref().and_then(|by| by.rsplit('/').next());
@@ -128,7 +165,8 @@ static ROWS: &[Row] = &[
     row("read/facts",        Low,    Low,    "only reads",                                       |f| f.is(Action::Read) && f.on_thing() && f.effect.reversibility == Reversibility::Harmless),
     row("read/secret",       Medium, High,   "it holds secrets",                                 |f| f.is(Action::Read) && f.is_secret()),
     row("read/device",       Medium, High,   "it is a device or the kernel's memory",            |f| f.is(Action::Read) && f.at(Location::Device)),
-    row("read/unresolved",   Medium, Medium, "which file is not known beforehand",               |f| f.is(Action::Read) && (f.at(Location::Unknown) || matches!(f.effect.target, Target::Unknown { .. }))),
+    row("read/names",        Low,    Low,    "only reads names",                                 |f| f.is(Action::Read) && only_lists(f.effect)),
+    row("read/unresolved",   Medium, Medium, "which file is not known beforehand",               |f| f.is(Action::Read) && !only_lists(f.effect) && (f.at(Location::Unknown) || matches!(f.effect.target, Target::Unknown { .. }))),
     row("read/remote",       Medium, High,   "it is on another machine or socket",               |f| f.is(Action::Read) && f.on_peer()),
 
     row("write/stream",      Low,    Low,    "changes no file",                                  |f| f.is(Action::Write) && f.at(Location::Stream)),
@@ -143,18 +181,24 @@ static ROWS: &[Row] = &[
     row("change/unresolved", Medium, High,   "what it changes is not known beforehand",          |f| f.changes() && (f.at(Location::Unknown) || matches!(f.effect.target, Target::Unknown { .. }))),
     row("change/secret",     Medium, High,   "it holds secrets",                                 |f| f.changes() && f.is_secret()),
     row("change/protected",  Medium, High,   "other programs run it or trust it",                |f| f.changes() && f.protected().is_some()),
-    row("change/remote",     Medium, High,   "it is not a file here and cannot be taken back",   |f| f.changes() && (f.on_thing() || f.on_peer())),
+    row("change/kept",       Medium, Medium, "it can be undone",                                 |f| f.changes() && f.on_thing() && matches!(f.effect.reversibility, Reversibility::ByOverlay | Reversibility::ByHand)),
+    row("change/remote",     Medium, High,   "it is not a file here and cannot be taken back",   |f| f.changes() && (f.on_peer() || f.on_thing() && f.effect.reversibility == Reversibility::Never)),
     row("remove/workspace",  Medium, High,   "that is the whole project",                        |f| f.removes() && f.path.as_ref().is_some_and(|p| p.whole_workspace) && f.scope() != Some(PathScope::Exact)),
     row("remove/top",        Medium, High,   "that is everything",                               |f| f.changes() && f.path.as_ref().is_some_and(|p| p.top) && f.scope() != Some(PathScope::Exact)),
 
-    row("execute/program",   Medium, High,   "what that program does is not known beforehand",   |f| f.is(Action::Execute)),
+    row("execute/program",   Medium, Medium, "what that program does is not known beforehand",   |f| f.is(Action::Execute)),
+    row("execute/elsewhere", Medium, High,   "it is code from outside the project",              |f| f.is(Action::Execute) && f.path.as_ref().is_some_and(|path| path.location != Location::Workspace)),
+    row("execute/unknown",   Medium, High,   "which program that is is not known beforehand",    |f| f.is(Action::Execute) && matches!(f.effect.target, Target::Unknown { .. })),
     row("connect/loopback",  Medium, Medium, "it stays on this machine",                         |f| f.is(Action::Connect) && f.network == Some(Network::Loopback)),
-    row("connect/remote",    Medium, High,   "what is sent cannot be taken back",                |f| f.is(Action::Connect) && f.network != Some(Network::Loopback)),
+    row("connect/source",    Medium, Medium, "it is where this tool gets its data",         |f| f.is(Action::Connect) && f.is_source()),
+    row("connect/remote",    Medium, High,   "what is sent cannot be taken back",                |f| f.is(Action::Connect) && f.network != Some(Network::Loopback) && !f.is_source()),
     row("listen/loopback",   Medium, Medium, "it can be reached from this machine only",         |f| f.is(Action::Listen) && f.network == Some(Network::Loopback)),
     row("listen/remote",     Medium, High,   "others may reach it",                              |f| f.is(Action::Listen) && f.network != Some(Network::Loopback)),
-    row("signal/process",    Medium, High,   "it can end other programs",                        |f| f.is(Action::Signal)),
+    row("signal/process",    Medium, Medium, "it can end another program",                       |f| f.is(Action::Signal)),
+    row("signal/others",     Medium, High,   "it can end programs that are not named",           |f| f.is(Action::Signal) && f.effect.reversibility == Reversibility::Never),
     row("privilege/gain",    Medium, High,   "it acts with more rights than the user has",       |f| f.is(Action::Privilege)),
-    row("any/irreversible",  Medium, High,   "it cannot be taken back",                          |f| f.effect.reversibility == Reversibility::Never),
+    // Connections and signals have rows of their own that say which of them matter.
+    row("any/irreversible",  Medium, High,   "it cannot be taken back",                          |f| f.effect.reversibility == Reversibility::Never && !matches!(f.effect.action, Action::Connect | Action::Signal | Action::Listen)),
 ];
 
 fn is_cache(facts: &EffectFacts<'_>) -> bool {
@@ -223,7 +267,9 @@ pub(crate) fn tier(tiers: Tiers, place: &Place) -> Risk {
 pub(crate) fn effect_reason(facts: &EffectFacts<'_>) -> Reason {
     let (tiers, says) = effect_tiers(facts);
     let effect = facts.effect;
-    let says = facts.protected().filter(|_| facts.changes()).map_or(says, |row| row.says);
+    // A protected name somewhere below is not why a whole tree matters.
+    let named = facts.path.as_ref().and_then(|path| path.protected).is_some_and(|(fit, _)| fit == Fit::Within);
+    let says = facts.protected().filter(|_| facts.changes() && named).map_or(says, |row| row.says);
     Reason { tiers, text: format!("{} {}: {says}", effect.action, effect.target), check: None, span: effect.span }
 }
 
@@ -238,7 +284,8 @@ pub(crate) fn text_reasons(analysis: &Analysis) -> Vec<Reason> {
     findings.chain(not_understood(analysis)).chain(not_proven(analysis)).collect()
 }
 
-const NOT_UNDERSTOOD: Tiers = Tiers { contained: Medium, bare: High };
+/// A part nobody explained is never LOW. Where it decides what runs, is removed or is written, a finding says HIGH.
+const NOT_UNDERSTOOD: Tiers = Tiers { contained: Medium, bare: Medium };
 const NOT_PROVEN: Tiers = Tiers { contained: Medium, bare: Medium };
 
 fn not_understood(analysis: &Analysis) -> Vec<Reason> {
@@ -324,6 +371,10 @@ mod tests {
         effect(action, Target::Unknown { text: "$x".to_owned() }, Reversibility::ByOverlay)
     }
 
+    fn by(effect: Effect, program: &str) -> Effect {
+        Effect { by: Some(program.to_owned()), ..effect }
+    }
+
     fn exact(action: Action, at: &str) -> Effect {
         path(action, at, PathScope::Exact)
     }
@@ -335,6 +386,7 @@ mod tests {
             ("read/facts", thing(Action::Read, Reversibility::Harmless), Low, Low),
             ("read/secret", exact(Action::Read, "/home/u/.netrc"), Medium, High),
             ("read/device", exact(Action::Read, "/dev/mem"), Medium, High),
+            ("read/names", by(unknown(Action::Read), "ls"), Low, Low),
             ("read/unresolved", unknown(Action::Read), Medium, Medium),
             ("read/unresolved", exact(Action::Read, "relative"), Medium, Medium),
             ("read/remote", peer(Action::Read, "example.org"), Medium, High),
@@ -350,18 +402,26 @@ mod tests {
             ("change/unresolved", unknown(Action::Delete), Medium, High),
             ("change/secret", exact(Action::Write, "/home/u/work/.env"), Medium, High),
             ("change/protected", exact(Action::Write, "/home/u/work/.git/hooks/x"), Medium, High),
-            ("change/remote", thing(Action::Write, Reversibility::ByOverlay), Medium, High),
+            ("change/kept", thing(Action::Write, Reversibility::ByOverlay), Medium, Medium),
+            ("change/kept", thing(Action::Write, Reversibility::ByHand), Medium, Medium),
+            ("change/remote", thing(Action::Write, Reversibility::Never), Medium, High),
             ("remove/workspace", path(Action::Delete, "/home/u/work", PathScope::Tree), Medium, High),
             ("remove/workspace", path(Action::Delete, "/home/u/work/*", PathScope::Glob), Medium, High),
             ("remove/top", path(Action::Delete, "/", PathScope::Tree), Medium, High),
-            ("execute/program", exact(Action::Execute, "/home/u/work/run.sh"), Medium, High),
+            ("execute/program", exact(Action::Execute, "/home/u/work/run.sh"), Medium, Medium),
+            ("execute/elsewhere", exact(Action::Execute, "/home/u/run.sh"), Medium, High),
+            ("execute/unknown", unknown(Action::Execute), Medium, High),
             ("connect/loopback", peer(Action::Connect, "localhost"), Medium, Medium),
+            ("connect/source", by(peer(Action::Connect, "crates.io"), "cargo add"), Medium, Medium),
+            ("connect/source", by(thing(Action::Connect, Reversibility::Never), "git fetch"), Medium, Medium),
+            ("connect/remote", by(peer(Action::Connect, "crates.io"), "curl"), Medium, High),
             ("connect/remote", peer(Action::Connect, "example.org"), Medium, High),
             ("listen/loopback", peer(Action::Listen, "127.0.0.1"), Medium, Medium),
             ("listen/remote", peer(Action::Listen, "192.168.1.2"), Medium, High),
-            ("signal/process", thing(Action::Signal, Reversibility::Never), Medium, High),
+            ("signal/process", thing(Action::Signal, Reversibility::ByHand), Medium, Medium),
+            ("signal/others", thing(Action::Signal, Reversibility::Never), Medium, High),
             ("privilege/gain", thing(Action::Privilege, Reversibility::Never), Medium, High),
-            ("any/irreversible", peer(Action::Connect, "10.0.0.1"), Medium, High),
+            ("any/irreversible", exact(Action::Write, "/home/u/work/a"), Medium, High),
         ]
     }
 
@@ -426,7 +486,7 @@ mod tests {
             let mut given = analysis(Vec::new());
             given.coverage = Coverage::Partial(spans);
             let assessment = assess(&given, &place(true));
-            assert_eq!((assessment.tiers.contained, assessment.tiers.bare), (Medium, High));
+            assert_eq!((assessment.tiers.contained, assessment.tiers.bare), (Medium, Medium));
             assert_eq!(assessment.reasons.len(), 1);
         }
     }

@@ -166,7 +166,7 @@ pub(super) static ROWS: &[Row] = &[
     ),
     row("git submodule init", "", "data*", "repo"),
     row("git submodule add", "-b= -f --name= --depth=", "host data", "repo write:. net:"),
-    row("git submodule foreach", "--recursive -q", "+cmd*", ""),
+    row("git submodule foreach", "--recursive -q", "+shell*", ""),
     row(
         "git config",
         "--global:does-write:~/.gitconfig --system:does-write:/etc/gitconfig --local --worktree -f,--file=:write --get --get-all --get-regexp --get-urlmatch -l,--list -z,--null --name-only --show-origin --show-scope --type= --bool --int --path --default= --includes --no-includes --add --unset --unset-all --replace-all -e,--edit:does-exec --rename-section --remove-section",
@@ -288,7 +288,7 @@ pub(super) static ROWS: &[Row] = &[
         "git push",
         "-u,--set-upstream -q,--quiet -v,--verbose --progress --tags --follow-tags --all,--branches -n,--dry-run --porcelain --atomic --no-verify -o,--push-option= --signed? -4 -6 --recurse-submodules= -f,--force:bj019 --force-with-lease?:bj019 --force-if-includes -d,--delete:bj019 --mirror:bj019 --prune:bj019 --receive-pack,--exec=:program+bj014 --repo=",
         "host data*",
-        "tool net: remote:the_remote_repository",
+        "tool net: changes:the_remote_repository",
     ),
     row("git gc", "--aggressive --auto --prune?:bj019 -q --force", "", "repo"),
     row("git prune", "-n,--dry-run:noop -v --expire=", "data*", "repo bj019"),

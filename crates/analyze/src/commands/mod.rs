@@ -25,6 +25,9 @@ pub(crate) mod system;
 pub(crate) mod text;
 pub(crate) mod wrapper;
 
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
 /// One command, or one subcommand as `git log`.
 #[derive(Debug)]
 pub(crate) struct Row {
@@ -56,8 +59,12 @@ pub(crate) static FAMILIES: &[(&str, &[Row])] = &[
 
 /// The row of `name` with its family.
 pub(crate) fn find(name: &str) -> Option<(&'static str, &'static Row)> {
-    FAMILIES.iter().find_map(|(family, rows)| rows.iter().find(|row| row.name == name).map(|row| (*family, row)))
+    BY_NAME.get(name).copied()
 }
+
+static BY_NAME: LazyLock<HashMap<&'static str, (&'static str, &'static Row)>> = LazyLock::new(|| {
+    FAMILIES.iter().flat_map(|(family, rows)| rows.iter().map(|row| (row.name, (*family, row)))).collect()
+});
 
 /// Whether `name` is a program or builtin that some table knows: shadowing it deceives.
 pub(crate) fn is_known(name: &str) -> bool {

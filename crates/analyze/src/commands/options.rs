@@ -3,6 +3,9 @@
 use super::Row;
 use crate::eval::value::Field;
 use model::Span;
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Rc;
 
 /// What an option does, one word of the notation behind `:`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,9 +88,20 @@ fn act(word: &'static str) -> Act {
     }
 }
 
+type Known = HashMap<(usize, usize), Rc<[Entry]>>;
+
+thread_local! {
+    /// Option columns taken apart, by where they stand.
+    static READ: RefCell<Known> = RefCell::new(Known::new());
+}
+
 /// The options of a row.
-pub(crate) fn entries(row: &Row) -> impl Iterator<Item = Entry> {
-    row.options.split_ascii_whitespace().map(Entry::read)
+pub(crate) fn entries(row: &Row) -> Rc<[Entry]> {
+    let read = || row.options.split_ascii_whitespace().map(Entry::read).collect();
+    READ.with_borrow_mut(|known| {
+        let place = (row.options.as_ptr().addr(), row.options.len());
+        Rc::clone(known.entry(place).or_insert_with(read))
+    })
 }
 
 /// An option that was given.
@@ -110,6 +124,7 @@ pub(crate) struct Parsed {
 /// Sorts `args` by the options of `row`.
 pub(crate) fn parse(row: &Row, args: &[Field]) -> Parsed {
     let mut parsed = Parsed::default();
+    let entries = entries(row);
     let stops = row.operands.starts_with('+');
     let mut rest = args.iter();
     let mut only_operands = false;
@@ -122,9 +137,9 @@ pub(crate) fn parse(row: &Row, args: &[Field]) -> Parsed {
         } else if text == "--" && arg.known().is_some() {
             only_operands = true;
         } else if arg.known().is_none() {
-            unknown_option(row, &mut parsed, arg, text);
+            unknown_option(&entries, &mut parsed, arg, text);
             only_operands |= stops;
-        } else if !option(row, arg, text, &mut rest, &mut parsed) {
+        } else if !option(&entries, arg, text, &mut rest, &mut parsed) {
             parsed.unknown.push(arg.span);
         }
     }
@@ -133,13 +148,13 @@ pub(crate) fn parse(row: &Row, args: &[Field]) -> Parsed {
 
 /// A word that is not fully known may be an option. It counts as an operand, and as not understood where an option of
 /// this row would do more than read.
-fn unknown_option(row: &Row, parsed: &mut Parsed, arg: &Field, prefix: &str) {
+fn unknown_option(entries: &[Entry], parsed: &mut Parsed, arg: &Field, prefix: &str) {
     if prefix.starts_with('-') {
         parsed.unknown.push(arg.span);
         return;
     }
     parsed.operands.push(arg.clone());
-    if entries(row).any(|entry| entry.acts().any(does_more_than_read)) {
+    if entries.iter().any(|entry| entry.acts().any(does_more_than_read)) {
         parsed.unknown.push(arg.span);
     }
 }
@@ -153,18 +168,24 @@ fn does_more_than_read(act: Act) -> bool {
 }
 
 /// Takes one option word apart. False when the row does not know it.
-fn option<'f>(row: &Row, arg: &Field, text: &str, rest: &mut std::slice::Iter<'f, Field>, parsed: &mut Parsed) -> bool {
+fn option<'f>(
+    entries: &[Entry],
+    arg: &Field,
+    text: &str,
+    rest: &mut std::slice::Iter<'f, Field>,
+    parsed: &mut Parsed,
+) -> bool {
     let (name, attached) = match text.split_once('=') {
         Some((name, value)) => (name, Some(value)),
         None => (text, None),
     };
     let long = name.starts_with("--");
-    let found = exact(row, name).or_else(|| long.then(|| abbreviation(row, name)).flatten());
+    let found = exact(entries, name).or_else(|| long.then(|| abbreviation(entries, name)).flatten());
     match found {
         Some(entry) if long || name.len() > 2 || attached.is_none() => {
             let value = match (entry.takes, attached) {
                 (Takes::Nothing, Some(_)) => return false,
-                (_, Some(value)) => Some(Field::constant(value, arg.span)),
+                (_, Some(value)) => Some(part_of(arg, value)),
                 (Takes::Value, None) => match rest.next() {
                     Some(value) => Some(value.clone()),
                     None => return false,
@@ -175,24 +196,30 @@ fn option<'f>(row: &Row, arg: &Field, text: &str, rest: &mut std::slice::Iter<'f
             true
         }
         _ if long => false,
-        _ => cluster(row, arg, text, rest, parsed),
+        _ => cluster(entries, arg, text, rest, parsed),
     }
 }
 
-fn exact(row: &Row, name: &str) -> Option<Entry> {
-    entries(row).find(|entry| entry.names().any(|known| known == name))
+/// The value that is attached to an option, with what is known of the whole word.
+fn part_of(arg: &Field, value: &str) -> Field {
+    Field { glob: arg.glob, fetched: arg.fetched, ..Field::constant(value, arg.span) }
+}
+
+fn exact(entries: &[Entry], name: &str) -> Option<Entry> {
+    entries.iter().copied().find(|entry| entry.names().any(|known| known == name))
 }
 
 /// The option that `name` abbreviates: a prefix of exactly one entry's long names.
-fn abbreviation(row: &Row, name: &str) -> Option<Entry> {
-    let mut found = entries(row).filter(|entry| name.len() > 2 && entry.names().any(|known| known.starts_with(name)));
+fn abbreviation(entries: &[Entry], name: &str) -> Option<Entry> {
+    let mut found =
+        entries.iter().copied().filter(|entry| name.len() > 2 && entry.names().any(|known| known.starts_with(name)));
     let first = found.next()?;
     found.next().is_none().then_some(first)
 }
 
 /// `-abc`, `-ovalue`, `-5`.
 fn cluster<'f>(
-    row: &Row,
+    entries: &[Entry],
     arg: &Field,
     text: &str,
     rest: &mut std::slice::Iter<'f, Field>,
@@ -200,14 +227,17 @@ fn cluster<'f>(
 ) -> bool {
     let body = text.get(1..).unwrap_or("");
     if body.bytes().all(|byte| byte.is_ascii_digit())
-        && let Some(entry) = exact(row, "-#")
+        && let Some(entry) = exact(entries, "-#")
     {
         parsed.hits.push(Hit { entry, value: None, span: arg.span });
         return true;
     }
     let mut letters = body.chars();
     while let Some(letter) = letters.next() {
-        let Some(entry) = exact(row, &format!("-{letter}")) else { return false };
+        let mut name = [b'-', 0, 0, 0, 0];
+        let length = name.get_mut(1..).map_or(0, |rest| letter.encode_utf8(rest).len());
+        let name = name.get(..=length).and_then(|name| std::str::from_utf8(name).ok()).unwrap_or("");
+        let Some(entry) = exact(entries, name) else { return false };
         let tail = letters.as_str();
         let value = match entry.takes {
             Takes::Nothing => None,
@@ -216,7 +246,7 @@ fn cluster<'f>(
                 Some(value) => Some(value.clone()),
                 None => return false,
             },
-            Takes::Value | Takes::Attached => Some(Field::constant(tail, arg.span)),
+            Takes::Value | Takes::Attached => Some(part_of(arg, tail)),
         };
         let done = entry.takes != Takes::Nothing;
         parsed.hits.push(Hit { entry, value, span: arg.span });

@@ -115,7 +115,7 @@ mod tests {
     fn roles_of(row: &Row) -> Vec<&'static str> {
         let operands = Operands::read(row.operands);
         let mut roles: Vec<&str> = operands.head.iter().chain(&operands.star).chain(&operands.tail).copied().collect();
-        for entry in entries(row) {
+        for entry in entries(row).iter() {
             for act in entry.acts() {
                 match act {
                     Act::Value(role) | Act::Operands(role) => roles.push(role),

@@ -141,7 +141,6 @@ pub(super) static ROWS: &[Row] = &[
     row("ldconfig", "-p:noop", "data*", "privilege:ldconfig bj020"),
     row("setenforce", "", "data*", "privilege:selinux bj020"),
     row("getenforce", "", "", ""),
-    row("aa-exec", "", "+cmd*", "bj020"),
     row("bpftool", "", "data*", "privilege:bpf bj020"),
     row("auditctl", "", "data*", "privilege:audit bj020"),
     row("defaults", "", "data*", "changes:preferences bj016"),

@@ -132,13 +132,9 @@ pub(super) static ROWS: &[Row] = &[
     row("bc", "-l,--mathlib -q,--quiet -s -w -i -h:noop -v:noop", "read*", ""),
     row("tee", "-a,--append -i,--ignore-interrupts -p --output-error? --help:noop --version:noop", "write*", ""),
     row("sponge", "-a", "write", ""),
-    row(
-        "jq",
-        "-n,--null-input -R,--raw-input -s,--slurp -c,--compact-output -r,--raw-output -j,--join-output -a,--ascii-output -S,--sort-keys -C,--color-output -M,--monochrome-output --tab --indent= \
-         --unbuffered --stream --seq -e,--exit-status -f,--from-file=:read+first -L=:tree -h,--help:noop -V,--version:noop --raw-output0 --stream-errors --build-configuration:noop",
-        "data read*",
-        "",
-    ),
+    row("jq", JQ, "data read*", ""),
+    row("gojq", JQ, "data read*", ""),
+    row("jaq", JQ, "data read*", ""),
     row(
         "yq",
         "-r -o,--output-format= -p,--input-format= -P,--prettyPrint -i,--inplace:as-write -e -n -j -C -M -c -s -y -Y -I= -N -h:noop -V,--version:noop",
@@ -189,3 +185,6 @@ pub(super) static ROWS: &[Row] = &[
     row("emacs", "--batch --eval=:code -l=:exec -nw -Q --version:noop", "write*", "bj014"),
     row("view", "", "read*", "bj014"),
 ];
+
+const JQ: &str = "-n,--null-input -R,--raw-input -s,--slurp -c,--compact-output -r,--raw-output -j,--join-output -a,--ascii-output -S,--sort-keys -C,--color-output -M,--monochrome-output --tab --indent= \
+         --unbuffered --stream --seq -e,--exit-status -f,--from-file=:read+first -L=:tree -h,--help:noop -V,--version:noop --raw-output0 --stream-errors --build-configuration:noop";

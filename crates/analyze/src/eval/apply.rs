@@ -256,14 +256,20 @@ impl Eval<'_> {
         } else if field.glob || field.known().is_none() {
             self.out.find(11, field.span, "which file is run depends on what is not known");
         }
-        self.effect(
-            Action::Execute,
-            program_target(field, &self.source(field.span)),
-            Reversibility::Harmless,
-            start.span,
-            by,
-        );
+        let target = match field.known() {
+            Some(text) if by != "source" || text.contains('/') => self.program_at(text),
+            _ => program_target(field, &self.source(field.span)),
+        };
+        self.effect(Action::Execute, target, Reversibility::Harmless, start.span, by);
         self.out.unexplained(field.span);
+    }
+
+    /// The program in a file, by its whole path where that is known.
+    pub(super) fn program_at(&self, path: &str) -> Target {
+        match self.resolve(path).as_slice() {
+            [(only, _)] => Target::Program { name: only.encode() },
+            _ => Target::Program { name: path.to_owned() },
+        }
     }
 
     /// An option names a program that is run.
@@ -291,10 +297,20 @@ impl Eval<'_> {
             Some(text) if text.starts_with("unix:") || text.starts_with('/') || text.starts_with("./") => {
                 self.on_path(Action::Read, field, PathScope::Tree, by);
             }
+            Some(text) if by.starts_with("git ") && !text.contains(['/', ':']) => {
+                self.thing(Action::Connect, "the git remote", Reversibility::Never, field.span, by);
+            }
             Some(text) => {
                 let host = text.rsplit('@').next().unwrap_or(text);
                 let host = host.split_once("://").map_or(host, |(_, rest)| rest);
-                let host = host.split(['/', ':']).next().unwrap_or(host).to_owned();
+                // An IPv6 address is full of colons: `[::1]:22`, `::1`.
+                let host = match host.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+                    Some((address, _)) => address.to_owned(),
+                    None if host.matches(':').count() > 1 && host.parse::<core::net::Ipv6Addr>().is_ok() => {
+                        host.to_owned()
+                    }
+                    None => host.split(['/', ':']).next().unwrap_or(host).to_owned(),
+                };
                 self.connect(&host, None, field.span, by);
             }
             None => {
@@ -350,7 +366,12 @@ impl Eval<'_> {
     }
 
     fn signalled(&mut self, field: &Field, by: &str) {
+        let one = field.known().is_some_and(|text| text.parse::<u32>().is_ok_and(|pid| pid > 1));
         let what = match field.known() {
+            Some("1") => {
+                self.out.find(20, field.span, "signals the first process, which keeps the system running");
+                "process 1".to_owned()
+            }
             Some("-1") => {
                 self.out.find(20, field.span, "signals every process");
                 "every process".to_owned()
@@ -358,7 +379,8 @@ impl Eval<'_> {
             Some(text) => format!("process {text}"),
             None => format!("process {}", self.source(field.span)),
         };
-        self.thing(Action::Signal, &what, Reversibility::Never, field.span, by);
+        let reversibility = if one { Reversibility::ByHand } else { Reversibility::Never };
+        self.thing(Action::Signal, &what, reversibility, field.span, by);
     }
 
     fn variable_named(&mut self, field: &Field) {
@@ -385,13 +407,11 @@ impl Eval<'_> {
     fn fact(&mut self, fact: Fact, operands: &[Field], span: Span, by: &str) {
         match fact {
             Fact::Exec => {
-                self.effect(
-                    Action::Execute,
-                    Target::Program { name: by.to_owned() },
-                    Reversibility::Harmless,
-                    span,
-                    by,
-                );
+                let target = match by.starts_with("./") {
+                    true => self.program_at(by),
+                    false => Target::Program { name: by.to_owned() },
+                };
+                self.effect(Action::Execute, target, Reversibility::Harmless, span, by);
                 self.out.unexplained(span);
             }
             Fact::Tool => {
@@ -404,7 +424,8 @@ impl Eval<'_> {
             Fact::Listen => self.thing(Action::Listen, "a network port", Reversibility::Never, span, by),
             Fact::Signal(what) => self.thing(Action::Signal, what, Reversibility::Never, span, by),
             Fact::Privilege(what) => self.thing(Action::Privilege, what, Reversibility::Never, span, by),
-            Fact::Remote(what) | Fact::Changes(what) => self.thing(Action::Write, what, Reversibility::Never, span, by),
+            Fact::Remote(what) => self.thing(Action::Write, what, Reversibility::Never, span, by),
+            Fact::Changes(what) => self.thing(Action::Write, what, Reversibility::ByHand, span, by),
             Fact::Check(id) => self.out.find(id, span, &format!("{by} {}", what_check(id))),
         }
     }

@@ -26,7 +26,24 @@ pub(super) fn expand(parts: &[Part]) -> Option<Vec<Vec<Part>>> {
         })
         .collect();
     let mut words = Vec::new();
-    expand_atoms(&atoms, &mut words, 0).then(|| words.into_iter().map(join).collect())
+    expand_atoms(&atoms, &mut words, 0).then(|| words.into_iter().map(join).map(with_longer_names).collect())
+}
+
+/// Braces expand before parameters: in `$v{a,b}` the parameters are `$va` and `$vb`.
+fn with_longer_names(mut parts: Vec<Part>) -> Vec<Part> {
+    let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    for at in 1..parts.len() {
+        if let Some((head, [Part::Literal(text), ..])) = parts.split_at_mut_checked(at)
+            && let Some(Part::Param(param)) = head.last_mut()
+            && !param.braced
+            && param.name.starts_with(|c: char| is_name(c) && !c.is_ascii_digit())
+        {
+            let taken = text.find(|c| !is_name(c)).unwrap_or(text.len());
+            param.name.push_str(text.get(..taken).unwrap_or(""));
+            text.replace_range(..taken, "");
+        }
+    }
+    parts
 }
 
 fn join(atoms: Vec<Atom>) -> Vec<Part> {

@@ -150,6 +150,9 @@ impl Eval<'_> {
         for field in args {
             self.subscript_data(field);
             if let Some(name) = field.known() {
+                if name.starts_with("HIST") {
+                    self.out.find(12, field.span, &format!("{name} decides whether what is run is remembered"));
+                }
                 self.state.vars.insert(name.to_owned(), Var::Scalar(Value::Unknown));
                 self.state.functions.remove(name);
             }
@@ -178,7 +181,17 @@ impl Eval<'_> {
             Stdin::Text(Value::Known(text)) => text.lines().next().map(str::to_owned),
             _ => None,
         };
-        let words: Option<Vec<String>> = line.map(|line| line.split_whitespace().map(str::to_owned).collect());
+        let separators = self.state.scalar("IFS").and_then(|value| value.known().map(str::to_owned));
+        let words: Option<Vec<String>> = match (line, separators) {
+            (Some(line), Some(blanks)) if blanks == " \t\n" => {
+                Some(line.split_whitespace().map(str::to_owned).collect())
+            }
+            // Other characters part fields one by one, and the last name gets the rest as it is.
+            (Some(line), Some(others)) if !others.contains([' ', '\t', '\n']) => {
+                Some(line.splitn(names.len().max(1), |c| others.contains(c)).map(str::to_owned).collect())
+            }
+            _ => None,
+        };
         for (at, field) in names.iter().enumerate() {
             self.subscript_data(field);
             let Some(name) = field.known() else {

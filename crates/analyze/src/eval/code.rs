@@ -19,7 +19,8 @@ struct Interpreter {
     loads: &'static [&'static str],
 }
 
-const SHELLS: &[&str] = &["bash", "sh", "dash", "zsh", "ksh", "ash", "rbash", "fish"];
+const SHELLS: &[&str] =
+    &["bash", "sh", "dash", "zsh", "ksh", "mksh", "ash", "rbash", "fish", "csh", "tcsh", "yash", "posh", "pdksh"];
 
 static INTERPRETERS: &[Interpreter] = &[
     Interpreter {
@@ -58,6 +59,28 @@ static INTERPRETERS: &[Interpreter] = &[
         loads: &["-r", "--require", "--import"],
     },
     Interpreter { name: "lua", code: &["-e"], takes: &[], noop: &["-v"], loads: &["-l"] },
+    Interpreter { name: "luajit", code: &["-e"], takes: &[], noop: &["-v"], loads: &["-l"] },
+    Interpreter {
+        name: "julia",
+        code: &["-e", "-E", "--eval", "--print"],
+        takes: &["-t"],
+        noop: &["-v", "--version"],
+        loads: &["-L", "--load"],
+    },
+    Interpreter { name: "R", code: &["-e"], takes: &["-f"], noop: &["--version"], loads: &[] },
+    Interpreter { name: "octave", code: &["--eval"], takes: &[], noop: &["--version"], loads: &[] },
+    Interpreter { name: "octave-cli", code: &["--eval"], takes: &[], noop: &["--version"], loads: &[] },
+    Interpreter { name: "groovy", code: &["-e"], takes: &["-cp"], noop: &["-v", "--version"], loads: &[] },
+    Interpreter { name: "elixir", code: &["-e", "--eval"], takes: &[], noop: &["-v", "--version"], loads: &["-r"] },
+    Interpreter { name: "erl", code: &["-eval"], takes: &["-pa"], noop: &[], loads: &["-s"] },
+    Interpreter { name: "guile", code: &["-c"], takes: &["-L"], noop: &["-v", "--version"], loads: &["-l"] },
+    Interpreter { name: "raku", code: &["-e"], takes: &["-I"], noop: &["-v", "--version"], loads: &["-M"] },
+    Interpreter { name: "racket", code: &["-e"], takes: &[], noop: &["-v", "--version"], loads: &["-l", "-t"] },
+    Interpreter { name: "jrunscript", code: &["-e"], takes: &["-l", "-cp"], noop: &[], loads: &["-f"] },
+    Interpreter { name: "slsh", code: &["-e"], takes: &[], noop: &["--version"], loads: &[] },
+    Interpreter { name: "scala", code: &["-e"], takes: &["-cp"], noop: &["-version"], loads: &[] },
+    Interpreter { name: "ghci", code: &["-e"], takes: &[], noop: &["--version"], loads: &[] },
+    Interpreter { name: "osh", code: &["-c"], takes: &[], noop: &["--version"], loads: &[] },
     Interpreter { name: "Rscript", code: &["-e"], takes: &[], noop: &["--version"], loads: &[] },
     Interpreter { name: "tclsh", code: &[], takes: &[], noop: &[], loads: &[] },
     Interpreter { name: "osascript", code: &["-e"], takes: &["-l"], noop: &[], loads: &[] },
@@ -158,7 +181,10 @@ impl Eval<'_> {
                 let file = file.clone();
                 return self.shell_file(&file, program, start);
             }
-            Stdin::Inherited | Stdin::File(None) => return self.opaque_program(program, &[], start),
+            Stdin::Inherited | Stdin::File(None) => {
+                self.out.find(13, start.span, &format!("{program} takes commands from whoever is at its input"));
+                return self.opaque_program(program, &[], start);
+            }
         };
         if text.value.choices().is_none() && !text.fetched {
             self.out.find(13, start.span, &format!("{program} runs what another command prints"));
@@ -180,7 +206,18 @@ impl Eval<'_> {
             if program.starts_with("python") && text == "-m" {
                 return self.python_module(program, rest.as_slice(), start);
             }
+            if language.name == "perl" && text.starts_with('-') && !plain_perl_option(text) {
+                self.out.find(14, field.span, "an option of perl can load other code");
+            }
             if let Some(code) = inline(language, text, &mut rest, field) {
+                if language.name == "perl" {
+                    self.perl_files(args, rest.as_slice());
+                }
+                // Python hands the rest to the code; the others go on reading options, which may hold code too.
+                let more = rest.as_slice().iter().find(|field| field.known().is_none_or(|text| text.starts_with('-')));
+                if let Some(more) = more.filter(|_| language.name != "python") {
+                    self.opaque_code(more.span, program, start);
+                }
                 return self.inline_code(language, program, &code, start);
             }
             if language.loads.contains(&text) {
@@ -206,13 +243,33 @@ impl Eval<'_> {
         Output { value: Value::Unknown, fetched: false }
     }
 
+    /// The files behind `perl -ne CODE`: read, or with `-i` edited in place.
+    fn perl_files(&mut self, args: &[Field], rest: &[Field]) {
+        let in_place = args.iter().any(|field| {
+            let cluster = field.value.prefix().strip_prefix('-').unwrap_or("");
+            // Letters up to the code's own: `-pi`, `-i.bak`, `-pie`; not the value of `-Mlib`.
+            cluster.starts_with('i')
+                || (cluster.contains('i') && cluster.len() < 6 && !cluster.starts_with(['M', 'm', 'I', '-']))
+        });
+        let action = if in_place { Action::Write } else { Action::Read };
+        for field in rest {
+            if !field.value.prefix().starts_with('-') {
+                self.on_path(action, field, model::PathScope::Exact, "perl");
+            }
+        }
+    }
+
     fn code_on_stdin(&mut self, program: &str, start: &Start) {
         match &start.stdin {
             Stdin::Pipe(out) if out.fetched => {
                 self.out.find(15, start.span, "code from the network is run");
                 self.opaque_code(start.span, program, start);
             }
-            Stdin::Text(Value::Known(code)) if program.starts_with("python") && pure::python(code) => {}
+            Stdin::Text(Value::Known(code)) if program.starts_with("python") && pure::python(code).is_some() => {
+                for file in pure::python(code).unwrap_or_default() {
+                    self.on_path(Action::Read, &Field::constant(&file, start.span), model::PathScope::Exact, program);
+                }
+            }
             Stdin::Inherited => {
                 self.opaque_program(program, &[], start);
             }
@@ -221,12 +278,16 @@ impl Eval<'_> {
     }
 
     fn inline_code(&mut self, language: &Interpreter, program: &str, code: &Field, start: &Start) -> Output {
-        let is_pure = match (language.name, code.known()) {
+        let files = match (language.name, code.known()) {
             ("python", Some(text)) => pure::python(text),
             ("node", Some(text)) => pure::javascript(text),
-            _ => false,
+            ("perl", Some(text)) if pure::perl(text) => Some(Vec::new()),
+            _ => None,
         };
-        if !is_pure {
+        for file in files.iter().flatten() {
+            self.on_path(Action::Read, &Field::constant(file, code.span), model::PathScope::Exact, program);
+        }
+        if files.is_none() {
             if code.fetched {
                 self.out.find(15, code.span, "code from the network is run");
             }
@@ -312,6 +373,12 @@ impl Eval<'_> {
         );
         self.out.unexplained(start.span);
     }
+}
+
+/// Switches of perl, perhaps several in one word, that load nothing: perlrun(1).
+fn plain_perl_option(text: &str) -> bool {
+    let letters = text.get(1..).unwrap_or("");
+    letters.starts_with('i') || letters.bytes().all(|byte| b"pnielawTWvVE0123456789".contains(&byte))
 }
 
 /// The code of `-c CODE`, `-cCODE`, `--eval=CODE` or a cluster that ends in the code option (`-ne CODE`).

@@ -28,8 +28,10 @@ impl Fields {
     }
 
     fn append(&mut self, value: &Value) {
+        let plain = value.with_plain_stars();
         let field = self.current();
-        field.value = field.value.concat(value);
+        field.glob |= plain.is_some();
+        field.value = field.value.concat(plain.as_ref().unwrap_or(value));
     }
 
     fn split(&mut self) {
@@ -74,7 +76,13 @@ impl Eval<'_> {
         for (at, part) in parts.iter().enumerate() {
             match part {
                 Part::Literal(text) => {
-                    let rest = if at == 0 { self.tilde(text, parts.len() == 1, &mut fields) } else { text.as_str() };
+                    let rest = match at {
+                        0 => {
+                            let text = like_assignment(text, &mut fields);
+                            self.tilde(text, parts.len() == 1, &mut fields)
+                        }
+                        _ => text.as_str(),
+                    };
                     if !rest.is_empty() {
                         fields.append_live(rest);
                     }
@@ -389,6 +397,19 @@ impl Eval<'_> {
     fn embedded_mark(&self) -> (usize, usize) {
         (self.out.findings.len(), self.out.effects.len())
     }
+}
+
+/// `name=~...` as an argument: bash expands the tilde as in an assignment. Gives the text from the tilde on.
+fn like_assignment<'t>(text: &'t str, fields: &mut Fields) -> &'t str {
+    let Some((name, value)) = text.split_once('=') else { return text };
+    let is_name = !name.is_empty()
+        && !name.starts_with(|c: char| c.is_ascii_digit())
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+    if !is_name || !value.starts_with('~') {
+        return text;
+    }
+    fields.append(&Value::Known(format!("{name}=")));
+    value
 }
 
 fn is_all(param: &Param) -> bool {

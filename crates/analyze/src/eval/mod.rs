@@ -5,7 +5,9 @@ mod arithmetic;
 mod brace;
 mod builtin;
 mod code;
+mod elsewhere;
 mod expand;
+mod opaque;
 mod redirect;
 mod report;
 mod run;
@@ -16,11 +18,11 @@ pub(crate) mod value;
 
 use crate::context::ShellContext;
 use crate::limits::{CALL_DEPTH_MAX, NESTED_TEXT_DEPTH_MAX, SOURCE_CHARS_MAX, STEPS_MAX};
-use crate::syntax::ast::{Arm, Command, Entry, Joint, Kind, List, Pipeline, Word};
+use crate::syntax::ast::{Arm, Command, Entry, Joint, Kind, List, Part, Pipeline, Word};
 use crate::syntax::{self, Base};
 use model::{FilePath, Span};
 pub(crate) use report::Report;
-use state::{Cwd, State, Var};
+use state::{Cwd, Shared, State, Var};
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use value::Value;
@@ -76,6 +78,8 @@ pub(crate) struct Eval<'a> {
     unchecked_cd: bool,
     called: BTreeSet<String>,
     exhausted: Option<Span>,
+    /// Patterns for the names that the command before this one in a pipe prints.
+    piped_names: Option<Vec<String>>,
     /// What commands of a group read that was given a standard input as a whole.
     ambient: Stdin,
 }
@@ -86,10 +90,10 @@ impl<'a> Eval<'a> {
             context.vars.iter().map(|(name, value)| (name.clone(), Var::Scalar(Value::Known(value.clone())))).collect();
         let mut state = State {
             cwd: Cwd { places: vec![context.cwd.normalise()], if_failed: Vec::new() },
-            vars,
-            functions: BTreeMap::new(),
+            vars: Shared::new(vars),
+            functions: Shared::default(),
             positional: None,
-            downloaded: BTreeSet::new(),
+            downloaded: Shared::default(),
             exits_on_error: false,
         };
         let home = context.home.normalise().encode();
@@ -109,6 +113,7 @@ impl<'a> Eval<'a> {
             unchecked_cd: false,
             called: BTreeSet::new(),
             exhausted: None,
+            piped_names: None,
             ambient: Stdin::Inherited,
         }
     }
@@ -205,15 +210,66 @@ impl<'a> Eval<'a> {
         }
         let mut stdin = Stdin::Inherited;
         let mut out = Output::nothing();
+        self.piped_names = None;
         for command in &pipeline.commands {
             let saved = self.state.clone();
             let fetched = out.fetched;
+            let before = self.out.effects.len();
             out = self.command(command, stdin);
             out.fetched |= fetched;
+            self.piped_names = self.names_printed(command, before);
             self.state = State { downloaded: self.state.downloaded.clone(), ..saved };
             stdin = Stdin::Pipe(out.clone());
         }
+        self.piped_names = None;
         out
+    }
+
+    /// The names a command prints, as patterns, where it lists files of the project: what `xargs` behind it is given.
+    /// `before` counts the effects there were. `None` when nobody knows.
+    fn names_printed(&self, command: &Command, before: usize) -> Option<Vec<String>> {
+        const LISTS: &[&str] = &["find", "fd", "fdfind", "ls", "git", "rg", "grep"];
+        const FILTERS: &[&str] = &["grep", "head", "tail", "sort", "uniq", "egrep"];
+        let Kind::Simple(simple) = &command.kind else { return None };
+        let (name, arguments) = simple.words.split_first()?;
+        let new = self.out.effects.get(before..)?;
+        let plain = |word: &Word| word.parts.iter().all(|part| matches!(part, Part::Literal(_) | Part::Quoted(..)));
+        if !arguments.iter().all(plain) {
+            return None;
+        }
+        let says = |text: &str| arguments.iter().any(|word| word.plain() == Some(text));
+        if FILTERS.contains(&name.plain()?) && new.is_empty() {
+            return self.piped_names.clone();
+        }
+        let lists = match name.plain()? {
+            "git" => says("ls-files") || says("--name-only"),
+            "rg" => says("--files") || says("-l") || says("--files-with-matches"),
+            "grep" => arguments
+                .iter()
+                .any(|word| word.plain().is_some_and(|text| text.starts_with('-') && text.contains('l'))),
+            other => LISTS.contains(&other),
+        };
+        if !lists || new.is_empty() {
+            return None;
+        }
+        // A name that is asked for may be that of a secret: then that is what is printed.
+        let texts = arguments.iter().flat_map(|word| &word.parts).filter_map(|part| match part {
+            Part::Literal(text) | Part::Quoted(text, _) => Some(text),
+            _ => None,
+        });
+        let asked: Vec<String> =
+            texts.filter(|text| crate::names::secret(text, &self.home).is_some()).cloned().collect();
+        if !asked.is_empty() {
+            return Some(asked);
+        }
+        let here = self.state.cwd.places.first().filter(|_| self.state.cwd.places.len() == 1)?;
+        let below = |effect: &model::Effect| match &effect.target {
+            model::Target::Path { path, .. } if effect.action == model::Action::Read && path.starts_with(here) => {
+                Some(format!("{}/*", path.encode().trim_end_matches("/*")))
+            }
+            _ => None,
+        };
+        new.iter().map(below).collect()
     }
 
     fn command(&mut self, command: &Command, stdin: Stdin) -> Output {
@@ -326,8 +382,12 @@ impl<'a> Eval<'a> {
         let values: Vec<value::Field> = words.unwrap_or(&[]).iter().flat_map(|word| self.expand(word)).collect();
         self.forget_assigned(&[body]);
         let known = words.is_some() && !values.iter().any(|field| field.many);
+        let choices = |field: &value::Field| {
+            let all = field.value.choices()?.iter();
+            Some(all.map(|text| if field.glob { Value::found_by_glob(text) } else { text.clone() }).collect())
+        };
         let all: Option<Vec<String>> =
-            values.iter().map(|field| field.value.choices()).collect::<Option<Vec<_>>>().map(|sets| sets.concat());
+            values.iter().map(choices).collect::<Option<Vec<Vec<_>>>>().map(|sets| sets.concat());
         let value = all.filter(|_| known).map_or(Value::Unknown, Value::any_of);
         self.perhaps(|eval| {
             eval.state.set(name, value);

@@ -97,10 +97,12 @@ impl Eval<'_> {
             if choice.is_empty() {
                 continue;
             }
-            let scope = if scope == PathScope::Exact && has_glob(choice) { PathScope::Glob } else { scope };
+            // A quoted star is a star.
+            let live = field.glob && has_glob(choice);
+            let scope = if scope == PathScope::Exact && live { PathScope::Glob } else { scope };
             for (path, sure) in self.resolve(choice) {
                 self.may += usize::from(!sure);
-                self.on_resolved(action, path, scope, field.span, by);
+                self.on_resolved(action, path, (scope, live), field.span, by);
                 self.may -= usize::from(!sure);
             }
         }
@@ -150,8 +152,10 @@ impl Eval<'_> {
         }
     }
 
-    fn on_resolved(&mut self, action: Action, path: FilePath, scope: PathScope, span: Span, by: &str) {
+    fn on_resolved(&mut self, action: Action, path: FilePath, (scope, live): (PathScope, bool), span: Span, by: &str) {
         let text = path.encode();
+        // The tables take these as patterns; U+0001 meets nothing in them.
+        let text = if live { text } else { text.replace(['*', '?', '['], "\u{1}") };
         if let Some(peer) = text.strip_prefix("/dev/tcp/").or_else(|| text.strip_prefix("/dev/udp/")) {
             let (host, port) = peer.split_once('/').unwrap_or((peer, ""));
             self.connect(host, port.parse().ok(), span, by);

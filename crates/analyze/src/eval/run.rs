@@ -60,7 +60,24 @@ impl Eval<'_> {
                 .collect(),
             span: command.span,
         });
-        self.run(&argv, Start { stdin, span: command.span, unwrapped: 0, past_functions: false })
+        for field in argv.iter().skip(1) {
+            self.note_disguised_option(field);
+        }
+        // `v=1 declare v=2`: bash puts the old value back, whatever the builtin assigned.
+        let before: Vec<(String, Option<Var>)> =
+            env.iter().map(|(name, ..)| (name.clone(), self.state.vars.get(name).cloned())).collect();
+        // What the builtin itself sees: `IFS=, read a b`.
+        for (name, value, _) in env.iter().filter(|(name, ..)| name == "IFS") {
+            self.state.set(name, value.clone());
+        }
+        let out = self.run(&argv, Start { stdin, span: command.span, unwrapped: 0, past_functions: false });
+        for (name, value) in before {
+            match value {
+                Some(value) => self.state.vars.insert(name, value),
+                None => self.state.vars.remove(&name),
+            };
+        }
+        out
     }
 
     /// Evaluates an assignment; where no command follows the variable keeps the value.
@@ -193,6 +210,26 @@ impl Eval<'_> {
         }
     }
 
+    /// BJ006: `-del''ete`, `-\\rf`. A value may be quoted (`-g"*.py"`), the letters of a name have no reason to be.
+    fn note_disguised_option(&mut self, field: &Field) {
+        let source = self.text.get(field.span.start..field.span.end).unwrap_or("");
+        if !source.starts_with('-') || !source.contains(['\'', '"', '\\']) {
+            return;
+        }
+        let name = source.split('=').next().unwrap_or(source).as_bytes();
+        let hides = name.windows(3).any(|three| {
+            let letter = |at: usize| three.get(at).is_some_and(u8::is_ascii_alphabetic);
+            match three {
+                [_, b'\\', _] => letter(2) && (letter(0) || three.starts_with(b"-")),
+                [b'\'', b'\'', _] | [b'"', b'"', _] => letter(2),
+                _ => false,
+            }
+        });
+        if hides {
+            self.out.find_as(6, Risk::Medium, field.span, "quotes inside an option's name hide which option it is");
+        }
+    }
+
     /// A program with a row or code of its own; `None` when nobody knows it.
     fn known_program(&mut self, program: &str, args: &[Field], start: &Start) -> Option<(String, Output)> {
         if let Some(out) = self.builtin(program, args, start) {
@@ -231,14 +268,13 @@ impl Eval<'_> {
 
     /// A program nobody here knows.
     pub(super) fn opaque_program(&mut self, program: &str, args: &[Field], start: &Start) -> Output {
-        self.effect(
-            Action::Execute,
-            Target::Program { name: program.to_owned() },
-            Reversibility::Harmless,
-            start.span,
-            program,
-        );
+        let target = match program.contains('/') {
+            true => self.program_at(program),
+            false => Target::Program { name: program.to_owned() },
+        };
+        self.effect(Action::Execute, target, Reversibility::Harmless, start.span, program);
         self.out.unexplained(start.span);
+        self.arguments_tell(program, args, start);
         if matches!(args, [only] if matches!(only.known(), Some("--version" | "--help"))) {
             self.out.find_as(
                 13,
@@ -276,7 +312,13 @@ impl Eval<'_> {
         } else {
             let past = !matches!(name, "time" | "builtin");
             let stdin = if wrapper.appends { Stdin::File(None) } else { start.stdin.clone() };
-            self.run(&argv, Start { stdin, span: start.span, unwrapped: start.unwrapped + 1, past_functions: past })
+            let inner = Start { stdin, span: start.span, unwrapped: start.unwrapped + 1, past_functions: past };
+            // All but these are programs: what they start is no builtin, and assigns nothing here.
+            if matches!(name, "command" | "builtin" | "exec") {
+                self.run(&argv, inner)
+            } else {
+                self.in_subshell(|eval| eval.run(&argv, inner))
+            }
         };
         self.state.cwd = saved;
         out
@@ -317,25 +359,27 @@ impl Eval<'_> {
         if argv.is_empty() {
             argv.push(Field::constant("echo", start.span));
         }
+        let from_file = parsed.hits.iter().any(|hit| hit.is("-a"));
+        let names = self.piped_names.take().filter(|_| !from_file && matches!(start.stdin, Stdin::Pipe(_)));
+        let given = match names {
+            Some(names) => Field { value: Value::any_of(names), glob: true, ..Field::constant("", start.span) },
+            None => Field { value: Value::Unknown, many: true, ..Field::constant("", start.span) },
+        };
         let replaces = parsed.hits.iter().find(|hit| hit.is("-I") || hit.is("-i"));
         if let Some(hit) = replaces {
             let mark = hit.value.as_ref().and_then(Field::known).unwrap_or("{}").to_owned();
             for field in &mut argv {
-                if field.known().is_some_and(|text| text.contains(&mark)) {
-                    let prefix =
-                        field.known().and_then(|text| text.split_once(&mark)).map_or("", |(head, _)| head).to_owned();
-                    field.value = Value::starting(&prefix);
+                match field.known() {
+                    Some(text) if text == mark => *field = Field { span: field.span, many: false, ..given.clone() },
+                    Some(text) if text.contains(&mark) => {
+                        let prefix = text.split_once(&mark).map_or("", |(head, _)| head).to_owned();
+                        field.value = Value::starting(&prefix);
+                    }
+                    _ => {}
                 }
             }
         } else {
-            argv.push(Field {
-                value: Value::Unknown,
-                glob: false,
-                many: true,
-                quoted: false,
-                fetched: false,
-                span: start.span,
-            });
+            argv.push(given);
         }
         argv
     }

@@ -5,6 +5,7 @@ use crate::limits::{CWD_PARTS_MAX, CWDS_MAX};
 use crate::syntax::ast::Command;
 use model::FilePath;
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::{Deref, DerefMut};
 use std::rc::Rc;
 
 /// A variable.
@@ -57,16 +58,45 @@ impl Cwd {
     }
 }
 
+/// A value that is copied when it is changed: states are saved and joined at every branch, and rarely differ.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Shared<T>(Rc<T>);
+
+impl<T> Shared<T> {
+    pub(crate) fn new(value: T) -> Shared<T> {
+        Shared(Rc::new(value))
+    }
+
+    /// Whether both are the same value, not only equal ones.
+    fn is(&self, other: &Shared<T>) -> bool {
+        Rc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl<T> Deref for Shared<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.0
+    }
+}
+
+impl<T: Clone> DerefMut for Shared<T> {
+    fn deref_mut(&mut self) -> &mut T {
+        Rc::make_mut(&mut self.0)
+    }
+}
+
 /// Everything a command's meaning depends on.
 #[derive(Clone, Debug)]
 pub(crate) struct State {
     pub(crate) cwd: Cwd,
-    pub(crate) vars: BTreeMap<String, Var>,
-    pub(crate) functions: BTreeMap<String, Rc<Command>>,
+    pub(crate) vars: Shared<BTreeMap<String, Var>>,
+    pub(crate) functions: Shared<BTreeMap<String, Rc<Command>>>,
     /// `$1 ...`; `None` when unknown.
     pub(crate) positional: Option<Vec<Value>>,
     /// Files this script downloaded.
-    pub(crate) downloaded: BTreeSet<FilePath>,
+    pub(crate) downloaded: Shared<BTreeSet<FilePath>>,
     /// `set -e`: an unchecked failure ends the script.
     pub(crate) exits_on_error: bool,
 }
@@ -93,18 +123,8 @@ impl State {
 
     /// The state when either `self` or `other` may hold.
     pub(crate) fn join(&mut self, other: State) {
-        for (name, theirs) in &other.vars {
-            let joined = match (self.vars.get(name), theirs) {
-                (Some(Var::Scalar(a)), Var::Scalar(b)) => Var::Scalar(a.join(b)),
-                (Some(a), b) if a == b => continue,
-                _ => Var::Scalar(Value::Unknown),
-            };
-            self.vars.insert(name.clone(), joined);
-        }
-        for (name, mine) in &mut self.vars {
-            if !other.vars.contains_key(name) {
-                *mine = Var::Scalar(Value::Unknown);
-            }
+        if !self.vars.is(&other.vars) {
+            join_vars(&mut self.vars, &other.vars);
         }
         if self.cwd.places.is_empty() || other.cwd.places.is_empty() {
             self.cwd.places.clear();
@@ -112,12 +132,33 @@ impl State {
             self.cwd.add(other.cwd.places);
         }
         self.cwd.add_failed(other.cwd.if_failed);
-        self.functions.extend(other.functions);
-        self.downloaded.extend(other.downloaded);
+        if !self.functions.is(&other.functions) {
+            self.functions.extend(other.functions.iter().map(|(name, body)| (name.clone(), Rc::clone(body))));
+        }
+        if !self.downloaded.is(&other.downloaded) {
+            self.downloaded.extend(other.downloaded.iter().cloned());
+        }
         if self.positional != other.positional {
             self.positional = None;
         }
         self.exits_on_error &= other.exits_on_error;
+    }
+}
+
+fn join_vars(mine: &mut BTreeMap<String, Var>, theirs: &BTreeMap<String, Var>) {
+    for (name, theirs) in theirs {
+        let joined = match (mine.get(name), theirs) {
+            (Some(Var::Scalar(a)), Var::Scalar(b)) if a == b => continue,
+            (Some(Var::Scalar(a)), Var::Scalar(b)) => Var::Scalar(a.join(b)),
+            (Some(a), b) if a == b => continue,
+            _ => Var::Scalar(Value::Unknown),
+        };
+        mine.insert(name.clone(), joined);
+    }
+    for (name, value) in mine.iter_mut() {
+        if !theirs.contains_key(name) {
+            *value = Var::Scalar(Value::Unknown);
+        }
     }
 }
 

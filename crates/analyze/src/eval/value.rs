@@ -3,6 +3,9 @@
 use crate::limits::{VALUE_BYTES_MAX, VALUES_MAX};
 use model::Span;
 
+/// Glob characters, and what stands for them in a value that a glob made.
+const LIVE: [(char, char); 3] = [('*', '\u{f0000}'), ('?', '\u{f0001}'), ('[', '\u{f0002}')];
+
 /// The lattice of values, from most to least known.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Value {
@@ -57,6 +60,27 @@ impl Value {
             0 => Value::Unknown,
             1 => all.pop().map_or(Value::Unknown, Value::Known),
             _ => Value::OneOf(all),
+        }
+    }
+
+    /// A name that a glob found, put into a variable: quoting the variable no longer makes its stars plain ones. They are
+    /// kept as characters that stand for nothing else (planes 15 and 16 are for private use).
+    pub(crate) fn found_by_glob(text: &str) -> String {
+        LIVE.iter().fold(text.to_owned(), |text, (plain, live)| text.replace(*plain, live.encode_utf8(&mut [0; 4])))
+    }
+
+    /// The value with such stars as plain ones, and whether there were any.
+    pub(crate) fn with_plain_stars(&self) -> Option<Value> {
+        let holds = |text: &String| text.contains(LIVE.map(|(_, live)| live));
+        let plain = |text: &String| {
+            LIVE.iter().fold(text.clone(), |text, (plain, live)| text.replace(*live, plain.encode_utf8(&mut [0; 4])))
+        };
+        match self {
+            Value::Known(text) | Value::Prefix(text) if !holds(text) => None,
+            Value::Known(text) => Some(Value::Known(plain(text))),
+            Value::Prefix(text) => Some(Value::Prefix(plain(text))),
+            Value::OneOf(all) if all.iter().any(holds) => Some(Value::OneOf(all.iter().map(plain).collect())),
+            Value::OneOf(_) | Value::Unknown => None,
         }
     }
 

@@ -173,6 +173,8 @@ pub(crate) enum QuoteStyle {
 #[derive(Clone, Debug)]
 pub(crate) struct Param {
     pub(crate) name: String,
+    /// Written with braces, so that nothing behind it can become part of its name.
+    pub(crate) braced: bool,
     pub(crate) subscript: Option<Vec<Part>>,
     /// `${!name}`
     pub(crate) indirect: bool,

@@ -1,6 +1,7 @@
 //! Simple and compound commands, and redirections.
 
 use super::ast::{Arm, Command, Kind, List, Part, Redirect, RedirectOp, Simple, Word};
+use super::brackets::closing;
 use super::cursor::{ProblemKind, Reader};
 use super::heredoc::Pending;
 use super::list::is_function;
@@ -33,6 +34,8 @@ impl Reader<'_> {
         self.peek();
         let start = self.pos;
         let kind = match self.reserved() {
+            // Only the first command of a pipeline may have the keyword in front; behind `|` it is a program.
+            Some("time") => return self.simple(start),
             Some(word) => self.compound(word, start)?,
             None if self.peek() == Some(b'(') => self.parenthesis(start),
             None => return self.simple(start),
@@ -252,13 +255,16 @@ impl Reader<'_> {
     fn coproc(&mut self, start: usize) -> Kind {
         self.blanks();
         let saved = (self.pos, self.last);
-        let named = self.reserved().is_none() && self.word().is_some() && {
+        let name = if self.reserved().is_none() { self.word() } else { None };
+        let named = name.is_some() && {
             self.blanks();
             self.reserved().is_some() || self.peek() == Some(b'(')
         };
         if !named {
             (self.pos, self.last) = saved;
         }
+        // Its name is expanded, keywords behind it are programs, words behind it may be arrays: nobody else reads it so.
+        self.problem(ProblemKind::Unsupported, start, "a coprocess");
         match self.deeper(Self::command).flatten() {
             Some(command) => Kind::Coproc(Box::new(command)),
             None => {
@@ -308,6 +314,9 @@ impl Reader<'_> {
     /// The next word; behind a declaring builtin `name=(...)` is one word.
     fn argument(&mut self, simple: &Simple) -> Option<Word> {
         let declares = simple.words.first().and_then(Word::plain).is_some_and(|name| DECLARERS.contains(&name));
+        if declares || simple.words.is_empty() {
+            self.bracketed_name();
+        }
         if !declares {
             return self.word();
         }
@@ -324,6 +333,24 @@ impl Reader<'_> {
         let mut parts = word.parts;
         parts.extend(items.into_iter().flat_map(|item| item.parts));
         Some(Word { parts, span: assign.span })
+    }
+
+    /// Where an assignment may stand, bash reads `name[` on to the bracket that closes it, blanks and operators included,
+    /// before it sees whether a `=` follows. Nobody means that; no other reader sees the same words.
+    fn bracketed_name(&mut self) {
+        self.peek();
+        let start = self.pos;
+        let rest = self.rest();
+        let name = rest.bytes().take_while(|byte| byte.is_ascii_alphanumeric() || *byte == b'_').count();
+        let Some(inside) = rest.get(name..).and_then(|rest| rest.strip_prefix('[')) else { return };
+        if name == 0 || rest.starts_with(|c: char| c.is_ascii_digit()) {
+            return;
+        }
+        let word = inside.bytes().take_while(|byte| !is_meta(*byte)).count();
+        let closed = inside.get(..word).is_some_and(|word| closing(word, b'[', b']').is_some());
+        if !closed {
+            self.problem(ProblemKind::Unsupported, start, "a subscript with blanks or operators in a command's name");
+        }
     }
 
     /// `name () body` when that is what stands here.

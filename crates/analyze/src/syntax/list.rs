@@ -184,6 +184,9 @@ impl Reader<'_> {
             let _ = self.eat("|&") || self.eat("|");
             self.expect_more("a command is missing after a pipe");
         }
+        if pipeline.negated && pipeline.commands.is_empty() {
+            self.problem(ProblemKind::Unsupported, self.last.saturating_sub(1), "nothing stands behind a `!`");
+        }
         let alone = pipeline.timed.is_some() || pipeline.negated;
         (alone || !pipeline.commands.is_empty()).then_some(pipeline)
     }

@@ -98,7 +98,10 @@ impl Reader<'_> {
                 match self.bump_raw() {
                     Some(c) => parts.0.push(Part::Quoted(c.into(), QuoteStyle::Backslash)),
                     None => {
-                        self.problem(ProblemKind::Incomplete, self.pos.saturating_sub(1), "a backslash stands last");
+                        // Bash keeps it on a single line and drops it on the last of several.
+                        let several = self.slice(0, self.pos).contains('\n');
+                        let kind = if several { ProblemKind::Unsupported } else { ProblemKind::Incomplete };
+                        self.problem(kind, self.pos.saturating_sub(1), "a backslash stands last");
                         parts.literal('\\');
                     }
                 }
@@ -402,7 +405,7 @@ impl Reader<'_> {
         }
         let argument = self.inside(Inside::Brace { double });
         let span = self.span(start, self.last);
-        Part::Param(Box::new(Param { name, subscript, indirect, length, op, argument, span }))
+        Part::Param(Box::new(Param { name, braced: true, subscript, indirect, length, op, argument, span }))
     }
 
     fn param_name(&mut self) -> String {
@@ -508,6 +511,7 @@ impl Reader<'_> {
 fn plain_param(name: &str, span: model::Span) -> Part {
     Part::Param(Box::new(Param {
         name: name.to_owned(),
+        braced: false,
         subscript: None,
         indirect: false,
         length: false,

@@ -1,0 +1,212 @@
+//! `find` and `fd`: an expression that lists, deletes or runs.
+
+use super::unknown;
+use crate::commands;
+use crate::eval::run::Start;
+use crate::eval::value::{Field, Value};
+use crate::eval::{Eval, Output};
+use model::{Action, PathScope};
+
+impl Eval<'_> {
+    /// `find`: start points, then an expression whose actions write, delete or run.
+    pub(super) fn find(&mut self, args: &[Field], start: &Start) {
+        let is_expression = |field: &Field| {
+            field.value.prefix().starts_with(['-', '(', ')', '!', ','])
+                && !matches!(field.known(), Some("-H" | "-L" | "-P"))
+        };
+        let split = args.iter().position(is_expression).unwrap_or(args.len());
+        let (points, mut rest) = (args.get(..split).unwrap_or(&[]), args.get(split..).unwrap_or(&[]));
+        let mut points: Vec<Field> =
+            points.iter().filter(|field| !field.value.prefix().starts_with('-')).cloned().collect();
+        if points.is_empty() {
+            points.push(Field::constant(".", start.span));
+        }
+        for point in &points {
+            self.list_below(point);
+        }
+        while let Some((first, tail)) = rest.split_first() {
+            rest = self.find_primary(first, tail, &points, start);
+        }
+    }
+
+    /// Names below a directory; no content is read, so no check of secrets.
+    fn list_below(&mut self, point: &Field) {
+        let findings = self.out.findings.clone();
+        self.on_path(Action::Read, point, PathScope::Tree, "find");
+        self.out.findings = findings;
+    }
+
+    fn find_primary<'f>(&mut self, first: &Field, tail: &'f [Field], points: &[Field], start: &Start) -> &'f [Field] {
+        const TESTS: &[&str] = &[
+            "-name",
+            "-iname",
+            "-path",
+            "-ipath",
+            "-wholename",
+            "-regex",
+            "-iregex",
+            "-type",
+            "-xtype",
+            "-size",
+            "-mtime",
+            "-mmin",
+            "-atime",
+            "-amin",
+            "-ctime",
+            "-cmin",
+            "-maxdepth",
+            "-mindepth",
+            "-perm",
+            "-user",
+            "-group",
+            "-uid",
+            "-gid",
+            "-links",
+            "-inum",
+            "-lname",
+            "-ilname",
+            "-fstype",
+            "-printf",
+            "-regextype",
+            "-used",
+            "-context",
+        ];
+        const FILES: &[&str] = &["-newer", "-anewer", "-cnewer", "-samefile"];
+        const FLAGS: &[&str] = &[
+            "-print",
+            "-print0",
+            "-ls",
+            "-empty",
+            "-prune",
+            "-quit",
+            "-depth",
+            "-d",
+            "-mount",
+            "-xdev",
+            "-follow",
+            "-readable",
+            "-writable",
+            "-executable",
+            "-true",
+            "-false",
+            "-o",
+            "-or",
+            "-a",
+            "-and",
+            "-not",
+            "!",
+            "(",
+            ")",
+            ",",
+            "-daystart",
+            "-noleaf",
+            "-nouser",
+            "-nogroup",
+            "-ignore_readdir_race",
+            "-help",
+            "--help",
+            "-version",
+            "--version",
+            "-warn",
+            "-nowarn",
+            "-E",
+            "-s",
+            "-x",
+        ];
+        match first.known() {
+            Some(word) if TESTS.contains(&word) => tail.get(1..).unwrap_or(&[]),
+            Some(word) if FILES.contains(&word) || word.starts_with("-newer") => tail.get(1..).unwrap_or(&[]),
+            Some(word) if FLAGS.contains(&word) => tail,
+            Some("-delete") => {
+                for point in points {
+                    self.found_deleted(point);
+                }
+                tail
+            }
+            Some("-exec" | "-execdir" | "-ok" | "-okdir") => self.find_exec(tail, points, start),
+            Some("-fprint" | "-fprint0" | "-fls") => {
+                if let Some(file) = tail.first() {
+                    self.on_path(Action::Write, file, PathScope::Exact, "find");
+                }
+                tail.get(1..).unwrap_or(&[])
+            }
+            Some("-fprintf") => {
+                if let Some(file) = tail.first() {
+                    self.on_path(Action::Write, file, PathScope::Exact, "find");
+                }
+                tail.get(2..).unwrap_or(&[])
+            }
+            Some("-files0-from") => {
+                if let Some(file) = tail.first() {
+                    self.on_path(Action::Read, file, PathScope::Exact, "find");
+                    self.out.unexplained(file.span);
+                }
+                tail.get(1..).unwrap_or(&[])
+            }
+            _ => {
+                self.out.unexplained(first.span);
+                tail
+            }
+        }
+    }
+
+    fn found_deleted(&mut self, point: &Field) {
+        self.may += 1;
+        self.on_path(Action::Delete, point, PathScope::Tree, "find");
+        self.may -= 1;
+    }
+
+    /// `-exec CMD ... ;` or `+`: `{}` stands for names below the start points.
+    fn find_exec<'f>(&mut self, tail: &'f [Field], points: &[Field], start: &Start) -> &'f [Field] {
+        let end = tail.iter().position(|field| matches!(field.known(), Some(";" | "+"))).unwrap_or(tail.len());
+        let mut argv: Vec<Field> = Vec::new();
+        for field in tail.get(..end).unwrap_or(&[]) {
+            match field.known() {
+                Some("{}") => argv.extend(points.iter().map(|point| below(point, field))),
+                Some(text) if text.contains("{}") => argv.push(Field { value: Value::Unknown, ..field.clone() }),
+                _ => argv.push(field.clone()),
+            }
+        }
+        self.may += 1;
+        self.run(&argv, Start { unwrapped: start.unwrapped + 1, past_functions: true, ..start.clone() });
+        self.may -= 1;
+        tail.get(end + 1..).unwrap_or(&[])
+    }
+
+    /// `fd -x CMD` runs a command for each name.
+    pub(super) fn fd(&mut self, args: &[Field], start: &Start) -> Option<Output> {
+        let at =
+            args.iter().position(|field| matches!(field.known(), Some("-x" | "--exec" | "-X" | "--exec-batch")))?;
+        let (before, after) = (args.get(..at).unwrap_or(&[]), args.get(at + 1..).unwrap_or(&[]));
+        let (family, row) = commands::find("fd")?;
+        self.apply(family, row, before, start);
+        let mut argv: Vec<Field> = after.iter().filter(|field| field.known() != Some(";")).cloned().collect();
+        let here = Field::constant(".", start.span);
+        let mut placed = false;
+        for field in &mut argv {
+            if field.known().is_some_and(|text| text.contains("{")) {
+                *field = below(&here, field);
+                placed = true;
+            }
+        }
+        if !placed {
+            argv.push(below(&here, &here));
+        }
+        self.may += 1;
+        self.run(&argv, Start { unwrapped: start.unwrapped + 1, past_functions: true, ..start.clone() });
+        self.may -= 1;
+        Some(unknown())
+    }
+}
+
+/// A name somewhere below `point`, as the word `at` will hold it.
+fn below(point: &Field, at: &Field) -> Field {
+    let value = match point.known() {
+        // Of `.` only what is below it is meant: programs refuse the directory itself.
+        Some("." | "./") => Value::Known("./*".to_owned()),
+        // A start point may be a file: then it is found itself.
+        Some(text) => Value::any_of(vec![format!("{}/*", text.trim_end_matches('/')), text.to_owned()]),
+        None => point.value.clone(),
+    };
+    Field { value, glob: true, many: false, quoted: true, fetched: false, span: at.span }
+}

@@ -1,0 +1,98 @@
+//! Programs that run what they are told in ways a wrapper's row cannot say: `parallel`, containers, task runners.
+
+use super::unknown;
+use crate::commands::{self, options};
+use crate::eval::run::Start;
+use crate::eval::value::{Field, Value};
+use crate::eval::{Eval, Output};
+
+/// What separates the command of `parallel` from its arguments.
+const SOURCES: &[&str] = &[":::", ":::+", "::::", "::::+"];
+
+impl Eval<'_> {
+    /// `parallel CMD ::: A B`: the command once for each argument.
+    pub(super) fn parallel(&mut self, args: &[Field], start: &Start) -> Option<Output> {
+        let (_, row) = commands::find("parallel")?;
+        let cut = args.iter().position(|field| field.known().is_some_and(|text| SOURCES.contains(&text)));
+        let cut = cut.unwrap_or(args.len());
+        let (before, given) = (args.get(..cut).unwrap_or(&[]), args.get(cut + 1..).unwrap_or(&[]));
+        let parsed = options::parse(row, before);
+        self.options(row, &parsed, start);
+        // Without a source the arguments are read from standard input.
+        let from_files =
+            cut == args.len() || args.get(cut).and_then(Field::known).is_some_and(|text| text.starts_with("::::"));
+        let sources = given.iter().filter(|field| !field.known().is_some_and(|text| SOURCES.contains(&text)));
+        let known: Option<Vec<&str>> =
+            sources.map(|field| field.known().filter(|_| !field.glob && !from_files)).collect();
+        let value = known.map_or(Value::Unknown, |all| Value::any_of(all.into_iter().map(str::to_owned).collect()));
+        if parsed.operands.is_empty() {
+            return None;
+        }
+        let argument = Field { value, many: false, ..Field::constant("", start.span) };
+        let mut argv: Vec<Field> = Vec::new();
+        let mut placed = false;
+        for field in &parsed.operands {
+            let text = field.known().unwrap_or("");
+            let holds = text.contains('{') && text.contains('}');
+            placed |= holds;
+            argv.push(match (holds, text) {
+                (true, "{}") => Field { span: field.span, ..argument.clone() },
+                (true, _) => Field { value: Value::starting(text.split('{').next().unwrap_or("")), ..field.clone() },
+                (false, _) => field.clone(),
+            });
+        }
+        if !placed {
+            argv.push(argument);
+        }
+        self.may += 1;
+        match argv.as_slice() {
+            // One word with blanks is shell text.
+            [text, rest @ ..] if text.known().is_some_and(|text| text.contains(char::is_whitespace)) => {
+                let whole = crate::eval::apply::joined(&[std::slice::from_ref(text), rest].concat());
+                self.shell_text(&whole, start);
+            }
+            _ => {
+                let inner = Start { unwrapped: start.unwrapped + 1, past_functions: true, ..start.clone() };
+                self.in_subshell(|eval| eval.run(&argv, inner));
+            }
+        }
+        self.may -= 1;
+        Some(unknown())
+    }
+
+    /// `docker exec|run`, `podman`, `kubectl exec`: the row, then the command in the container.
+    pub(super) fn container(&mut self, program: &str, args: &[Field], start: &Start) -> Option<Output> {
+        let (family, row) = commands::find(program)?;
+        let out = self.apply(family, row, args, start).1;
+        let parsed = options::parse(row, args);
+        let (verb, rest) = parsed.operands.split_first()?;
+        let verb = verb.known().filter(|verb| matches!(*verb, "exec" | "run"))?;
+        let base = if program == "podman" { "docker" } else { program };
+        let (_, row) = commands::find(&format!("{base} {verb}"))?;
+        let parsed = options::parse(row, rest);
+        let inner: Vec<Field> = match parsed.operands.iter().position(|field| field.known() == Some("--")) {
+            Some(dashes) => parsed.operands.get(dashes + 1..).unwrap_or(&[]).to_vec(),
+            None => parsed.operands.get(1..).unwrap_or(&[]).to_vec(),
+        };
+        self.elsewhere(&inner, "in the container", start);
+        Some(out)
+    }
+
+    /// `npx`, `uv run`, `poetry run`, `direnv exec`: the row, then what the words behind it give away.
+    pub(super) fn runner(&mut self, program: &str, args: &[Field], start: &Start) -> Option<Output> {
+        let (family, row) = commands::find(program)?;
+        let out = self.apply(family, row, args, start).1;
+        let verb = args.iter().position(|field| {
+            field.known().is_some_and(|text| matches!(text, "run" | "exec" | "x" | "dlx" | "-c" | "--call"))
+        });
+        let rest = match (program, verb) {
+            ("npx" | "bunx" | "uvx" | "pipx" | "nix-shell" | "sg", _) => Some(args),
+            (_, Some(at)) => args.get(at + 1..),
+            (_, None) => None,
+        };
+        if let Some(rest) = rest {
+            self.arguments_tell(program, rest, start);
+        }
+        Some(out)
+    }
+}
