@@ -96,7 +96,10 @@ impl Model {
         match op {
             Op::Write(p, n) => match self.spot(p)? {
                 Spot { there: Some(id), .. } => match &mut self.inodes[id].kind {
-                    Kind::File(bytes) => Ok(*bytes = vec![*n]),
+                    Kind::File(bytes) => {
+                        *bytes = vec![*n];
+                        Ok(())
+                    }
                     Kind::Dir(_) => Err(Errno::EISDIR),
                     Kind::Link(_) => Ok(()),
                 },
@@ -119,7 +122,10 @@ impl Model {
             Op::Unlink(p) => match self.spot(p)? {
                 Spot { there: None, .. } => Err(Errno::ENOENT),
                 Spot { there: Some(id), .. } if self.is_dir(id) => Err(Errno::EISDIR),
-                spot => Ok(self.drop_name(&spot)),
+                spot => {
+                    self.drop_name(&spot);
+                    Ok(())
+                }
             },
             Op::Rmdir(p) => {
                 let spot = self.spot(p)?;
@@ -127,7 +133,11 @@ impl Model {
                     Kind::Dir(names) => names,
                     _ => return Err(Errno::ENOTDIR),
                 };
-                if names.is_empty() { Ok(self.drop_name(&spot)) } else { Err(Errno::ENOTEMPTY) }
+                if !names.is_empty() {
+                    return Err(Errno::ENOTEMPTY);
+                }
+                self.drop_name(&spot);
+                Ok(())
             }
             Op::Rename(a, b, flag) => self.rename(&self.spot(a)?, &self.spot(b)?, *flag),
             Op::Chmod(p, mode) => {
