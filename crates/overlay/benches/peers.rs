@@ -263,6 +263,14 @@ const WORKLOADS: &[Workload] = &[
         ..workload("git status, cold, 1 s later", "", "git status --porcelain")
     },
     Workload { needs: "git", ..workload("git status, warm", "git status --porcelain", "git status --porcelain") },
+    Workload {
+        needs: "git",
+        ..workload(
+            "git status, 10 s later",
+            "git status --porcelain; git status --porcelain; sleep 10",
+            "git status --porcelain",
+        )
+    },
     Workload { needs: "rg", ..workload("rg, warm", "rg -c nothing . || true", "rg -c nothing . || true") },
     workload("grep -r, warm", "grep -rq nothing src || true", "grep -rq nothing src || true"),
     Workload { fresh: true, ..workload("find, cold", "", "find . -size +1M") },

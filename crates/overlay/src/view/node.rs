@@ -164,6 +164,11 @@ impl Table {
         self.nodes.get_mut(&number).ok_or(Errno::ESTALE)
     }
 
+    /// All nodes, in no order.
+    pub(crate) fn nodes(&self) -> impl Iterator<Item = &Node> {
+        self.nodes.values()
+    }
+
     /// The node that shows the object `key`, if the kernel knows one.
     pub(crate) fn find(&self, key: Key) -> Option<&Node> {
         self.nodes.get(self.by_key.get(&key)?)
