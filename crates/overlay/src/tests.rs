@@ -14,3 +14,4 @@ mod rewind;
 mod torn;
 mod undo;
 mod view;
+mod watch;

@@ -178,8 +178,7 @@ impl Layers {
     pub(crate) fn look(&self, parent: u64, name: &OsStr) -> Result<Seen, Errno> {
         let mut table = self.changing()?;
         let table = &mut *table;
-        let dir = table.get(parent)?;
-        let watched = self.watch_names(dir);
+        let watched = self.watch_names_of(table.get_mut(parent)?);
         let found = self.find(table, parent, name)?;
         if found.shown().is_none() {
             return Ok(Seen::Absent(self.belief_in_absence(table.get(parent)?, name, found.whiteout, watched)));
@@ -188,11 +187,11 @@ impl Layers {
         let node = table.get_mut(attr.number)?;
         node.lookups += 1;
         if watched && attr.belief == Belief::Host {
-            let belief = self.belief(table.get(attr.number)?);
-            let here = found.lower.as_ref().and_then(|(rel, _)| rel.parent());
             // A directory of the host that the jar has moved is told where it was.
-            let moved = here != table.get(parent)?.lower.as_ref().map(|lower| lower.rel.as_path());
-            attr.believe(if moved { Belief::Host } else { belief });
+            let here = found.lower.as_ref().and_then(|(rel, _)| rel.parent());
+            let named = here == table.get(parent)?.lower.as_ref().map(|lower| lower.rel.as_path());
+            let belief = self.belief(table.get(attr.number)?, |_| named);
+            attr.believe(belief);
         }
         Ok(Seen::There(attr))
     }
@@ -219,7 +218,7 @@ impl Layers {
     pub(crate) fn getattr(&self, number: u64) -> Result<Attr, Errno> {
         let table = self.read();
         let node = table.get(number)?;
-        let belief = self.belief(node);
+        let belief = self.belief(node, |parent| self.watches.has(parent));
         let mut attr = self.attr(&table, node)?;
         attr.believe(belief);
         Ok(attr)
@@ -540,7 +539,11 @@ impl Layers {
         let node = table.get_mut(number)?;
         node.hidden = found.hidden;
         if node.is_dir() || node.place == Place::Lower {
-            node.lower = found.lower.as_ref().map(|(rel, stat)| Lower { rel: rel.clone(), key: node::key(stat) });
+            let lower = found.lower.as_ref().map(|(rel, stat)| Lower { rel: rel.clone(), key: node::key(stat) });
+            if lower.as_ref().map(|lower| &lower.rel) != node.lower.as_ref().map(|lower| &lower.rel) {
+                node.watched = 0;
+            }
+            node.lower = lower;
         }
         if node.place == Place::Lower && shown.st_nlink == 1 {
             // The host may have renamed it: the name it was known by is then no longer its own.

@@ -18,7 +18,7 @@ use std::ffi::{OsStr, OsString};
 use std::io::{PipeReader, PipeWriter};
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, Instant};
@@ -70,6 +70,8 @@ pub(crate) type Start = Box<dyn FnOnce() -> std::io::Result<Notices> + Send>;
 pub(crate) struct Watches {
     /// Whether asking is worth a lock.
     useful: AtomicBool,
+    /// Changes whenever a watch goes.
+    epoch: AtomicU64,
     state: Mutex<State>,
     absent: Mutex<HashSet<(u64, OsString)>>,
 }
@@ -108,19 +110,21 @@ impl Watches {
     pub(crate) fn arm(&self, layers: &Arc<Layers>, start: Start) {
         let armed = Armed { layers: Arc::downgrade(layers), start, since: Instant::now(), asked: 0 };
         *lock(&self.state) = State::Armed(armed);
+        self.epoch.store(1, Ordering::Release);
         self.useful.store(true, Ordering::Release);
     }
 
     /// Ends watching, and with it the threads.
     pub(crate) fn stop(&self) {
         self.useful.store(false, Ordering::Release);
+        self.epoch.fetch_add(1, Ordering::AcqRel);
         let state = std::mem::take(&mut *lock(&self.state));
         // Closing takes its time: nobody waits for the lock meanwhile.
         drop(state);
     }
 
     /// Whether the lower directory `rel` is watched.
-    fn has(&self, rel: &Path) -> bool {
+    pub(crate) fn has(&self, rel: &Path) -> bool {
         self.useful.load(Ordering::Acquire)
             && matches!(&*lock(&self.state), State::On(on) if on.by_rel.contains_key(rel))
     }
@@ -258,6 +262,15 @@ impl Layers {
         }
     }
 
+    /// [`Layers::watch_names`] for one name after another.
+    pub(crate) fn watch_names_of(&self, dir: &mut Node) -> bool {
+        let epoch = self.watches.epoch.load(Ordering::Acquire);
+        if dir.watched != epoch || epoch == 0 {
+            dir.watched = if self.watch_names(dir) { epoch } else { 0 };
+        }
+        dir.watched > 0
+    }
+
     fn watch(&self, rel: &Path) -> bool {
         if !self.watches.useful.load(Ordering::Acquire) {
             return false;
@@ -286,18 +299,23 @@ impl Layers {
         above.into_iter().all(|path| on.add(self, path).is_ok())
     }
 
-    /// How long what is told of `node` may be believed, as far as its path says so. To be asked before its attributes
-    /// are.
-    pub(crate) fn belief(&self, node: &Node) -> Belief {
+    /// How long what is told of `node` may be believed, as far as its path says so; `has` tells whether the directory
+    /// it lies in is watched. To be asked before its attributes are.
+    pub(crate) fn belief(&self, node: &Node, has: impl Fn(&Path) -> bool) -> Belief {
         if node.place != Place::Lower && node.lower.is_none() {
             return Belief::Own;
         }
         let Some(lower) = node.lower.as_ref().filter(|_| !node.hidden) else {
             return Belief::Host;
         };
-        let named = lower.rel.parent().is_none_or(|parent| self.watches.has(parent));
-        let listed = !(node.is_dir() && node.place == Place::Lower) || self.watches.has(&lower.rel);
-        if named && listed { Belief::Watched } else { Belief::Host }
+        let named = lower.rel.parent().is_none_or(has);
+        // What is in a directory changes its attributes.
+        let listed = || {
+            let epoch = self.watches.epoch.load(Ordering::Acquire);
+            let copied = !node.is_dir() || node.place != Place::Lower;
+            copied || (epoch > 0 && node.watched == epoch) || self.watches.has(&lower.rel)
+        };
+        if named && listed() { Belief::Watched } else { Belief::Host }
     }
 
     /// How long the absence of `name` in `dir` may be believed; `watched` is what [`Layers::watch_names`] said before
@@ -318,7 +336,7 @@ impl Layers {
     }
 
     /// What must not be believed any longer after `events`.
-    fn notices_of(&self, events: Vec<InotifyEvent>) -> Vec<Notice> {
+    pub(crate) fn notices_of(&self, events: Vec<InotifyEvent>) -> Vec<Notice> {
         let changes = self.sort(events);
         let mut notices = Vec::new();
         for rel in &changes.moved {
@@ -382,6 +400,7 @@ impl Layers {
         let State::On(on) = &mut *state else {
             return changes;
         };
+        let before = on.by_rel.len();
         for event in events {
             if event.mask.contains(AddWatchFlags::IN_Q_OVERFLOW) {
                 on.forget_below(Path::new(""));
@@ -409,6 +428,9 @@ impl Layers {
             }
             let names = changes.by_dir.entry(rel).or_default();
             *names.entry(name).or_insert(AddWatchFlags::empty()) |= event.mask;
+        }
+        if on.by_rel.len() < before {
+            self.watches.epoch.fetch_add(1, Ordering::AcqRel);
         }
         drop(state);
         if !changes.moved.is_empty() {
@@ -465,4 +487,35 @@ fn read_events(layers: &Weak<Layers>, inotify: Arc<Inotify>, stopped: &PipeReade
 
 fn is_over(ready: &[PollFd<'_>]) -> bool {
     ready.first().is_some_and(|stopped| stopped.any() == Some(true))
+}
+
+#[cfg(test)]
+impl Watches {
+    /// Has the first request watched already.
+    pub(crate) fn begin_at_once(&self) {
+        if let State::Armed(armed) = &mut *lock(&self.state) {
+            armed.asked = FIRST_ASKED;
+        }
+    }
+
+    /// The directories that are watched.
+    pub(crate) fn watched(&self) -> Vec<String> {
+        let State::On(on) = &*lock(&self.state) else { return Vec::new() };
+        let mut paths: Vec<String> = on.by_rel.keys().map(|rel| rel.to_string_lossy().into_owned()).collect();
+        paths.sort();
+        paths
+    }
+
+    /// One of the watches.
+    pub(crate) fn any(&self) -> Option<WatchDescriptor> {
+        let State::On(on) = &*lock(&self.state) else { return None };
+        on.by_watch.keys().next().copied()
+    }
+
+    /// Has no more than `max` watches from now on.
+    pub(crate) fn allow(&self, max: usize) {
+        if let State::On(on) = &mut *lock(&self.state) {
+            on.max = max;
+        }
+    }
 }
