@@ -132,7 +132,11 @@ impl Watches {
     /// Remembers that a name is believed to be absent; `false` when that are too many.
     fn believe_absent(&self, parent: u64, name: &OsStr) -> bool {
         let mut absent = lock(&self.absent);
-        absent.len() < ABSENT_MAX && (absent.insert((parent, name.to_owned())) || true)
+        let room = absent.len() < ABSENT_MAX;
+        if room {
+            absent.insert((parent, name.to_owned()));
+        }
+        room
     }
 }
 
