@@ -117,6 +117,11 @@ pub(crate) fn count(number: u64, noun: &str) -> String {
     if number == 1 { format!("{number} {noun}") } else { format!("{number} {noun}s") }
 }
 
+/// `1 waits`, `2 wait`.
+pub(super) fn wait(number: u64) -> &'static str {
+    if number == 1 { "waits" } else { "wait" }
+}
+
 /// The message stands under its change, so what it says of the name again is left out.
 fn flag_line(style: Style, change: &Change, flag: &Flag) -> String {
     let named = flag.message.split_once(&change.path.to_string());
