@@ -91,9 +91,7 @@ impl Overlay {
 
     pub(crate) fn rewind_with(&self, to: u64, fault: Fault<'_>) -> Result<(), OverlayError> {
         let _lock = self.store.lock()?;
-        if self.state()? == LayerState::Applying {
-            return Err(OverlayError::Unfinished { what: "apply" });
-        }
+        self.check_settled()?;
         // Another process may have served the layer since this one opened it.
         self.store.undo.load(&self.store.dir).map_err(|e| self.store_failed(e))?;
         let begun = self.rewinding()?;
@@ -146,6 +144,11 @@ impl Overlay {
         if self.rewinding()?.is_some() {
             return Err(OverlayError::Unfinished { what: "rewind" });
         }
+        self.check_settled()
+    }
+
+    /// Refuses while an apply or an undo is half done.
+    fn check_settled(&self) -> Result<(), OverlayError> {
         match self.state()? {
             LayerState::Applying => Err(OverlayError::Unfinished { what: "apply" }),
             LayerState::Undoing => Err(OverlayError::Unfinished { what: "undo" }),

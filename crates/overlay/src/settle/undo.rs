@@ -56,6 +56,7 @@ pub struct Returned(pub(crate) Vec<(Identity, Identity)>);
 #[derive(Clone, Debug)]
 pub struct UndoPlan {
     journal: Saved,
+    stays: u64,
 }
 
 impl UndoPlan {
@@ -63,6 +64,13 @@ impl UndoPlan {
     #[must_use]
     pub fn changes(&self) -> u64 {
         self.journal.changes
+    }
+
+    /// How many changes of older applies stay real, because somebody else edited what those had made before a later apply
+    /// went over it: taking them back would take those edits along.
+    #[must_use]
+    pub fn stays(&self) -> u64 {
+        self.stays
     }
 }
 
@@ -136,14 +144,16 @@ impl Overlay {
         if kept.is_empty() {
             return Err(UndoError::Nothing);
         }
-        let check = Check::new(self, &kept);
+        let (kept, older) = kept.split_at(unbroken(&kept));
+        let check = Check::new(self, kept);
         let conflicts = check.conflicts().map_err(|(rel, source)| self.read_error(&rel, source))?;
         if !conflicts.is_empty() {
             return Err(UndoError::Conflicts(conflicts));
         }
         let times = check.times().map_err(failed)?;
-        let changes = kept.iter().map(|kept| kept.journal.changes).sum();
-        Ok(UndoPlan { journal: Saved { serials: kept.iter().map(|k| k.journal.serial).collect(), changes, times } })
+        let changes = |kept: &[Kept]| kept.iter().map(|kept| kept.journal.changes).sum();
+        let serials = kept.iter().map(|kept| kept.journal.serial).collect();
+        Ok(UndoPlan { journal: Saved { serials, changes: changes(kept), times }, stays: changes(older) })
     }
 
     /// Takes back what was applied: the host is as it was, and the layer holds its changes again. Each file of the host is
@@ -440,6 +450,32 @@ fn with_kind(kept: &Kept) -> Vec<(&Step, bool)> {
     kept.journal.steps.iter().map(|step| (step, kind(step))).collect()
 }
 
+/// How many of the newest applies can be taken back together: as far as each found what the one before it had left.
+fn unbroken(kept: &[Kept]) -> usize {
+    // What the next apply found, by where it found it.
+    let mut found: HashMap<&Path, Option<&Identity>> = HashMap::new();
+    for (index, kept) in kept.iter().enumerate() {
+        if kept.after.left.iter().any(|left| found.get(left.path.as_path()).is_some_and(|next| !was_left(kept, left, *next))) {
+            return index;
+        }
+        let over = kept.journal.steps.iter().filter(|step| matches!(step.action, Action::Put | Action::Remove));
+        found.extend(over.map(|step| (step.lower.as_path(), step.host.as_ref())));
+    }
+    kept.len()
+}
+
+/// Whether what an apply found in a place is what the one before it had left there.
+fn was_left(kept: &Kept, left: &Left, found: Option<&Identity>) -> bool {
+    match (&left.is, found) {
+        (Now::Nothing, None) => true,
+        (Now::This(was), Some(now)) if was.mode & libc::S_IFMT == libc::S_IFDIR => was.ino == now.ino,
+        // Its other names may have come and gone, which moves its change time.
+        (Now::This(was), Some(now)) if kept.names(was.ino) > 1 => keep::is_same(was, now),
+        (Now::This(was), Some(now)) => keep::is_same(was, now) && was.ctime == now.ctime,
+        (Now::Foreign, _) | (Now::Nothing, Some(_)) | (Now::This(_), None) => false,
+    }
+}
+
 /// Paths of the directories and whiteouts the layer had before an apply.
 fn places(kept: &Kept) -> HashSet<&Path> {
     let before = &kept.journal.before;
@@ -704,7 +740,18 @@ impl<'w> Worker<'w> {
                 return Ok(Some(spot));
             }
         }
-        Ok(None)
+        self.linked_elsewhere(&was)
+    }
+
+    /// A further name of the same host file that no apply has touched, as far as the layer knows one.
+    fn linked_elsewhere(&self, was: &Identity) -> Result<Option<Spot>, Errno> {
+        let origins = &self.overlay.store.origins;
+        if origins.covered(was.dev, was.ino) == 0 {
+            return Ok(None);
+        }
+        let Some(rel) = origins.files().remove(&was.ino) else { return Ok(None) };
+        let there = host_object(&self.overlay.root, &rel)?.filter(|(_, stat)| keep::is_same(was, &Identity::of(stat)));
+        Ok(there.zip(rel.file_name()).map(|((dir, _), name)| Spot { dir: Arc::new(dir), name: name.to_owned() }))
     }
 
     fn unplace(&mut self, number: usize, step: &Step, stash: u32) -> Result<(), Errno> {
@@ -975,6 +1022,9 @@ impl<'w> Worker<'w> {
         for kept in &self.kept {
             origins.forget_all(&keep::forgotten(&kept.journal.steps))?;
         }
+        let merged = self.kept.iter().rev().flat_map(|kept| &kept.journal.before.merged);
+        let merged = merged.map(|(path, was)| (path.as_path().to_owned(), *was));
+        origins.cover_all(&merged.collect::<Vec<_>>())?;
         (self.fault)();
         let mut parents = Parents::new(open_own);
         let mut now = Vec::new();
