@@ -16,6 +16,7 @@ mod labelled;
 mod limits;
 mod parts;
 mod real_repo;
+mod seams;
 mod support;
 mod terminal;
 mod undo;

@@ -39,7 +39,9 @@ impl Overlay {
     pub fn checkpoint(&self) -> Result<u64, OverlayError> {
         let _lock = self.store.lock()?;
         self.check_whole()?;
-        self.store.undo.checkpoint(&self.store.dir, &self.store.origins).map_err(|e| self.store_failed(e))
+        let checkpoint =
+            || self.store.undo.checkpoint(&self.store.dir, &self.store.origins, self.store.effects_bytes()?);
+        checkpoint().map_err(|e| self.store_failed(e))
     }
 
     /// The checkpoints there are, oldest first.
@@ -125,6 +127,8 @@ impl Overlay {
             store.undo.cut(entry.records, if index == keep { keep + 1 } else { index })?;
             fault();
         }
+        store.cut_effects(first.effects)?;
+        fault();
         sweep(store, fault)?;
         store.undo.load(&store.dir)
     }

@@ -118,6 +118,20 @@ impl Overlay {
         Ok(kept.iter().map(|kept| kept.journal.changes).sum())
     }
 
+    /// Forgets what undo would need, the oldest apply first: what is real stays so.
+    ///
+    /// # Errors
+    /// The store is in use or cannot be written, or something is half done.
+    pub fn forget_applied(&self) -> Result<(), OverlayError> {
+        let _lock = self.store.lock()?;
+        self.check_whole()?;
+        let forget = || -> Result<(), Errno> {
+            let Some(pre) = absent_ok(at::open_dir(&self.store.dir, OsStr::new(PRE)))? else { return Ok(()) };
+            serials(&pre)?.into_iter().try_for_each(|serial| drop_pre(self, &pre, serial))
+        };
+        forget().map_err(|source| store_error(&self.store.path, source))
+    }
+
     /// Host paths that an undo would touch, absolute.
     ///
     /// # Errors
@@ -455,7 +469,12 @@ fn unbroken(kept: &[Kept]) -> usize {
     // What the next apply found, by where it found it.
     let mut found: HashMap<&Path, Option<&Identity>> = HashMap::new();
     for (index, kept) in kept.iter().enumerate() {
-        if kept.after.left.iter().any(|left| found.get(left.path.as_path()).is_some_and(|next| !was_left(kept, left, *next))) {
+        if kept
+            .after
+            .left
+            .iter()
+            .any(|left| found.get(left.path.as_path()).is_some_and(|next| !was_left(kept, left, *next)))
+        {
             return index;
         }
         let over = kept.journal.steps.iter().filter(|step| matches!(step.action, Action::Put | Action::Remove));
@@ -1108,13 +1127,7 @@ impl<'w> Worker<'w> {
         let pre = at::open_dir(&self.overlay.store.dir, OsStr::new(PRE))?;
         for serial in &self.saved.serials {
             (self.fault)();
-            let spare = OsString::from(self.overlay.store.fresh_name());
-            let name = OsString::from(serial.to_string());
-            match at::rename(&pre, &name, &self.overlay.store.work, &spare, RenameFlags::empty()) {
-                Ok(()) => remove::tree(&self.overlay.store.work, &spare)?,
-                Err(Errno::ENOENT) => {}
-                Err(errno) => return Err(errno),
-            }
+            drop_pre(self.overlay, &pre, *serial)?;
         }
         Ok(())
     }
@@ -1128,6 +1141,17 @@ impl<'w> Worker<'w> {
             }
         }
         Ok(())
+    }
+}
+
+/// Removes what was kept of one apply. It goes in one step, so that half of it is never taken for the whole.
+fn drop_pre(overlay: &Overlay, pre: &OwnedFd, serial: u32) -> Result<(), Errno> {
+    let spare = OsString::from(overlay.store.fresh_name());
+    let name = OsString::from(serial.to_string());
+    match at::rename(pre, &name, &overlay.store.work, &spare, RenameFlags::empty()) {
+        Ok(()) => remove::tree(&overlay.store.work, &spare),
+        Err(Errno::ENOENT) => Ok(()),
+        Err(errno) => Err(errno),
     }
 }
 
