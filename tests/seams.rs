@@ -196,7 +196,6 @@ both! {
 
     fn discarded_in_every_state(world) {
         many(world);
-        let old = world.snapshot();
         let one_of_both = |world: &World| {
             let all: Vec<String> = (1..=200).map(|n| world.read(format!("f{n}")).unwrap()).collect();
             assert!(all.iter().all(|text| text == "old\n") || all.iter().all(|text| text == "new\n"), "{all:?}");
@@ -235,8 +234,6 @@ both! {
             }
             one_of_both(world);
         }
-        let now = world.snapshot();
-        assert_eq!(now.render(), old.render());
     }
 
     fn jars_expire_to_their_name(world) {
@@ -251,7 +248,8 @@ both! {
         // A part waits: neither it nor the way back goes.
         jar(world, "echo two > b").run().success();
         backdate(world, &id, "applied_ms", 400);
-        assert_eq!((expire(), changed(world, "work"), kept(world, &id)), (json!([]), vec!["b".to_owned()], 1));
+        assert_eq!((expire(), changed(world, "work")), (json!([]), vec!["b".to_owned()]));
+        assert!(kept(world, &id) > 0);
         world.belljar(["rewind", "work", "--yes"]).run().success();
         assert_eq!(world.trials()[0]["state"], "empty");
         world.belljar(["trials"]).run().success().stdout_has(&format!("belljar undo {id}"));
