@@ -12,6 +12,7 @@ mod example_project;
 mod exits;
 mod gates;
 mod jars;
+mod kills;
 mod labelled;
 mod limits;
 mod parts;
