@@ -75,9 +75,11 @@ fn assert_old_or_new(now: &Tree, old: &Tree, new: &Tree, what: &str) {
         let moves = name.starts_with("ren") || name.starts_with("moved");
         let held = |tree: &Tree| tree.get(name).map(|(line, _)| kind_and_body(line));
         let (is, was, will) = (held(now), held(old), held(new));
-        // Below a directory that moves its files are replaced after it has moved.
-        let before = name.strip_prefix("moved").ok().and_then(|rest| old.get(&Path::new("ren").join(rest)));
-        let early = before.map(|(line, _)| kind_and_body(line));
+        // Below a directory that moves its files are replaced after it has moved, and taken back before.
+        let elsewhere = name.strip_prefix("moved").ok().map(|rest| Path::new("ren").join(rest));
+        let held_there =
+            |tree: &Tree| elsewhere.as_ref().and_then(|name| tree.get(name)).map(|(line, _)| kind_and_body(line));
+        let early = held_there(old).or_else(|| held_there(new));
         // Between its removal and its arrival a name may be nothing, as long as that is what one of both sides says.
         assert!(
             is == was || is == will || (moves && (is.is_none() || is == early)),
