@@ -11,6 +11,7 @@ mod kinds;
 mod laws;
 mod model;
 mod rewind;
+mod seams;
 mod torn;
 mod undo;
 mod view;
