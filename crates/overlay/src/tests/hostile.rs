@@ -356,7 +356,7 @@ fn a_very_deep_tree_goes_all_the_way_and_back() {
     view.rename("dd", "moved", RenameFlags::empty()).unwrap();
     drop(view);
     let depth_of_host = |name: &str| {
-        let mut dir = at::open_dir(&at::open_root(&bench.host()).unwrap(), name.as_ref())?;
+        let mut dir = at::open_dir(at::open_root(&bench.host()).unwrap(), name.as_ref())?;
         let mut depth = 1;
         while let Ok(next) = at::open_dir(&dir, "dd".as_ref()) {
             (dir, depth) = (next, depth + 1);
