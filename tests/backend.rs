@@ -122,6 +122,7 @@ both! {
             let asked = world.belljar(["run", "--backend", "kernel", "--", "true"]).run();
             asked.code(125);
             assert!(asked.stderr.contains("owner"), "{}", asked.report());
+            world.belljar(["discard", "--yes"]).run().success();
         } else {
             world.belljar(["apply", "--yes"]).run().success();
             assert_eq!(world.read("theirs").unwrap(), "t\nmore\n");

@@ -1,9 +1,13 @@
 //! Who changed what: every change names the process that made it, as it was at the time.
 
-use crate::support::{both, only_trial, sh};
+use crate::support::{both, only_trial};
 use serde_json::{Value, json};
 use std::os::unix::fs::MetadataExt;
 use testkit::World;
+
+fn sh<'w>(world: &'w World, mode: &str, script: &str) -> testkit::Run<'w> {
+    world.belljar(["run", "--who", "--apply", mode, "--", "sh", "-c", script])
+}
 
 /// The authors of `path` (below the workspace), last first: the words of each, with those of its ancestors before it.
 #[track_caller]
@@ -63,7 +67,6 @@ both! {
             ("gone", "rm gone"),
             ("tree", "rm -r tree"),
             ("to", "mv from to"),
-            ("from", "mv from to"),
             ("sorted", "sort old"),
             ("copy", "cp -a whole copy"),
             ("copy/a", "cp -a whole copy"),
@@ -102,6 +105,19 @@ both! {
             }
         }
         assert_eq!(authors(world, "all").len(), 6);
+        world.belljar(["discard", "--yes"]).run().success();
+    }
+
+    /// The kernel's overlayfs knows nobody: that is said, with how to have it otherwise.
+    fn what_the_kernel_kept_was_not_recorded(world) {
+        world.file("a", "old\n");
+        world.belljar(["run", "--apply", "never", "--", "tee", "a"]).stdin("new\n").run().success();
+        let shown = world.belljar(["show", "--who"]).run();
+        shown.success();
+        assert!(shown.stdout.contains("was not recorded") && shown.stdout.contains("run --who"), "{}", shown.report());
+        assert!(!shown.stdout.contains("unknown process"), "{}", shown.report());
+        let document = world.belljar(["show", "--who", "--json"]).run().json();
+        assert_eq!(document["unwatched"], json!([world.workspace()]), "{document:#}");
         world.belljar(["discard", "--yes"]).run().success();
     }
 

@@ -71,6 +71,9 @@ pub(crate) struct Run {
     /// What keeps the overlays: belljar itself over FUSE, the kernel's overlayfs, or whichever fits [default: auto]
     #[arg(long, value_name = "NAME")]
     pub(crate) backend: Option<Backend>,
+    /// Record which process makes each change, which only FUSE can; `belljar show --who` tells
+    #[arg(long)]
+    pub(crate) who: bool,
     /// Hand on a variable that is withheld by default, or set one
     #[arg(long, value_name = "NAME[=VALUE]")]
     pub(crate) env: Vec<OsString>,

@@ -277,12 +277,13 @@ pub(crate) fn verification(found: &Verification, as_expected: bool) -> Value {
 }
 
 /// `belljar show --who --json`, schema `belljar.who/1`.
-pub(crate) fn who(record: &TrialRecord, rows: &[(&Change, &Vec<Author>)], watched: bool) -> Value {
+pub(crate) fn who(record: &TrialRecord, rows: &[(&Change, &Vec<Author>)], unwatched: &[FilePath]) -> Value {
     let row = |(change, authors): &(&Change, &Vec<Author>)| json!({"path": change.path, "kind": change.kind, "authors": authors});
     json!({
         "schema": "belljar.who/1",
         "trial": record.id,
-        "watched": watched,
+        "watched": unwatched.is_empty(),
+        "unwatched": unwatched,
         "incomplete": record.unattributed,
         "changes": rows.iter().map(row).collect::<Vec<_>>(),
     })

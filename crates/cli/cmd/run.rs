@@ -74,6 +74,7 @@ fn request(args: &args::Run, attended: bool) -> Result<Request, Failure> {
         read: absolute(&args.read),
         hide: absolute(&args.hide),
         backend: backend(args.backend),
+        attribution: args.who,
         apply: mode(args.apply, attended)?,
         jar: args.jar.as_deref().map(|name| jar(name, args.apply)).transpose()?,
         limits: limit::limits(&args.limit)?,

@@ -30,13 +30,13 @@ fn who(frozen: &Trial<Frozen>, paths: &[FilePath], as_json: bool) -> Result<(), 
     if let Some(path) = paths.iter().find(|path| !all.iter().any(|change| change.path.starts_with(path))) {
         return Err(SettleError::Unchanged(path.clone()).into());
     }
-    let Who { authors, watched } = frozen.who()?;
+    let Who { authors, unwatched } = frozen.who()?;
     let chosen = |change: &Change| paths.is_empty() || paths.iter().any(|path| change.path.starts_with(path));
     let rows: Vec<_> = all.iter().zip(&authors).filter(|(change, _)| chosen(change)).collect();
     if as_json {
-        ui::print_json(&json::who(frozen.record(), &rows, watched))?;
+        ui::print_json(&json::who(frozen.record(), &rows, &unwatched))?;
     } else {
-        ui::who(frozen.record(), &rows, watched)?;
+        ui::who(frozen.record(), &rows, &unwatched)?;
     }
     Ok(())
 }

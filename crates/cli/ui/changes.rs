@@ -117,6 +117,11 @@ pub(crate) fn count(number: u64, noun: &str) -> String {
     if number == 1 { format!("{number} {noun}") } else { format!("{number} {noun}s") }
 }
 
+/// `1 waits`, `2 wait`.
+pub(super) fn wait(number: u64) -> &'static str {
+    if number == 1 { "waits" } else { "wait" }
+}
+
 /// The message stands under its change, so what it says of the name again is left out.
 fn flag_line(style: Style, change: &Change, flag: &Flag) -> String {
     let named = flag.message.split_once(&change.path.to_string());
@@ -161,16 +166,18 @@ pub(super) fn line(place: &Place, change: &Change) -> String {
     format!("{what:<8} {path}{link}{from}{below}")
 }
 
+/// `changed` alone is the content; whatever else differs is named.
 fn modified(change: &Change) -> String {
     let differs = change.differs;
-    let only = match (differs.content, differs.mode, differs.owner, differs.xattr) {
-        (true, ..) => return "changed".to_owned(),
-        (_, true, ..) => "mode",
-        (_, _, true, _) => "owner",
-        (.., true) => "xattrs",
-        _ => "times",
-    };
-    format!("changed ({only})")
+    let respects = [
+        (differs.content, "content"),
+        (differs.mode, "mode"),
+        (differs.owner, "owner"),
+        (differs.xattr, "xattrs"),
+        (differs.times, "times"),
+    ];
+    let names: Vec<&str> = respects.into_iter().filter_map(|(differs, name)| differs.then_some(name)).collect();
+    if names == ["content"] { "changed".to_owned() } else { format!("changed ({})", names.join(", ")) }
 }
 
 /// Below the workspace as a relative path, below the home with `~`, else absolute.

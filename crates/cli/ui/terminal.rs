@@ -40,9 +40,10 @@ impl Terminal {
             writeln!(self.tty, "{}", trials::run_line(self.style, run))?;
         }
         let waiting = changes::count(frozen.changes().changes.len() as u64, "change");
+        let wait = changes::wait(frozen.changes().changes.len() as u64);
         let these = changes::count(runs.len() as u64, "command");
         self.ask(
-            &format!("{waiting} wait in all. Take back what the {these} above did?"),
+            &format!("{waiting} {wait} in all. Take back what the {these} above did?"),
             "y = yes, any other key = no",
         )?;
         Ok(self.key()? == Some('y'))

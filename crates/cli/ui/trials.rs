@@ -127,7 +127,7 @@ pub(crate) fn rewound(record: &TrialRecord, rewound: &Rewound) -> io::Result<()>
     let commands = changes::count(rewound.taken_back, "command");
     let wait = match rewound.left {
         0 => "nothing waits in it".to_owned(),
-        left => format!("{} wait: belljar show {name}", changes::count(left, "change")),
+        left => format!("{} {}: belljar show {name}", changes::count(left, "change"), changes::wait(left)),
     };
     writeln!(
         io::stdout().lock(),
@@ -175,17 +175,19 @@ fn settlement_line(style: Style, id: &TrialId, settlement: &Settlement) -> Strin
         }
         Settlement::Applied { applied, left } => {
             format!(
-                "{} {}, {left} wait: belljar apply {id} · belljar discard {id}",
+                "{} {}, {left} {}: belljar apply {id} · belljar discard {id}",
                 style.green("applied:"),
-                now_real(*applied, id)
+                now_real(*applied, id),
+                changes::wait(*left)
             )
         }
         Settlement::Undone { undone, left } => {
             let are = if *undone == 1 { "is" } else { "are" };
             let undone = changes::count(*undone, "change");
             format!(
-                "{} {undone} of {id} {are} real no more, {left} wait: belljar apply {id} · belljar discard {id}",
-                style.green("undone:")
+                "{} {undone} of {id} {are} real no more, {left} {}: belljar apply {id} · belljar discard {id}",
+                style.green("undone:"),
+                changes::wait(*left)
             )
         }
         Settlement::Discarded => format!("{} what waited in {id} is gone", style.green("discarded:")),
@@ -256,8 +258,9 @@ fn note(listed: &Listed) -> Option<String> {
     if expiry::is_old(listed) {
         return Some(format!("older than {} days: belljar show {id} · belljar discard {id}", expiry::OLD_DAYS));
     }
+    let are = if record.applied == 1 { "is" } else { "are" };
     (record.applied > 0)
-        .then(|| format!("{} of it are real: belljar undo {id}", changes::count(record.applied, "change")))
+        .then(|| format!("{} of it {are} real: belljar undo {id}", changes::count(record.applied, "change")))
 }
 
 /// What expired because somebody asked.

@@ -4,7 +4,7 @@ use super::changes;
 use super::style::Style;
 use engine::TrialRecord;
 use engine::who::short;
-use model::Change;
+use model::{Change, FilePath};
 use overlay::{Author, Process};
 use std::io::{self, Write};
 
@@ -13,13 +13,15 @@ const ANCESTOR_CHARS_MAX: usize = 60;
 const OWN_CHARS_MAX: usize = 300;
 
 /// Each change with the processes that made it, and for each of those the line of its ancestors up to the command.
-pub(crate) fn who(record: &TrialRecord, rows: &[(&Change, &Vec<Author>)], watched: bool) -> io::Result<()> {
+pub(crate) fn who(record: &TrialRecord, rows: &[(&Change, &Vec<Author>)], unwatched: &[FilePath]) -> io::Result<()> {
     let style = Style::stdout();
     let mut out = io::stdout().lock();
     write!(out, "{}", super::trials::heading(style, record))?;
-    if !watched && !rows.is_empty() {
-        return writeln!(out, "  who changed what was not recorded: this trial ran without Belljar's own file system");
+    for root in unwatched {
+        writeln!(out, "  who changed what in {root} was not recorded: the kernel's overlayfs kept it for speed")?;
+        writeln!(out, "  {}", style.dim("`belljar run --who -- CMD` records it"))?;
     }
+    let recorded = |change: &Change| !unwatched.iter().any(|root| change.path.starts_with(root));
     if let Some(why) = &record.unattributed {
         writeln!(out, "  {} {}", style.yellow("INCOMPLETE"), model::escape::text(why))?;
     }
@@ -28,7 +30,7 @@ pub(crate) fn who(record: &TrialRecord, rows: &[(&Change, &Vec<Author>)], watche
         for author in *authors {
             writeln!(out, "      {}", one(style, author))?;
         }
-        if authors.is_empty() {
+        if authors.is_empty() && recorded(change) {
             writeln!(out, "      {}", style.dim("unknown process"))?;
         }
     }

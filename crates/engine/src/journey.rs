@@ -45,6 +45,8 @@ pub struct Request {
     pub apply: Apply,
     /// The jar in which it goes on where the command before it stopped; `None` for layers of its own.
     pub jar: Option<JarName>,
+    /// Every change is to name the process that made it.
+    pub attribution: bool,
     /// What it may take.
     pub limits: Limits,
 }
@@ -393,7 +395,8 @@ impl Judged {
 /// What the request and the announced effects ask of the overlays.
 fn wanted(request: &Request, analysis: &Analysis) -> Wanted {
     let quota = request.limits != Limits::default();
-    Wanted { checkpoints: request.jar.is_some(), quota, ..Wanted::of(request.backend, analysis) }
+    let attribution = request.attribution;
+    Wanted { checkpoints: request.jar.is_some(), quota, attribution, ..Wanted::of(request.backend, analysis) }
 }
 
 fn confine(request: &Request) -> Result<Confinement, RunError> {

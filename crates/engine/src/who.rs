@@ -2,7 +2,7 @@
 
 use crate::error::RunError;
 use crate::trial::{Frozen, Trial};
-use model::{Change, Risk};
+use model::{Change, FilePath, Risk};
 use overlay::{Author, Op, Overlay, Process};
 use std::ffi::OsString;
 
@@ -14,8 +14,8 @@ const PHRASE_CHARS_MAX: usize = 72;
 pub struct Who {
     /// By index into the change set, who touched it last first; empty where nobody is on record.
     pub authors: Vec<Vec<Author>>,
-    /// Whether it was watched at all who made changes.
-    pub watched: bool,
+    /// Roots with changes of which nobody watched who made them: the kernel's overlayfs kept them.
+    pub unwatched: Vec<FilePath>,
 }
 
 impl Trial<Frozen> {
@@ -24,7 +24,7 @@ impl Trial<Frozen> {
     /// # Errors
     /// When the record of it cannot be read.
     pub fn who(&self) -> Result<Who, RunError> {
-        let mut who = Who { authors: vec![Vec::new(); self.changes().changes.len()], watched: false };
+        let mut who = Who { authors: vec![Vec::new(); self.changes().changes.len()], unwatched: Vec::new() };
         for overlay in &self.overlays {
             let owned =
                 |change: &Change| self.overlay_of(&change.path).is_some_and(|owner| std::ptr::eq(owner, overlay));
@@ -57,8 +57,10 @@ impl Trial<Frozen> {
 impl Who {
     fn add(&mut self, overlay: &Overlay, changes: &[(usize, &Change)]) -> Result<(), RunError> {
         let list: Vec<&Change> = changes.iter().map(|(_, change)| *change).collect();
-        let Some(found) = overlay.authors(&list)? else { return Ok(()) };
-        self.watched = true;
+        let Some(found) = overlay.authors(&list)? else {
+            self.unwatched.extend((!list.is_empty()).then(|| overlay.root().clone()));
+            return Ok(());
+        };
         for ((index, _), authors) in changes.iter().zip(found) {
             if let Some(slot) = self.authors.get_mut(*index) {
                 *slot = authors;

@@ -152,9 +152,14 @@ impl Overlay {
     fn settle_locked(&self) -> Result<(), OverlayError> {
         let failed = |source| store_error(&self.store.path, source);
         let since = self.read_mark()?;
-        let mut settling = Settling { overlay: self, since: since.moment().map_err(failed)?, seen: Vec::new() };
+        let since = since.moment().map_err(failed)?;
+        let mut settling = Settling { overlay: self, since, seen: Vec::new(), rewritten: Vec::new() };
         settling.walk()?;
         self.store.origins.cover_all(&settling.seen).map_err(failed)?;
+        for rel in &settling.rewritten {
+            // Nothing depends on it but a merge, which says when there is none.
+            let _ = self.keep_as_base(rel);
+        }
         xattr::set(&self.store.upper, at::dot(), OsStr::new(xattr::FORMAT), b"1", 0).map_err(failed)?;
         remove::tree(&self.store.dir, OsStr::new(WORK)).map_err(failed)?;
         at::unlink_opt(&self.store.dir, OsStr::new(MARK)).map_err(failed)
@@ -320,6 +325,8 @@ struct Settling<'o> {
     overlay: &'o Overlay,
     since: (i64, i64),
     seen: Vec<(PathBuf, Identity)>,
+    /// Files of the host over which the layer has one, and that are as they were.
+    rewritten: Vec<PathBuf>,
 }
 
 impl Settling<'_> {
@@ -362,6 +369,11 @@ impl Settling<'_> {
             (Some(lower), Some(host)) => {
                 swapped |= self.was_swapped(host);
                 self.record(lower, host, here.swapped);
+                if [host, &own].iter().all(|stat| at::kind_of(stat) == libc::S_IFREG)
+                    && self.is_same(host, here.swapped)
+                {
+                    self.rewritten.push(lower.clone());
+                }
                 if at::is_whiteout(&own) || opaque {
                     self.record_below(lower, host, swapped)?;
                 }
@@ -406,9 +418,12 @@ impl Settling<'_> {
 
     /// What the host has at `lower` is what it had when the view appeared, or lost.
     fn record(&mut self, lower: &Path, host: &Stat, swapped: bool) {
-        let same = !swapped && (host.st_ctime, host.st_ctime_nsec) < self.since;
-        let identity = if same { Identity::of(host) } else { Identity::lost() };
+        let identity = if self.is_same(host, swapped) { Identity::of(host) } else { Identity::lost() };
         self.seen.push((lower.to_owned(), identity));
+    }
+
+    fn is_same(&self, host: &Stat, swapped: bool) -> bool {
+        !swapped && (host.st_ctime, host.st_ctime_nsec) < self.since
     }
 
     /// Whether a directory of the host got its name, or other attributes, since: its own change time moved, and not

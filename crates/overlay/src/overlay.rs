@@ -159,7 +159,7 @@ impl Overlay {
 fn mirror_root(root: &OwnedFd, store: &Store) -> Result<(), Errno> {
     let stat = at::stat(root, at::dot())?;
     store.origins.cover(Path::new(""), &stat)?;
-    copy_up::finish_copy(root, at::dot(), &store.upper, at::dot(), &stat)
+    copy_up::finish_copy(root, at::dot(), &store.upper, at::dot(), &stat, copy_up::Purpose::CopyUp)
 }
 
 fn open_root(path: &FilePath) -> Result<OwnedFd, OverlayError> {

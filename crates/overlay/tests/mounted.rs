@@ -400,6 +400,50 @@ fn two_views_nest_in_one_process() {
     assert_eq!(names(&inner), [ws.join("w").display().to_string()]);
 }
 
+/// What is applied to a directory that is itself a view goes to that view's layer, and from there to the host.
+#[test]
+fn a_view_over_a_view() {
+    const CHANGE: &str =
+        "echo more >> a; mkdir n; echo n > n/n; mv d e; rm -r gone; ln a a2; chmod 600 kept; ln -s a l";
+    const LIST: &str = "find . -type d -printf '%p %m\\n' -o -printf '%p %y %m %n %s %l\\n' | sort; cat a";
+    let outer = Bench::new();
+    let fill = "mkdir -p ws/d ws/gone/x; cd ws; echo old > a; echo f > d/f; echo g > gone/g; echo k > kept";
+    sh(&outer.host(), fill);
+    let twin = tempfile::tempdir().unwrap();
+    sh(twin.path(), fill);
+    sh(&twin.path().join("ws"), CHANGE);
+    let tree = |root: &std::path::Path| sh(root, &format!("{LIST}; cat n/n e/f kept"));
+    let ws = outer.host().join("ws");
+    let old = sh(&ws, LIST);
+    let stores = tempfile::tempdir().unwrap();
+    outer.mounted(|_| {
+        let inner = belljar_overlay::Overlay::create(&belljar_overlay::Spec {
+            root: ws.clone().into(),
+            dir: stores.path().join("inner"),
+            hidden: Vec::new(),
+            nested: Vec::new(),
+            id: "inner".into(),
+        })
+        .unwrap();
+        let served = common::serve_on(&inner, &ws);
+        sh(&ws, CHANGE);
+        let seen = tree(&ws);
+        nix::mount::umount2(&ws, nix::mount::MntFlags::MNT_DETACH).unwrap();
+        served.finish().unwrap();
+        assert_eq!(seen, tree(&twin.path().join("ws")));
+        let all = belljar_overlay::Selection::All;
+        inner.apply(inner.plan_apply(&all).unwrap()).unwrap();
+        inner.undo(inner.plan_undo().unwrap()).unwrap();
+        assert_eq!(sh(&ws, LIST), old, "undone");
+        inner.apply(inner.plan_apply(&all).unwrap()).unwrap();
+        assert_eq!(tree(&ws), seen, "in the outer view");
+    });
+    assert_eq!(sh(&ws, LIST), old, "nothing of it is on the host yet");
+    let overlay = outer.overlay();
+    overlay.apply(overlay.plan_apply(&belljar_overlay::Selection::All).unwrap()).unwrap();
+    assert_eq!(tree(&ws), tree(&twin.path().join("ws")));
+}
+
 #[test]
 fn a_view_that_stays_mounted_is_frozen() {
     let bench = Bench::new();

@@ -66,10 +66,10 @@ impl Overlay {
         let failed = |source| store_error(&self.store.path, source);
         self.forget_checkpoints().map_err(failed)?;
         let links = self.links_at_stake(&plan).map_err(failed)?;
+        let copies = self.marked(&plan.copies).map_err(failed)?;
         self.make_ready(&plan).map_err(failed)?;
         let (serial, pre) = self.new_pre_dir().map_err(failed)?;
         let setid = if plan.allow_setid { Vec::new() } else { plan.setid };
-        let copies = self.marked(plan.copies).map_err(failed)?;
         let before = Before { links, copies, ..Before::of(self, &plan.steps, &setid).map_err(failed)? };
         let (changes, allow_setid, steps) = (plan.changes, plan.allow_setid, plan.steps);
         let mut journal = Journal { serial, changes, allow_setid, steps, before, times: plan.times };
@@ -290,7 +290,7 @@ impl Overlay {
     }
 
     /// Those of `copies` that carry the mark.
-    fn marked(&self, copies: Vec<(FilePath, FilePath)>) -> Result<Vec<(FilePath, FilePath)>, Errno> {
+    fn marked(&self, copies: &[(FilePath, FilePath)]) -> Result<Vec<(FilePath, FilePath)>, Errno> {
         let mut marked = Vec::new();
         let mut upper = Parents::new(open_own);
         for copy in copies {
@@ -298,7 +298,7 @@ impl Overlay {
             let dir = upper.dir(&self.store.upper, parent)?;
             let mark = || xattr::get(&*dir, name, OsStr::new(xattr::ORIGIN));
             if at::forced(&[&dir], || xattr::with_right(&*dir, name, 0o400, mark))?.is_some() {
-                marked.push(copy);
+                marked.push(copy.clone());
             }
         }
         Ok(marked)
@@ -377,7 +377,7 @@ impl Overlay {
             return Ok(());
         }
         let spare = OsString::from(self.store.fresh_name());
-        copy_up::copy_file(&dir, name, &self.store.work, &spare, copy_up::Content::All)?;
+        copy_up::copy_file(&dir, name, &self.store.work, &spare, copy_up::Content::All, copy_up::Purpose::Plain)?;
         for other in others {
             let (parent, name) = at::split(other).ok_or(Errno::EISDIR)?;
             let dir = open_upper(self, parent)?;

@@ -20,6 +20,7 @@ use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::Write as _;
+use std::path::Path;
 
 /// First letter of the names of composed files in the store's `work`.
 const LETTER: u8 = b'h';
@@ -179,10 +180,17 @@ impl Overlay {
     /// After some hunks became real: the host's new file is what the rest of the change starts from.
     pub(crate) fn start_anew(&self, step: &Step) -> Result<(), Errno> {
         let rel = step.path.as_path();
+        if let Some((_, stat)) = host_object(&self.root, rel)? {
+            self.store.origins.cover(rel, &stat)?;
+        }
+        self.keep_as_base(rel)
+    }
+
+    /// What the host has at `rel` now is what a merge starts from.
+    pub(crate) fn keep_as_base(&self, rel: &Path) -> Result<(), Errno> {
         let (Some((dir, stat)), Some(name)) = (host_object(&self.root, rel)?, rel.file_name()) else {
             return Ok(());
         };
-        self.store.origins.cover(rel, &stat)?;
         match base::read(&dir, name, &stat)? {
             Some(base) => self.store.bases.keep(&self.store.dir, rel, base),
             None => Ok(()),

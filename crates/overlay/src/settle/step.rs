@@ -8,7 +8,7 @@ use crate::fs::xattr;
 use crate::overlay::Overlay;
 use crate::settle::journal::{Action, Running, Step};
 use crate::store::sync_dir;
-use crate::view::copy_up::{self, Content};
+use crate::view::copy_up::{self, Content, Purpose};
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, RenameFlags};
 use std::cell::RefCell;
@@ -602,9 +602,8 @@ fn copy_leaf(from: &Spot, to: &Spot, sync: bool) -> Result<(), Errno> {
     match at::kind_of(&stat) {
         libc::S_IFREG => {
             at::forced(&[&from.dir], || {
-                copy_up::copy_file(&from.dir, &from.name, &to.dir, &to.name, Content::All).map(drop)
+                copy_up::copy_file(&from.dir, &from.name, &to.dir, &to.name, Content::All, Purpose::Plain).map(drop)
             })?;
-            xattr::strip(&to.dir, &to.name)?;
             if sync {
                 nix::unistd::fsync(at::open_own(&to.dir, &to.name, OFlag::O_RDONLY)?)?;
             }

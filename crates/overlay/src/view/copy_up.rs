@@ -236,7 +236,7 @@ impl Layers {
         let stat = at::stat(&from, at::dot())?;
         let work = &self.store.work;
         at::mkdir(work, spare, 0o700)?;
-        finish_copy(&from, at::dot(), work, spare, &stat)?;
+        finish_copy(&from, at::dot(), work, spare, &stat, Purpose::CopyUp)?;
         Ok(stat)
     }
 
@@ -249,7 +249,7 @@ impl Layers {
                 let allocated = |stat: &Stat| u64::try_from(stat.st_blocks).unwrap_or(0).saturating_mul(512);
                 let bytes = if content == Content::All { allocated(&stat) } else { 0 };
                 let made = || at::stat(work, spare).map_or(bytes, |copy| allocated(&copy));
-                return self.budget.copy(bytes, || copy_file(from, name, work, spare, content), made);
+                return self.budget.copy(bytes, || copy_file(from, name, work, spare, content, Purpose::CopyUp), made);
             }
             libc::S_IFLNK => {
                 let target = at::readlink(from, name)?;
@@ -260,9 +260,18 @@ impl Layers {
             // What must not be made here cannot be changed here.
             _ => return Err(Errno::EPERM),
         }
-        finish_copy(from, name, work, spare, &stat)?;
+        finish_copy(from, name, work, spare, &stat, Purpose::CopyUp)?;
         Ok(stat)
     }
+}
+
+/// What a copy is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// The layer: it is marked with what it was copied from.
+    CopyUp,
+    /// A file like any other, perhaps where nobody may set such a mark.
+    Plain,
 }
 
 /// Copies a regular file so that the copy is one state of it: when the file changed meanwhile, once more.
@@ -272,6 +281,7 @@ pub(crate) fn copy_file(
     to: &OwnedFd,
     spare: &OsStr,
     content: Content,
+    purpose: Purpose,
 ) -> Result<Stat, Errno> {
     let source = File::from(at::open_file(from, name, OFlag::O_RDONLY, 0)?);
     let target = File::from(at::open_file(to, spare, OFlag::O_RDWR | OFlag::O_CREAT | OFlag::O_EXCL, 0o600)?);
@@ -284,7 +294,7 @@ pub(crate) fn copy_file(
         }
         let after = nix::sys::stat::fstat(&source)?;
         if same_state(&before, &after) {
-            finish_copy(from, name, to, spare, &before)?;
+            finish_copy(from, name, to, spare, &before, purpose)?;
             return Ok(before);
         }
     }
@@ -372,6 +382,7 @@ pub(crate) fn finish_copy(
     to: &OwnedFd,
     spare: &OsStr,
     stat: &Stat,
+    purpose: Purpose,
 ) -> Result<(), Errno> {
     let made = at::stat(to, spare)?;
     if (made.st_uid, made.st_gid) != (stat.st_uid, stat.st_gid) {
@@ -384,7 +395,7 @@ pub(crate) fn finish_copy(
     let kind = at::kind_of(stat);
     if kind != libc::S_IFLNK {
         xattr::copy(from, name, to, spare)?;
-        if matches!(kind, libc::S_IFREG | libc::S_IFDIR) {
+        if purpose == Purpose::CopyUp && matches!(kind, libc::S_IFREG | libc::S_IFDIR) {
             xattr::set(to, spare, OsStr::new(xattr::ORIGIN), &Origin::of(stat).encode(), 0)?;
         }
         at::chmod(to, spare, stat.st_mode & 0o7777)?;
