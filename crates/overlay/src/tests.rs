@@ -5,6 +5,7 @@ mod apply;
 mod crash;
 mod full;
 mod full_host;
+mod hostile;
 mod hunks;
 mod kernel;
 mod kinds;
