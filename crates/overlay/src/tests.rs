@@ -16,3 +16,4 @@ mod seams;
 mod torn;
 mod undo;
 mod view;
+mod watch;
