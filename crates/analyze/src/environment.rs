@@ -11,6 +11,8 @@ static HIJACKS: &[(&str, &str)] = &[
     ("ENV", "names a script that every sh runs first"),
     ("PROMPT_COMMAND", "is run before every prompt"),
     ("PS0", "is expanded, and commands in it run"),
+    ("PS1", "is expanded before every prompt, and commands in it run"),
+    ("PS2", "is expanded before every prompt, and commands in it run"),
     ("PS4", "is expanded, and commands in it run"),
     ("SHELLOPTS", "changes how every shell reads its text"),
     ("BASHOPTS", "changes how every shell reads its text"),
@@ -98,7 +100,12 @@ pub(crate) fn hijack(name: &str, value: &Value, for_command: bool) -> Option<(Ri
         return path_hijack(value);
     }
     let (_, why) = HIJACKS.iter().find(|(pattern, _)| matches(pattern, name))?;
-    let tame = value.known().is_some_and(|text| TAME.contains(&text));
+    let prompt = matches!(name, "PS1" | "PS2");
+    let tame = match value.known() {
+        Some(text) if prompt => !text.contains("$(") && !text.contains('`'),
+        Some(text) => TAME.contains(&text),
+        None => false,
+    };
     if tame {
         return None;
     }
@@ -145,6 +152,7 @@ mod tests {
             ("PAGER", "sh -c id"),
             ("GIT_CONFIG_COUNT", "1"),
             ("BASH_ENV", "e"),
+            ("PS1", "$(id)"),
         ] {
             assert_eq!(hijack(name, &known(value), true).unwrap().0, Risk::High, "{name}");
         }
@@ -156,9 +164,10 @@ mod tests {
             ("FOO", "1"),
             ("PAGER", "cat"),
             ("GIT_PAGER", ""),
+            ("PS1", "\\u@\\h $ "),
         ] {
             assert_eq!(hijack(name, &known(value), true), None, "{name}");
         }
-        assert_eq!(hijack("PATH", &Value::Prefix("/home/u/.cargo/bin:".into()), true).unwrap().0, Risk::Medium);
+        assert_eq!(hijack("PATH", &Value::starting("/home/u/.cargo/bin:"), true).unwrap().0, Risk::Medium);
     }
 }

@@ -122,7 +122,7 @@ impl Eval<'_> {
     pub(super) fn cwd_value(&self) -> Value {
         match self.state.cwd.places.as_slice() {
             [one] => Value::Known(one.encode()),
-            _ => Value::Prefix("/".into()),
+            _ => Value::starting("/"),
         }
     }
 
@@ -296,9 +296,7 @@ impl Eval<'_> {
         let argument =
             if param.argument.is_empty() { Value::Known(String::new()) } else { self.text_of_parts(&param.argument) };
         if param.op == ":" {
-            for text in argument.choices().unwrap_or(&[]).to_vec() {
-                self.evaluated_again(&text, param.span);
-            }
+            self.evaluated_number(&argument, param.span);
         }
         let current = if param.indirect { Value::Unknown } else { self.variable(param) };
         if param.op == "@" && argument.known() == Some("P") {
@@ -430,7 +428,8 @@ fn trimmed(value: Value) -> Value {
     match value {
         Value::Known(text) => Value::Known(text.trim_end_matches('\n').to_owned()),
         Value::OneOf(all) => Value::any_of(all.iter().map(|text| text.trim_end_matches('\n').to_owned()).collect()),
-        other => other,
+        Value::Shape(head, tail) => Value::shape(&head, tail.trim_end_matches('\n')),
+        Value::Unknown => Value::Unknown,
     }
 }
 
