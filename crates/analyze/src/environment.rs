@@ -2,6 +2,8 @@
 
 use crate::eval::value::Value;
 use model::Risk;
+use std::collections::HashMap;
+use std::sync::LazyLock;
 
 /// Variables whose value names a program, a library or code; a `*` at the end stands for any rest.
 static HIJACKS: &[(&str, &str)] = &[
@@ -99,7 +101,7 @@ pub(crate) fn hijack(name: &str, value: &Value, for_command: bool) -> Option<(Ri
     if name == "PATH" {
         return path_hijack(value);
     }
-    let (_, why) = HIJACKS.iter().find(|(pattern, _)| matches(pattern, name))?;
+    let why = BY_NAME.get(name).copied().or_else(|| matching(name))?;
     let prompt = matches!(name, "PS1" | "PS2");
     let tame = match value.known() {
         Some(text) if prompt => !text.contains("$(") && !text.contains('`'),
@@ -114,8 +116,20 @@ pub(crate) fn hijack(name: &str, value: &Value, for_command: bool) -> Option<(Ri
     Some((severity, why))
 }
 
-fn matches(pattern: &str, name: &str) -> bool {
-    if pattern.contains('*') { crate::glob::overlaps(pattern, name) } else { pattern == name }
+/// The rows without a star, by name: most assignments meet none of them, and that has to be quick.
+static BY_NAME: LazyLock<HashMap<&'static str, &'static str>> =
+    LazyLock::new(|| HIJACKS.iter().filter(|(name, _)| !name.contains('*')).copied().collect());
+
+/// The rows with one.
+static BY_PATTERN: LazyLock<Vec<(&'static str, &'static str)>> =
+    LazyLock::new(|| HIJACKS.iter().filter(|(name, _)| name.contains('*')).copied().collect());
+
+fn matching(name: &str) -> Option<&'static str> {
+    let fits = |pattern: &str| {
+        let (head, tail) = pattern.split_once('*').unwrap_or((pattern, ""));
+        name.starts_with(head) && name.ends_with(tail) && crate::glob::overlaps(pattern, name)
+    };
+    BY_PATTERN.iter().find(|(pattern, _)| fits(pattern)).map(|(_, why)| *why)
 }
 
 /// PATH is often extended; a place that anyone or the project can write is a hijack.

@@ -376,7 +376,14 @@ fn find(table: &'static LazyLock<Table>, path: &str, home_dir: &str) -> Option<&
 struct Table {
     rows: &'static [Name],
     literal: HashMap<&'static str, Vec<usize>>,
-    wild: Vec<usize>,
+    wild: Vec<Wild>,
+}
+
+/// A row whose first component holds wildcards: what a name without any must start and end with to fit it.
+struct Wild {
+    row: usize,
+    head: &'static str,
+    tail: &'static str,
 }
 
 impl Table {
@@ -384,7 +391,11 @@ impl Table {
         let mut table = Table { rows, literal: HashMap::new(), wild: Vec::new() };
         for (at, name) in rows.iter().enumerate() {
             match name.pattern.split('/').find(|part| !part.is_empty()) {
-                Some(first) if first.contains(WILD) => table.wild.push(at),
+                Some(first) if first.contains(WILD) => table.wild.push(Wild {
+                    row: at,
+                    head: first.split(WILD).next().unwrap_or(""),
+                    tail: first.rsplit(WILD).next().unwrap_or(""),
+                }),
                 Some(first) => table.literal.entry(first).or_default().push(at),
                 None => {}
             }
@@ -393,9 +404,11 @@ impl Table {
     }
 
     /// Rows whose first component may be `part`; of a part with wildcards nothing is known beforehand.
-    fn candidates(&self, part: &str) -> impl Iterator<Item = (usize, &'static Name)> {
+    fn candidates<'t>(&'t self, part: &'t str) -> impl Iterator<Item = (usize, &'static Name)> + 't {
         let all = part.contains(WILD).then_some(0..self.rows.len()).into_iter().flatten();
-        let literal = self.literal.get(part).into_iter().flatten().chain(&self.wild).copied();
+        let fits = |wild: &&Wild| part.starts_with(wild.head) && part.ends_with(wild.tail);
+        let wild = self.wild.iter().filter(move |wild| fits(wild)).map(|wild| wild.row);
+        let literal = self.literal.get(part).into_iter().flatten().copied().chain(wild);
         let literal = (!part.contains(WILD)).then_some(literal).into_iter().flatten();
         all.chain(literal).filter_map(|at| Some((at, self.rows.get(at)?)))
     }

@@ -64,6 +64,9 @@ impl Fields {
 impl Eval<'_> {
     /// The arguments a word becomes.
     pub(super) fn expand(&mut self, word: &Word) -> Vec<Field> {
+        if !brace::holds(&word.parts) {
+            return self.expand_parts(&word.parts, word.span);
+        }
         let Some(words) = brace::expand(&word.parts) else {
             self.out.find(90, word.span, "a brace expansion makes too many words");
             return vec![Field { many: true, value: Value::Unknown, ..Field::constant("", word.span) }];

@@ -202,7 +202,7 @@ impl<'a> Eval<'a> {
         if entry.joint == Joint::Background {
             let saved = self.state.clone();
             let out = self.pipeline(&entry.pipeline);
-            self.state = self.state.clone().left_for(saved);
+            self.leave(saved);
             return out;
         }
         self.pipeline(&entry.pipeline)
@@ -222,7 +222,7 @@ impl<'a> Eval<'a> {
             out = self.command(command, stdin);
             out.fetched |= fetched;
             self.piped_names = self.names_printed(command, before);
-            self.state = self.state.clone().left_for(saved);
+            self.leave(saved);
             stdin = Stdin::Pipe(out.clone());
         }
         self.piped_names = None;
@@ -347,10 +347,16 @@ impl<'a> Eval<'a> {
         out
     }
 
+    /// Goes back to the state outside of a subshell.
+    fn leave(&mut self, outer: State) {
+        let inner = std::mem::replace(&mut self.state, outer);
+        self.state.keep_files_of(inner);
+    }
+
     fn in_subshell<T>(&mut self, run: impl FnOnce(&mut Self) -> T) -> T {
         let saved = self.state.clone();
         let value = run(self);
-        self.state = self.state.clone().left_for(saved);
+        self.leave(saved);
         value
     }
 

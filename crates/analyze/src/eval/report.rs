@@ -37,7 +37,7 @@ impl Report {
         let finding = Finding { check: CheckId(check), severity, span, message: model::escape::text(message) };
         if self.findings.len() >= REPORT_MAX {
             self.overflowed = true;
-        } else if !self.findings.iter().rev().take(RECENT).any(|old| *old == finding) {
+        } else if !self.findings.iter().rev().take(RECENT).any(|old| old.span == finding.span && *old == finding) {
             self.findings.push(finding);
         }
     }
@@ -65,7 +65,7 @@ impl Eval<'_> {
         let effect = Effect { action, target, certainty, reversibility, span: Some(span), by };
         if self.out.effects.len() >= REPORT_MAX {
             self.out.overflowed = true;
-        } else if !self.out.effects.iter().rev().take(RECENT).any(|old| *old == effect) {
+        } else if !self.out.effects.iter().rev().take(RECENT).any(|old| old.span == effect.span && *old == effect) {
             self.out.effects.push(effect);
         }
     }
@@ -237,12 +237,7 @@ impl Eval<'_> {
         } else if matches!(last, "*" | ".*" | "?*") && !names::is_regenerable(path) {
             self.out.find(19, span, "removes everything in a directory");
         }
-        let here = self
-            .state
-            .cwd
-            .places
-            .iter()
-            .any(|place| FilePath::from(place.clone().as_path()).starts_with(&FilePath::from(path)));
+        let here = self.state.cwd.places.iter().any(|place| place.as_path().starts_with(path));
         if here {
             self.out.find(18, span, "removes the working directory or one above it");
         }

@@ -109,9 +109,11 @@ pub(crate) struct State {
 }
 
 impl State {
-    /// The state behind a subshell that ended as `self`: its variables are gone, what it did to files stays.
-    pub(crate) fn left_for(self, outer: State) -> State {
-        State { downloaded: self.downloaded, links: self.links, written: self.written, ..outer }
+    /// Takes over what a subshell that ended as `inner` did to files; its variables are gone.
+    pub(crate) fn keep_files_of(&mut self, inner: State) {
+        self.downloaded = inner.downloaded;
+        self.links = inner.links;
+        self.written = inner.written;
     }
 
     /// The value of a scalar variable; an array gives its first element.
