@@ -131,7 +131,11 @@ impl Served {
     /// ([`Mode::WriteBack`], [`Mode::Passthrough`]), so that there is no moment between two of them.
     pub fn checkpoint(&self) -> Result<u64, OverlayError> {
         let told = matches!(self.mode, Mode::ZeroMessage | Mode::WriteThrough);
-        let taken = if told { self.layers.checkpoint() } else { Err(nix::errno::Errno::EOPNOTSUPP) };
+        let take = || {
+            let effects = self.effects.as_ref().map_or_else(|| self.layers.store.effects_bytes(), |e| Ok(e.bytes()))?;
+            self.layers.checkpoint(effects)
+        };
+        let taken = if told { take() } else { Err(nix::errno::Errno::EOPNOTSUPP) };
         taken.map_err(|source| crate::store::store_error(&self.layers.store.path, source))
     }
 
