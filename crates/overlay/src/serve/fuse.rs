@@ -105,6 +105,7 @@ impl Mount {
             Belief::Own => OWN_TTL,
             Belief::Watched => self.tuning.watched_ttl,
             Belief::Host => self.tuning.host_ttl,
+            Belief::Not => Duration::ZERO,
         }
     }
 
@@ -228,8 +229,11 @@ impl Filesystem for Mount {
         rdev: u32,
         reply: ReplyEntry,
     ) {
-        let op = if mode & libc::S_IFMT == libc::S_IFREG { Op::Create } else { Op::Mknod };
-        let done = self.layers.mknod(parent.0, name, mode, rdev.into(), owner(req));
+        let (op, done) = match mode & libc::S_IFMT {
+            // Most likely it will be written next.
+            libc::S_IFREG => (Op::Create, self.layers.create(parent.0, name, mode, owner(req))),
+            _ => (Op::Mknod, self.layers.mknod(parent.0, name, mode, rdev.into(), owner(req))),
+        };
         self.entry(reply, done.inspect(|_| self.by_name(req, op, parent, name)));
     }
 
@@ -506,6 +510,10 @@ impl Filesystem for Mount {
         _flags: i32,
         reply: ReplyCreate,
     ) {
+        if self.open_without_message.load(Ordering::Relaxed) {
+            // The kernel makes the file by MKNOD from now on and opens it by itself; of this one it would tell the end.
+            return reply.error(FuseErrno::ENOSYS);
+        }
         let done = self.layers.create(parent.0, name, mode, owner(req));
         let attr = match done.inspect(|_| self.by_name(req, Op::Create, parent, name)) {
             Ok(attr) => attr,

@@ -47,6 +47,8 @@ pub(crate) enum Belief {
     Watched,
     /// The host can change it.
     Host,
+    /// Nothing is known: to be asked again.
+    Not,
 }
 
 /// Something the kernel must not believe any longer.
@@ -334,6 +336,8 @@ impl Layers {
         }
         match watched {
             _ if whiteout => Belief::Own,
+            // The host has moved the directory, of which we have not been told yet.
+            _ if self.lower_dir(&lower.rel).is_err() => Belief::Not,
             true if self.watches.believe_absent(dir.number, name) => Belief::Watched,
             _ => Belief::Host,
         }
@@ -343,14 +347,14 @@ impl Layers {
     pub(crate) fn notices_of(&self, events: Vec<InotifyEvent>) -> Vec<Notice> {
         let changes = self.sort(events);
         let mut notices = Vec::new();
-        for rel in &changes.moved {
-            notices.extend(self.everything_below(rel));
-        }
         for (rel, names) in changes.by_dir {
             // A directory that went has told all its names before, and its own name is told by its parent.
             if let Ok(Some(stat)) = self.lower_stat(&rel) {
                 self.notices_in(&rel, node::key(&stat), names, &mut notices);
             }
+        }
+        for rel in &changes.moved {
+            notices.extend(self.everything_below(rel));
         }
         notices
     }
