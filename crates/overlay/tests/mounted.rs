@@ -547,6 +547,33 @@ fn served_from_outside_the_namespace() {
     assert_eq!(sh(&bench.host(), "cat f"), "one\n");
 }
 
+/// Access lists of the host: the child sees mode bits and is told that there are no lists, and what it changes still has
+/// its list on the host afterwards.
+#[test]
+fn access_lists_of_the_host_survive() {
+    let bench = Bench::new();
+    let host = bench.host();
+    sh(
+        &host,
+        "mkdir d e; echo old > f; echo old > d/g; echo old > moved
+         setfacl -m u:1234:rw,g:2345:r f d/g moved; setfacl -m u:1234:rwx d; setfacl -d -m u:1234:rwx,g:2345:rx d",
+    );
+    let lists = |files: &str| sh(&host, &format!("getfacl -n --absolute-names {files} | grep -v '^# file'"));
+    let before = lists("f d/g moved d");
+    bench.run(
+        "echo new > f; echo more >> d/g; mv moved e/moved; echo n > d/n; touch d
+         ! setfacl -m u:1234:r f 2>/dev/null; ! getfacl -c f | grep -q 1234; cp -a f copy; test $(stat -c %a copy) = 664",
+    );
+    assert_eq!(lists("f d/g moved d"), before);
+    let overlay = bench.overlay();
+    let plan = overlay.plan_apply(&belljar_overlay::Selection::All).unwrap();
+    assert_eq!(overlay.apply(plan).unwrap().left, 0);
+    assert_eq!(lists("f d/g e/moved d"), before);
+    // A new file takes part in the list of its directory, as far as its mode lets it.
+    assert!(lists("d/n").contains("user:1234:rwx"), "{}", lists("d/n"));
+    assert_eq!(sh(&host, "cat f d/g e/moved"), "new\nold\nmore\nold\n");
+}
+
 /// `BELLJAR_ENTRIES=1000000` for the long run; tells its times there.
 fn entries() -> usize {
     std::env::var("BELLJAR_ENTRIES").ok().and_then(|n| n.parse().ok()).unwrap_or(20_000)
