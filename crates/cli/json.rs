@@ -102,7 +102,9 @@ fn settlement(settlement: &Settlement) -> Value {
         Settlement::Unchanged => json!({"outcome": "unchanged", "applied": 0, "left": 0}),
         Settlement::Applied { applied, left } => json!({"outcome": "applied", "applied": applied, "left": left}),
         Settlement::Discarded => json!({"outcome": "discarded", "applied": 0, "left": 0}),
-        Settlement::Undone { undone, left } => json!({"outcome": "undone", "undone": undone, "left": left}),
+        Settlement::Undone { undone, left, stays } => {
+            json!({"outcome": "undone", "undone": undone, "left": left, "stays": stays})
+        }
         Settlement::Left => json!({"outcome": "left"}),
     }
 }
@@ -271,9 +273,19 @@ pub(crate) fn record(record: &AuditRecord) -> Value {
     json!(record)
 }
 
+/// `belljar discard --json`, schema `belljar.discard/1`; what of `--all` was in use stays.
+pub(crate) fn discarded(rows: Vec<Value>, in_use: &[TrialId]) -> Value {
+    json!({"schema": "belljar.discard/1", "discarded": rows, "in_use": in_use})
+}
+
 /// `belljar audit verify --json`, schema `belljar.verification/1`.
 pub(crate) fn verification(found: &Verification, as_expected: bool) -> Value {
-    json!({"schema": "belljar.verification/1", "sound": found.broken.is_empty() && as_expected, "found": found})
+    json!({
+        "schema": "belljar.verification/1",
+        "sound": found.broken.is_empty() && as_expected,
+        "head_as_expected": as_expected,
+        "found": found,
+    })
 }
 
 /// `belljar show --who --json`, schema `belljar.who/1`.

@@ -12,6 +12,8 @@ mod kinds;
 mod laws;
 mod model;
 mod rewind;
+mod seams;
 mod torn;
 mod undo;
 mod view;
+mod watch;
