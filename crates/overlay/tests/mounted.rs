@@ -579,7 +579,7 @@ fn access_lists_of_the_host_survive() {
     assert_eq!(sh(&host, "cat f d/g e/moved"), "new\nold\nmore\nold\n");
 }
 
-/// `BELLJAR_ENTRIES=1000000` for the long run; tells its times there.
+/// `BELLJAR_ENTRIES=1000000` for the long run, which takes five minutes; tells its times there.
 fn entries() -> usize {
     std::env::var("BELLJAR_ENTRIES").ok().and_then(|n| n.parse().ok()).unwrap_or(20_000)
 }
@@ -672,7 +672,7 @@ tell("renamed and listed it")
 
 /// As many names as the file system below lets one file have, then the error of link(2); ext4 has 65,000.
 #[test]
-#[ignore = "some 65,000 links; takes half a minute"]
+#[ignore = "some 65,000 links; takes a minute or two"]
 fn as_many_links_as_there_may_be() {
     let bench = Bench::new();
     let script = "
