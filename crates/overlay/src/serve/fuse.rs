@@ -415,7 +415,7 @@ impl Filesystem for Mount {
                 Ok(attr) => attr,
                 // It went since the directory was read.
                 Err(Errno::ENOENT) => continue,
-                // What cannot be looked up is not left out in silence: the reader gets what is before it, then the error.
+                // Nothing is left out in silence: the reader gets what comes before it, then the error.
                 Err(_) if told => return reply.ok(),
                 Err(errno) => return reply.error(fuse_errno(errno)),
             };
