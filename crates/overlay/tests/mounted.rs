@@ -552,6 +552,153 @@ fn served_from_outside_the_namespace() {
     assert_eq!(sh(&bench.host(), "cat f"), "one\n");
 }
 
+/// Access lists of the host: the child sees mode bits and is told that there are no lists, and what it changes still has
+/// its list on the host afterwards.
+#[test]
+fn access_lists_of_the_host_survive() {
+    let bench = Bench::new();
+    let host = bench.host();
+    sh(
+        &host,
+        "mkdir d e; echo old > f; echo old > d/g; echo old > moved
+         setfacl -m u:1234:rw,g:2345:r f d/g moved; setfacl -m u:1234:rwx d; setfacl -d -m u:1234:rwx,g:2345:rx d",
+    );
+    let lists = |files: &str| sh(&host, &format!("getfacl -n --absolute-names {files} | grep -v '^# file'"));
+    let before = lists("f d/g moved d");
+    bench.run(
+        "echo new > f; echo more >> d/g; mv moved e/moved; echo n > d/n; touch d
+         if setfacl -m u:1234:r f 2>/dev/null; then exit 1; fi
+         if getfacl -c f | grep -q 1234; then exit 2; fi; cp -a f copy; test $(stat -c %a copy) = 664",
+    );
+    assert_eq!(lists("f d/g moved d"), before);
+    let overlay = bench.overlay();
+    let plan = overlay.plan_apply(&belljar_overlay::Selection::All).unwrap();
+    assert_eq!(overlay.apply(plan).unwrap().left, 0);
+    assert_eq!(lists("f d/g e/moved d"), before);
+    // A new file takes part in the list of its directory, as far as its mode lets it.
+    assert!(lists("d/n").contains("user:1234:rwx"), "{}", lists("d/n"));
+    assert_eq!(sh(&host, "cat f d/g e/moved"), "new\nold\nmore\nold\n");
+}
+
+/// `BELLJAR_ENTRIES=1000000` for the long run, which takes five minutes; tells its times there.
+fn entries() -> usize {
+    std::env::var("BELLJAR_ENTRIES").ok().and_then(|n| n.parse().ok()).unwrap_or(20_000)
+}
+
+/// A host directory with very many names: listed whole, each name once, while some go and others come; and one as large
+/// that the jar makes.
+#[test]
+fn a_directory_of_very_many_names() {
+    let bench = Bench::new();
+    let script = r#"
+import os, sys, time
+count, few = int(sys.argv[2]), 1000
+begun = time.time()
+def tell(what):
+    global begun
+    now = time.time()
+    sys.stderr.write("%s %.2f s\n" % (what, now - begun))
+    begun = now
+def fill(where, names):
+    os.mkdir(where)
+    dir = os.open(where, os.O_RDONLY)
+    for n in names:
+        os.mknod("%07d" % n, 0o644, dir_fd=dir)
+    os.close(dir)
+if sys.argv[1] == "host":
+    fill("big", range(count))
+    tell("made %d" % count)
+    sys.exit()
+names = os.listdir("big")
+assert len(names) == count and len(set(names)) == count, len(names)
+tell("listed %d" % count)
+assert len(os.listdir("big")) == count
+tell("listed again")
+assert not os.path.exists("big/absent") and os.stat("big/%07d" % (count - 1)).st_size == 0
+try:
+    os.rmdir("big"); assert False
+except OSError as e:
+    pass
+tell("lookups and a refused rmdir")
+# A reader at work while names come and go: those that stay are told once each.
+seen = []
+with os.scandir("big") as reader:
+    for n, entry in enumerate(reader):
+        seen.append(entry.name)
+        if n == 10:
+            for k in range(few):
+                os.unlink("big/%07d" % k)
+                os.mknod("big/new%d" % k, 0o600)
+                os.rename("big/%07d" % (few + k), "big/moved%d" % k)
+stayed = [name for name in seen if name.isdigit() and int(name) >= 2 * few]
+assert len(stayed) == len(set(stayed)) == count - 2 * few, (len(stayed), len(set(stayed)))
+tell("listed while %d changed" % (3 * few))
+open("big/%07d" % (count // 2), "w").write("x")
+names = set(os.listdir("big"))
+assert len(names) == count and "moved7" in names and "new7" in names and "0000007" not in names
+tell("listed after it")
+mine = min(count, 100_000)
+fill("own", range(mine))
+assert len(os.listdir("own")) == mine
+tell("made and listed %d in the view" % mine)
+for name in os.listdir("own"):
+    os.unlink("own/" + name)
+os.rmdir("own")
+tell("removed them")
+os.rename("big", "large")
+assert len(os.listdir("large")) == count
+tell("renamed and listed it")
+"#;
+    let path = bench.dir.path().join("s.py");
+    std::fs::write(&path, script).unwrap();
+    let count = entries();
+    let told = |what: &str| format!("python3 -B {} {what} {count} 2>&1", path.display());
+    let mut lines = sh(&bench.host(), &told("host"));
+    lines += &bench.run(&told("view"));
+    let overlay = bench.overlay();
+    let begun = std::time::Instant::now();
+    let changes = overlay.changes().unwrap().changes.len();
+    lines += &format!("{changes} changes told {:.2?}\n", begun.elapsed());
+    // The rename of the directory; in it 1,000 names gone, 1,000 new, 1,000 renamed, which are a new name and one that
+    // is gone below a directory that was renamed itself, and one written.
+    assert_eq!(changes, 4_002);
+    let begun = std::time::Instant::now();
+    let plan = overlay.plan_apply(&belljar_overlay::Selection::All).unwrap();
+    assert_eq!(overlay.apply(plan).unwrap().left, 0);
+    lines += &format!("applied {:.2?}\n", begun.elapsed());
+    let names = std::fs::read_dir(bench.host().join("large")).unwrap().count();
+    assert_eq!((names, bench.host().join("big").exists()), (count, false));
+    eprint!("{lines}");
+}
+
+/// As many names as the file system below lets one file have, then the error of link(2); ext4 has 65,000.
+#[test]
+#[ignore = "some 65,000 links; takes a minute or two"]
+fn as_many_links_as_there_may_be() {
+    let bench = Bench::new();
+    let script = "
+import os, errno
+os.mkdir('links'); open('links/f', 'w').write('x')
+n = 1
+try:
+    while n < 66_000:
+        os.link('links/f', 'links/%d' % n); n += 1
+    print(n, os.stat('links/f').st_nlink, 'no limit')
+except OSError as e:
+    print(n, os.stat('links/f').st_nlink, errno.errorcode[e.errno])
+for k in range(1, n):
+    os.unlink('links/%d' % k)
+print(os.stat('links/f').st_nlink, open('links/f').read())
+";
+    let path = bench.dir.path().join("s.py");
+    std::fs::write(&path, script).unwrap();
+    let twin = bench.dir.path().join("twin");
+    std::fs::create_dir(&twin).unwrap();
+    let native = sh(&twin, &format!("python3 -B {}", path.display()));
+    assert_eq!(bench.run(&format!("python3 -B {}", path.display())), native);
+    eprintln!("{native}");
+}
+
 /// Runs scripts beside the view, in the host directory that it covers.
 struct HostSide {
     dir: std::fs::File,

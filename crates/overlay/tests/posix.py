@@ -182,6 +182,10 @@ def furnish():
     os.chmod("sticky", 0o1777)
     put("sticky/mine", b"m")
     os.chmod("closed", 0o555)
+    os.mkdir("unsearchable")
+    for name in "abc":
+        put("unsearchable/" + name)
+    os.chmod("unsearchable", 0o444)
     put(LONG, b"long")
     fd = os.open(RAW, os.O_WRONLY | os.O_CREAT, 0o644)
     os.close(fd)
@@ -823,6 +827,21 @@ def odd_names():
     tell("getcwd", lambda: len(os.getcwd()) > 6000)
     os.fchdir(here)
     os.close(here)
+
+
+@case
+def names_that_cannot_be_reached():
+    # Whoever may read a directory but not search it: every name, or an error, and never a part in silence.
+    def all_or_error():
+        try:
+            return sorted(os.listdir("unsearchable")) == ["a", "b", "c"]
+        except PermissionError:
+            return True
+    tell("nothing left out", all_or_error)
+    tell("stat", lambda: ROOT or os.lstat("unsearchable/a"))
+    # Who serves an ordinary user cannot search it either, and does not change the host's modes to do so.
+    tell("rmdir", lambda: ROOT and os.rmdir("unsearchable"))
+    tell("make searchable", lambda: ROOT and (os.chmod("unsearchable", 0o755), sorted(os.listdir("unsearchable"))))
 
 
 @case

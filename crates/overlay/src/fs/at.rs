@@ -276,18 +276,29 @@ pub(crate) struct Entry {
 
 /// The names in a directory, without `.` and `..`, in the order of the file system.
 pub(crate) fn list(dir: impl AsFd) -> Result<Vec<Entry>, Errno> {
+    let mut found = Vec::new();
+    each(dir, |entry| {
+        found.push(entry);
+        Ok(true)
+    })?;
+    Ok(found)
+}
+
+/// Hands the names of [`list`] over one by one, for as long as `go_on` says so.
+pub(crate) fn each(dir: impl AsFd, mut go_on: impl FnMut(Entry) -> Result<bool, Errno>) -> Result<(), Errno> {
     let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
     let mut stream = Dir::from_fd(nix::fcntl::openat(dir, ".", flags, Mode::empty())?)?;
-    let mut found = Vec::new();
     for entry in stream.iter() {
         let entry = entry?;
         let name = entry.file_name().to_bytes();
         if name != b"." && name != b".." {
             let kind = entry.file_type().map_or(0, kind_of_type);
-            found.push(Entry { name: OsStr::from_bytes(name).to_owned(), kind, ino: entry.ino() });
+            if !go_on(Entry { name: OsStr::from_bytes(name).to_owned(), kind, ino: entry.ino() })? {
+                break;
+            }
         }
     }
-    Ok(found)
+    Ok(())
 }
 
 /// [`list`] of an upper directory, whatever its mode.

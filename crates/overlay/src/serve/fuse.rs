@@ -403,7 +403,9 @@ impl Filesystem for Mount {
             Ok(listing) => listing,
             Err(errno) => return reply.error(fuse_errno(errno)),
         };
+        let mut told = false;
         for (place, number, name) in self.dots(ino.0).into_iter().filter(|dot| dot.0 > offset) {
+            told = true;
             // The kernel takes no reference for these two, so a rough answer does.
             let mut attr = file_attr(&Attr { stat: crate::sys::zeroed_stat(), number, belief: Belief::Host });
             attr.kind = FileType::Directory;
@@ -416,8 +418,12 @@ impl Filesystem for Mount {
             let attr = match self.layers.lookup(ino.0, &item.name) {
                 Ok(attr) => attr,
                 // It went since the directory was read.
-                Err(_) => continue,
+                Err(Errno::ENOENT) => continue,
+                // Nothing is left out in silence: the reader gets what comes before it, then the error.
+                Err(_) if told => return reply.ok(),
+                Err(errno) => return reply.error(fuse_errno(errno)),
             };
+            told = true;
             let full = reply.add(
                 INodeNo(attr.number),
                 item.place,

@@ -79,12 +79,21 @@ impl Layers {
             }
         }
         if dir.place != Place::Dead {
-            self.list_lower(dir, &seen, &mut items)?;
+            self.lower_names(dir, &seen, |entry| {
+                items.push(item(entry));
+                true
+            })?;
         }
         Ok(in_place(items))
     }
 
-    fn list_lower(&self, dir: &Node, seen: &HashSet<OsString>, items: &mut Listing) -> Result<(), Errno> {
+    /// Hands over the lower names that are not among `seen` and not hidden, for as long as `go_on` says so.
+    fn lower_names(
+        &self,
+        dir: &Node,
+        seen: &HashSet<OsString>,
+        mut go_on: impl FnMut(&Entry) -> bool,
+    ) -> Result<(), Errno> {
         let Some(lower) = &dir.lower else {
             return Ok(());
         };
@@ -95,17 +104,14 @@ impl Layers {
             return Ok(());
         }
         let fd = self.lower_dir(&lower.rel)?;
-        for entry in at::list(&fd)? {
+        at::each(&fd, |entry| {
             let rel = lower.rel.join(&entry.name);
             let absent = || -> Result<bool, Errno> {
                 let hidden = self.hidden.rule(&rel).is_some();
                 Ok(hidden && !at::stat_opt(&fd, &entry.name)?.as_ref().is_some_and(at::is_dir))
             };
-            if !seen.contains(&entry.name) && !absent()? {
-                items.push(item(&entry));
-            }
-        }
-        Ok(())
+            Ok(seen.contains(&entry.name) || absent()? || go_on(&entry))
+        })
     }
 
     /// The kind to tell: where device nodes may be made, a regular file may stand for one.
@@ -119,9 +125,26 @@ impl Layers {
         })
     }
 
-    /// Whether the view has any name in `dir`, for rmdir(2).
+    /// Whether the view has any name in `dir`, for rmdir(2). Reads no further than the first one.
     pub(crate) fn is_empty_dir(&self, table: &Table, dir: &Node) -> Result<bool, Errno> {
-        Ok(self.list(table, dir)?.is_empty())
+        let mut seen = HashSet::new();
+        if dir.is_upper() {
+            let fd = self.upper_dir(table, dir.number)?;
+            for entry in at::list_own(&fd)? {
+                if !self.is_whiteout(&fd, &entry)? {
+                    return Ok(false);
+                }
+                seen.insert(entry.name);
+            }
+        }
+        let mut empty = true;
+        if dir.place != Place::Dead {
+            self.lower_names(dir, &seen, |_| {
+                empty = false;
+                false
+            })?;
+        }
+        Ok(empty)
     }
 
     fn is_whiteout(&self, dir: &std::os::fd::OwnedFd, entry: &Entry) -> Result<bool, Errno> {
