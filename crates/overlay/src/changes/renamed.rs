@@ -51,11 +51,10 @@ impl Diff<'_> {
         // Where a directory has come instead, what it took the place of goes first, as a change of its own.
         let came = self.found.iter().filter(|delta| matches!(delta.change.kind, ChangeKind::Renamed { .. }));
         let came: HashSet<&Path> = came.map(|delta| delta.rel.as_path()).collect();
-        let mut recorded = self.overlay.store.origins.files();
-        recorded.retain(|_, path| {
+        let is_gone = |(_, path): &(u64, PathBuf)| {
             path.ancestors().any(|above| deleted.contains(above)) && !path.ancestors().any(|above| came.contains(above))
-        });
-        recorded
+        };
+        self.overlay.store.origins.files().into_iter().filter(is_gone).collect()
     }
 
     /// The mark of the host file that `rel` in the layer is a copy of.

@@ -12,6 +12,7 @@ use std::cell::Cell;
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::path::Path;
 
 /// A bench on one file system and one across two.
 fn benches(check: impl Fn(Bench, bool)) {
@@ -306,6 +307,26 @@ fn hunks_then_a_merge_of_the_rest_and_an_undo_of_that_alone() {
         assert_eq!(merge(&bench).unwrap(), 0);
         assert_eq!(read(&bench, "f"), three(&old).replace("\n30\n", "\nthirty\n"));
     });
+}
+
+/// Inode numbers are used again: what was recorded of a file that is gone must not hide where another one came from.
+#[test]
+fn a_number_that_is_used_again_hides_no_rename() {
+    let bench = Bench::new();
+    fs::write(bench.host().join("a"), "a").unwrap();
+    fs::write(bench.host().join("zzz"), "z").unwrap();
+    let view = bench.view();
+    view.rename("a", "b", RenameFlags::empty()).unwrap();
+    view.write("zzz", b"Z").unwrap();
+    drop(view);
+    assert_eq!(bench.changes(), ["R b < a", "M zzz c"]);
+    let overlay = bench.overlay();
+    let (a, zzz) = (Path::new("a"), Path::new("zzz"));
+    let (one, two) = (overlay.store.origins.get(a).unwrap(), overlay.store.origins.get(zzz).unwrap());
+    overlay.store.origins.forget(zzz, false).unwrap();
+    let reused = crate::store::origin::Identity { ino: one.ino, ..two };
+    overlay.store.origins.cover_all(&[(zzz.to_owned(), reused)]).unwrap();
+    assert_eq!(bench.changes(), ["R b < a", "M zzz c"]);
 }
 
 #[test]
