@@ -7,15 +7,18 @@ use crate::changes::compare::{self, Side};
 use crate::changes::linked::Linked;
 use crate::error::OverlayError;
 use crate::fs::at::{self, Stat};
+use crate::fs::parents::Parents;
 use crate::overlay::Overlay;
 use crate::view::device;
 use crate::view::layers::{Reach, reach};
 use model::{Change, ChangeKind, ChangeSet, Differs, FilePath, Meta};
 use nix::errno::Errno;
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::ffi::OsStr;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// One change with what apply needs beyond it.
 #[derive(Clone, Debug)]
@@ -59,6 +62,8 @@ pub(crate) struct Diff<'o> {
     /// Host directories that were renamed, with their new place: nothing is left at their old one.
     pub(super) moved: HashMap<PathBuf, PathBuf>,
     pub(super) found: Vec<Delta>,
+    /// Directories of the host, of which many names are looked at in a row.
+    pub(super) parents: RefCell<Parents>,
     /// By inode number in the layer.
     pub(super) linked: BTreeMap<u64, Vec<Linked>>,
 }
@@ -76,7 +81,9 @@ impl Overlay {
     pub(crate) fn deltas(&self) -> Result<Vec<Delta>, OverlayError> {
         self.settle()?;
         self.complete_links()?;
-        let mut diff = Diff { overlay: self, moved: HashMap::new(), found: Vec::new(), linked: BTreeMap::new() };
+        let parents = RefCell::new(Parents::new(|root, rel| at::open_beneath(root, rel)));
+        let mut diff =
+            Diff { overlay: self, moved: HashMap::new(), found: Vec::new(), parents, linked: BTreeMap::new() };
         diff.find_moved().map_err(|(rel, source)| self.read_error(&rel, source))?;
         diff.walk().map_err(|(rel, source)| self.read_error(&rel, source))?;
         diff.found.sort_by(|a, b| a.change.path.cmp(&b.change.path));
@@ -343,8 +350,13 @@ impl Diff<'_> {
     }
 
     /// What the host has at `rel`, with the directory it is in.
-    pub(super) fn host(&self, rel: &Path) -> Result<Option<(OwnedFd, Stat)>, Errno> {
-        host_object(&self.overlay.root, rel)
+    pub(super) fn host(&self, rel: &Path) -> Result<Option<(Arc<OwnedFd>, Stat)>, Errno> {
+        let (parent, name) = at::split(rel).unwrap_or((Path::new(""), at::dot()));
+        match self.parents.borrow_mut().dir(&self.overlay.root, parent) {
+            Ok(dir) => Ok(at::stat_opt(&dir, name)?.map(|stat| (dir, stat))),
+            Err(Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP) => Ok(None),
+            Err(errno) => Err(errno),
+        }
     }
 
     /// Names below a host directory, without those of directories that were moved out of it.

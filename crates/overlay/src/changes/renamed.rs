@@ -11,6 +11,7 @@ use std::collections::{HashMap, HashSet};
 use std::ffi::OsStr;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 impl Diff<'_> {
     /// A new file that was copied from one that is gone is that one under its new name: the mark of the copy tells.
@@ -66,7 +67,7 @@ impl Diff<'_> {
     }
 
     fn rename_file(&mut self, index: usize, from: &Path) -> Walked<bool> {
-        let regular = |(_, stat): &(OwnedFd, Stat)| at::kind_of(stat) == libc::S_IFREG;
+        let regular = |(_, stat): &(Arc<OwnedFd>, Stat)| at::kind_of(stat) == libc::S_IFREG;
         let Some((dir, stat)) = on(from, self.host(from))?.filter(regular) else {
             return Ok(false);
         };
