@@ -24,6 +24,18 @@ both! {
         assert_nothing_left(world);
     }
 
+    /// A log that does not end as it must is told apart from one that does not follow, also for programs.
+    fn an_unexpected_head_of_the_audit_log_is_named(world) {
+        sh(world, "discard", "true").run().success();
+        let head = world.belljar(["audit", "verify", "--json"]).run().json()["found"]["head"].as_str().unwrap().to_owned();
+        for (expected, sound) in [(head.as_str(), true), ("0000", false)] {
+            let verified = world.belljar(["audit", "verify", "--json", "--expected-head", expected]).run();
+            verified.code(if sound { 0 } else { 125 });
+            let document = verified.json();
+            assert_eq!((&document["sound"], &document["head_as_expected"]), (&sound.into(), &sound.into()), "{document}");
+        }
+    }
+
     fn a_working_directory_that_is_gone_is_an_error(world) {
         world.dir("gone");
         let line = "cd gone && rmdir ../gone && exec \"$0\" run --apply discard -- true";

@@ -138,6 +138,9 @@ both! {
         jar(world, "work", "echo 1 > a").run().success();
         let mut run = jar(world, "work", "echo ready; exec sleep 300").spawn();
         run.expect("ready");
+        let all = world.belljar(["discard", "--all", "--yes"]).run();
+        all.success();
+        assert!(all.stdout.contains("is in use by another belljar and stays"), "{}", all.report());
         failed(&jar(world, "work", "echo 2 > b").run(), 125, "a command runs in the jar work already");
         failed(&world.belljar(["rewind", "work", "--yes"]).run(), 125, "in use by another belljar");
         run.kill();

@@ -177,6 +177,30 @@ both! {
         assert_nothing_left(world);
     }
 
+    /// What a command leaves switched on must not hide or swallow the words about it: concealment, line drawing, a
+    /// scrolling region, a title that never ends.
+    fn a_command_cannot_hide_the_question(world) {
+        let leaves = "echo hi > new.txt; stty raw -echo; printf '\\033[8m\\033(0\\033[5;6r\\033[?1049h\\033]0;'";
+        let mut asked = ask(world, leaves);
+        answer(&mut asked, "Make it real?", "q");
+        assert!(asked.wait().success(), "{}", asked.screen());
+        let mut told = world.belljar(["run", "--apply", "never", "--", "sh", "-c", leaves]).on_terminal();
+        assert!(told.wait().success(), "{}", told.screen());
+        for screen in [asked.screen(), told.screen()] {
+            let (_, after) = screen.split_once("\x1b]0;").unwrap();
+            let (between, _) = after.split_once("belljar:").unwrap();
+            for ends in ["\x18\x1b\\", "\x1b[r", "\x1b[0m", "\x1b(B", "\x1b[?25h", "\x1b[?47l"] {
+                assert!(between.contains(ends), "{ends:?}: {screen:?}");
+            }
+        }
+        world.belljar(["discard", "--all", "--yes"]).run().success();
+        // With nothing to tell the terminal stays as the command left it.
+        let mut silent = world.belljar(["run", "--apply", "discard", "--", "printf", "'\\033[8m.'"]).on_terminal();
+        assert!(silent.wait().success(), "{}", silent.screen());
+        assert!(!silent.screen().contains("\x1b[0m"), "{:?}", silent.screen());
+        assert_nothing_left(world);
+    }
+
     /// Ctrl-C, end of input and Enter decide nothing.
     fn no_answer_leaves_the_changes_to_wait(world) {
         for key in [CTRL_C, CTRL_D, "\r"] {

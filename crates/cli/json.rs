@@ -273,9 +273,19 @@ pub(crate) fn record(record: &AuditRecord) -> Value {
     json!(record)
 }
 
+/// `belljar discard --json`, schema `belljar.discard/1`; what of `--all` was in use stays.
+pub(crate) fn discarded(rows: Vec<Value>, in_use: &[TrialId]) -> Value {
+    json!({"schema": "belljar.discard/1", "discarded": rows, "in_use": in_use})
+}
+
 /// `belljar audit verify --json`, schema `belljar.verification/1`.
 pub(crate) fn verification(found: &Verification, as_expected: bool) -> Value {
-    json!({"schema": "belljar.verification/1", "sound": found.broken.is_empty() && as_expected, "found": found})
+    json!({
+        "schema": "belljar.verification/1",
+        "sound": found.broken.is_empty() && as_expected,
+        "head_as_expected": as_expected,
+        "found": found,
+    })
 }
 
 /// `belljar show --who --json`, schema `belljar.who/1`.

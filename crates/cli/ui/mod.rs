@@ -13,7 +13,7 @@ pub(crate) use changes::count;
 pub(crate) use check::{check, checks, explain};
 pub(crate) use health::{doctor, record, verification};
 pub(crate) use terminal::Terminal;
-pub(crate) use trials::{diff, ended, expired, rewound, settled, show, summary, swept, trials};
+pub(crate) use trials::{diff, ended, expired, not_discarded, rewound, settled, show, summary, swept, trials};
 pub(crate) use who::who;
 
 use crate::failure::Failure;

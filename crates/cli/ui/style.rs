@@ -7,7 +7,16 @@ use std::io::{self, IsTerminal};
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Style {
     colour: bool,
+    /// Understands control sequences, whether colour is wanted or not.
+    controls: bool,
 }
+
+/// Ends what a command may have left half said or switched on, and with which it could hide or repaint our words: an
+/// unfinished sequence or string (CAN, ST), a scrolling region (between saving and restoring the cursor, which it moves),
+/// colours and concealment, line-drawing characters, insert mode, no wrapping, a hidden cursor, the alternate screen,
+/// output held back. Where none of it is on, nothing is seen (ECMA-48; XTerm Control Sequences).
+const FRESH: &str =
+    concat!("\x18\x1b\\", "\x1b7\x1b[r\x1b8", "\x1b[0m\x1b(B\x0f\x1b[4l\x1b[?7h\x1b[?25h\x1b[?47l\x1b[?2026l",);
 
 impl Style {
     pub(super) fn stderr() -> Style {
@@ -21,7 +30,13 @@ impl Style {
     pub(super) fn of(stream: &impl IsTerminal) -> Style {
         let unwanted = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         let dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
-        Style { colour: stream.is_terminal() && !unwanted && !dumb }
+        let controls = stream.is_terminal() && !dumb;
+        Style { colour: controls && !unwanted, controls }
+    }
+
+    /// What to write before our own words where a command has written before them.
+    pub(super) fn fresh(self) -> &'static str {
+        if self.controls { FRESH } else { "" }
     }
 
     fn paint(self, code: &str, text: &str) -> String {

@@ -187,6 +187,7 @@ impl Person for Terminal {
     }
 
     fn settle(&mut self, frozen: &Trial<Frozen>) -> io::Result<Choice> {
+        write!(self.tty, "{}", self.style.fresh())?;
         self.summary(frozen)?;
         let red = trials::red(frozen);
         let discard = if frozen.record().jar.is_some() { "d = discard the whole jar" } else { "d = discard" };

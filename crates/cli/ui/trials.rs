@@ -13,7 +13,17 @@ use std::io::{self, Write};
 /// The end of a run, on standard error: standard output is the command's own. Nothing to tell, nothing told.
 pub(crate) fn ended(outcome: &Outcome) -> io::Result<()> {
     let style = Style::stderr();
+    let mut words = Vec::new();
+    end(&mut words, style, outcome)?;
+    if words.is_empty() {
+        return Ok(());
+    }
     let mut out = io::stderr().lock();
+    out.write_all(style.fresh().as_bytes())?;
+    out.write_all(&words)
+}
+
+fn end(out: &mut impl Write, style: Style, outcome: &Outcome) -> io::Result<()> {
     let id = &outcome.record.id;
     let asked = matches!(outcome.settlement, Settlement::Left | Settlement::Applied { .. });
     if let Some(errno) = outcome.exec_error {
@@ -32,8 +42,8 @@ pub(crate) fn ended(outcome: &Outcome) -> io::Result<()> {
             changes::summary(style, &outcome.record, &model::ChangeSet::default(), &outcome.review, false)
         )?;
     }
-    weaker(&mut out, style, &outcome.record)?;
-    limits(&mut out, style, &outcome.record)?;
+    weaker(out, style, &outcome.record)?;
+    limits(out, style, &outcome.record)?;
     match &outcome.settlement {
         Settlement::Unchanged => Ok(()),
         settlement => writeln!(out, "{}", settlement_line(style, id, settlement)),
@@ -167,6 +177,15 @@ pub(crate) fn settled(id: &TrialId, settlement: &Settlement) -> io::Result<()> {
     writeln!(io::stdout().lock(), "{}", settlement_line(Style::stdout(), id, settlement))
 }
 
+/// Why `discard --all` left something, or had nothing to do.
+pub(crate) fn not_discarded(gone: usize, in_use: &[TrialId]) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    for id in in_use {
+        writeln!(out, "{id} is in use by another belljar and stays")?;
+    }
+    if gone == 0 && in_use.is_empty() { writeln!(out, "{NONE_WAITS}") } else { Ok(()) }
+}
+
 fn settlement_line(style: Style, id: &TrialId, settlement: &Settlement) -> String {
     match settlement {
         Settlement::Unchanged => format!("{id}: nothing had changed"),
@@ -209,6 +228,8 @@ fn now_real(applied: u64, id: &TrialId) -> String {
     format!("{} of {id} {are} real now", changes::count(applied, "change"))
 }
 
+const NONE_WAITS: &str = "no trial waits for a decision";
+
 /// A line each.
 pub(crate) fn trials(rows: &[(&Listed, Weight)], broken: &[Broken]) -> io::Result<()> {
     let style = Style::stdout();
@@ -236,7 +257,7 @@ pub(crate) fn trials(rows: &[(&Listed, Weight)], broken: &[Broken]) -> io::Resul
         writeln!(out, "{} {} {}", style.bold(&broken.id.0), style.red("damaged"), model::escape::text(error))?;
     }
     if rows.is_empty() && broken.is_empty() {
-        writeln!(out, "no trial waits for a decision")?;
+        writeln!(out, "{NONE_WAITS}")?;
     }
     Ok(())
 }
