@@ -179,6 +179,43 @@ fn an_undo_of_a_merge_that_dies_anywhere_across_file_systems() {
     dying_everywhere(make, false);
 }
 
+/// Removing a directory takes many steps: what is half removed beside its place must not become the pre-image.
+#[test]
+fn a_pre_image_is_whole_when_its_original_is_half_removed() {
+    let Some(stores) = other_file_system() else { return };
+    let mut bench = Bench::new();
+    bench.store = stores.path().join("store");
+    let host = bench.host();
+    fs::create_dir_all(host.join("gone/deep")).unwrap();
+    fs::write(host.join("gone/x"), "x").unwrap();
+    fs::write(host.join("gone/deep/y"), "y").unwrap();
+    bench.view().remove_tree("gone").unwrap();
+    let stock = Stock::of(&bench, false);
+    let beside = || {
+        let names = fs::read_dir(&host).unwrap().map(|entry| entry.unwrap().path());
+        names.into_iter().find(|path| path.to_string_lossy().contains(".belljar-stage") && path.join("x").exists())
+    };
+    let kept = || {
+        fs::read_dir(bench.store.join("pre/0")).unwrap().any(|entry| {
+            let entry = entry.unwrap();
+            entry.file_name().to_string_lossy().starts_with('p') && entry.path().join("deep/y").exists()
+        })
+    };
+    let die = || {
+        if let Some(stage) = beside().filter(|_| kept()) {
+            fs::remove_file(stage.join("x")).unwrap();
+            resume_unwind(Box::new("dies here"));
+        }
+    };
+    let overlay = bench.overlay();
+    let plan = overlay.plan_apply(&Selection::All).unwrap();
+    catch_unwind(AssertUnwindSafe(|| overlay.apply_with(plan, &die).map(drop))).unwrap_err();
+    bench.overlay().resume().unwrap();
+    assert!(!host.join("gone").exists());
+    undo(&bench);
+    stock.check(&bench, "resumed and undone");
+}
+
 #[test]
 fn a_merge_that_was_killed_and_resumed_is_undone_as_well() {
     for point in 0..200 {
