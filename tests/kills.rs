@@ -302,7 +302,7 @@ fn both_ways(world: &World, far: Option<PathBuf>, rounds: u32) {
         scene.round("undo", &mut spans[1], &mut counts[1], &what);
         scene.assert_old(&what);
         scene.assert_clean(&what);
-        if round % 100 == 99 {
+        if round % 50 == 49 {
             eprintln!("{} rounds: {counts:?}", round + 1);
         }
     }

@@ -4,19 +4,21 @@
 //! below a renamed directory only.
 
 use crate::changes::compare::{self, Side};
+use crate::changes::linked::Linked;
 use crate::error::OverlayError;
 use crate::fs::at::{self, Stat};
-use crate::fs::xattr;
+use crate::fs::parents::Parents;
 use crate::overlay::Overlay;
-use crate::store::origin::Origin;
 use crate::view::device;
 use crate::view::layers::{Reach, reach};
 use model::{Change, ChangeKind, ChangeSet, Differs, FilePath, Meta};
 use nix::errno::Errno;
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::ffi::OsStr;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// One change with what apply needs beyond it.
 #[derive(Clone, Debug)]
@@ -46,14 +48,6 @@ pub(crate) struct Mate {
     pub(crate) own: Stat,
 }
 
-/// A name of a file in the layer that has several.
-struct Linked {
-    rel: PathBuf,
-    lower: PathBuf,
-    host: Option<Stat>,
-    own: Stat,
-}
-
 /// Where the walk is: an upper directory and what lies under it.
 struct At {
     rel: PathBuf,
@@ -64,12 +58,14 @@ struct At {
 
 /// The walk over one upper layer.
 pub(crate) struct Diff<'o> {
-    overlay: &'o Overlay,
+    pub(super) overlay: &'o Overlay,
     /// Host directories that were renamed, with their new place: nothing is left at their old one.
-    moved: HashMap<PathBuf, PathBuf>,
-    found: Vec<Delta>,
+    pub(super) moved: HashMap<PathBuf, PathBuf>,
+    pub(super) found: Vec<Delta>,
+    /// Directories of the host, of which many names are looked at in a row.
+    pub(super) parents: RefCell<Parents>,
     /// By inode number in the layer.
-    linked: BTreeMap<u64, Vec<Linked>>,
+    pub(super) linked: BTreeMap<u64, Vec<Linked>>,
 }
 
 impl Overlay {
@@ -85,7 +81,9 @@ impl Overlay {
     pub(crate) fn deltas(&self) -> Result<Vec<Delta>, OverlayError> {
         self.settle()?;
         self.complete_links()?;
-        let mut diff = Diff { overlay: self, moved: HashMap::new(), found: Vec::new(), linked: BTreeMap::new() };
+        let parents = RefCell::new(Parents::new(|root, rel| at::open_beneath(root, rel)));
+        let mut diff =
+            Diff { overlay: self, moved: HashMap::new(), found: Vec::new(), parents, linked: BTreeMap::new() };
         diff.find_moved().map_err(|(rel, source)| self.read_error(&rel, source))?;
         diff.walk().map_err(|(rel, source)| self.read_error(&rel, source))?;
         diff.found.sort_by(|a, b| a.change.path.cmp(&b.change.path));
@@ -133,10 +131,10 @@ impl Overlay {
     }
 }
 
-type Walked<T> = Result<T, (PathBuf, Errno)>;
+pub(super) type Walked<T> = Result<T, (PathBuf, Errno)>;
 
 /// Adds the path to an error.
-fn on<T>(rel: &Path, result: Result<T, Errno>) -> Walked<T> {
+pub(super) fn on<T>(rel: &Path, result: Result<T, Errno>) -> Walked<T> {
     result.map_err(|errno| (rel.to_owned(), errno))
 }
 
@@ -347,158 +345,18 @@ impl Diff<'_> {
         Ok(())
     }
 
-    /// Names that are one file in the layer and not on the host. `found` is sorted.
-    fn find_links(&mut self) {
-        let mut further = Vec::new();
-        for mut names in std::mem::take(&mut self.linked).into_values() {
-            names.sort_by(|a, b| a.rel.cmp(&b.rel));
-            let Some(first) = names.first() else { continue };
-            let on_host = |name: &Linked| name.host.map(|stat| (stat.st_dev, stat.st_ino));
-            if names.len() < 2 || (first.host.is_some() && names.iter().all(|name| on_host(name) == on_host(first))) {
-                continue;
-            }
-            self.link_all(&names, &mut further);
-        }
-        self.found.append(&mut further);
-    }
-
-    fn link_all(&mut self, names: &[Linked], further: &mut Vec<Delta>) {
-        let place = |found: &[Delta], name: &Linked| {
-            let path = self.overlay.absolute(&name.rel);
-            let start = found.partition_point(|delta| delta.change.path < path);
-            let here = found.iter().enumerate().skip(start).take_while(|(_, delta)| delta.change.path == path);
-            here.filter(|(_, delta)| delta.own.is_some()).map(|(index, _)| index).next()
-        };
-        let unchanged: Vec<&Linked> = names.iter().filter(|name| place(&self.found, name).is_none()).collect();
-        // The name that the others are shown as links to: one that stays as it is, else the first.
-        let known = names.iter().find(|name| name.host.as_ref().is_some_and(|stat| at::kind_of(stat) == libc::S_IFREG));
-        let Some(anchor) = unchanged.first().copied().or(known).or(names.first()) else { return };
-        let to = self.overlay.absolute(&anchor.rel);
-        let mate = |name: &&Linked| {
-            Some(Mate { rel: name.rel.clone(), lower: name.lower.clone(), host: name.host?, own: name.own })
-        };
-        let mates: Vec<Mate> = unchanged.iter().filter_map(mate).collect();
-        let anchor_ino = anchor.host.map(|stat| stat.st_ino);
-        for name in names.iter().filter(|name| name.rel != anchor.rel) {
-            match place(&self.found, name).and_then(|index| self.found.get_mut(index)) {
-                // A name that the host links to it already, and that changed with it, is no new link.
-                Some(_) if anchor_ino.is_some() && name.host.map(|stat| stat.st_ino) == anchor_ino => {}
-                // What is removed with a directory is told with it.
-                Some(delta) if delta.host.as_ref().is_some_and(at::is_dir) => {}
-                Some(delta) => {
-                    delta.change.kind = ChangeKind::Linked { to: to.clone() };
-                    delta.change.differs = Differs::default();
-                    delta.mates.clone_from(&mates);
-                }
-                None if name.host.map(|stat| stat.st_ino) != anchor_ino => {
-                    further.push(self.new_link(name, &to, &mates))
-                }
-                None => {}
-            }
-        }
-    }
-
-    /// A name that the host has with the same content, as another file.
-    fn new_link(&self, name: &Linked, to: &FilePath, mates: &[Mate]) -> Delta {
-        let meta = |stat: &Stat| compare::file_meta(stat);
-        let change = Change {
-            path: self.overlay.absolute(&name.rel),
-            kind: ChangeKind::Linked { to: to.clone() },
-            before: name.host.as_ref().map(meta),
-            after: Some(meta(&name.own)),
-            differs: Differs::default(),
-            below: 0,
-        };
-        let mates = mates.iter().filter(|mate| mate.rel != name.rel).cloned().collect();
-        let (rel, lower) = (name.rel.clone(), name.lower.clone());
-        Delta { change, rel, lower, host: name.host, own: Some(name.own), mates }
-    }
-
-    /// A new file that was copied from one that is gone is that one under its new name: the mark of the copy tells.
-    fn find_renamed_files(&mut self) -> Walked<()> {
-        let gone = self.gone_files();
-        if gone.is_empty() {
-            return Ok(());
-        }
-        let candidates: Vec<usize> = (0..self.found.len()).filter(|index| self.is_new_file(*index)).collect();
-        let mut taken: HashSet<PathBuf> = HashSet::new();
-        for index in candidates {
-            let Some(delta) = self.found.get(index) else { continue };
-            let rel = delta.rel.clone();
-            let Some(origin) = on(&rel, self.origin(&rel))? else { continue };
-            let Some(from) = gone.get(&origin.ino).filter(|from| !taken.contains(*from)) else { continue };
-            if self.rename_file(index, from)? {
-                taken.insert(from.clone());
-            }
-        }
-        self.found.retain(|delta| delta.change.kind != ChangeKind::Deleted || !taken.contains(&delta.lower));
-        Ok(())
-    }
-
-    fn is_new_file(&self, index: usize) -> bool {
-        let regular = |stat: &Stat| at::kind_of(stat) == libc::S_IFREG;
-        let delta = self.found.get(index).filter(|delta| delta.change.kind == ChangeKind::Added);
-        delta.and_then(|delta| delta.own.as_ref()).is_some_and(regular)
-    }
-
-    /// Host paths of what is deleted, also with the directory it was in, by the inode numbers they were recorded with.
-    fn gone_files(&self) -> HashMap<u64, PathBuf> {
-        let deleted = self.found.iter().filter(|delta| delta.change.kind == ChangeKind::Deleted);
-        let deleted: HashSet<&Path> =
-            deleted.filter(|delta| delta.rel == delta.lower).map(|delta| delta.lower.as_path()).collect();
-        if deleted.is_empty() {
-            return HashMap::new();
-        }
-        // Where a directory has come instead, what it took the place of goes first, as a change of its own.
-        let came = self.found.iter().filter(|delta| matches!(delta.change.kind, ChangeKind::Renamed { .. }));
-        let came: HashSet<&Path> = came.map(|delta| delta.rel.as_path()).collect();
-        let mut recorded = self.overlay.store.origins.files();
-        recorded.retain(|_, path| {
-            path.ancestors().any(|above| deleted.contains(above)) && !path.ancestors().any(|above| came.contains(above))
-        });
-        recorded
-    }
-
-    /// The mark of the host file that `rel` in the layer is a copy of.
-    fn origin(&self, rel: &Path) -> Result<Option<Origin>, Errno> {
-        let (parent, name) = at::split(rel).ok_or(Errno::EISDIR)?;
-        let dir = open_upper(self.overlay, parent)?;
-        let mark = at::forced(&[&dir], || xattr::get(&dir, name, OsStr::new(xattr::ORIGIN)))?;
-        Ok(mark.as_deref().and_then(Origin::decode))
-    }
-
-    fn rename_file(&mut self, index: usize, from: &Path) -> Walked<bool> {
-        let regular = |(_, stat): &(OwnedFd, Stat)| at::kind_of(stat) == libc::S_IFREG;
-        let Some((dir, stat)) = on(from, self.host(from))?.filter(regular) else {
-            return Ok(false);
-        };
-        let Some(delta) = self.found.get(index) else {
-            return Ok(false);
-        };
-        let rel = delta.rel.clone();
-        let (parent, name) = on(&rel, at::split(&rel).ok_or(Errno::EISDIR))?;
-        let own_dir = on(&rel, open_upper(self.overlay, parent))?;
-        let own_stat = on(&rel, at::forced(&[&own_dir], || at::stat(&own_dir, name)))?;
-        let own = Side { dir: &own_dir, name, stat: &own_stat };
-        let host = Side { dir: &dir, name: from.file_name().unwrap_or(at::dot()), stat: &stat };
-        let differs = on(&rel, at::forced(&[&own_dir], || compare::differs(host, own)))?;
-        let before = on(from, compare::meta(host))?;
-        let kind = ChangeKind::Renamed { from: self.overlay.absolute(from) };
-        if let Some(delta) = self.found.get_mut(index) {
-            delta.change = Change { kind, before: Some(before), differs, ..delta.change.clone() };
-            delta.lower = from.to_owned();
-            delta.host = Some(stat);
-        }
-        Ok(true)
-    }
-
-    fn is_moved(&self, lower: &Path) -> bool {
+    pub(super) fn is_moved(&self, lower: &Path) -> bool {
         self.moved.contains_key(lower)
     }
 
     /// What the host has at `rel`, with the directory it is in.
-    fn host(&self, rel: &Path) -> Result<Option<(OwnedFd, Stat)>, Errno> {
-        host_object(&self.overlay.root, rel)
+    pub(super) fn host(&self, rel: &Path) -> Result<Option<(Arc<OwnedFd>, Stat)>, Errno> {
+        let (parent, name) = at::split(rel).unwrap_or((Path::new(""), at::dot()));
+        match self.parents.borrow_mut().dir(&self.overlay.root, parent) {
+            Ok(dir) => Ok(at::stat_opt(&dir, name)?.map(|stat| (dir, stat))),
+            Err(Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP) => Ok(None),
+            Err(errno) => Err(errno),
+        }
     }
 
     /// Names below a host directory, without those of directories that were moved out of it.

@@ -2,6 +2,8 @@
 
 pub(crate) mod compare;
 pub(crate) mod diff;
+mod linked;
 pub(crate) mod links;
 pub(crate) mod preview;
+mod renamed;
 pub(crate) mod text;

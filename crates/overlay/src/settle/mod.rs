@@ -6,6 +6,8 @@ pub(crate) mod journal;
 pub(crate) mod keep;
 pub(crate) mod links;
 pub(crate) mod plan;
+mod prune;
+mod ready;
 pub(crate) mod step;
 pub(crate) mod times;
 pub(crate) mod undo;

@@ -598,7 +598,6 @@ fn is_new(delta: &Delta) -> bool {
     delta.change.kind == ChangeKind::Added || (link && delta.host.is_none() && delta.mates.is_empty())
 }
 
-/// A directory that moves on the host too.
 /// A file of the layer, and the host's that it is a copy of.
 fn copied(delta: &Delta) -> Option<(FilePath, FilePath)> {
     let is_file = |stat: &at::Stat| at::kind_of(stat) == libc::S_IFREG;
@@ -617,6 +616,7 @@ fn leaves(delta: &Delta, moved: &Delta) -> bool {
     (is_rename(delta) || takes_away(&delta.change.kind)) && moved.lower.starts_with(&delta.lower)
 }
 
+/// A directory that moves on the host too.
 fn is_rename(delta: &Delta) -> bool {
     matches!(delta.change.kind, ChangeKind::Renamed { .. }) && delta.own.as_ref().is_some_and(at::is_dir)
 }

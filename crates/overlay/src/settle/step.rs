@@ -369,7 +369,8 @@ impl Worker<'_> {
         self.overlay.store.origins.renew(&was, &stat)
     }
 
-    /// Brings the pre-image from beside its place, on another file system, into the store.
+    /// Brings the pre-image from beside its place, on another file system, into the store. Under its name there it is whole;
+    /// what is beside the place may be half removed by then, and is never copied again.
     fn keep_pre_image(&mut self, step: &Step) -> Result<(), Errno> {
         let Some(shadow) = absent_ok(self.shadow(step))? else {
             return Ok(());
@@ -378,8 +379,13 @@ impl Worker<'_> {
             return Ok(());
         }
         let kept = Spot { dir: Arc::clone(&self.pre), name: pre_name(step) };
-        remove::tree(&kept.dir, &kept.name)?;
-        copy_tree(&shadow, &kept, false)?;
+        if kept.stat()?.is_none() {
+            let spare = Spot { dir: Arc::clone(&self.pre), name: OsString::from(format!("t{}", step.number)) };
+            remove::tree(&spare.dir, &spare.name)?;
+            copy_tree(&shadow, &spare, false)?;
+            (self.fault)();
+            spare.rename(&kept, RenameFlags::RENAME_NOREPLACE)?;
+        }
         (self.fault)();
         remove::tree(&shadow.dir, &shadow.name)
     }

@@ -1,8 +1,9 @@
 //! Modification times of directories: each step of an apply moves that of the directory it works in, and when all are
 //! done the directory has the time that the jar showed.
 
-use crate::changes::diff::{host_object, open_upper};
+use crate::changes::diff::{host_object, open_own, open_upper};
 use crate::fs::at;
+use crate::fs::parents::Parents;
 use crate::fs::xattr;
 use crate::overlay::Overlay;
 use crate::settle::journal::Step;
@@ -42,7 +43,11 @@ impl Overlay {
             }
         }
         let mut times = Vec::new();
+        let mut upper = Parents::new(open_own);
         for (rel, lower) in places {
+            if !upper.stat(&self.store.upper, &rel)?.is_some_and(|stat| at::is_dir(&stat)) {
+                continue;
+            }
             let dir = match open_upper(self, &rel) {
                 Ok(dir) => dir,
                 Err(Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP) => continue,

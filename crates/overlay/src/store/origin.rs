@@ -139,8 +139,9 @@ impl Origins {
         self.lock().names.get(&(dev, ino)).copied().unwrap_or(0)
     }
 
-    /// Where regular files were recorded, below the root in the lower layer, by inode number.
-    pub(crate) fn files(&self) -> HashMap<u64, PathBuf> {
+    /// Where regular files were recorded, below the root in the lower layer, with their inode numbers. A number may stand
+    /// for several: for hard links, and for a file that is gone and another one that got its number.
+    pub(crate) fn files(&self) -> Vec<(u64, PathBuf)> {
         let known = self.lock();
         let files = known.paths.iter().filter(|(_, was)| was.mode & libc::S_IFMT == libc::S_IFREG);
         files.map(|(path, was)| (was.ino, path.clone())).collect()

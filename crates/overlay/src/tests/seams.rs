@@ -12,6 +12,7 @@ use std::cell::Cell;
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::path::Path;
 
 /// A bench on one file system and one across two.
 fn benches(check: impl Fn(Bench, bool)) {
@@ -178,6 +179,43 @@ fn an_undo_of_a_merge_that_dies_anywhere_across_file_systems() {
     dying_everywhere(make, false);
 }
 
+/// Removing a directory takes many steps: what is half removed beside its place must not become the pre-image.
+#[test]
+fn a_pre_image_is_whole_when_its_original_is_half_removed() {
+    let Some(stores) = other_file_system() else { return };
+    let mut bench = Bench::new();
+    bench.store = stores.path().join("store");
+    let host = bench.host();
+    fs::create_dir_all(host.join("gone/deep")).unwrap();
+    fs::write(host.join("gone/x"), "x").unwrap();
+    fs::write(host.join("gone/deep/y"), "y").unwrap();
+    bench.view().remove_tree("gone").unwrap();
+    let stock = Stock::of(&bench, false);
+    let beside = || {
+        let names = fs::read_dir(&host).unwrap().map(|entry| entry.unwrap().path());
+        names.into_iter().find(|path| path.to_string_lossy().contains(".belljar-stage") && path.join("x").exists())
+    };
+    let kept = || {
+        fs::read_dir(bench.store.join("pre/0")).unwrap().any(|entry| {
+            let entry = entry.unwrap();
+            entry.file_name().to_string_lossy().starts_with('p') && entry.path().join("deep/y").exists()
+        })
+    };
+    let die = || {
+        if let Some(stage) = beside().filter(|_| kept()) {
+            fs::remove_file(stage.join("x")).unwrap();
+            resume_unwind(Box::new("dies here"));
+        }
+    };
+    let overlay = bench.overlay();
+    let plan = overlay.plan_apply(&Selection::All).unwrap();
+    catch_unwind(AssertUnwindSafe(|| overlay.apply_with(plan, &die).map(drop))).unwrap_err();
+    bench.overlay().resume().unwrap();
+    assert!(!host.join("gone").exists());
+    undo(&bench);
+    stock.check(&bench, "resumed and undone");
+}
+
 #[test]
 fn a_merge_that_was_killed_and_resumed_is_undone_as_well() {
     for point in 0..200 {
@@ -306,6 +344,26 @@ fn hunks_then_a_merge_of_the_rest_and_an_undo_of_that_alone() {
         assert_eq!(merge(&bench).unwrap(), 0);
         assert_eq!(read(&bench, "f"), three(&old).replace("\n30\n", "\nthirty\n"));
     });
+}
+
+/// Inode numbers are used again: what was recorded of a file that is gone must not hide where another one came from.
+#[test]
+fn a_number_that_is_used_again_hides_no_rename() {
+    let bench = Bench::new();
+    fs::write(bench.host().join("a"), "a").unwrap();
+    fs::write(bench.host().join("zzz"), "z").unwrap();
+    let view = bench.view();
+    view.rename("a", "b", RenameFlags::empty()).unwrap();
+    view.write("zzz", b"Z").unwrap();
+    drop(view);
+    assert_eq!(bench.changes(), ["R b < a", "M zzz c"]);
+    let overlay = bench.overlay();
+    let (a, zzz) = (Path::new("a"), Path::new("zzz"));
+    let (one, two) = (overlay.store.origins.get(a).unwrap(), overlay.store.origins.get(zzz).unwrap());
+    overlay.store.origins.forget(zzz, false).unwrap();
+    let reused = crate::store::origin::Identity { ino: one.ino, ..two };
+    overlay.store.origins.cover_all(&[(zzz.to_owned(), reused)]).unwrap();
+    assert_eq!(bench.changes(), ["R b < a", "M zzz c"]);
 }
 
 #[test]

@@ -225,7 +225,7 @@ impl Worker<'_> {
                 continue;
             };
             let (parent, name) = at::split(path.as_path()).ok_or(Errno::EISDIR)?;
-            let dir = open_upper(self.overlay, parent)?;
+            let dir = upper.dir(&self.overlay.store.upper, parent)?;
             xattr::mark_copy(&dir, name, &Origin::of(&was).encode())?;
         }
         Ok(())

@@ -257,9 +257,15 @@ impl<'w> Worker<'w> {
         if origins.covered(was.dev, was.ino) == 0 {
             return Ok(None);
         }
-        let Some(rel) = origins.files().remove(&was.ino) else { return Ok(None) };
-        let there = host_object(&self.overlay.root, &rel)?.filter(|(_, stat)| keep::is_same(was, &Identity::of(stat)));
-        Ok(there.zip(rel.file_name()).map(|((dir, _), name)| Spot { dir: Arc::new(dir), name: name.to_owned() }))
+        for (_, rel) in origins.files().into_iter().filter(|(ino, _)| *ino == was.ino) {
+            let there = host_object(&self.overlay.root, &rel)?;
+            if let Some((dir, _)) = there.filter(|(_, stat)| keep::is_same(was, &Identity::of(stat)))
+                && let Some(name) = rel.file_name()
+            {
+                return Ok(Some(Spot { dir: Arc::new(dir), name: name.to_owned() }));
+            }
+        }
+        Ok(None)
     }
 }
 
