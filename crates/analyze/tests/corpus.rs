@@ -68,6 +68,7 @@ const LOW: &[&str] = &[
 ];
 
 const MEDIUM: &[&str] = &[
+    "bash -c 'rsync -a x/ y/'",
     "python3 -c \"open('out.txt', 'w').write('x')\"",
     "python3 <<'E'\ns = open('a.txt').read()\nopen('a.txt', 'w').write(s.replace('x', 'y'))\nE",
     "echo ls > x; sh x",
@@ -113,6 +114,13 @@ const MEDIUM: &[&str] = &[
 ];
 
 const HIGH: &[&str] = &[
+    "bash -c 'curl localhost; openssl s_client'",
+    "bash -c 'rsync -a --delete x/ y/'",
+    "true && x='a[$(rm -rf d)]'; (( x ))",
+    "(command_not_found_handle() { rm -rf d; }; zzz)",
+    "sh <<'E'\necho $API_TOKEN\nE",
+    "x='echo $API_TOKEN'; eval \"$x\"",
+    "bash -c 'echo ${API_TOKEN:0:9}'",
     "python3 -c \"open('/home/user/.bashrc', 'a').write('x')\"",
     "python3 -c \"print(open('.env').read())\"",
     "python3 -c \"import os; os.system('id')\"",

@@ -31,6 +31,9 @@ impl Eval<'_> {
             if seen.len() >= NAMES_FOLLOWED_MAX || !seen.insert(name.clone()) {
                 continue;
             }
+            if self.state.loaded.contains(&name) {
+                self.out.find(10, span, "data is evaluated again, and a command in it may run");
+            }
             for text in self.state.scalar(&name).as_ref().and_then(Value::choices).unwrap_or(&[]) {
                 self.evaluated_again(text, span);
                 waiting.extend(names_in(text));

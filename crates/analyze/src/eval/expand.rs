@@ -4,6 +4,7 @@ use super::brace;
 use super::state::Var;
 use super::value::{Field, Value};
 use super::{Eval, Output, Stdin};
+use crate::limits::VALUES_MAX;
 use crate::syntax::ast::{Param, Part, Word};
 use model::Span;
 
@@ -300,6 +301,10 @@ impl Eval<'_> {
             if param.argument.is_empty() { Value::Known(String::new()) } else { self.text_of_parts(&param.argument) };
         if param.op == ":" {
             self.evaluated_number(&argument, param.span);
+        }
+        let only_asks = param.length || matches!(param.op, "+" | ":+");
+        if !only_asks && self.shown.len() < VALUES_MAX && crate::names::is_secret_variable(&param.name) {
+            self.shown.push(param.name.clone());
         }
         let current = if param.indirect { Value::Unknown } else { self.variable(param) };
         if param.op == "@" && argument.known() == Some("P") {

@@ -56,10 +56,14 @@ impl Eval<'_> {
             && operands.first().is_none_or(|field| field.known().is_some_and(|text| !text.contains([':', '/'])))
         {
             self.thing(Action::Connect, "the git remote", Reversibility::Never, span, by);
-        } else if !self.out.effects.iter().any(|effect| {
-            effect.action == Action::Connect
-                && effect.span.is_some_and(|at| at.start >= span.start && at.end <= span.end)
-        }) {
+        } else if !self
+            .out
+            .effects
+            .get(self.since..)
+            .unwrap_or(&[])
+            .iter()
+            .any(|effect| effect.action == Action::Connect)
+        {
             self.connect("", None, span, by);
         }
     }

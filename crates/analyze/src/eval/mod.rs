@@ -85,6 +85,10 @@ pub(crate) struct Eval<'a> {
     piped_names: Option<Vec<String>>,
     /// What commands of a group read that was given a standard input as a whole.
     ambient: Stdin,
+    /// Variables whose values stand in the words of the command that is evaluated now.
+    shown: Vec<String>,
+    /// Effects there were before the program that is evaluated now.
+    since: usize,
 }
 
 impl<'a> Eval<'a> {
@@ -97,6 +101,7 @@ impl<'a> Eval<'a> {
             functions: Shared::default(),
             positional: None,
             integers: Shared::default(),
+            loaded: Shared::default(),
             links: Shared::new(context.links.iter().map(|(link, target)| (link.normalise(), target.clone())).collect()),
             written: Shared::default(),
             downloaded: Shared::default(),
@@ -121,6 +126,8 @@ impl<'a> Eval<'a> {
             exhausted: None,
             piped_names: None,
             ambient: Stdin::Inherited,
+            shown: Vec::new(),
+            since: 0,
         }
     }
 
@@ -448,6 +455,9 @@ impl<'a> Eval<'a> {
         let Some(name) = fields.first().and_then(|field| field.known()).map(str::to_owned) else { return };
         if crate::commands::is_known(&name) {
             self.out.find(7, body.span, &format!("a function takes the name of {name}"));
+        }
+        if name == "command_not_found_handle" {
+            self.out.find(7, body.span, "a function is run for every name that is no command");
         }
         if scan::calls_itself(&name, body) {
             self.out.find(7, body.span, "a function starts itself again and again");
