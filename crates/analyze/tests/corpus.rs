@@ -8,6 +8,7 @@ use belljar_analyze::{ShellContext, analyze};
 use model::{Action, Analysis, Coverage, FilePath, Risk, Target};
 
 const LOW: &[&str] = &[
+    "true && x=5; [[ $x -gt 3 ]] && echo y",
     "cat - <<E\nx\nE\nls -",
     "cat - a.txt <<-E\n\tx\n\tE",
     "python3 -c \"import json; print(json.load(open('a.json', encoding='utf-8'))['v'])\"",
@@ -114,6 +115,7 @@ const MEDIUM: &[&str] = &[
 ];
 
 const HIGH: &[&str] = &[
+    "true && x='a[$(rm -rf d)]'; [[ $x -gt 3 ]]",
     "bash -c 'curl localhost; openssl s_client'",
     "bash -c 'rsync -a --delete x/ y/'",
     "true && x='a[$(rm -rf d)]'; (( x ))",

@@ -59,7 +59,14 @@ impl Eval<'_> {
 
     /// `[[ ... ]]`
     pub(super) fn test_command(&mut self, words: &[Word]) {
+        self.met_loaded = false;
         let fields: Vec<Field> = words.iter().map(|word| self.single(word)).collect();
+        let evaluates = |field: &Field| field.known().is_some_and(|text| NUMERIC.contains(&text) || text == "-v");
+        if self.met_loaded
+            && let Some(operator) = fields.iter().find(|field| evaluates(field))
+        {
+            self.out.find(10, operator.span, "data is evaluated again, and a command in it may run");
+        }
         self.test_operands(&fields);
     }
 

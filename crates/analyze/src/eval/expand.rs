@@ -307,6 +307,7 @@ impl Eval<'_> {
             self.shown.push(param.name.clone());
         }
         let current = if param.indirect { Value::Unknown } else { self.variable(param) };
+        self.met_loaded |= current.choices().is_none() && self.state.loaded.contains(&param.name);
         if param.op == "@" && argument.known() == Some("P") {
             self.prompt_string(&current, param.span);
         }

@@ -89,6 +89,8 @@ pub(crate) struct Eval<'a> {
     shown: Vec<String>,
     /// Effects there were before the program that is evaluated now.
     since: usize,
+    /// A variable was expanded whose value is forgotten, and once held a command substitution.
+    met_loaded: bool,
 }
 
 impl<'a> Eval<'a> {
@@ -128,6 +130,7 @@ impl<'a> Eval<'a> {
             ambient: Stdin::Inherited,
             shown: Vec::new(),
             since: 0,
+            met_loaded: false,
         }
     }
 
