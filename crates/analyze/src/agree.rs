@@ -15,23 +15,24 @@ pub(crate) struct Difference {
 
 /// The first difference between our reading and the tree's.
 pub(crate) fn difference(ours: &List, theirs: &Seen) -> Option<Difference> {
-    let mut mine = Facts { seen: Seen::default() };
+    let mut mine = Facts { seen: Seen::default(), dashes: Vec::new() };
     mine.list(ours);
     mine.seen.sort();
-    let ours = mine.seen;
-    first_command(&ours.commands, &theirs.commands)
+    let (ours, dashes) = (mine.seen, mine.dashes);
+    first_command(&ours.commands, &theirs.commands, &dashes)
         .or_else(|| first(&ours.redirects, &theirs.redirects, "a redirection"))
         .or_else(|| first(&ours.substitutions, &theirs.substitutions, "a substitution"))
         .or_else(|| first(&ours.assigns, &theirs.assigns, "an assignment"))
 }
 
-fn first_command(ours: &[SeenCommand], theirs: &[SeenCommand]) -> Option<Difference> {
+fn first_command(ours: &[SeenCommand], theirs: &[SeenCommand], dashes: &[usize]) -> Option<Difference> {
     let mut others = theirs.iter();
     for mine in ours {
         match others.next() {
             Some(other) if other.start == mine.start => {
                 if let (Some(a), Some(b)) = (&mine.words, &other.words)
                     && a != b
+                    && !a.iter().filter(|word| !dashes.contains(word)).eq(b)
                 {
                     return Some(Difference { at: mine.start, what: "the words of a command" });
                 }
@@ -59,6 +60,9 @@ fn first(ours: &[usize], theirs: &[usize], what: &'static str) -> Option<Differe
 /// Gathers from our structure what the tree tells of its own.
 struct Facts {
     seen: Seen,
+    /// Words that are a lone `-` in front of a here-document. The tree's grammar drops them (`python3 - <<E`), so it need
+    /// not have seen them; what runs is taken from our reading, which has.
+    dashes: Vec<usize>,
 }
 
 impl Facts {
@@ -84,6 +88,9 @@ impl Facts {
 
     fn command(&mut self, command: &Command, timed: Option<Span>) {
         self.kind(&command.kind, command.span, timed);
+        if let Kind::Simple(simple) = &command.kind {
+            self.dash_before_text(simple, &command.redirects);
+        }
         command.redirects.iter().for_each(|redirect| self.redirect(redirect));
     }
 
@@ -138,6 +145,15 @@ impl Facts {
                 self.push(time, if name.span.start > time.end + 1 { None } else { Some(all) });
             }
             None => self.push(name.span, (!cut_differently(name)).then_some(words)),
+        }
+    }
+
+    fn dash_before_text(&mut self, simple: &Simple, redirects: &[Redirect]) {
+        for redirect in redirects.iter().filter(|redirect| redirect.op == RedirectOp::HereDoc) {
+            let before = simple.words.iter().rfind(|word| word.span.end <= redirect.target.span.start);
+            if let Some(word) = before.filter(|word| word.plain() == Some("-")) {
+                self.dashes.push(word.span.start);
+            }
         }
     }
 

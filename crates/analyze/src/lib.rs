@@ -21,6 +21,7 @@ mod jq;
 mod limits;
 mod names;
 mod pure;
+mod python;
 mod quote;
 mod sed;
 mod sql;

@@ -5,14 +5,8 @@
 /// Longest program that is looked at.
 const CODE_BYTES_MAX: usize = 4096;
 
-/// Python: literals, arithmetic and a few pure functions over them, over standard input and over files that are opened
-/// by a plain name. Gives those files; `None` where anything else stands.
-pub(crate) fn python(code: &str) -> Option<Vec<String>> {
-    let (code, files) = without_files(code, "open(", |_| true);
-    python_computes(&code).then_some(files)
-}
-
-/// JavaScript: the same with `require('./x.json')`.
+/// JavaScript: `console.log` of literals, arithmetic, facts of the process, and `require('./x.json')`. Gives those files;
+/// `None` where anything else stands.
 pub(crate) fn javascript(code: &str) -> Option<Vec<String>> {
     let (code, files) = without_files(code, "require(", |name| name.ends_with(".json") && name.starts_with(['.', '/']));
     javascript_computes(&code).then_some(files)
@@ -45,148 +39,6 @@ fn without_files(code: &str, call: &str, fits: fn(&str) -> bool) -> (String, Vec
     }
     out.push_str(rest);
     (out, files)
-}
-
-fn python_computes(code: &str) -> bool {
-    const MODULES: &[&str] = &["sys", "math", "json", "platform", "string", "datetime", "re"];
-    const NAMES: &[&str] = &[
-        "print",
-        "len",
-        "sum",
-        "range",
-        "sorted",
-        "min",
-        "max",
-        "abs",
-        "str",
-        "int",
-        "float",
-        "repr",
-        "round",
-        "list",
-        "tuple",
-        "set",
-        "dict",
-        "bool",
-        "ord",
-        "chr",
-        "hex",
-        "bin",
-        "True",
-        "False",
-        "None",
-        "version",
-        "version_info",
-        "platform",
-        "prefix",
-        "executable",
-        "path",
-        "maxsize",
-        "math",
-        "pi",
-        "e",
-        "sqrt",
-        "floor",
-        "ceil",
-        "sys",
-        "import",
-        "for",
-        "in",
-        "if",
-        "else",
-        "not",
-        "and",
-        "or",
-        "x",
-        "i",
-        "n",
-        "join",
-        "upper",
-        "lower",
-        "strip",
-        "split",
-        "python_version",
-        "system",
-        "machine",
-        "json",
-        "load",
-        "loads",
-        "dumps",
-        "stdin",
-        "read",
-        "readline",
-        "readlines",
-        "splitlines",
-        "indent",
-        "sort_keys",
-        "keys",
-        "values",
-        "items",
-        "get",
-        "enumerate",
-        "zip",
-        "any",
-        "all",
-        "isinstance",
-        "type",
-        "replace",
-        "startswith",
-        "endswith",
-        "count",
-        "index",
-        "append",
-        "reversed",
-        "exit",
-        "is",
-        "while",
-        "elif",
-        "break",
-        "continue",
-        "pass",
-        "d",
-        "data",
-        "j",
-        "k",
-        "v",
-        "s",
-        "r",
-        "l",
-        "w",
-        "a",
-        "b",
-        "c",
-        "y",
-        "z",
-        "p",
-        "m",
-        "t",
-        "line",
-        "lines",
-        "item",
-        "key",
-        "val",
-        "value",
-        "row",
-        "obj",
-        "name",
-        "result",
-        "total",
-        "sep",
-        "end",
-    ];
-    if code.len() > CODE_BYTES_MAX {
-        return false;
-    }
-    if code.contains("\"\"\"") || code.contains("'''") {
-        return false;
-    }
-    let Some(words) = words(code, &['#']) else { return false };
-    code.split(['\n', ';']).map(str::trim).filter(|line| !line.is_empty()).all(|line| match line.strip_prefix("import ") {
-        Some(modules) => modules.split(',').all(|module| MODULES.contains(&module.trim())),
-        None => !line.contains("import"),
-    }) && words.iter().all(|word| NAMES.contains(&word.as_str()))
-        // platform.system() only asks for a name; os.system is not reachable without `os`, but a bare `system` is refused.
-        && (!words.iter().any(|word| word == "system") || code.contains("platform.system()"))
 }
 
 /// `console.log` of literals, arithmetic and facts of the process.
@@ -382,10 +234,6 @@ mod tests {
 
     #[test]
     fn pure_programs() {
-        assert_eq!(python("print(1)"), Some(vec![]));
-        assert_eq!(python("import sys; print(sys.version)"), Some(vec![]));
-        assert!(python("import sys,json; d=json.load(sys.stdin); print(d['a'][0])").is_some());
-        assert_eq!(python("import json; print(json.load(open('a.json'))['v'])"), Some(vec!["a.json".to_owned()]));
         assert_eq!(
             javascript("console.log(require('./package.json').version)"),
             Some(vec!["./package.json".to_owned()])
@@ -419,24 +267,6 @@ mod tests {
 
     #[test]
     fn impure_programs() {
-        for code in [
-            "import os; os.remove('x')",
-            "open('x','w')",
-            "exec('1')",
-            "print(__import__('os'))",
-            "eval('1')",
-            "print(f'{x}')",
-            "getattr(sys,'x')",
-            "from os import system",
-            "import sys,os",
-            "open('x').write(1)",
-            "print(io.open('x'))",
-            "require('./x')",
-            "system('id')",
-            "\"\"\" \" \"\"\"; evil(); \"\"\" \" \"\"\"",
-        ] {
-            assert_eq!(python(code), None, "{code}");
-        }
         for code in [
             "require('fs')",
             "process.exit(1)",

@@ -1,4 +1,5 @@
-//! The second opinion: what tree-sitter-bash sees, as plain facts. No tree-sitter type leaves this file.
+//! The second opinion: what tree-sitter-bash sees, as plain facts. No tree of bash leaves this file; that of
+//! another language is handed to the reader of its code.
 //!
 //! tree-sitter is C and meets hostile text, so its input is bounded by the caller, its work by a progress bound, and
 //! the visit of its tree by a node bound; the visit itself does not recurse.
@@ -10,7 +11,7 @@ use std::cell::RefCell;
 use std::num::NonZeroU16;
 use std::ops::ControlFlow;
 use std::sync::LazyLock;
-use tree_sitter::{Language, Node, ParseOptions, Parser};
+use tree_sitter::{Language, Node, ParseOptions, Parser, Tree};
 
 /// A command as one reading sees it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -72,14 +73,44 @@ fn read_with(kept: &mut Option<Parser>, text: &str) -> Outcome {
     if parser.language().is_none() && parser.set_language(&tree_sitter_bash::LANGUAGE.into()).is_err() {
         return Outcome::Stopped;
     }
+    let plain = plain(text, '.');
+    match parse(&mut parser, plain.as_bytes()) {
+        Some(tree) => {
+            let outcome = visit(tree.root_node(), text);
+            *kept = Some(parser);
+            outcome
+        }
+        // The parser is given up with what it holds.
+        None => Outcome::Stopped,
+    }
+}
+
+thread_local! {
+    static PYTHON: RefCell<Option<Parser>> = const { RefCell::new(None) };
+}
+
+/// Reads `code` with tree-sitter-python and gives the tree to `judge`. `None` where reading was stopped at a bound.
+pub(crate) fn with_python<T>(code: &str, judge: impl FnOnce(Node<'_>) -> T) -> Option<T> {
+    PYTHON.with(|parser| {
+        let mut kept = parser.try_borrow_mut().ok()?;
+        let mut parser = kept.take().unwrap_or_default();
+        if parser.language().is_none() {
+            parser.set_language(&tree_sitter_python::LANGUAGE.into()).ok()?;
+        }
+        let tree = parse(&mut parser, plain(code, 'x').as_bytes())?;
+        *kept = Some(parser);
+        Some(judge(tree.root_node()))
+    })
+}
+
+/// Parses within the bounds; `None` where one is hit, and the parser should not be used again.
+fn parse(parser: &mut Parser, bytes: &[u8]) -> Option<Tree> {
     let mut reports = 0usize;
     let mut progress = |_: &tree_sitter::ParseState| {
         reports += 1;
         if reports > TREE_PROGRESS_MAX { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     };
     let options = ParseOptions::new().progress_callback(&mut progress);
-    let plain = plain(text);
-    let bytes = plain.as_bytes();
     // The scanner may look far ahead from every byte. What it is given is bounded, and the text ends for it there.
     let mut left = TREE_CHUNKS_FREE + TREE_CHUNKS_EACH * (bytes.len() / TREE_CHUNK_BYTES + 1);
     let mut chunk = |at: usize, _| {
@@ -87,26 +118,17 @@ fn read_with(kept: &mut Option<Parser>, text: &str) -> Outcome {
         let end = if left == 0 { at } else { bytes.len().min(at + TREE_CHUNK_BYTES) };
         bytes.get(at..end).unwrap_or(&[])
     };
-    let tree = parser.parse_with_options(&mut chunk, None, Some(options));
-    match tree {
-        Some(tree) if left > 0 => {
-            let outcome = visit(tree.root_node(), text);
-            *kept = Some(parser);
-            outcome
-        }
-        // The parser is given up with what it holds.
-        _ => Outcome::Stopped,
-    }
+    parser.parse_with_options(&mut chunk, None, Some(options)).filter(|_| left > 0)
 }
 
-/// The text with every byte that is not ASCII as a dot, so that offsets stay. Bash takes all other characters as parts of
+/// The text with every byte that is not ASCII as `stand_in`, so that offsets stay. Bash takes all other characters as parts of
 /// words; the grammar takes some as blanks, and its scanner hands them to isdigit(3), which reads outside its table for
 /// them (`echo {\u{1f600}`).
-fn plain(text: &str) -> Cow<'_, str> {
+fn plain(text: &str, stand_in: char) -> Cow<'_, str> {
     if text.is_ascii() {
         return Cow::Borrowed(text);
     }
-    Cow::Owned(text.bytes().map(|byte| if byte.is_ascii() { char::from(byte) } else { '.' }).collect())
+    Cow::Owned(text.bytes().map(|byte| if byte.is_ascii() { char::from(byte) } else { stand_in }).collect())
 }
 
 /// The numbers of the fields that are looked at, and the kinds of node by theirs: numbers compare much quicker than names.

@@ -8,6 +8,12 @@ use belljar_analyze::{ShellContext, analyze};
 use model::{Action, Analysis, Coverage, FilePath, Risk, Target};
 
 const LOW: &[&str] = &[
+    "true && x=5; [[ $x -gt 3 ]] && echo y",
+    "cat - <<E\nx\nE\nls -",
+    "cat - a.txt <<-E\n\tx\n\tE",
+    "python3 -c \"import json; print(json.load(open('a.json', encoding='utf-8'))['v'])\"",
+    "python3 - <<'E'\nimport sys\nfor line in sys.stdin:\n    print(line.strip())\nE",
+    "cat a.json | python3 -c 'import json,sys; print(len(json.load(sys.stdin)))'",
     "echo \"${#API_TOKEN} ${API_TOKEN:+set}\"; [ -n \"$API_TOKEN\" ] && echo yes",
     "API_TOKEN=x; echo $API_TOKEN",
     "find . ! -name .env -type f -exec wc -l {} +",
@@ -63,6 +69,9 @@ const LOW: &[&str] = &[
 ];
 
 const MEDIUM: &[&str] = &[
+    "bash -c 'rsync -a x/ y/'",
+    "python3 -c \"open('out.txt', 'w').write('x')\"",
+    "python3 <<'E'\ns = open('a.txt').read()\nopen('a.txt', 'w').write(s.replace('x', 'y'))\nE",
     "echo ls > x; sh x",
     "ln -s src/a b; echo y > b",
     "ln -s /etc/passwd x; rm x",
@@ -106,6 +115,21 @@ const MEDIUM: &[&str] = &[
 ];
 
 const HIGH: &[&str] = &[
+    "true && x='a[$(rm -rf d)]'; [[ $x -gt 3 ]]",
+    "bash -c 'curl localhost; openssl s_client'",
+    "bash -c 'rsync -a --delete x/ y/'",
+    "true && x='a[$(rm -rf d)]'; (( x ))",
+    "(command_not_found_handle() { rm -rf d; }; zzz)",
+    "sh <<'E'\necho $API_TOKEN\nE",
+    "x='echo $API_TOKEN'; eval \"$x\"",
+    "bash -c 'echo ${API_TOKEN:0:9}'",
+    "python3 -c \"open('/home/user/.bashrc', 'a').write('x')\"",
+    "python3 -c \"print(open('.env').read())\"",
+    "python3 -c \"import os; os.system('id')\"",
+    "python2 -c 'print(1)'",
+    "python3 <<E\nprint($x)\nE",
+    "python3 -c \"import sys; sys.path.append('/tmp'); import json\"",
+    "python3 -c \"open = print; open('x')\"",
     "cat \"$X/.ssh/id_rsa\"",
     "cat $1/.aws/credentials",
     "cat /proc/$$/environ",

@@ -87,7 +87,7 @@ impl<'a> Ground<'a> {
     }
 
     pub(crate) fn path(&self, path: &FilePath, scope: PathScope) -> PathFacts {
-        let folded = Folded::new(path);
+        let folded = if scope == PathScope::Exact { Folded::literal(path) } else { Folded::new(path) };
         let (depth, runs) = derived::find(&folded, &self.home);
         let tree = scope == PathScope::Tree;
         let whole = if scope == PathScope::Glob { everything_in(path) } else { None };
@@ -246,6 +246,18 @@ mod tests {
     use super::{Ground, Location, Network};
     use crate::testing::place;
     use model::{FilePath, PathScope};
+
+    #[test]
+    fn a_quoted_star_is_a_star() {
+        let place = crate::testing::place(false);
+        let ground = Ground::new(&place);
+        let secret = |path: &str, scope| ground.path(&FilePath::from(path), scope).secret;
+        for name in ["/w/id_*", "/w/.en?", "/w/.ss[h]/x"] {
+            assert_eq!(secret(name, PathScope::Exact), None, "{name}");
+        }
+        assert!(secret("/w/id_*", PathScope::Glob).is_some() && secret("/w/id_rsa", PathScope::Exact).is_some());
+        assert!(secret("/home/u/.ssh/a*b", PathScope::Exact).is_some());
+    }
 
     #[test]
     fn paths_have_a_location() {

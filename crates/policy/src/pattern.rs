@@ -24,6 +24,17 @@ impl Folded {
         Folded { parts, glob }
     }
 
+    /// The same for a path that is one name: a star in it is a star.
+    pub(crate) fn literal(path: &FilePath) -> Folded {
+        let mut folded = Folded::new(path);
+        if folded.glob {
+            // U+FFFD stands in no pattern.
+            folded.parts.iter_mut().for_each(|part| *part = part.replace(['*', '?', '[', '{'], "\u{fffd}"));
+            folded.glob = false;
+        }
+        folded
+    }
+
     /// Whether any component holds glob characters, so that the path stands for more than one name.
     pub(crate) fn is_glob(&self) -> bool {
         self.glob

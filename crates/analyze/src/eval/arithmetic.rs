@@ -31,6 +31,9 @@ impl Eval<'_> {
             if seen.len() >= NAMES_FOLLOWED_MAX || !seen.insert(name.clone()) {
                 continue;
             }
+            if self.state.loaded.contains(&name) {
+                self.out.find(10, span, "data is evaluated again, and a command in it may run");
+            }
             for text in self.state.scalar(&name).as_ref().and_then(Value::choices).unwrap_or(&[]) {
                 self.evaluated_again(text, span);
                 waiting.extend(names_in(text));
@@ -56,7 +59,14 @@ impl Eval<'_> {
 
     /// `[[ ... ]]`
     pub(super) fn test_command(&mut self, words: &[Word]) {
+        self.met_loaded = false;
         let fields: Vec<Field> = words.iter().map(|word| self.single(word)).collect();
+        let evaluates = |field: &Field| field.known().is_some_and(|text| NUMERIC.contains(&text) || text == "-v");
+        if self.met_loaded
+            && let Some(operator) = fields.iter().find(|field| evaluates(field))
+        {
+            self.out.find(10, operator.span, "data is evaluated again, and a command in it may run");
+        }
         self.test_operands(&fields);
     }
 

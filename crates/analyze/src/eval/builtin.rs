@@ -27,11 +27,11 @@ impl Eval<'_> {
             "enable" | "hash" => self.shadow(program, args, start),
             "exit" | "return" => {}
             "echo" => {
-                self.printed_secrets(args);
+                self.printed_secrets(start);
                 return Some(echo(args));
             }
             "printf" => {
-                self.printed_secrets(args);
+                self.printed_secrets(start);
                 return Some(self.printf(args));
             }
             "test" | "[" => self.test_operands(args),
@@ -300,13 +300,10 @@ impl Eval<'_> {
     }
 
     /// `echo $API_TOKEN`: what the environment keeps secret is shown. A value the script has set itself is no secret.
-    fn printed_secrets(&mut self, args: &[Field]) {
-        for field in args.iter().filter(|field| field.value.choices().is_none()) {
-            let source = self.text.get(field.span.start..field.span.end).unwrap_or("");
-            let shown = crate::names::variables_shown(source);
-            if let Some(name) = shown.into_iter().find(|name| self.state.scalar(name).is_none()) {
-                self.out.find(17, field.span, &format!("shows {name}, which may be a secret"));
-            }
+    fn printed_secrets(&mut self, start: &Start) {
+        let shown = std::mem::take(&mut self.shown);
+        if let Some(name) = shown.into_iter().find(|name| self.state.scalar(name).is_none()) {
+            self.out.find(17, start.span, &format!("shows {name}, which may be a secret"));
         }
     }
 

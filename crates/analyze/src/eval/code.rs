@@ -284,9 +284,10 @@ impl Eval<'_> {
                 self.out.find(15, start.span, "code from the network is run");
                 self.opaque_code(start.span, program, start);
             }
-            Stdin::Text(Value::Known(code)) if program.starts_with("python") && pure::python(code).is_some() => {
-                for file in pure::python(code).unwrap_or_default() {
-                    self.on_path(Action::Read, &Field::constant(&file, start.span), model::PathScope::Exact, program);
+            Stdin::Text(Value::Known(code)) if is_python3(program) => {
+                let code = Field::constant(code, start.span);
+                if !self.python_code(&code, program) {
+                    self.opaque_code(start.span, program, start);
                 }
             }
             Stdin::Inherited => {
@@ -298,7 +299,7 @@ impl Eval<'_> {
 
     fn inline_code(&mut self, language: &Interpreter, program: &str, code: &Field, start: &Start) -> Output {
         let files = match (language.name, code.known()) {
-            ("python", Some(text)) => pure::python(text),
+            ("python", Some(_)) if is_python3(program) && self.python_code(code, program) => Some(Vec::new()),
             ("node", Some(text)) => pure::javascript(text),
             ("perl", Some(text)) if pure::perl(text) => Some(Vec::new()),
             _ => None,
@@ -313,6 +314,16 @@ impl Eval<'_> {
             self.opaque_code(code.span, program, start);
         }
         Output { value: Value::Unknown, fetched: false }
+    }
+
+    /// Python code that is understood as a whole: what it does to files. False where it is not.
+    fn python_code(&mut self, code: &Field, program: &str) -> bool {
+        let Some(facts) = code.known().and_then(crate::python::read) else { return false };
+        let files = facts.reads.iter().map(|file| (Action::Read, file));
+        for (action, file) in files.chain(facts.writes.iter().map(|file| (Action::Write, file))) {
+            self.on_path(action, &Field::constant(file, code.span), model::PathScope::Exact, program);
+        }
+        true
     }
 
     /// `python -m MODULE`
@@ -386,6 +397,11 @@ impl Eval<'_> {
         );
         self.out.unexplained(start.span);
     }
+}
+
+/// Python 2 evaluates what `input()` reads, and more.
+fn is_python3(program: &str) -> bool {
+    !program.starts_with("python2")
 }
 
 /// Switches of perl, perhaps several in one word, that load nothing: perlrun(1).

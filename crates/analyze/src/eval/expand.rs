@@ -4,6 +4,7 @@ use super::brace;
 use super::state::Var;
 use super::value::{Field, Value};
 use super::{Eval, Output, Stdin};
+use crate::limits::VALUES_MAX;
 use crate::syntax::ast::{Param, Part, Word};
 use model::Span;
 
@@ -301,7 +302,12 @@ impl Eval<'_> {
         if param.op == ":" {
             self.evaluated_number(&argument, param.span);
         }
+        let only_asks = param.length || matches!(param.op, "+" | ":+");
+        if !only_asks && self.shown.len() < VALUES_MAX && crate::names::is_secret_variable(&param.name) {
+            self.shown.push(param.name.clone());
+        }
         let current = if param.indirect { Value::Unknown } else { self.variable(param) };
+        self.met_loaded |= current.choices().is_none() && self.state.loaded.contains(&param.name);
         if param.op == "@" && argument.known() == Some("P") {
             self.prompt_string(&current, param.span);
         }

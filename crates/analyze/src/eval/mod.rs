@@ -7,10 +7,12 @@ mod builtin;
 mod code;
 mod elsewhere;
 mod expand;
+mod facts;
 pub(crate) mod links;
 mod opaque;
 mod redirect;
 mod report;
+mod roles;
 mod run;
 mod scan;
 mod special;
@@ -83,6 +85,12 @@ pub(crate) struct Eval<'a> {
     piped_names: Option<Vec<String>>,
     /// What commands of a group read that was given a standard input as a whole.
     ambient: Stdin,
+    /// Variables whose values stand in the words of the command that is evaluated now.
+    shown: Vec<String>,
+    /// Effects there were before the program that is evaluated now.
+    since: usize,
+    /// A variable was expanded whose value is forgotten, and once held a command substitution.
+    met_loaded: bool,
 }
 
 impl<'a> Eval<'a> {
@@ -95,6 +103,7 @@ impl<'a> Eval<'a> {
             functions: Shared::default(),
             positional: None,
             integers: Shared::default(),
+            loaded: Shared::default(),
             links: Shared::new(context.links.iter().map(|(link, target)| (link.normalise(), target.clone())).collect()),
             written: Shared::default(),
             downloaded: Shared::default(),
@@ -119,6 +128,9 @@ impl<'a> Eval<'a> {
             exhausted: None,
             piped_names: None,
             ambient: Stdin::Inherited,
+            shown: Vec::new(),
+            since: 0,
+            met_loaded: false,
         }
     }
 
@@ -446,6 +458,9 @@ impl<'a> Eval<'a> {
         let Some(name) = fields.first().and_then(|field| field.known()).map(str::to_owned) else { return };
         if crate::commands::is_known(&name) {
             self.out.find(7, body.span, &format!("a function takes the name of {name}"));
+        }
+        if name == "command_not_found_handle" {
+            self.out.find(7, body.span, "a function is run for every name that is no command");
         }
         if scan::calls_itself(&name, body) {
             self.out.find(7, body.span, "a function starts itself again and again");

@@ -34,7 +34,9 @@ struct Mark {
 
 impl Eval<'_> {
     pub(super) fn simple(&mut self, simple: &Simple, command: &Command, stdin: Stdin) -> Output {
+        let outer = std::mem::take(&mut self.shown);
         let argv: Vec<Field> = simple.words.iter().flat_map(|word| self.expand(word)).collect();
+        let shown = std::mem::replace(&mut self.shown, outer);
         let by = argv.first().and_then(Field::known).unwrap_or("").to_owned();
         let (stdin, redirected) = self.redirects(&command.redirects, stdin, &by);
         let env: Vec<(String, Value, Span)> =
@@ -70,7 +72,9 @@ impl Eval<'_> {
         for (name, value, _) in env.iter().filter(|(name, ..)| name == "IFS") {
             self.state.set(name, value.clone());
         }
+        let outer = std::mem::replace(&mut self.shown, shown);
         let out = self.run(&argv, Start { stdin, span: command.span, unwrapped: 0, past_functions: false });
+        self.shown = outer;
         self.note_written(&redirected, &out);
         for (name, value) in before {
             match value {
@@ -184,7 +188,9 @@ impl Eval<'_> {
         let Some(program) = system_name(called) else { return self.local_program(called, name, args, &start) };
         self.note_disguise(&program, name);
         let mark = self.mark();
+        let outer = std::mem::replace(&mut self.since, mark.effects);
         let known = self.known_program(&program, args, &start);
+        self.since = outer;
         match known {
             Some((row, out)) => {
                 self.certify(&row, &mark, start.span);
@@ -209,7 +215,8 @@ impl Eval<'_> {
         let hides = source.contains(['"', '\'', '\\']) && !quoted_whole && !escaped_first;
         // The span of a name inside `sh -c '...'` is that of the whole quoted script, which is no name.
         let hides = hides && !plain.contains(char::is_whitespace);
-        if hides && (plain.ends_with(program) || source.starts_with("$'")) {
+        let names = plain == program || plain.strip_suffix(program).is_some_and(|dir| dir.ends_with('/'));
+        if hides && (names || source.starts_with("$'")) {
             self.out.find(6, name.span, &format!("quotes inside a program's name hide that it is {program}"));
         }
     }

@@ -98,6 +98,9 @@ pub(crate) struct State {
     pub(crate) positional: Option<Vec<Value>>,
     /// Variables with the integer attribute: what is assigned to them is evaluated.
     pub(crate) integers: Shared<BTreeSet<String>>,
+    /// Variables that once held text with a command substitution in it: where they are evaluated again, it may run. A
+    /// branch may forget the value, but not this.
+    pub(crate) loaded: Shared<BTreeSet<String>>,
     /// Files this script downloaded.
     pub(crate) downloaded: Shared<BTreeSet<FilePath>>,
     /// Symbolic links, by their own path.
@@ -125,6 +128,10 @@ impl State {
     }
 
     pub(crate) fn set(&mut self, name: &str, value: Value) {
+        let runs = |text: &String| text.contains("$(") || text.contains('`');
+        if value.choices().is_some_and(|all| all.iter().any(runs)) {
+            self.loaded.insert(name.to_owned());
+        }
         self.vars.insert(name.to_owned(), Var::Scalar(value));
     }
 
@@ -151,6 +158,9 @@ impl State {
         }
         if !self.integers.is(&other.integers) {
             self.integers.extend(other.integers.iter().cloned());
+        }
+        if !self.loaded.is(&other.loaded) {
+            self.loaded.extend(other.loaded.iter().cloned());
         }
         if !self.downloaded.is(&other.downloaded) {
             self.downloaded.extend(other.downloaded.iter().cloned());

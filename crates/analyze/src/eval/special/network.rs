@@ -71,12 +71,15 @@ impl Eval<'_> {
         for source in parsed.operands.iter().rev().skip(1).filter(|field| !field.value.prefix().contains(':')) {
             self.on_path(Action::Read, source, PathScope::Tree, program);
         }
-        let sources: Vec<_> = parsed.operands.iter().rev().skip(1).map(|field| field.span).collect();
-        let kept: Vec<Field> = args
-            .iter()
-            .filter(|field| field.value.prefix().contains(':') || !sources.contains(&field.span))
-            .cloned()
-            .collect();
+        // Sources are known by their values: inside `sh -c` all words have one span.
+        let mut sources = parsed.operands.iter().rev().skip(1).collect::<Vec<_>>().into_iter().rev().peekable();
+        let mut kept: Vec<Field> = Vec::new();
+        for field in args {
+            let source = sources.next_if(|source| source.value == field.value && source.span == field.span);
+            if source.is_none() || field.value.prefix().contains(':') {
+                kept.push(field.clone());
+            }
+        }
         if parsed.hits.iter().any(|hit| hit.is("-n"))
             && parsed.operands.iter().all(|field| !field.value.prefix().contains(':'))
         {
