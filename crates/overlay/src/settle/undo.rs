@@ -31,7 +31,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// The journal of an undo, in the store directory.
-const UNDO: &str = "undo.json";
+pub(super) const UNDO: &str = "undo.json";
 
 /// In the progress of a directory that is made anew, in place of its inode number: no inode has either.
 const MAKING: u64 = 0;
