@@ -282,14 +282,18 @@ fn killed_and_moved_away(world: &World) {
         let trial = plant(world);
         let old = Snapshot::take(&world.workspace(), &[]);
         let mut apply = world.belljar(["apply", &trial, "--yes"]).spawn();
-        begins_to_apply(world, &trial);
-        std::thread::sleep(Duration::from_millis(2) * step);
-        apply.kill();
         let store = world.state().join("belljar/trials").join(&trial);
-        let layers = std::fs::read_dir(&store).into_iter().flatten().flatten();
-        let journals = layers.filter_map(|layer| std::fs::read_to_string(layer.path().join("journal.json")).ok());
         // The layer of the home has nothing to apply, and its root stays.
-        if journals.filter(|journal| !journal.contains("\"steps\":[]")).count() == 0 {
+        let under_way = || {
+            let layers = std::fs::read_dir(&store).into_iter().flatten().flatten();
+            let mut journals =
+                layers.filter_map(|layer| std::fs::read_to_string(layer.path().join("journal.json")).ok());
+            journals.any(|journal| !journal.contains("\"steps\":[]"))
+        };
+        let record = || std::fs::read_to_string(store.join("trial.json")).unwrap_or_default();
+        let begun = until(Duration::from_secs(20), || under_way() || record().contains("\"state\":\"applied\""));
+        apply.kill();
+        if !begun || !under_way() {
             world.belljar(["discard", "--all", "--yes"]).run().success();
             continue;
         }
