@@ -34,7 +34,7 @@ fn place() -> Place {
 }
 
 fn shell() -> ShellContext {
-    ShellContext { cwd: place().cwd, home: place().home, vars: Vec::new() }
+    ShellContext { cwd: place().cwd, home: place().home, ..ShellContext::default() }
 }
 
 fn policy_load(criterion: &mut Criterion) {

@@ -102,7 +102,9 @@ fn settlement(settlement: &Settlement) -> Value {
         Settlement::Unchanged => json!({"outcome": "unchanged", "applied": 0, "left": 0}),
         Settlement::Applied { applied, left } => json!({"outcome": "applied", "applied": applied, "left": left}),
         Settlement::Discarded => json!({"outcome": "discarded", "applied": 0, "left": 0}),
-        Settlement::Undone { undone, left } => json!({"outcome": "undone", "undone": undone, "left": left}),
+        Settlement::Undone { undone, left, stays } => {
+            json!({"outcome": "undone", "undone": undone, "left": left, "stays": stays})
+        }
         Settlement::Left => json!({"outcome": "left"}),
     }
 }

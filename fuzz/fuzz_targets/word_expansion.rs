@@ -11,6 +11,7 @@ fuzz_target!(|word: &[u8]| {
         cwd: FilePath::from("/home/u/p"),
         home: FilePath::from("/home/u"),
         vars: vec![("a".into(), "x y".into()), ("b".into(), "*".into()), ("IFSX".into(), ",".into())],
+        ..ShellContext::default()
     };
     let alone = [b"cat ".as_slice(), word].concat();
     let once = analyze_bytes(&alone, &shell);

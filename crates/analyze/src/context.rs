@@ -11,11 +11,18 @@ pub struct ShellContext {
     pub home: FilePath,
     /// Environment variables whose values are known; all others count as unknown.
     pub vars: Vec<(String, String)>,
+    /// Symbolic links that are known: absolute path of the link, and what stands in it.
+    pub links: Vec<(FilePath, FilePath)>,
 }
 
 impl Default for ShellContext {
     /// A shell in `/` of a user whose home is `/home/user`.
     fn default() -> ShellContext {
-        ShellContext { cwd: FilePath::from("/"), home: FilePath::from("/home/user"), vars: Vec::new() }
+        ShellContext {
+            cwd: FilePath::from("/"),
+            home: FilePath::from("/home/user"),
+            vars: Vec::new(),
+            links: Vec::new(),
+        }
     }
 }

@@ -2,6 +2,8 @@
 
 use crate::eval::value::Value;
 use model::Risk;
+use std::collections::HashMap;
+use std::sync::LazyLock;
 
 /// Variables whose value names a program, a library or code; a `*` at the end stands for any rest.
 static HIJACKS: &[(&str, &str)] = &[
@@ -11,6 +13,8 @@ static HIJACKS: &[(&str, &str)] = &[
     ("ENV", "names a script that every sh runs first"),
     ("PROMPT_COMMAND", "is run before every prompt"),
     ("PS0", "is expanded, and commands in it run"),
+    ("PS1", "is expanded before every prompt, and commands in it run"),
+    ("PS2", "is expanded before every prompt, and commands in it run"),
     ("PS4", "is expanded, and commands in it run"),
     ("SHELLOPTS", "changes how every shell reads its text"),
     ("BASHOPTS", "changes how every shell reads its text"),
@@ -97,8 +101,13 @@ pub(crate) fn hijack(name: &str, value: &Value, for_command: bool) -> Option<(Ri
     if name == "PATH" {
         return path_hijack(value);
     }
-    let (_, why) = HIJACKS.iter().find(|(pattern, _)| matches(pattern, name))?;
-    let tame = value.known().is_some_and(|text| TAME.contains(&text));
+    let why = BY_NAME.get(name).copied().or_else(|| matching(name))?;
+    let prompt = matches!(name, "PS1" | "PS2");
+    let tame = match value.known() {
+        Some(text) if prompt => !text.contains("$(") && !text.contains('`'),
+        Some(text) => TAME.contains(&text),
+        None => false,
+    };
     if tame {
         return None;
     }
@@ -107,8 +116,20 @@ pub(crate) fn hijack(name: &str, value: &Value, for_command: bool) -> Option<(Ri
     Some((severity, why))
 }
 
-fn matches(pattern: &str, name: &str) -> bool {
-    if pattern.contains('*') { crate::glob::overlaps(pattern, name) } else { pattern == name }
+/// The rows without a star, by name: most assignments meet none of them, and that has to be quick.
+static BY_NAME: LazyLock<HashMap<&'static str, &'static str>> =
+    LazyLock::new(|| HIJACKS.iter().filter(|(name, _)| !name.contains('*')).copied().collect());
+
+/// The rows with one.
+static BY_PATTERN: LazyLock<Vec<(&'static str, &'static str)>> =
+    LazyLock::new(|| HIJACKS.iter().filter(|(name, _)| name.contains('*')).copied().collect());
+
+fn matching(name: &str) -> Option<&'static str> {
+    let fits = |pattern: &str| {
+        let (head, tail) = pattern.split_once('*').unwrap_or((pattern, ""));
+        name.starts_with(head) && name.ends_with(tail) && crate::glob::overlaps(pattern, name)
+    };
+    BY_PATTERN.iter().find(|(pattern, _)| fits(pattern)).map(|(_, why)| *why)
 }
 
 /// PATH is often extended; a place that anyone or the project can write is a hijack.
@@ -145,6 +166,7 @@ mod tests {
             ("PAGER", "sh -c id"),
             ("GIT_CONFIG_COUNT", "1"),
             ("BASH_ENV", "e"),
+            ("PS1", "$(id)"),
         ] {
             assert_eq!(hijack(name, &known(value), true).unwrap().0, Risk::High, "{name}");
         }
@@ -156,9 +178,10 @@ mod tests {
             ("FOO", "1"),
             ("PAGER", "cat"),
             ("GIT_PAGER", ""),
+            ("PS1", "\\u@\\h $ "),
         ] {
             assert_eq!(hijack(name, &known(value), true), None, "{name}");
         }
-        assert_eq!(hijack("PATH", &Value::Prefix("/home/u/.cargo/bin:".into()), true).unwrap().0, Risk::Medium);
+        assert_eq!(hijack("PATH", &Value::starting("/home/u/.cargo/bin:"), true).unwrap().0, Risk::Medium);
     }
 }

@@ -295,6 +295,45 @@ pub(crate) fn protected(path: &str, home_dir: &str) -> Option<&'static str> {
     find(&PROTECTED, path, home_dir)
 }
 
+/// Ends of the names of variables that hold secrets.
+static SECRET_VARIABLES: &[&str] = &[
+    "TOKEN",
+    "SECRET",
+    "PASSWORD",
+    "PASSWD",
+    "PASSPHRASE",
+    "API_KEY",
+    "APIKEY",
+    "ACCESS_KEY",
+    "PRIVATE_KEY",
+    "SECRET_KEY",
+    "CREDENTIALS",
+    "_PAT",
+];
+
+/// Whether a variable of this name holds a secret, as far as names tell.
+pub(crate) fn is_secret_variable(name: &str) -> bool {
+    let upper = name.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_');
+    upper && SECRET_VARIABLES.iter().any(|end| name.ends_with(end))
+}
+
+/// The variables with such names whose values `source`, a word as it is written, would show: `$NAME` and `${NAME...}`,
+/// but not `${#NAME}` and `${NAME+set}`.
+pub(crate) fn variables_shown(source: &str) -> Vec<&str> {
+    let mut found = Vec::new();
+    for (_, rest) in source.match_indices('$').filter_map(|(at, _)| source.split_at_checked(at + 1)) {
+        let braced = rest.strip_prefix('{');
+        let text = braced.unwrap_or(rest);
+        let end = text.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).unwrap_or(text.len());
+        let (name, behind) = text.split_at_checked(end).unwrap_or((text, ""));
+        let only_asks = braced.is_some() && (behind.starts_with('+') || behind.starts_with(":+"));
+        if !only_asks && is_secret_variable(name) {
+            found.push(name);
+        }
+    }
+    found
+}
+
 /// Whether writing to `path` is without effect.
 pub(crate) fn is_sink(path: &str) -> bool {
     SINKS.contains(&path) || path.starts_with("/dev/fd/") || path.starts_with("/dev/pts/")
@@ -337,7 +376,14 @@ fn find(table: &'static LazyLock<Table>, path: &str, home_dir: &str) -> Option<&
 struct Table {
     rows: &'static [Name],
     literal: HashMap<&'static str, Vec<usize>>,
-    wild: Vec<usize>,
+    wild: Vec<Wild>,
+}
+
+/// A row whose first component holds wildcards: what a name without any must start and end with to fit it.
+struct Wild {
+    row: usize,
+    head: &'static str,
+    tail: &'static str,
 }
 
 impl Table {
@@ -345,7 +391,11 @@ impl Table {
         let mut table = Table { rows, literal: HashMap::new(), wild: Vec::new() };
         for (at, name) in rows.iter().enumerate() {
             match name.pattern.split('/').find(|part| !part.is_empty()) {
-                Some(first) if first.contains(WILD) => table.wild.push(at),
+                Some(first) if first.contains(WILD) => table.wild.push(Wild {
+                    row: at,
+                    head: first.split(WILD).next().unwrap_or(""),
+                    tail: first.rsplit(WILD).next().unwrap_or(""),
+                }),
                 Some(first) => table.literal.entry(first).or_default().push(at),
                 None => {}
             }
@@ -354,9 +404,11 @@ impl Table {
     }
 
     /// Rows whose first component may be `part`; of a part with wildcards nothing is known beforehand.
-    fn candidates(&self, part: &str) -> impl Iterator<Item = (usize, &'static Name)> {
+    fn candidates<'t>(&'t self, part: &'t str) -> impl Iterator<Item = (usize, &'static Name)> + 't {
         let all = part.contains(WILD).then_some(0..self.rows.len()).into_iter().flatten();
-        let literal = self.literal.get(part).into_iter().flatten().chain(&self.wild).copied();
+        let fits = |wild: &&Wild| part.starts_with(wild.head) && part.ends_with(wild.tail);
+        let wild = self.wild.iter().filter(move |wild| fits(wild)).map(|wild| wild.row);
+        let literal = self.literal.get(part).into_iter().flatten().copied().chain(wild);
         let literal = (!part.contains(WILD)).then_some(literal).into_iter().flatten();
         all.chain(literal).filter_map(|at| Some((at, self.rows.get(at)?)))
     }
@@ -450,6 +502,16 @@ mod tests {
         assert!(secret_below("/home/user", home).is_some());
         assert!(secret_below("/home/user/.aws", home).is_some());
         assert_eq!(secret_below("/w/src", home), None);
+    }
+
+    #[test]
+    fn variables_that_are_shown() {
+        for source in ["$API_TOKEN", "\"x ${DB_PASSWORD}\"", "a$b$AWS_SECRET_ACCESS_KEY", "${GITHUB_TOKEN:0:4}"] {
+            assert_eq!(variables_shown(source).len(), 1, "{source}");
+        }
+        for source in ["$TOKENS", "${#API_TOKEN}", "${API_TOKEN:+set}", "$token", "API_TOKEN", "$HOME", "$MAX_TOKENS"] {
+            assert_eq!(variables_shown(source), Vec::<&str>::new(), "{source}");
+        }
     }
 
     #[test]

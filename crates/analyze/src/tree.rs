@@ -7,8 +7,10 @@ use crate::limits::{TREE_CHUNK_BYTES, TREE_CHUNKS_EACH, TREE_CHUNKS_FREE, TREE_N
 use model::Span;
 use std::borrow::Cow;
 use std::cell::RefCell;
+use std::num::NonZeroU16;
 use std::ops::ControlFlow;
-use tree_sitter::{Node, ParseOptions, Parser};
+use std::sync::LazyLock;
+use tree_sitter::{Language, Node, ParseOptions, Parser};
 
 /// A command as one reading sees it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -107,9 +109,72 @@ fn plain(text: &str) -> Cow<'_, str> {
     Cow::Owned(text.bytes().map(|byte| if byte.is_ascii() { char::from(byte) } else { '.' }).collect())
 }
 
+/// The numbers of the fields that are looked at, and the kinds of node by theirs: numbers compare much quicker than names.
+struct Grammar {
+    kinds: Vec<Option<Kind>>,
+    name: Option<NonZeroU16>,
+    argument: Option<NonZeroU16>,
+    destination: Option<NonZeroU16>,
+}
+
+/// The kinds of node that say something.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Command,
+    Declaration,
+    Unset,
+    Test,
+    FileRedirect,
+    TextRedirect,
+    Substitution,
+    Assignment,
+    Descriptor,
+}
+
+const KINDS: &[(&str, Kind)] = &[
+    ("command", Kind::Command),
+    ("declaration_command", Kind::Declaration),
+    ("unset_command", Kind::Unset),
+    ("test_command", Kind::Test),
+    ("file_redirect", Kind::FileRedirect),
+    ("herestring_redirect", Kind::TextRedirect),
+    ("heredoc_redirect", Kind::TextRedirect),
+    ("command_substitution", Kind::Substitution),
+    ("process_substitution", Kind::Substitution),
+    ("variable_assignment", Kind::Assignment),
+    ("file_descriptor", Kind::Descriptor),
+];
+
+static GRAMMAR: LazyLock<Grammar> = LazyLock::new(|| {
+    let language: Language = tree_sitter_bash::LANGUAGE.into();
+    let kind = |id: usize| {
+        let name = u16::try_from(id).ok().and_then(|id| language.node_kind_for_id(id))?;
+        KINDS.iter().find(|(known, _)| *known == name).map(|(_, kind)| *kind)
+    };
+    Grammar {
+        kinds: (0..language.node_kind_count()).map(kind).collect(),
+        name: language.field_id_for_name("name"),
+        argument: language.field_id_for_name("argument"),
+        destination: language.field_id_for_name("destination"),
+    }
+});
+
+/// A node on the way from the root to where the visit is.
+struct Above {
+    kind: Option<Kind>,
+    start: usize,
+    /// The command this is, as an index of [`Seen::commands`], once its name was met.
+    command: Option<usize>,
+    /// The word of this here-document or here-string was met.
+    operand: bool,
+}
+
+/// One walk over the tree that never looks back or down: every node is noted from its kind, its field and what it stands in.
 fn visit(root: Node<'_>, text: &str) -> Outcome {
+    let grammar = &*GRAMMAR;
     let mut seen = Seen::default();
     let mut wrong: Option<Span> = None;
+    let mut above: Vec<Above> = Vec::new();
     let mut cursor = root.walk();
     let mut visited = 0usize;
     loop {
@@ -118,15 +183,27 @@ fn visit(root: Node<'_>, text: &str) -> Outcome {
             return Outcome::Stopped;
         }
         let node = cursor.node();
+        let start = node.start_byte();
+        let kind = grammar.kinds.get(usize::from(node.kind_id())).copied().flatten().filter(|_| node.is_named());
+        if let Some(parent) = above.last_mut().filter(|parent| parent.kind.is_some()) {
+            note_part(parent, &node, kind, cursor.field_id(), &mut seen);
+        }
         if node.is_error() || node.is_missing() {
-            wrong.get_or_insert(Span::new(node.start_byte(), node.end_byte()));
-        } else if node.is_named() {
-            note(node, text, &mut seen);
+            wrong.get_or_insert(Span::new(start, node.end_byte()));
+        } else if let Some(kind) = kind {
+            note(kind, above.last().and_then(|parent| parent.kind), start, text, &mut seen);
         }
         if cursor.goto_first_child() {
+            above.push(Above { kind, start, command: None, operand: false });
             continue;
         }
         while !cursor.goto_next_sibling() {
+            if let Some(left) = above.pop()
+                && left.kind == Some(Kind::TextRedirect)
+                && !left.operand
+            {
+                seen.redirects.push(left.start);
+            }
             if !cursor.goto_parent() {
                 seen.sort();
                 return match wrong {
@@ -138,43 +215,37 @@ fn visit(root: Node<'_>, text: &str) -> Outcome {
     }
 }
 
-fn note(node: Node<'_>, text: &str, seen: &mut Seen) {
-    match node.kind() {
-        "command" => note_command(node, seen),
-        "declaration_command" | "unset_command" => {
-            seen.commands.push(SeenCommand { start: node.start_byte(), words: None });
+/// What a node is to the node it stands in.
+fn note_part(parent: &mut Above, node: &Node<'_>, kind: Option<Kind>, field: Option<NonZeroU16>, seen: &mut Seen) {
+    let start = node.start_byte();
+    match parent.kind {
+        Some(Kind::Command) if field.is_some() && field == GRAMMAR.name && parent.command.is_none() => {
+            parent.command = Some(seen.commands.len());
+            seen.commands.push(SeenCommand { start, words: Some(Vec::new()) });
         }
-        "test_command" if !text.get(node.start_byte()..).is_some_and(|rest| rest.starts_with("((")) => {
-            seen.commands.push(SeenCommand { start: node.start_byte(), words: None });
+        Some(Kind::Command) if field.is_some() && field == GRAMMAR.argument => {
+            let command = parent.command.and_then(|at| seen.commands.get_mut(at));
+            if let Some(words) = command.and_then(|command| command.words.as_mut()) {
+                words.push(start);
+            }
         }
-        "file_redirect" => note_targets(node, seen),
-        "herestring_redirect" | "heredoc_redirect" => seen.redirects.push(operand_start(node)),
-        "command_substitution" | "process_substitution" => seen.substitutions.push(node.start_byte()),
-        "variable_assignment" if assigns_plainly(node) => seen.assigns.push(node.start_byte()),
+        Some(Kind::FileRedirect) if field.is_some() && field == GRAMMAR.destination => seen.redirects.push(start),
+        Some(Kind::TextRedirect) if !parent.operand && node.is_named() && kind != Some(Kind::Descriptor) => {
+            parent.operand = true;
+            seen.redirects.push(start);
+        }
         _ => {}
     }
 }
 
-fn assigns_plainly(node: Node<'_>) -> bool {
-    node.parent().is_none_or(|parent| !matches!(parent.kind(), "declaration_command"))
-}
-
-fn note_command(node: Node<'_>, seen: &mut Seen) {
-    let Some(name) = node.child_by_field_name("name") else { return };
-    let mut cursor = node.walk();
-    let words = node.children_by_field_name("argument", &mut cursor).map(|word| word.start_byte()).collect();
-    seen.commands.push(SeenCommand { start: name.start_byte(), words: Some(words) });
-}
-
-fn note_targets(node: Node<'_>, seen: &mut Seen) {
-    let mut cursor = node.walk();
-    seen.redirects.extend(node.children_by_field_name("destination", &mut cursor).map(|target| target.start_byte()));
-}
-
-/// Where the word of a here-document or here-string starts.
-fn operand_start(node: Node<'_>) -> usize {
-    let mut cursor = node.walk();
-    node.named_children(&mut cursor)
-        .find(|child| child.kind() != "file_descriptor")
-        .map_or(node.start_byte(), |child| child.start_byte())
+fn note(kind: Kind, parent: Option<Kind>, start: usize, text: &str, seen: &mut Seen) {
+    match kind {
+        Kind::Declaration | Kind::Unset => seen.commands.push(SeenCommand { start, words: None }),
+        Kind::Test if !text.get(start..).is_some_and(|rest| rest.starts_with("((")) => {
+            seen.commands.push(SeenCommand { start, words: None });
+        }
+        Kind::Substitution => seen.substitutions.push(start),
+        Kind::Assignment if parent != Some(Kind::Declaration) => seen.assigns.push(start),
+        _ => {}
+    }
 }

@@ -200,11 +200,18 @@ fn settlement_line(style: Style, id: &TrialId, settlement: &Settlement) -> Strin
                 changes::wait(*left)
             )
         }
-        Settlement::Undone { undone, left } => {
+        Settlement::Undone { undone, left, stays } => {
             let are = if *undone == 1 { "is" } else { "are" };
             let undone = changes::count(*undone, "change");
+            let stays = match stays {
+                0 => String::new(),
+                _ => format!(
+                    "\n{} of earlier applies stay real: they were edited outside before the later apply went over them",
+                    changes::count(*stays, "change")
+                ),
+            };
             format!(
-                "{} {undone} of {id} {are} real no more, {left} {}: belljar apply {id} · belljar discard {id}",
+                "{} {undone} of {id} {are} real no more, {left} {}: belljar apply {id} · belljar discard {id}{stays}",
                 style.green("undone:"),
                 changes::wait(*left)
             )

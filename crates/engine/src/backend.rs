@@ -337,7 +337,7 @@ mod tests {
 
     #[test]
     fn the_analysis_tells_what_may_rename() {
-        let shell = analyze::ShellContext { cwd: "/w".into(), home: "/h".into(), vars: Vec::new() };
+        let shell = analyze::ShellContext { cwd: "/w".into(), home: "/h".into(), ..analyze::ShellContext::default() };
         let wanted = |text: &str| Wanted::of(BackendWish::Auto, &analyze::analyze_bytes(text.as_bytes(), &shell));
         for text in ["git status", "/usr/bin/git -C d stash", "tar xf a.tar", "rm -rf d", "cp -r a b", "rg x | head"] {
             assert!(wanted(text).is_known(), "{text}");

@@ -23,22 +23,34 @@ const SWEEP_EVERY: Duration = Duration::from_secs(24 * 60 * 60);
 /// Its modification time tells when that was last done.
 const SWEPT: &str = "swept";
 
+/// Whether all that a trial changed is real and nothing waits. A jar that is emptied so stays for its next command, and only
+/// what undo needs goes.
+#[must_use]
+pub fn is_wholly_applied(record: &TrialRecord) -> bool {
+    match record.state {
+        TrialState::Applied => true,
+        TrialState::Empty => record.applied > 0,
+        _ => false,
+    }
+}
+
 /// Until when a trial that is wholly applied can surely be undone, in milliseconds since the epoch.
 #[must_use]
 pub fn undo_until_ms(record: &TrialRecord) -> Option<u64> {
     let applied = record.applied_ms.unwrap_or(record.created_ms);
-    (record.state == TrialState::Applied).then(|| applied.saturating_add(u64::from(UNDO_DAYS) * DAY_MS))
+    is_wholly_applied(record).then(|| applied.saturating_add(u64::from(UNDO_DAYS) * DAY_MS))
 }
 
 /// Whether a trial has waited so long that it was perhaps forgotten.
 #[must_use]
 pub fn is_old(listed: &Listed) -> bool {
-    let waits = !listed.in_use && listed.record.state != TrialState::Applied;
+    let waits = !listed.in_use && !matches!(listed.record.state, TrialState::Applied | TrialState::Empty);
     waits && now_ms().saturating_sub(listed.record.created_ms) > u64::from(OLD_DAYS) * DAY_MS
 }
 
 impl Engine {
-    /// Removes the trials that were wholly applied `days` ago or earlier, so that they cannot be undone any more; which.
+    /// Removes the trials that were wholly applied `days` ago or earlier, so that they cannot be undone any more; which. Of a
+    /// jar only what undo needs goes, and the jar stays.
     /// One in use, or that cannot be read, stays: `trials` tells of it.
     ///
     /// # Errors
@@ -48,7 +60,7 @@ impl Engine {
         let (trials, _) = self.store.list()?;
         let over = |listed: &Listed| {
             let applied = listed.record.applied_ms.unwrap_or(listed.record.created_ms);
-            !listed.in_use && listed.record.state == TrialState::Applied && applied <= limit
+            !listed.in_use && is_wholly_applied(&listed.record) && applied <= limit
         };
         let mut gone = Vec::new();
         for id in trials.into_iter().filter(over).map(|listed| listed.record.id) {

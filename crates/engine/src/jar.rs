@@ -5,6 +5,7 @@
 
 use crate::audit::{AuditLog, Durability};
 use crate::error::RunError;
+use crate::settle::SettleError;
 use crate::store::TrialRecord;
 use crate::trial::{Frozen, Ran, Trial, merged};
 use model::{
@@ -201,8 +202,25 @@ impl TrialRecord {
     /// The commands that can be taken back by going back to before command `to`; by default the last one.
     ///
     /// # Errors
-    /// When there is no such command, or an apply came between.
-    pub fn taken_back(&self, to: Option<u64>) -> Result<&[JarRun], JarError> {
+    /// When there is no such command, an apply came between, or one or an undo was interrupted.
+    pub fn taken_back(&self, to: Option<u64>) -> Result<&[JarRun], RunError> {
+        self.check_whole()?;
+        Ok(self.runs_from(to)?)
+    }
+
+    /// Refuses to do anything else with what is half applied or half undone.
+    ///
+    /// # Errors
+    /// Which of both it is.
+    pub fn check_whole(&self) -> Result<(), SettleError> {
+        match (&self.applying, self.state) {
+            (Some(_), _) => Err(SettleError::Interrupted(self.id.clone())),
+            (None, TrialState::Undoing) => Err(SettleError::Undoing(self.id.clone())),
+            _ => Ok(()),
+        }
+    }
+
+    fn runs_from(&self, to: Option<u64>) -> Result<&[JarRun], JarError> {
         let jar = self.jar.clone().ok_or_else(|| JarError::NoJar(self.id.clone()))?;
         let last = self.runs.last().ok_or_else(|| JarError::Nothing(jar.clone()))?;
         let number = to.unwrap_or(last.number);
@@ -323,6 +341,8 @@ impl Trial<Ran> {
         self.record.runs.retain(|run| run.number < to);
         self.record.tell_of_last();
         self.record.rewinding = None;
+        // Of the limits it is only known what the last command hit.
+        self.record.limits_hit.clear();
         let left = self.count()?;
         self.record.rest(left, TrialState::Pending);
         self.dir.save_synced(&self.record)?;
@@ -338,12 +358,6 @@ impl Trial<Frozen> {
     /// # Errors
     /// When there is no way back. After any other error the rewind is begun, and the next look at the jar finishes it.
     pub(crate) fn rewind(mut self, to: Option<u64>, audit: &AuditLog) -> Result<Rewound, RunError> {
-        if self.record.applying.is_some() {
-            return Err(crate::SettleError::Interrupted(self.record.id.clone()).into());
-        }
-        if self.record.state == TrialState::Undoing {
-            return Err(crate::SettleError::Undoing(self.record.id.clone()).into());
-        }
         let runs = self.record.taken_back(to)?;
         let (first, commands) = (runs.first().map_or(0, |run| run.number), runs.len() as u64);
         audit.append(Some(&self.record.id), Stage::Rewinding { to: first, commands }, Durability::Synced)?;

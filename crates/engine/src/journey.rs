@@ -166,7 +166,7 @@ impl Engine {
     /// [`Engine::judge`] for a shell in which these environment variables are known.
     #[must_use]
     pub fn judge_with(&self, text: &[u8], place: &Place, vars: Vec<(String, String)>) -> Judged {
-        let shell = ShellContext { cwd: place.cwd.clone(), home: place.home.clone(), vars };
+        let shell = ShellContext { cwd: place.cwd.clone(), home: place.home.clone(), vars, ..ShellContext::default() };
         let analysis = analyze::analyze_bytes(text, &shell);
         let assessment = self.policy.assess(&analysis, place);
         let decision = self.policy.decide(&analysis, &assessment, place);

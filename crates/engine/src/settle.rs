@@ -135,6 +135,8 @@ pub enum Settlement {
         undone: u64,
         /// Waiting.
         left: u64,
+        /// Real still, of older applies: somebody edited what they had made before a later one went over it.
+        stays: u64,
     },
     /// They wait: `belljar apply`, `belljar discard`.
     Left,
@@ -381,7 +383,7 @@ impl Trial<Frozen> {
             _ if self.record.state == TrialState::Undoing => Err(SettleError::Undoing(self.record.id.clone()).into()),
             _ if self.record.applying.is_some() => self.go_on(choice, audit),
             // What it keeps is what undo needs.
-            Choice::ApplyAll if self.record.applied > 0 && self.stage.changes.changes.is_empty() => {
+            Choice::ApplyAll | Choice::Pick(_) if self.record.applied > 0 && self.stage.changes.changes.is_empty() => {
                 Ok(Settlement::Unchanged)
             }
             Choice::ApplyAll if self.stage.changes.changes.is_empty() => self.close(),
@@ -440,7 +442,8 @@ impl Trial<Frozen> {
     }
 
     fn discard(mut self, by: Chooser, audit: &AuditLog) -> Result<Settlement, RunError> {
-        let untouched = self.stage.changes.changes.is_empty() && self.record.jar.is_none();
+        let nothing = self.stage.changes.changes.is_empty() && self.record.applied == 0;
+        let untouched = nothing && self.record.jar.is_none();
         if !untouched {
             audit.append(Some(&self.record.id), settling("discard", &[], by), Durability::Lazy)?;
             self.mark_unwanted()?;
@@ -522,7 +525,7 @@ impl Trial<Frozen> {
         result?;
         let settled = Stage::Settled { outcome: "undone".into(), applied: undone };
         audit.append(Some(&self.record.id), settled, Durability::Lazy)?;
-        Ok((Settlement::Undone { undone, left }, returned))
+        Ok((Settlement::Undone { undone, left, stays: self.record.applied }, returned))
     }
 
     fn undo_layers(
@@ -532,10 +535,8 @@ impl Trial<Frozen> {
         returned: &mut Vec<Returned>,
     ) -> Result<(), RunError> {
         let resumed = self.record.state == TrialState::Undoing;
-        if resumed {
-            self.resume_undo(undone, returned)?;
-        }
-        let plans = self.undo_plans()?;
+        let done = if resumed { self.resume_undo(undone, returned)? } else { Vec::new() };
+        let plans = self.undo_plans(&done)?;
         if !resumed {
             if plans.is_empty() {
                 return Err(SettleError::NotApplied(self.record.id.clone()).into());
@@ -574,22 +575,26 @@ impl Trial<Frozen> {
         Ok(left)
     }
 
-    fn resume_undo(&self, undone: &mut u64, returned: &mut Vec<Returned>) -> Result<(), RunError> {
-        for overlay in &self.overlays {
+    /// Goes on where an undo of a layer was interrupted: in which.
+    fn resume_undo(&self, undone: &mut u64, returned: &mut Vec<Returned>) -> Result<Vec<usize>, RunError> {
+        let mut done = Vec::new();
+        for (index, overlay) in self.overlays.iter().enumerate() {
             if overlay.state()? == LayerState::Undoing {
                 let layer = overlay.resume_undo().map_err(|error| self.undo_failed(error))?;
                 *undone += layer.undone;
                 returned.push(layer.returned);
+                done.push(index);
             }
         }
-        Ok(())
+        Ok(done)
     }
 
-    /// One plan for each overlay of which something was applied, all checked before the first is carried out.
-    fn undo_plans(&self) -> Result<Vec<(usize, UndoPlan)>, RunError> {
+    /// One plan for each overlay of which something was applied, but for those that are `done`; all checked before the first
+    /// is carried out.
+    fn undo_plans(&self, done: &[usize]) -> Result<Vec<(usize, UndoPlan)>, RunError> {
         let mut plans = Vec::new();
         let mut found = Vec::new();
-        for (index, overlay) in self.overlays.iter().enumerate() {
+        for (index, overlay) in self.overlays.iter().enumerate().filter(|(index, _)| !done.contains(index)) {
             match overlay.plan_undo() {
                 Ok(plan) => plans.push((index, plan)),
                 Err(UndoError::Nothing) => {}
@@ -677,23 +682,30 @@ fn settling(verb: &str, paths: &[FilePath], by: Chooser) -> Stage {
 }
 
 impl Trial<Ran> {
-    /// Removes a trial of which everything is real and nothing waits, with what undo would need. `false` when it is not
-    /// such a one after all.
+    /// Removes a trial of which everything is real and nothing waits, with what undo would need; of a jar, that alone.
+    /// `false` when it is not such a one after all.
     ///
     /// # Errors
     /// When a layer cannot be read or removed.
-    pub(crate) fn expire(self, audit: &AuditLog) -> Result<bool, RunError> {
+    pub(crate) fn expire(mut self, audit: &AuditLog) -> Result<bool, RunError> {
         for overlay in &self.overlays {
             if overlay.state()? != LayerState::AtRest || !overlay.changes()?.changes.is_empty() {
                 return Ok(false);
             }
         }
-        if self.record.state != TrialState::Applied {
+        if !crate::expiry::is_wholly_applied(&self.record) {
             return Ok(false);
         }
         let id = self.record.id.clone();
         audit.append(Some(&id), settling("expire", &[], Chooser::Mode), Durability::Synced)?;
-        discard_layers(self.overlays, self.dir)?;
+        match self.record.jar {
+            None => discard_layers(self.overlays, self.dir)?,
+            Some(_) => {
+                self.overlays.iter().try_for_each(Overlay::forget_applied)?;
+                (self.record.applied, self.record.applied_ms) = (0, None);
+                self.dir.save_synced(&self.record)?;
+            }
+        }
         audit.append(Some(&id), Stage::Settled { outcome: "expired".into(), applied: 0 }, Durability::Lazy)?;
         Ok(true)
     }

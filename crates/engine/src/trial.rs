@@ -281,12 +281,7 @@ impl Trial<Ran> {
         wanted: &Wanted,
     ) -> Result<Trial<Prepared>, RunError> {
         let Trial { record: before, dir, mut overlays, .. } = self;
-        if before.applying.is_some() {
-            return Err(crate::SettleError::Interrupted(before.id).into());
-        }
-        if before.state == TrialState::Undoing {
-            return Err(crate::SettleError::Undoing(before.id).into());
-        }
+        before.check_whole()?;
         if before.roots != record.roots || overlays.len() != record.roots.len() {
             let name = before.jar.ok_or(JarError::NoJar(before.id))?;
             return Err(JarError::OtherRoots(name).into());

@@ -5,6 +5,8 @@
 //! - `BELLJAR_BENCH_PEERS`: names of the columns, comma-separated; all that are found otherwise.
 //! - `BELLJAR_BENCH_FUSE_OVERLAYFS`: programs of fuse-overlayfs, colon-separated, beside the one on the `PATH`.
 //! - `BELLJAR_BENCH_RUNS`: runs of each workload (7). `BELLJAR_BENCH_SECONDS`: no workload begins after this (900).
+//! - `BELLJAR_BENCH_OLDER`: another build of this bench, which then serves the column `zero-message`: two builds of ours in
+//!   one run. That column has to be among the wanted ones.
 //! - `BELLJAR_BENCH_FILES`: files of the tree below (20000). `TMPDIR`: where the image of the file system lies, 4 GiB sparse.
 #![allow(
     missing_docs,
@@ -112,7 +114,8 @@ struct Session {
 
 impl Session {
     fn start(ground: &Ground, peer: &Peer) -> Session {
-        let exe = std::env::current_exe().unwrap();
+        let older = std::env::var_os("BELLJAR_BENCH_OLDER").filter(|_| peer.name == "zero-message");
+        let exe = older.map_or_else(|| std::env::current_exe().unwrap(), PathBuf::from);
         let mut command = match &peer.kind {
             Kind::Ours { user_namespace: true, .. } => {
                 let mut unshare = Command::new("unshare");
@@ -263,6 +266,14 @@ const WORKLOADS: &[Workload] = &[
         ..workload("git status, cold, 1 s later", "", "git status --porcelain")
     },
     Workload { needs: "git", ..workload("git status, warm", "git status --porcelain", "git status --porcelain") },
+    Workload {
+        needs: "git",
+        ..workload(
+            "git status, 10 s later",
+            "git status --porcelain; git status --porcelain; sleep 10",
+            "git status --porcelain",
+        )
+    },
     Workload { needs: "rg", ..workload("rg, warm", "rg -c nothing . || true", "rg -c nothing . || true") },
     workload("grep -r, warm", "grep -rq nothing src || true", "grep -rq nothing src || true"),
     Workload { fresh: true, ..workload("find, cold", "", "find . -size +1M") },

@@ -64,6 +64,20 @@ pub(crate) fn clone_fuse(fresh: impl AsFd, session: impl AsFd) -> Result<(), Err
     Errno::result(code).map(drop)
 }
 
+/// Closes every descriptor of the calling thread but `keep`. The thread must have a table of descriptors of its own
+/// (`CLONE_FILES` of unshare(2)) and own no other descriptor.
+pub(crate) fn close_all_but(keep: impl AsFd) -> Result<(), Errno> {
+    let keep = u32::try_from(keep.as_fd().as_raw_fd()).map_err(|_| Errno::EBADF)?;
+    close_range(keep + 1, u32::MAX)?;
+    keep.checked_sub(1).map_or(Ok(()), |last| close_range(0, last))
+}
+
+fn close_range(first: u32, last: u32) -> Result<(), Errno> {
+    // SAFETY: its only caller's table is the thread's own, so no descriptor that anybody else uses is closed.
+    let code = unsafe { libc::syscall(libc::SYS_close_range, first, last, 0u32) };
+    Errno::result(code).map(drop)
+}
+
 fn size(n: isize) -> Result<usize, Errno> {
     usize::try_from(n).map_err(|_| Errno::last())
 }

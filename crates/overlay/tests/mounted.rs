@@ -12,6 +12,11 @@
 mod common;
 
 use common::{Bench, sh};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::fd::AsRawFd;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 #[test]
 fn what_is_written_stays_above() {
@@ -545,4 +550,121 @@ fn served_from_outside_the_namespace() {
     let names: Vec<_> = changes.iter().map(|c| c.path.file_name().unwrap().to_str().unwrap().to_owned()).collect();
     assert_eq!(names, ["D", "y", "f"]);
     assert_eq!(sh(&bench.host(), "cat f"), "one\n");
+}
+
+/// Runs scripts beside the view, in the host directory that it covers.
+struct HostSide {
+    dir: std::fs::File,
+}
+
+impl HostSide {
+    fn of(bench: &Bench) -> HostSide {
+        HostSide { dir: std::fs::File::open(bench.host()).unwrap() }
+    }
+
+    fn sh(&self, script: &str) -> String {
+        sh(Path::new(&format!("/proc/self/fd/{}", self.dir.as_raw_fd())), script)
+    }
+}
+
+/// Waits until the script succeeds in the view; how long that took.
+#[track_caller]
+fn seen(root: &Path, script: &str) -> Duration {
+    let start = Instant::now();
+    while !common::sh_output(root, script).status.success() {
+        assert!(start.elapsed() < Duration::from_secs(3), "not seen: {script}");
+    }
+    start.elapsed()
+}
+
+#[test]
+fn what_the_host_changes_is_seen_at_once() {
+    let bench = Bench::new();
+    sh(
+        &bench.host(),
+        "mkdir -p d/e/f moved/in; echo one > d/e/file; echo two > d/other; echo low > d/kept; echo x > moved/in/x
+         echo top > top; ln d/other d/e/linked; echo old > d/target",
+    );
+    let host = HostSide::of(&bench);
+    bench.mounted(|root| {
+        // Nothing is watched for what a short command asks.
+        std::thread::sleep(Duration::from_millis(350));
+        let warm = "find . -ls >/dev/null; cat d/e/file d/kept moved/in/x top >/dev/null; ! test -e d/absent
+             ! test -e absent; ! test -e d/e/f/absent; ls . d d/e d/e/f >/dev/null; test $(stat -c %a d/e/file) = 644";
+        sh(root, &format!("echo own >> d/kept; {warm}; {warm}"));
+        let mut open = std::fs::File::open(root.join("d/e/file")).unwrap();
+        let edits = [
+            // Content, in place and with the same size.
+            ("echo uno > d/e/file", "test $(cat d/e/file) = uno"),
+            // Attributes.
+            ("chmod 600 d/e/file", "test $(stat -c %a d/e/file) = 600"),
+            ("chmod 700 d/e", "test $(stat -c %a d/e) = 700"),
+            // A name that was absent.
+            ("echo here > d/absent", "test $(cat d/absent) = here; ls d | grep -q absent"),
+            ("mkdir absent; echo 1 > absent/1", "test $(cat absent/1) = 1; ls | grep -q absent"),
+            ("echo deep > d/e/f/absent", "test $(cat d/e/f/absent) = deep; test $(ls d/e/f) = absent"),
+            // Another file under the name.
+            ("echo new > tmp; mv tmp d/target", "test $(cat d/target) = new"),
+            ("rm d/absent", "! test -e d/absent; ! ls d | grep -q absent"),
+            ("rm top", "! test -e top; ! ls | grep -q top"),
+            // Directories that go and come back with other content.
+            ("mv moved away; echo y > away/in/y; rm away/in/x", "test $(cat away/in/y) = y; ! test -e moved"),
+            ("mv away moved", "test $(cat moved/in/y) = y; ! test -e moved/in/x; test $(ls moved/in) = y"),
+            ("rm -r d/e/f", "! test -e d/e/f"),
+            ("mkdir -p d/e/f/g; echo h > d/e/f/g/h", "test $(cat d/e/f/g/h) = h"),
+            ("ln -s d link", "test $(readlink link) = d"),
+        ];
+        let mut slowest = Duration::ZERO;
+        for (edit, check) in edits {
+            host.sh(edit);
+            slowest = slowest.max(seen(root, check));
+            sh(root, "find . -ls >/dev/null; ! test -e d/absent; test \"$(cat d/kept)\" = 'low\nown'");
+        }
+        // Well below what is believed without a watch.
+        assert!(slowest < Duration::from_secs(2), "{slowest:?}");
+        // Who has the file open sees it too.
+        host.sh("printf more >> d/e/file");
+        let start = Instant::now();
+        while open.metadata().unwrap().len() != 8 {
+            assert!(start.elapsed() < Duration::from_secs(3));
+        }
+        let mut text = String::new();
+        open.read_to_string(&mut text).unwrap();
+        assert_eq!(text, "uno\nmore");
+        // What the jar has of its own is its own.
+        host.sh("echo host > d/kept; chmod 600 d/kept; rm d/kept; echo again > d/kept");
+        std::thread::sleep(Duration::from_millis(150));
+        sh(root, "test \"$(cat d/kept)\" = 'low\nown'; test $(stat -c %a d/kept) = 644");
+    });
+}
+
+#[test]
+fn the_host_s_changes_do_not_disturb_who_stands_in_a_directory() {
+    let bench = Bench::new();
+    sh(&bench.host(), "mkdir -p d/e; echo one > d/e/file");
+    let host = HostSide::of(&bench);
+    bench.mounted(|root| {
+        std::thread::sleep(Duration::from_millis(350));
+        let mut inside = Command::new("sh")
+            .arg("-euc")
+            .arg("cd d/e; ls >/dev/null; cat file >/dev/null; ls >/dev/null; echo ready; read line; test \"$(/bin/pwd)\" = \"$1/d/e\"; cat file; echo more >> file; ls ../e")
+            .args(["sh", root.to_str().unwrap()])
+            .current_dir(root)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut output = BufReader::new(inside.stdout.take().unwrap());
+        let mut line = String::new();
+        output.read_line(&mut line).unwrap();
+        assert_eq!(line, "ready\n");
+        host.sh("chmod 750 d/e; touch d d/e; echo two > d/e/file; touch d/e/x; rm d/e/x");
+        std::thread::sleep(Duration::from_millis(150));
+        writeln!(inside.stdin.take().unwrap()).unwrap();
+        let mut rest = String::new();
+        output.read_to_string(&mut rest).unwrap();
+        assert!(inside.wait().unwrap().success());
+        assert_eq!(rest, "two\nfile\n");
+    });
+    assert_eq!(std::fs::read_to_string(bench.host().join("d/e/file")).unwrap(), "two\n");
 }

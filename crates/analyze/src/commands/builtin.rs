@@ -79,8 +79,8 @@ pub(super) static ROWS: &[Row] = &[
     row("unalias", "-a", "data*", ""),
     row("caller", "", "data", ""),
     row("compgen", "-A= -C=:shell+bj009 -W=:bj009 -F=:bj009 -a -b -c -d -e -f -g -j -k -s -u -v", "data", ""),
-    row("complete", "-A= -C=:shell+bj009 -W= -F=:bj009 -o= -p -r", "data*", ""),
-    row("bind", "-x=:bj009 -p -l -v -q=", "data*", ""),
+    row("complete", "-A= -C=:shell+bj009 -W=:bj009 -F=:bj009 -o= -p -r", "data*", ""),
+    row("bind", "-x=:bj009 -f=:exec -p -P -l -v -V -s -S -X -q= -u=:bj009 -r=:bj009 -m=", "binding*", ""),
     row("fc", "-l -n -r -e=:program+bj009 -s:bj009", "data*", ""),
     row(
         "history",

@@ -42,7 +42,7 @@ pub(super) static ROWS: &[Row] = &[
     row("docker system df", "-v --format=", "", ""),
     row("docker system info", "-f=", "", ""),
     row("docker system prune", "-a,--all -f,--force --volumes --filter=", "", "changes:containers bj019"),
-    row("docker build", DOCKER_BUILD, "tree", "exec changes:images"),
+    row("docker build", DOCKER_BUILD, "module", "exec changes:images"),
     row("docker buildx", "", "data*", "exec changes:images"),
     row("docker pull", "-q -a --platform=", "data", "changes:images net:registry-1.docker.io"),
     row("docker push", "-q -a", "data", "net:registry-1.docker.io remote:the_image_registry bj019"),
@@ -140,6 +140,7 @@ pub(super) static ROWS: &[Row] = &[
     row("kubectl cp", KUBECTL_DO, "remote remote", "remote:the_cluster"),
     row("kubectl run", KUBECTL_DO, "+data*", "exec remote:the_cluster"),
     row("helm", "--kube-context= -n,--namespace= --kubeconfig=:read --debug", "+sub", ""),
+    row("helm push", HELM, "data*", "net: remote:the_registry bj019"),
     row("helm list", HELM, "", ""),
     row("helm ls", HELM, "", ""),
     row("helm status", HELM, "data*", ""),
@@ -259,7 +260,7 @@ const DOCKER_BUILD: &str = "-t,--tag= -f,--file=:read --build-arg= --no-cache --
 const DOCKER_RUN: &str = "-d,--detach -i,--interactive -t,--tty --rm --name= -e,--env= --env-file=:read -p,--publish= -P -v,--volume=:bj020 --mount=:bj020 -w,--workdir= -u,--user= --network= --net=:bj020 --entrypoint= --platform= --privileged:bj020 --cap-add=:bj020 --device=:bj020 --pid=:bj020 --ipc=:bj020 --userns=:bj020 \
     --security-opt=:bj020 -l,--label= --restart= -m,--memory= --cpus= -h,--hostname= --add-host= --link= --init --pull= -a= --tmpfs= --shm-size= --gpus= --read-only --ulimit= --log-driver= --volumes-from=:bj020 -q --dns=";
 const KUBECTL: &str = "-n,--namespace= -A,--all-namespaces -o,--output= -l,--selector= -w,--watch --show-labels --sort-by= -f,--filename=:read -c,--container= --tail= --since= -p,--previous --timestamps --context=:bj020 --kubeconfig=:read --no-headers --field-selector= --all-containers -k= --limit-bytes= --short --client --containers -L= --ignore-not-found -R --prefix --minify --raw -h,--help:noop --server-print? --chunk-size=";
-const KUBECTL_DO: &str = "-n,--namespace= -A,--all-namespaces -o,--output= -l,--selector= -f,--filename=:read -k,--kustomize=:tree --context=:bj020 --kubeconfig=:read --dry-run?:noop --server-side --force:bj019 --grace-period= --now --all --wait? --timeout= --record --overwrite --replicas= --image= -i,--stdin -t,--tty -it -c,--container= --ignore-daemonsets --delete-emptydir-data --prune:bj019 --recursive -R --cascade? --from-literal= --from-file=:read --type= -p,--patch= --restart= --rm --env= --port= --save-config --field-manager= --force-conflicts -h,--help:noop --ignore-not-found? --disable-eviction --address=";
+const KUBECTL_DO: &str = "-n,--namespace= -A,--all-namespaces -o,--output= -l,--selector= -f,--filename=:module -k,--kustomize=:tree --context=:bj020 --kubeconfig=:read --dry-run?:noop --server-side --force:bj019 --grace-period= --now --all --wait? --timeout= --record --overwrite --replicas= --image= -i,--stdin -t,--tty -it -c,--container= --ignore-daemonsets --delete-emptydir-data --prune:bj019 --recursive -R --cascade? --from-literal= --from-file=:read --type= -p,--patch= --restart= --rm --env= --port= --save-config --field-manager= --force-conflicts -h,--help:noop --ignore-not-found? --disable-eviction --address=";
 const HELM: &str = "-n,--namespace= -A,--all-namespaces -o,--output= -a,--all -f,--values=:read --set= --set-string= --version= --dry-run?:noop --wait --timeout= --create-namespace --install -i --atomic --kube-context= -q,--short -l= --debug --reuse-values --reset-values --repo= --force:bj019 --history-max= --max= --revision= -h,--help:noop --post-renderer=:program+bj014 --skip-crds --include-crds -s,--show-only= --strict --quiet";
 const TERRAFORM: &str = "-out=:write -var= -var-file=:read -target= -no-color -input= -refresh= -refresh-only -destroy -lock= -lock-timeout= -parallelism= -json -compact-warnings -detailed-exitcode -auto-approve -upgrade -reconfigure -migrate-state -backend= -backend-config= -raw -state= -id= -plugin-dir=:bj014 -help:noop";
 const GH: &str = "-R,--repo= --json= -q,--jq= -t,--template= -L,--limit= -s,--state= -a,--assignee= -A,--author= -l,--label= -S,--search= -w,--web:does-exec -c,--comments --title= --body= -b= -F,--body-file=:read --base= -B= -H,--head= --draft -d --fill -r,--reviewer= --merge -m --squash --rebase --auto --delete-branch --admin --log --log-failed -v,--verbose --name-only --patch --color= -X,--method= -f,--raw-field= --field= --paginate --header= --input=:read -i,--include --slurp --watch --required -j,--job= --exit-status -y,--yes -u,--user= -e,--event= --status= --branch= -W";

@@ -14,7 +14,9 @@ pub(crate) static ROLES: &[&str] = &[
     "exec", "program", "shell", "code", // A peer: host, address or host:path; URL.
     "host", "remote", "url", // A working directory for what follows.
     "cwd", // The inner command of a wrapper; a subcommand that selects another row.
-    "cmd", "sub", // A process, a variable, a service or other thing that is changed.
+    "cmd",
+    "sub", // What a manager installs and runs; code or a description that may be remote; NAME=value; a key.
+    "package", "module", "assign", "binding", // A process, a variable, a service or other thing that is changed.
     "pid", "var", "thing",
 ];
 

@@ -28,7 +28,7 @@ pub(super) static ROWS: &[Row] = &[
         "rg",
         "-e,--regexp=:first -f,--file=:read+first --files:first --type-list:first -i,--ignore-case -S,--smart-case -s,--case-sensitive -w,--word-regexp -x,--line-regexp -v,--invert-match -F,--fixed-strings \
          -P,--pcre2 -U,--multiline --multiline-dotall -n,--line-number -N,--no-line-number -H,--with-filename -I,--no-filename -l,--files-with-matches --files-without-match -c,--count --count-matches \
-         -o,--only-matching -q,--quiet -m,--max-count= -A,--after-context= -B,--before-context= -C,--context= -g,--glob= --iglob= -t,--type= -T,--type-not= --type-add= -u,--unrestricted -uu -uuu --hidden -. \
+         -o,--only-matching -q,--quiet -m,--max-count= -A,--after-context= -B,--before-context= -C,--context= -g,--glob= --iglob= -t,--type= -T,--type-not= --type-add= -u,--unrestricted -uu:recursive -uuu:recursive --hidden,-.:recursive \
          --no-ignore --no-ignore-vcs --no-ignore-parent --no-ignore-dot --ignore-file=:read -L,--follow -d,--max-depth= --max-filesize= --maxdepth= -j,--threads= --color= --colors= --column --no-heading --heading -p,--pretty \
          --json --vimgrep -0,--null --sort= --sortr= --stats --trim -r,--replace= -a,--text --binary --encoding= -E= --line-buffered --block-buffered --no-messages --no-config --passthru --one-file-system --path-separator= \
          --context-separator= --field-match-separator= -M,--max-columns= --max-columns-preview --engine= --crlf --debug -z,--search-zip --pre=:program+bj014 --pre-glob= --hostname-bin=:program+bj014 --hyperlink-format= -b,--byte-offset \

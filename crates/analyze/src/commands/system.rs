@@ -3,6 +3,21 @@
 use super::{Row, row};
 
 pub(super) static ROWS: &[Row] = &[
+    row("pass", "--version:noop", "+sub*=ls", ""),
+    row("pass ls", "", "data*", ""),
+    row("pass list", "", "data*", ""),
+    row("pass find", "", "data*", ""),
+    row("pass show", "-c? --clip? -q? --qrcode?", "data*", "exec bj017"),
+    row("pass grep", "", "data*", "exec bj017"),
+    row("secret-tool", "", "data*", "exec bj017"),
+    row("sops", "-v,--version:noop", "data*", "exec bj017"),
+    row("ansible-vault", "--version:noop", "data*", "exec bj017"),
+    row("vault", "-v,-version,--version:noop", "+sub", ""),
+    row("vault version", "", "", ""),
+    row("vault status", "-format= -address=", "", "net:"),
+    row("vault kv", "", "data*", "net: bj017"),
+    row("vault read", "-field= -format=", "data*", "net: bj017"),
+    row("vault token", "", "data*", "net: bj017"),
     row(
         "date",
         "-d,--date= --debug -f,--file=:read+bj017 -I? --iso-8601? -R,--rfc-email --rfc-3339= -r,--reference=:list -s,--set=:does-privilege:the_clock+bj020 -u,--utc,--universal --help:noop --version:noop -j -v=",

@@ -52,7 +52,7 @@ pub(super) static ROWS: &[Row] = &[
         "sort",
         "-b,--ignore-leading-blanks -d,--dictionary-order -f,--ignore-case -g,--general-numeric-sort -i,--ignore-nonprinting -M,--month-sort -h,--human-numeric-sort -n,--numeric-sort \
          -R,--random-sort --random-source=:read -r,--reverse --sort= -V,--version-sort --batch-size= -c --check? -C --compress-program=:program+bj014 --debug --files0-from=:read -k,--key= \
-         -m,--merge -o,--output=:write -s,--stable -S,--buffer-size= -t,--field-separator= -T,--temporary-directory=:list --parallel= -u,--unique -z,--zero-terminated --help:noop --version:noop",
+         -m,--merge -o,--output=:write -s,--stable -S,--buffer-size= -t,--field-separator= -T,--temporary-directory=:create --parallel= -u,--unique -z,--zero-terminated --help:noop --version:noop",
         "read*",
         "",
     ),

@@ -2,12 +2,12 @@
 
 use super::run::Start;
 use super::value::{Field, Value};
-use super::{Eval, Output};
+use super::{Eval, Output, Stdin};
 use crate::commands::options::{Act, Hit, Parsed, parse};
 use crate::commands::roles::{Fact, Operands, fact};
 use crate::commands::{self, Row};
 use crate::limits::VALUE_BYTES_MAX;
-use model::{Action, PathScope, Reversibility, Span, Target};
+use model::{Action, PathScope, Reversibility, Risk, Span, Target};
 
 /// Subcommands of subcommands that are followed (`git remote get-url`).
 const SUBCOMMAND_DEPTH_MAX: usize = 4;
@@ -61,7 +61,8 @@ impl Eval<'_> {
         let facts: Vec<&'static str> =
             row.does.split_ascii_whitespace().chain(switches.facts.iter().copied()).collect();
         self.apply_facts(&facts, &parsed.operands, start.span, row.name);
-        (certificate, self.output(row, &parsed))
+        self.note_copied(row, &parsed, start);
+        (certificate, self.output(row, &parsed, start))
     }
 
     fn subcommand(
@@ -219,6 +220,10 @@ impl Eval<'_> {
             "cwd" => self.change_directory(field),
             "pid" => self.signalled(field, by),
             "var" => self.variable_named(field),
+            "package" => self.package(field, by),
+            "module" => self.module(field, by),
+            "assign" => self.variable_of_make(field, start),
+            "binding" => self.out.find(9, field.span, "a key is bound to text that is typed or run later"),
             _ => {}
         }
     }
@@ -262,6 +267,9 @@ impl Eval<'_> {
         };
         self.effect(Action::Execute, target, Reversibility::Harmless, start.span, by);
         self.out.unexplained(field.span);
+        if by == "source" || crate::eval::code::is_shell(by) {
+            self.run_written(&text, field.span, by != "source");
+        }
     }
 
     /// The program in a file, by its whole path where that is known.
@@ -383,6 +391,65 @@ impl Eval<'_> {
         self.thing(Action::Signal, &what, reversibility, field.span, by);
     }
 
+    /// What a package manager installs: a name in its registry, or a place that no registry vouches for.
+    fn package(&mut self, field: &Field, by: &str) {
+        let text = field.known().unwrap_or_else(|| field.value.prefix()).to_owned();
+        let place = text.split_once(" @ ").map_or(text.as_str(), |(_, place)| place.trim());
+        let forge = ["github:", "gitlab:", "bitbucket:", "gist:", "git@"].iter().any(|head| place.starts_with(head));
+        // npm and its kin take `owner/repository` for a place at GitHub.
+        let short = !by.contains("pip")
+            && !place.starts_with(['.', '/', '~', '@'])
+            && place.split_once('/').is_some_and(|(owner, rest)| !owner.is_empty() && !rest.is_empty());
+        if place.contains("://") || forge || short {
+            self.out.find(15, field.span, &format!("{by} takes code from a place that no registry vouches for"));
+            if place.contains("://") {
+                let url = place.split_once('+').filter(|(kind, _)| !kind.contains(':')).map_or(place, |(_, url)| url);
+                self.url(&Field::constant(url, field.span), by);
+            }
+        } else if field.known().is_none() {
+            self.out.find_as(15, Risk::Medium, field.span, &format!("which package {by} takes is not known"));
+        } else if place.starts_with(['.', '/', '~']) {
+            self.on_path(Action::Read, field, PathScope::Tree, by);
+        }
+    }
+
+    /// Code or a description in the project, or from the network.
+    fn module(&mut self, field: &Field, by: &str) {
+        if is_stdin(field) {
+            return;
+        }
+        let text = field.value.prefix();
+        let remote = text.contains("://")
+            || text.starts_with("git@")
+            || text.starts_with("github.com/")
+            || (by == "go run" && text.contains('@'));
+        if remote {
+            self.out.find(15, field.span, &format!("{by} takes what it runs from the network"));
+            self.url(field, by);
+        } else {
+            self.on_path(Action::Read, field, PathScope::Tree, by);
+        }
+    }
+
+    /// `make NAME=value`: the value stands in recipes, which a shell reads.
+    fn variable_of_make(&mut self, field: &Field, start: &Start) {
+        let text = field.known().unwrap_or_else(|| field.value.prefix()).to_owned();
+        let Some((name, value)) = text.split_once('=') else { return };
+        let name = name.trim_end_matches([':', '?', '+', '!']);
+        if matches!(name, "SHELL" | "MAKEFLAGS" | ".SHELLFLAGS" | "MAKEFILES") {
+            self.out.find(12, field.span, &format!("{name} decides what runs the recipes of make"));
+        } else if value.contains(['`', ';', '|', '&', '\n']) || value.contains("$(") {
+            self.out.find(14, field.span, "a variable of make holds a command, which recipes would run");
+            let inner = value.replace("$(shell ", "$(").replace("$$", "$");
+            self.may += 1;
+            self.shell_text(&Field::constant(&inner, field.span), start);
+            self.may -= 1;
+        }
+        if field.known().is_none() {
+            self.out.find_as(14, Risk::Medium, field.span, "a variable of make has a value that is not known");
+        }
+    }
+
     fn variable_named(&mut self, field: &Field) {
         self.subscript_data(field);
         if let Some(name) = field.known() {
@@ -467,9 +534,21 @@ impl Eval<'_> {
         self.out.findings.truncate(findings);
     }
 
+    /// Files that `tee` fills with what is known.
+    fn note_copied(&mut self, row: &'static Row, parsed: &Parsed, start: &Start) {
+        if row.name == "tee" {
+            let append = parsed.hits.iter().any(|hit| hit.is("-a"));
+            for field in &parsed.operands {
+                self.note_content(field, &given(start), append);
+            }
+        }
+    }
+
     /// What the command prints, for the few where that is known.
-    fn output(&self, row: &'static Row, parsed: &Parsed) -> Output {
+    fn output(&self, row: &'static Row, parsed: &Parsed, start: &Start) -> Output {
         let value = match (row.name, parsed.operands.as_slice()) {
+            ("cat", []) if parsed.hits.is_empty() => given(start),
+            ("tee", _) => given(start),
             ("pwd", []) => self.cwd_value(),
             ("mktemp", []) => Value::Known("/tmp/tmp.XXXXXXXXXX".into()),
             ("basename", [one]) => one.known().map_or(Value::Unknown, |text| {
@@ -480,6 +559,15 @@ impl Eval<'_> {
         };
         let fetched = row.operands.contains("url") || parsed.operands.iter().any(|field| field.fetched);
         Output { value, fetched }
+    }
+}
+
+/// What a command finds on its standard input.
+fn given(start: &Start) -> Value {
+    match &start.stdin {
+        Stdin::Text(value) => value.clone(),
+        Stdin::Pipe(out) => out.value.clone(),
+        Stdin::Inherited | Stdin::File(_) => Value::Unknown,
     }
 }
 

@@ -4,6 +4,10 @@ use super::Eval;
 use super::value::{Field, Value};
 use crate::syntax::ast::{Part, Word};
 use model::Span;
+use std::collections::BTreeSet;
+
+/// Variables whose values are followed from one expression; more only repeat what is known.
+const NAMES_FOLLOWED_MAX: usize = 64;
 
 /// Operators of `[[` and `test` that evaluate their operands as arithmetic.
 const NUMERIC: &[&str] = &["-eq", "-ne", "-lt", "-le", "-gt", "-ge"];
@@ -19,14 +23,26 @@ impl Eval<'_> {
         }
     }
 
-    /// Names in an arithmetic expression stand for their values, which are evaluated in turn.
-    fn variables_in(&mut self, text: &str, span: Span) {
-        for name in text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).filter(|name| !name.is_empty()) {
-            if let Some(value) = self.state.scalar(name) {
-                for text in value.choices().unwrap_or(&[]).to_vec() {
-                    self.evaluated_again(&text, span);
-                }
+    /// Names in an arithmetic expression stand for their values, which are evaluated in turn, and so on.
+    pub(super) fn variables_in(&mut self, text: &str, span: Span) {
+        let mut seen: BTreeSet<String> = BTreeSet::new();
+        let mut waiting = names_in(text);
+        while let Some(name) = waiting.pop() {
+            if seen.len() >= NAMES_FOLLOWED_MAX || !seen.insert(name.clone()) {
+                continue;
             }
+            for text in self.state.scalar(&name).as_ref().and_then(Value::choices).unwrap_or(&[]) {
+                self.evaluated_again(text, span);
+                waiting.extend(names_in(text));
+            }
+        }
+    }
+
+    /// A value that bash evaluates as arithmetic because of where it is put (`declare -i`, `${s:v}`).
+    pub(super) fn evaluated_number(&mut self, value: &Value, span: Span) {
+        for text in value.choices().unwrap_or(&[]) {
+            self.evaluated_again(text, span);
+            self.variables_in(text, span);
         }
     }
 
@@ -89,6 +105,12 @@ impl Eval<'_> {
         let field = Field { value, glob: false, many: false, quoted: true, fetched: false, span };
         self.subscript_data(&field);
     }
+}
+
+/// The names of variables in an expression.
+fn names_in(text: &str) -> Vec<String> {
+    let is_name = |word: &&str| word.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
+    text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).filter(is_name).map(str::to_owned).collect()
 }
 
 /// Where the first expansion of an arithmetic expression stands.

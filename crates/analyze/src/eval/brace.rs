@@ -12,10 +12,14 @@ enum Atom {
     Fixed(Part),
 }
 
+/// Whether a brace that may be expanded stands in `parts`.
+pub(super) fn holds(parts: &[Part]) -> bool {
+    parts.iter().any(|part| matches!(part, Part::Literal(text) if text.contains('{')))
+}
+
 /// The words that `parts` expand to, or `None` when there are more than [`FIELDS_MAX`].
 pub(super) fn expand(parts: &[Part]) -> Option<Vec<Vec<Part>>> {
-    let live = |part: &Part| matches!(part, Part::Literal(text) if text.contains('{'));
-    if !parts.iter().any(live) {
+    if !holds(parts) {
         return Some(vec![parts.to_vec()]);
     }
     let atoms: Vec<Atom> = parts

@@ -23,11 +23,17 @@ impl Eval<'_> {
             "eval" => return Some(self.eval(args, start)),
             "." | "source" => self.source_file(args, start),
             "trap" => self.trap(args, start),
-            "alias" => self.alias(args),
+            "alias" => self.alias(args, start),
             "enable" | "hash" => self.shadow(program, args, start),
             "exit" | "return" => {}
-            "echo" => return Some(echo(args)),
-            "printf" => return Some(self.printf(args)),
+            "echo" => {
+                self.printed_secrets(args);
+                return Some(echo(args));
+            }
+            "printf" => {
+                self.printed_secrets(args);
+                return Some(self.printf(args));
+            }
             "test" | "[" => self.test_operands(args),
             _ => return None,
         }
@@ -132,12 +138,16 @@ impl Eval<'_> {
                 Some((name, value)) if field.known().is_some() => {
                     (name.to_owned(), Some(Value::Known(value.to_owned())))
                 }
-                Some((name, value)) => (name.to_owned(), Some(Value::starting(value))),
+                Some((name, value)) => (name.to_owned(), Some(Value::shape(value, field.value.suffix()))),
                 None => (text.clone(), None),
             };
             self.evaluated_again(&name, field.span);
             if integer {
                 self.evaluated_again(&text, field.span);
+                self.state.integers.insert(name.trim_end_matches('+').to_owned());
+            }
+            if let Some(value) = value.as_ref().filter(|_| self.state.integers.contains(name.trim_end_matches('+'))) {
+                self.evaluated_number(value, field.span);
             }
             if let Some(value) = value {
                 self.check_environment(name.trim_end_matches('+'), &value, field.span, exports);
@@ -177,6 +187,8 @@ impl Eval<'_> {
                 _ => names.push(field),
             }
         }
+        let found = self.piped_names.as_ref().filter(|_| matches!(stdin, Stdin::Pipe(_)) && names.len() == 1);
+        let found = found.map(|all| Value::any_of(all.iter().map(|name| Value::found_by_glob(name)).collect()));
         let line = match stdin {
             Stdin::Text(Value::Known(text)) => text.lines().next().map(str::to_owned),
             _ => None,
@@ -201,7 +213,7 @@ impl Eval<'_> {
             let value = match &words {
                 Some(words) if at + 1 == names.len() => Value::Known(words.get(at..).unwrap_or(&[]).join(" ")),
                 Some(words) => Value::Known(words.get(at).cloned().unwrap_or_default()),
-                None => Value::Unknown,
+                None => found.clone().unwrap_or(Value::Unknown),
             };
             self.state.set(name.split('[').next().unwrap_or(name), value);
         }
@@ -210,7 +222,11 @@ impl Eval<'_> {
     fn mapfile(&mut self, args: &[Field], start: &Start) {
         let mut rest = args.iter();
         while let Some(field) = rest.next() {
-            if field.known() == Some("-C")
+            let attached = field.known().and_then(|text| text.strip_prefix("-C")).filter(|code| !code.is_empty());
+            if let Some(code) = attached {
+                self.out.find(9, field.span, "mapfile runs a command for the lines it reads");
+                self.shell_text(&Field::constant(code, field.span), start);
+            } else if field.known() == Some("-C")
                 && let Some(code) = rest.next()
             {
                 self.out.find(9, field.span, "mapfile runs a command for the lines it reads");
@@ -260,13 +276,19 @@ impl Eval<'_> {
         self.may -= 1;
     }
 
-    fn alias(&mut self, args: &[Field]) {
+    fn alias(&mut self, args: &[Field], start: &Start) {
         for field in args {
             let text = field.value.prefix().to_owned();
             let Some((name, body)) = text.split_once('=') else { continue };
             let shadows = crate::commands::is_known(name) && !body.trim_start().starts_with(name);
             let severity = if shadows || field.known().is_none() { Risk::High } else { Risk::Medium };
             self.out.find_as(7, severity, field.span, &format!("an alias gives {name} another meaning"));
+            // Where aliases are expanded the body runs; the words behind the name follow it.
+            if field.known().is_some() && !body.trim().is_empty() {
+                self.may += 1;
+                self.text_here(&Field::constant(body, field.span), start, true);
+                self.may -= 1;
+            }
         }
     }
 
@@ -274,6 +296,17 @@ impl Eval<'_> {
         let loads = args.iter().any(|field| matches!(field.known(), Some("-f" | "-p" | "-n")));
         if loads {
             self.out.find(7, start.span, &format!("{program} changes what a name runs"));
+        }
+    }
+
+    /// `echo $API_TOKEN`: what the environment keeps secret is shown. A value the script has set itself is no secret.
+    fn printed_secrets(&mut self, args: &[Field]) {
+        for field in args.iter().filter(|field| field.value.choices().is_none()) {
+            let source = self.text.get(field.span.start..field.span.end).unwrap_or("");
+            let shown = crate::names::variables_shown(source);
+            if let Some(name) = shown.into_iter().find(|name| self.state.scalar(name).is_none()) {
+                self.out.find(17, field.span, &format!("shows {name}, which may be a secret"));
+            }
         }
     }
 

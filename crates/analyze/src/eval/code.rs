@@ -3,6 +3,8 @@
 use super::run::Start;
 use super::value::{Field, Value};
 use super::{Eval, Output, Stdin};
+use crate::commands::Row;
+use crate::commands::{options, row};
 use crate::pure;
 use model::{Action, Reversibility, Target};
 
@@ -86,6 +88,23 @@ static INTERPRETERS: &[Interpreter] = &[
     Interpreter { name: "osascript", code: &["-e"], takes: &["-l"], noop: &[], loads: &[] },
     Interpreter { name: "pwsh", code: &["-c", "-Command", "-EncodedCommand"], takes: &[], noop: &["-v"], loads: &[] },
 ];
+
+/// The options of gawk(1), which mawk and the others have some of. The code itself is read elsewhere.
+static AWK: Row = row(
+    "awk",
+    "-F,--field-separator= -v,--assign= -f,--file=:exec+bj013 -E,--exec=:exec+bj013 -e,--source= -i,--include=:exec+bj013 \
+     -l,--load=:exec+bj013 -o,--pretty-print?:write -d,--dump-variables?:write -p,--profile?:write -D,--debug?:bj013 -W=:bj013 \
+     -b,--characters-as-bytes -c,--traditional -C,--copyright:noop -g,--gen-pot -h,--help:noop -I,--trace -k,--csv \
+     -L,--lint? -M,--bignum -N,--use-lc-numeric -n,--non-decimal-data -O,--optimize -P,--posix -r,--re-interval \
+     -s,--no-optimize -S,--sandbox -t,--lint-old -V,--version:noop",
+    "+data read*",
+    "",
+);
+
+/// Whether `program` is a shell.
+pub(super) fn is_shell(program: &str) -> bool {
+    SHELLS.contains(&program)
+}
 
 impl Eval<'_> {
     /// Runs `program` if it is an interpreter.
@@ -324,42 +343,36 @@ impl Eval<'_> {
 
     /// `awk`: the program is read for what can leave awk.
     fn awk(&mut self, args: &[Field], start: &Start) -> Output {
-        let mut rest = args.iter();
-        let mut program = None;
-        while let Some(field) = rest.next() {
-            match field.known() {
-                Some("--version" | "-W" | "--help") => return Output { value: Value::Unknown, fetched: false },
-                Some("-F" | "-v" | "--assign" | "--field-separator") => {
-                    rest.next();
-                }
-                Some("-f" | "--file") => {
-                    if let Some(file) = rest.next() {
-                        self.out.find(13, file.span, "awk runs code from a file");
-                        self.run_file(&file.clone(), "awk", start);
-                        program = Some(None);
-                    }
-                }
-                Some("-i" | "--include" | "-l" | "--load" | "-E" | "-D") => {
-                    self.out.find(13, field.span, "an option of awk loads other code");
-                    rest.next();
-                }
-                Some(text)
-                    if text.starts_with('-')
-                        && text.len() > 1
-                        && (text.starts_with("-F") || text.starts_with("-v")) => {}
-                Some(text) if text.starts_with('-') && text.len() > 1 => self.out.unexplained(field.span),
-                _ if program.is_none() => program = Some(Some(field)),
-                Some(text) if text.contains('=') && !text.contains('/') => {}
-                _ => self.on_path(Action::Read, field, model::PathScope::Exact, "awk"),
-            }
+        let parsed = options::parse(&AWK, args);
+        if self.options(&AWK, &parsed, start) {
+            return Output { value: Value::Unknown, fetched: false };
         }
-        if let Some(Some(code)) = program {
-            match code.known() {
-                Some(text) if pure::awk(text) => {}
-                _ => self.opaque_code(code.span, "awk", start),
+        let mut operands = parsed.operands.as_slice();
+        let given: Vec<&Field> =
+            parsed.hits.iter().filter(|hit| hit.is("-e")).filter_map(|hit| hit.value.as_ref()).collect();
+        for code in &given {
+            self.awk_code(code, start);
+        }
+        let in_file = parsed.hits.iter().any(|hit| hit.is("-f") || hit.is("-E"));
+        if given.is_empty()
+            && !in_file
+            && let Some((code, rest)) = operands.split_first()
+        {
+            self.awk_code(code, start);
+            operands = rest;
+        }
+        for field in operands {
+            if !field.known().is_some_and(|text| text.contains('=') && !text.contains('/')) {
+                self.role("read", field, false, "awk", start);
             }
         }
         Output { value: Value::Unknown, fetched: false }
+    }
+
+    fn awk_code(&mut self, code: &Field, start: &Start) {
+        if !code.known().is_some_and(pure::awk) {
+            self.opaque_code(code.span, "awk", start);
+        }
     }
 
     /// The effect of running an unknown program by a known one.

@@ -64,6 +64,9 @@ impl Fields {
 impl Eval<'_> {
     /// The arguments a word becomes.
     pub(super) fn expand(&mut self, word: &Word) -> Vec<Field> {
+        if !brace::holds(&word.parts) {
+            return self.expand_parts(&word.parts, word.span);
+        }
         let Some(words) = brace::expand(&word.parts) else {
             self.out.find(90, word.span, "a brace expansion makes too many words");
             return vec![Field { many: true, value: Value::Unknown, ..Field::constant("", word.span) }];
@@ -122,7 +125,7 @@ impl Eval<'_> {
     pub(super) fn cwd_value(&self) -> Value {
         match self.state.cwd.places.as_slice() {
             [one] => Value::Known(one.encode()),
-            _ => Value::Prefix("/".into()),
+            _ => Value::starting("/"),
         }
     }
 
@@ -296,9 +299,7 @@ impl Eval<'_> {
         let argument =
             if param.argument.is_empty() { Value::Known(String::new()) } else { self.text_of_parts(&param.argument) };
         if param.op == ":" {
-            for text in argument.choices().unwrap_or(&[]).to_vec() {
-                self.evaluated_again(&text, param.span);
-            }
+            self.evaluated_number(&argument, param.span);
         }
         let current = if param.indirect { Value::Unknown } else { self.variable(param) };
         if param.op == "@" && argument.known() == Some("P") {
@@ -430,7 +431,8 @@ fn trimmed(value: Value) -> Value {
     match value {
         Value::Known(text) => Value::Known(text.trim_end_matches('\n').to_owned()),
         Value::OneOf(all) => Value::any_of(all.iter().map(|text| text.trim_end_matches('\n').to_owned()).collect()),
-        other => other,
+        Value::Shape(head, tail) => Value::shape(&head, tail.trim_end_matches('\n')),
+        Value::Unknown => Value::Unknown,
     }
 }
 

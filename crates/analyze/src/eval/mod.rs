@@ -7,6 +7,7 @@ mod builtin;
 mod code;
 mod elsewhere;
 mod expand;
+pub(crate) mod links;
 mod opaque;
 mod redirect;
 mod report;
@@ -93,6 +94,9 @@ impl<'a> Eval<'a> {
             vars: Shared::new(vars),
             functions: Shared::default(),
             positional: None,
+            integers: Shared::default(),
+            links: Shared::new(context.links.iter().map(|(link, target)| (link.normalise(), target.clone())).collect()),
+            written: Shared::default(),
             downloaded: Shared::default(),
             exits_on_error: false,
         };
@@ -198,7 +202,7 @@ impl<'a> Eval<'a> {
         if entry.joint == Joint::Background {
             let saved = self.state.clone();
             let out = self.pipeline(&entry.pipeline);
-            self.state = saved;
+            self.leave(saved);
             return out;
         }
         self.pipeline(&entry.pipeline)
@@ -218,7 +222,7 @@ impl<'a> Eval<'a> {
             out = self.command(command, stdin);
             out.fetched |= fetched;
             self.piped_names = self.names_printed(command, before);
-            self.state = State { downloaded: self.state.downloaded.clone(), ..saved };
+            self.leave(saved);
             stdin = Stdin::Pipe(out.clone());
         }
         self.piped_names = None;
@@ -283,10 +287,11 @@ impl<'a> Eval<'a> {
         let out = match &command.kind {
             Kind::Simple(simple) => self.simple(simple, command, stdin),
             other => {
-                let (stdin, _) = self.redirects(&command.redirects, stdin, "");
+                let (stdin, redirected) = self.redirects(&command.redirects, stdin, "");
                 let outer = std::mem::replace(&mut self.ambient, shared(&stdin));
                 let out = self.compound(other, stdin);
                 self.ambient = outer;
+                self.note_written(&redirected, &out);
                 out
             }
         };
@@ -342,10 +347,16 @@ impl<'a> Eval<'a> {
         out
     }
 
+    /// Goes back to the state outside of a subshell.
+    fn leave(&mut self, outer: State) {
+        let inner = std::mem::replace(&mut self.state, outer);
+        self.state.keep_files_of(inner);
+    }
+
     fn in_subshell<T>(&mut self, run: impl FnOnce(&mut Self) -> T) -> T {
         let saved = self.state.clone();
         let value = run(self);
-        self.state = State { downloaded: self.state.downloaded.clone(), ..saved };
+        self.leave(saved);
         value
     }
 

@@ -12,6 +12,8 @@ pub(super) struct Redirected {
     pub(super) canonical: Vec<String>,
     /// The files written from the start, `>`.
     pub(super) truncated: Vec<Field>,
+    /// The files standard output goes to, and whether at their end.
+    outputs: Vec<(Field, bool)>,
 }
 
 impl Eval<'_> {
@@ -43,6 +45,12 @@ impl Eval<'_> {
         let shown = self.shown(&field);
         seen.canonical.push(format!("{}{operator} {shown}", fd.clone().unwrap_or_else(|| default_fd.into())));
         self.open(redirect.op, &field, by, seen);
+        let prints = fd.is_none() || fd.as_deref() == Some("1");
+        match redirect.op {
+            RedirectOp::Out | RedirectOp::Both if prints => seen.outputs.push((field.clone(), false)),
+            RedirectOp::Append | RedirectOp::BothAppend if prints => seen.outputs.push((field.clone(), true)),
+            _ => {}
+        }
         let standard = fd.is_none() || fd.as_deref() == Some("0");
         match redirect.op {
             RedirectOp::In | RedirectOp::InOut if standard => {
@@ -55,6 +63,25 @@ impl Eval<'_> {
             }
             RedirectOp::HereString => Some(Stdin::Text(field.value.concat(&Value::Known("\n".into())))),
             _ => None,
+        }
+    }
+
+    /// Remembers what a command printed into its files.
+    pub(super) fn note_written(&mut self, redirected: &Redirected, out: &super::Output) {
+        for (field, append) in &redirected.outputs {
+            self.note_content(field, &out.value, *append);
+        }
+    }
+
+    /// Remembers what stands in a file now, should it be run later.
+    pub(super) fn note_content(&mut self, field: &Field, value: &Value, append: bool) {
+        let Some(name) = field.known().filter(|_| !field.glob).map(str::to_owned) else { return };
+        for (path, _) in self.resolve(&name) {
+            let old = self.state.written.get(&path).filter(|_| append);
+            let value = old.map_or_else(|| value.clone(), |old| old.concat(value));
+            if value.choices().is_some() || self.state.written.contains_key(&path) {
+                self.state.written.insert(path, value);
+            }
         }
     }
 

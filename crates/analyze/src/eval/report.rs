@@ -37,7 +37,7 @@ impl Report {
         let finding = Finding { check: CheckId(check), severity, span, message: model::escape::text(message) };
         if self.findings.len() >= REPORT_MAX {
             self.overflowed = true;
-        } else if !self.findings.iter().rev().take(RECENT).any(|old| *old == finding) {
+        } else if !self.findings.iter().rev().take(RECENT).any(|old| old.span == finding.span && *old == finding) {
             self.findings.push(finding);
         }
     }
@@ -65,7 +65,7 @@ impl Eval<'_> {
         let effect = Effect { action, target, certainty, reversibility, span: Some(span), by };
         if self.out.effects.len() >= REPORT_MAX {
             self.out.overflowed = true;
-        } else if !self.out.effects.iter().rev().take(RECENT).any(|old| *old == effect) {
+        } else if !self.out.effects.iter().rev().take(RECENT).any(|old| old.span == effect.span && *old == effect) {
             self.out.effects.push(effect);
         }
     }
@@ -100,7 +100,8 @@ impl Eval<'_> {
             // A quoted star is a star.
             let live = field.glob && has_glob(choice);
             let scope = if scope == PathScope::Exact && live { PathScope::Glob } else { scope };
-            for (path, sure) in self.resolve(choice) {
+            let itself = matches!(action, Action::Delete | Action::Rename) || by == "ln";
+            for (path, sure) in self.resolve_with(choice, !itself) {
                 self.may += usize::from(!sure);
                 self.on_resolved(action, path, (scope, live), field.span, by);
                 self.may -= usize::from(!sure);
@@ -129,14 +130,45 @@ impl Eval<'_> {
             self.out.find(18, field.span, "what is written depends on a value that is not known");
         }
         let prefix = field.value.prefix().to_owned();
+        // U+0001 stands for what is not known and meets no name of the tables.
+        let shape = format!("{prefix}\u{1}\u{1}{}", field.value.suffix());
         if action == Action::Read && names::secret(&format!("{prefix}x"), &self.home).is_some() {
             self.out.find(17, field.span, "reads below a place where secrets are kept");
+        } else if let Some(class) = names::secret(&shape, &self.home).filter(|_| action == Action::Read) {
+            self.out.find(17, field.span, &format!("reads what may hold secrets ({class})"));
         }
         self.effect(action, Target::Unknown { text }, reversibility(action), field.span, by);
     }
 
     /// The absolute paths a name may mean, with whether it surely means that one.
     pub(super) fn resolve(&self, name: &str) -> Vec<(FilePath, bool)> {
+        self.resolve_with(name, true)
+    }
+
+    /// [`Eval::resolve`]; whether a link that is the last name is followed too. A link may have been replaced since it
+    /// was seen, so both readings count.
+    fn resolve_with(&self, name: &str, last: bool) -> Vec<(FilePath, bool)> {
+        let plain = self.resolve_plainly(name);
+        if self.state.links.is_empty() {
+            return plain;
+        }
+        let mut all = plain.clone();
+        let bases: Vec<FilePath> = match FilePath::from(name).is_absolute() {
+            true => vec![FilePath::from("/")],
+            false => self.state.cwd.places.iter().chain(&self.state.cwd.if_failed).cloned().collect(),
+        };
+        for base in bases {
+            if let Some(path) = super::links::follow(&self.state.links, &base.join(name), last)
+                && !all.iter().any(|(known, _)| *known == path)
+            {
+                all.push((proc_self(path), true));
+            }
+        }
+        let one = all.len() == 1;
+        all.into_iter().map(|(path, sure)| (path, sure && one)).collect()
+    }
+
+    fn resolve_plainly(&self, name: &str) -> Vec<(FilePath, bool)> {
         let path = FilePath::from(name);
         if path.is_absolute() {
             return vec![(proc_self(path.normalise()), true)];
@@ -205,12 +237,7 @@ impl Eval<'_> {
         } else if matches!(last, "*" | ".*" | "?*") && !names::is_regenerable(path) {
             self.out.find(19, span, "removes everything in a directory");
         }
-        let here = self
-            .state
-            .cwd
-            .places
-            .iter()
-            .any(|place| FilePath::from(place.clone().as_path()).starts_with(&FilePath::from(path)));
+        let here = self.state.cwd.places.iter().any(|place| place.as_path().starts_with(path));
         if here {
             self.out.find(18, span, "removes the working directory or one above it");
         }

@@ -71,6 +71,7 @@ impl Eval<'_> {
             self.state.set(name, value.clone());
         }
         let out = self.run(&argv, Start { stdin, span: command.span, unwrapped: 0, past_functions: false });
+        self.note_written(&redirected, &out);
         for (name, value) in before {
             match value {
                 Some(value) => self.state.vars.insert(name, value),
@@ -105,6 +106,9 @@ impl Eval<'_> {
                 return (assign.name.clone(), Value::Unknown, assign.span);
             }
         };
+        if self.state.integers.contains(&assign.name) {
+            self.evaluated_number(&value, assign.span);
+        }
         if keep {
             let value = if assign.subscript.is_some() { Value::Unknown } else { value.clone() };
             self.state.set(&assign.name, value);
@@ -263,7 +267,25 @@ impl Eval<'_> {
         if let Some((_, row)) = commands::find(path) {
             return self.apply("local", row, args, start).1;
         }
+        self.run_written(path, name.span, true);
         self.opaque_program(path, args, start)
+    }
+
+    /// Shell text that this script wrote into a file before it runs the file. It stays opaque besides: something else may
+    /// have changed the file, so this can only add to what is known.
+    pub(super) fn run_written(&mut self, path: &str, span: Span, fresh: bool) {
+        let found = self.resolve(path).into_iter().find_map(|(path, _)| self.state.written.get(&path).cloned());
+        let texts = found.as_ref().and_then(Value::choices).unwrap_or(&[]).to_vec();
+        for text in texts {
+            let first = text.lines().next().unwrap_or("");
+            let interpreter =
+                first.strip_prefix("#!").map(|rest| rest.split(['/', ' ', '\t']).any(|word| word.ends_with("sh")));
+            if interpreter.unwrap_or(true) {
+                self.may += 1;
+                self.nested_text(&text, span, fresh);
+                self.may -= 1;
+            }
+        }
     }
 
     /// A program nobody here knows.
@@ -372,8 +394,9 @@ impl Eval<'_> {
                 match field.known() {
                     Some(text) if text == mark => *field = Field { span: field.span, many: false, ..given.clone() },
                     Some(text) if text.contains(&mark) => {
-                        let prefix = text.split_once(&mark).map_or("", |(head, _)| head).to_owned();
-                        field.value = Value::starting(&prefix);
+                        let head = text.split_once(&mark).map_or("", |(head, _)| head);
+                        let tail = text.rsplit_once(&mark).map_or("", |(_, tail)| tail);
+                        field.value = Value::shape(head, tail);
                     }
                     _ => {}
                 }

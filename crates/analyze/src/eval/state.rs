@@ -1,5 +1,6 @@
 //! The shell's state as far as it is known at one point of the script.
 
+use super::links::Links;
 use super::value::Value;
 use crate::limits::{CWD_PARTS_MAX, CWDS_MAX};
 use crate::syntax::ast::Command;
@@ -95,13 +96,26 @@ pub(crate) struct State {
     pub(crate) functions: Shared<BTreeMap<String, Rc<Command>>>,
     /// `$1 ...`; `None` when unknown.
     pub(crate) positional: Option<Vec<Value>>,
+    /// Variables with the integer attribute: what is assigned to them is evaluated.
+    pub(crate) integers: Shared<BTreeSet<String>>,
     /// Files this script downloaded.
     pub(crate) downloaded: Shared<BTreeSet<FilePath>>,
+    /// Symbolic links, by their own path.
+    pub(crate) links: Shared<Links>,
+    /// What this script wrote into files, where it is known.
+    pub(crate) written: Shared<BTreeMap<FilePath, Value>>,
     /// `set -e`: an unchecked failure ends the script.
     pub(crate) exits_on_error: bool,
 }
 
 impl State {
+    /// Takes over what a subshell that ended as `inner` did to files; its variables are gone.
+    pub(crate) fn keep_files_of(&mut self, inner: State) {
+        self.downloaded = inner.downloaded;
+        self.links = inner.links;
+        self.written = inner.written;
+    }
+
     /// The value of a scalar variable; an array gives its first element.
     pub(crate) fn scalar(&self, name: &str) -> Option<Value> {
         match self.vars.get(name)? {
@@ -135,8 +149,20 @@ impl State {
         if !self.functions.is(&other.functions) {
             self.functions.extend(other.functions.iter().map(|(name, body)| (name.clone(), Rc::clone(body))));
         }
+        if !self.integers.is(&other.integers) {
+            self.integers.extend(other.integers.iter().cloned());
+        }
         if !self.downloaded.is(&other.downloaded) {
             self.downloaded.extend(other.downloaded.iter().cloned());
+        }
+        if !self.links.is(&other.links) {
+            self.links.extend(other.links.iter().map(|(link, target)| (link.clone(), target.clone())));
+        }
+        if !self.written.is(&other.written) {
+            for (path, theirs) in other.written.iter() {
+                let joined = self.written.get(path).map_or_else(|| theirs.clone(), |mine| mine.join(theirs));
+                self.written.insert(path.clone(), joined);
+            }
         }
         if self.positional != other.positional {
             self.positional = None;

@@ -3,6 +3,9 @@
 use crate::limits::{VALUE_BYTES_MAX, VALUES_MAX};
 use model::Span;
 
+/// Bytes of the end of a value that is not known as a whole: enough for the last names of a path.
+const SUFFIX_BYTES_MAX: usize = 256;
+
 /// Glob characters, and what stands for them in a value that a glob made.
 const LIVE: [(char, char); 3] = [('*', '\u{f0000}'), ('?', '\u{f0001}'), ('[', '\u{f0002}')];
 
@@ -13,8 +16,8 @@ pub(crate) enum Value {
     Known(String),
     /// One of these; two to [`VALUES_MAX`].
     OneOf(Vec<String>),
-    /// Something that starts like this; never empty.
-    Prefix(String),
+    /// Something that starts and ends like this, with anything between; not both empty.
+    Shape(String, String),
     /// Anything.
     Unknown,
 }
@@ -33,14 +36,22 @@ impl Value {
         match self {
             Value::Known(text) => Some(std::slice::from_ref(text)),
             Value::OneOf(all) => Some(all),
-            Value::Prefix(_) | Value::Unknown => None,
+            Value::Shape(..) | Value::Unknown => None,
         }
     }
 
     /// What every possible value starts with.
     pub(crate) fn prefix(&self) -> &str {
         match self {
-            Value::Known(text) | Value::Prefix(text) => text,
+            Value::Known(text) | Value::Shape(text, _) => text,
+            Value::OneOf(_) | Value::Unknown => "",
+        }
+    }
+
+    /// What every possible value ends with, as far as it is kept.
+    pub(crate) fn suffix(&self) -> &str {
+        match self {
+            Value::Known(text) | Value::Shape(_, text) => text,
             Value::OneOf(_) | Value::Unknown => "",
         }
     }
@@ -76,9 +87,10 @@ impl Value {
             LIVE.iter().fold(text.clone(), |text, (plain, live)| text.replace(*live, plain.encode_utf8(&mut [0; 4])))
         };
         match self {
-            Value::Known(text) | Value::Prefix(text) if !holds(text) => None,
+            Value::Known(text) if !holds(text) => None,
+            Value::Shape(head, tail) if !holds(head) && !holds(tail) => None,
             Value::Known(text) => Some(Value::Known(plain(text))),
-            Value::Prefix(text) => Some(Value::Prefix(plain(text))),
+            Value::Shape(head, tail) => Some(Value::Shape(plain(head), plain(tail))),
             Value::OneOf(all) if all.iter().any(holds) => Some(Value::OneOf(all.iter().map(plain).collect())),
             Value::OneOf(_) | Value::Unknown => None,
         }
@@ -86,13 +98,20 @@ impl Value {
 
     /// Only how it starts.
     pub(crate) fn starting(prefix: &str) -> Value {
-        if prefix.is_empty() { Value::Unknown } else { Value::Prefix(prefix.to_owned()) }
+        Value::shape(prefix, "")
+    }
+
+    /// Only how it starts and how it ends. Of a long end the last bytes are kept: a file's name stands there.
+    pub(crate) fn shape(head: &str, tail: &str) -> Value {
+        let cut = tail.len().saturating_sub(SUFFIX_BYTES_MAX);
+        let tail = (cut..tail.len()).find_map(|at| tail.get(at..)).unwrap_or("");
+        if head.is_empty() && tail.is_empty() { Value::Unknown } else { Value::Shape(head.to_owned(), tail.to_owned()) }
     }
 
     /// This prefix as a constant where the field it was taken from is one.
     pub(crate) fn known_as(self, field: &Field) -> Value {
         match self {
-            Value::Prefix(text) if field.known().is_some() => Value::Known(text),
+            Value::Shape(text, _) if field.known().is_some() => Value::Known(text),
             other => other,
         }
     }
@@ -103,8 +122,9 @@ impl Value {
             (Some(heads), Some(tails)) if heads.len() * tails.len() <= VALUES_MAX => Value::any_of(
                 heads.iter().flat_map(|head| tails.iter().map(move |tail| format!("{head}{tail}"))).collect(),
             ),
-            (Some([head]), None) => Value::starting(&format!("{head}{}", next.prefix())),
-            _ => Value::starting(self.prefix()),
+            (Some([head]), None) => Value::shape(&format!("{head}{}", next.prefix()), next.suffix()),
+            (None, Some([tail])) => Value::shape(self.prefix(), &format!("{}{tail}", self.suffix())),
+            _ => Value::shape(self.prefix(), next.suffix()),
         }
     }
 
@@ -146,7 +166,7 @@ impl Field {
 
 #[cfg(test)]
 mod tests {
-    use super::Value;
+    use super::{SUFFIX_BYTES_MAX, Value};
 
     fn known(text: &str) -> Value {
         Value::Known(text.into())
@@ -157,7 +177,14 @@ mod tests {
         let two = known("a").join(&known("b"));
         assert_eq!(two, Value::OneOf(vec!["a".into(), "b".into()]));
         assert_eq!(two.concat(&known("c")), Value::OneOf(vec!["ac".into(), "bc".into()]));
-        assert_eq!(known("x").concat(&Value::Unknown), Value::Prefix("x".into()));
+        assert_eq!(known("x").concat(&Value::Unknown), Value::Shape("x".into(), "".into()));
+        assert_eq!(Value::Unknown.concat(&known("/.env")), Value::Shape("".into(), "/.env".into()));
+        let both = known("a").concat(&Value::Unknown).concat(&known("b")).concat(&known("c"));
+        assert_eq!(both, Value::Shape("a".into(), "bc".into()));
+        // What stands between two ends may itself end in anything.
+        assert_eq!(both.concat(&Value::Unknown), Value::Shape("a".into(), "".into()));
+        let long = Value::Unknown.concat(&known(&"é".repeat(1000)));
+        assert!(long.suffix().len() <= SUFFIX_BYTES_MAX && long.suffix().chars().all(|c| c == 'é'));
         assert_eq!(two.concat(&Value::Unknown), Value::Unknown);
         assert_eq!(known("a").join(&known("a")), known("a"));
     }

@@ -10,6 +10,9 @@ const RESERVED: &[&str] = &[
     "select", "then", "time", "until", "while",
 ];
 
+/// Length of the longest of them.
+const RESERVED_BYTES_MAX: usize = 8;
+
 /// Reserved words that end a list.
 const CLOSERS: &[&str] = &["}", "do", "done", "elif", "else", "esac", "fi", "then"];
 
@@ -99,6 +102,19 @@ impl Reader<'_> {
         let first = self.peek()?;
         if !(first.is_ascii_lowercase() || matches!(first, b'!' | b'{' | b'}' | b'[')) {
             return None;
+        }
+        let bytes = self.rest().as_bytes();
+        let length = bytes
+            .iter()
+            .position(|byte| !(byte.is_ascii_lowercase() || matches!(byte, b'!' | b'{' | b'}' | b'[')))
+            .unwrap_or(bytes.len());
+        // A continuation may stand inside the word or behind it; without one there is at most one word it can be.
+        if bytes.get(length) != Some(&b'\\') {
+            let word = bytes.get(..length).unwrap_or(&[]);
+            let known = length <= RESERVED_BYTES_MAX && RESERVED.iter().any(|reserved| reserved.as_bytes() == word);
+            if !known {
+                return None;
+            }
         }
         let saved = (self.pos, self.last);
         let found = RESERVED.iter().copied().find(|word| {

@@ -124,10 +124,11 @@ impl Store {
 
 impl Layers {
     /// Takes a checkpoint of the layer as it is between two requests; its number, counted from 1.
-    pub(crate) fn checkpoint(&self) -> Result<u64, Errno> {
+    /// `effects` is the length of the journal of effects.
+    pub(crate) fn checkpoint(&self, effects: u64) -> Result<u64, Errno> {
         let _at_rest = self.store.undo.at_rest();
         let _table = self.changing()?;
-        self.store.undo.checkpoint(&self.store.dir, &self.store.origins)
+        self.store.undo.checkpoint(&self.store.dir, &self.store.origins, effects)
     }
 
     /// Whether the content of `node` may be written without keeping it first.

@@ -22,8 +22,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockW
 const ENTRIES: &str = "checkpoints";
 /// What the cells held.
 const RECORDS: &str = "undo";
-/// Bytes of one entry: three numbers, least byte first.
-const ENTRY_BYTES: usize = 24;
+/// Bytes of one entry: four numbers, least byte first.
+const ENTRY_BYTES: usize = 32;
 /// Stands for the store's `work` among directory numbers; no directory has inode number 0.
 pub(crate) const WORK: u64 = 0;
 /// Emptying a bigger set takes longer than a checkpoint may; it is left to another thread.
@@ -87,6 +87,8 @@ pub(crate) struct Entry {
     pub(crate) records: u64,
     /// Length of `origins`.
     pub(crate) origins: u64,
+    /// Length of the journal of effects: who did what is on record behind it belongs to what came after.
+    pub(crate) effects: u64,
     /// Number of the checkpoint; 0 for a generation that began because another process went on.
     pub(crate) number: u64,
 }
@@ -94,7 +96,7 @@ pub(crate) struct Entry {
 impl Entry {
     fn encode(&self) -> [u8; ENTRY_BYTES] {
         let mut bytes = [0; ENTRY_BYTES];
-        let values = [self.records, self.origins, self.number];
+        let values = [self.records, self.origins, self.effects, self.number];
         for (place, value) in bytes.chunks_exact_mut(8).zip(values) {
             place.copy_from_slice(&value.to_le_bytes());
         }
@@ -104,7 +106,7 @@ impl Entry {
     fn decode(bytes: &[u8]) -> Option<Entry> {
         let mut values = bytes.chunks_exact(8).map(|part| part.try_into().map(u64::from_le_bytes));
         let mut next = || values.next()?.ok();
-        Some(Entry { records: next()?, origins: next()?, number: next()? })
+        Some(Entry { records: next()?, origins: next()?, effects: next()?, number: next()? })
     }
 }
 
@@ -207,21 +209,21 @@ impl Undo {
         self.gate.write().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes a checkpoint; its number.
-    pub(crate) fn checkpoint(&self, dir: &OwnedFd, origins: &Origins) -> Result<u64, Errno> {
+    /// Takes a checkpoint, with the journal of effects as long as `effects`; its number.
+    pub(crate) fn checkpoint(&self, dir: &OwnedFd, origins: &Origins, effects: u64) -> Result<u64, Errno> {
         let mut state = self.lock();
         if state.files.is_none() {
             state.files = Some(create_files(dir)?);
         }
         let number = state.number + 1;
-        self.begin(&mut state, origins, number)?;
+        self.begin(&mut state, origins, effects, number)?;
         state.number = number;
         Ok(number)
     }
 
-    fn begin(&self, state: &mut State, origins: &Origins, number: u64) -> Result<(), Errno> {
+    fn begin(&self, state: &mut State, origins: &Origins, effects: u64, number: u64) -> Result<(), Errno> {
         let Some(files) = &state.files else { return Ok(()) };
-        let entry = Entry { records: length(&files.records)?, origins: origins.size()?, number };
+        let entry = Entry { records: length(&files.records)?, origins: origins.size()?, effects, number };
         (&files.entries).write_all(&entry.encode()).map_err(|e| errno_of(&e))?;
         let seen = std::mem::take(&mut state.seen);
         if seen.len() > CLEAR_MAX {
@@ -235,7 +237,7 @@ impl Undo {
 
     /// What another process kept in this generation is not known here, nor what it made; so this one begins its own.
     fn own(&self, state: &mut State, origins: &Origins) -> Result<(), Errno> {
-        if state.inherited { self.begin(state, origins, 0) } else { Ok(()) }
+        if state.inherited { self.begin(state, origins, 0, 0) } else { Ok(()) }
     }
 
     /// Whether `cell` must be kept before it changes.
@@ -372,9 +374,9 @@ mod tests {
 
     #[test]
     fn an_entry_round_trips_and_half_of_one_is_none() {
-        let entry = Entry { records: 1, origins: u64::MAX, number: 300 };
+        let entry = Entry { records: 1, origins: u64::MAX, effects: 7, number: 300 };
         assert_eq!(Entry::decode(&entry.encode()), Some(entry));
-        assert_eq!(Entry::decode(&entry.encode()[..20]), None);
+        assert_eq!(Entry::decode(&entry.encode()[..28]), None);
     }
 
     #[test]

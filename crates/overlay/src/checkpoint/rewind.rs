@@ -39,7 +39,9 @@ impl Overlay {
     pub fn checkpoint(&self) -> Result<u64, OverlayError> {
         let _lock = self.store.lock()?;
         self.check_whole()?;
-        self.store.undo.checkpoint(&self.store.dir, &self.store.origins).map_err(|e| self.store_failed(e))
+        let checkpoint =
+            || self.store.undo.checkpoint(&self.store.dir, &self.store.origins, self.store.effects_bytes()?);
+        checkpoint().map_err(|e| self.store_failed(e))
     }
 
     /// The checkpoints there are, oldest first.
@@ -91,9 +93,7 @@ impl Overlay {
 
     pub(crate) fn rewind_with(&self, to: u64, fault: Fault<'_>) -> Result<(), OverlayError> {
         let _lock = self.store.lock()?;
-        if self.state()? == LayerState::Applying {
-            return Err(OverlayError::Unfinished { what: "apply" });
-        }
+        self.check_settled()?;
         // Another process may have served the layer since this one opened it.
         self.store.undo.load(&self.store.dir).map_err(|e| self.store_failed(e))?;
         let begun = self.rewinding()?;
@@ -127,6 +127,8 @@ impl Overlay {
             store.undo.cut(entry.records, if index == keep { keep + 1 } else { index })?;
             fault();
         }
+        store.cut_effects(first.effects)?;
+        fault();
         sweep(store, fault)?;
         store.undo.load(&store.dir)
     }
@@ -146,6 +148,11 @@ impl Overlay {
         if self.rewinding()?.is_some() {
             return Err(OverlayError::Unfinished { what: "rewind" });
         }
+        self.check_settled()
+    }
+
+    /// Refuses while an apply or an undo is half done.
+    fn check_settled(&self) -> Result<(), OverlayError> {
         match self.state()? {
             LayerState::Applying => Err(OverlayError::Unfinished { what: "apply" }),
             LayerState::Undoing => Err(OverlayError::Unfinished { what: "undo" }),

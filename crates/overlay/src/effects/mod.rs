@@ -182,6 +182,17 @@ impl Effects {
         }
     }
 
+    /// Length of the journal with what waits to be written.
+    pub(crate) fn bytes(&self) -> u64 {
+        let mut state = lock(&self.shared.state);
+        // Counts that are told later would be told of what comes later.
+        state.tell_counts();
+        let bytes = state.batch.total;
+        drop(state);
+        self.shared.wake.notify_one();
+        bytes
+    }
+
     /// Writes what waits; what became of the journal. Nothing may be noted afterwards.
     pub(crate) fn finish(&self) -> Kept {
         self.stop();

@@ -170,7 +170,7 @@ pub(crate) fn chmod_open(fd: impl AsFd, mode: u32) -> Result<(), Errno> {
 }
 
 /// A path to what `fd` is open on, for calls that take no `O_PATH` descriptor.
-fn magic_link(fd: impl AsFd) -> String {
+pub(crate) fn magic_link(fd: impl AsFd) -> String {
     format!("/proc/self/fd/{}", fd.as_fd().as_raw_fd())
 }
 

@@ -5,11 +5,13 @@
 use crate::effects::journal::Op;
 use crate::effects::{Asked, Effects};
 use crate::serve::backing::{Backings, Way};
+use crate::serve::teller;
 use crate::serve::tuning::{Mode, Tuning};
 use crate::view::create::Owner;
-use crate::view::layers::{Attr, Layers};
+use crate::view::layers::{Attr, Layers, Seen};
 use crate::view::rename::Spot;
 use crate::view::setattr::Changes;
+use crate::view::watch::Belief;
 use fuser::{
     Errno as FuseErrno, FileAttr, FileHandle, FileType, Filesystem, FopenFlags, Generation, INodeNo, InitFlags,
     KernelConfig, LockOwner, OpenAccMode, OpenFlags, RenameFlags, ReplyAttr, ReplyCreate, ReplyData, ReplyDirectory,
@@ -20,6 +22,7 @@ use nix::errno::Errno;
 use nix::sys::time::TimeSpec;
 use std::cell::RefCell;
 use std::ffi::OsStr;
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::Arc;
@@ -57,14 +60,21 @@ pub(crate) struct Mount {
     tuning: Tuning,
     /// In [`Mode::Passthrough`], where the kernel can do it.
     backings: Option<Backings>,
+    /// For who tells the kernel of the host's changes.
+    channel: Option<OwnedFd>,
     open_without_message: AtomicBool,
     opendir_without_message: AtomicBool,
 }
 
 impl Mount {
-    pub(crate) fn new(layers: Arc<Layers>, effects: Option<Arc<Effects>>, tuning: Tuning) -> Mount {
+    pub(crate) fn new(
+        layers: Arc<Layers>,
+        effects: Option<Arc<Effects>>,
+        tuning: Tuning,
+        channel: Option<OwnedFd>,
+    ) -> Mount {
         let (open_without_message, opendir_without_message) = (AtomicBool::new(false), AtomicBool::new(false));
-        Mount { layers, effects, tuning, backings: None, open_without_message, opendir_without_message }
+        Mount { layers, effects, tuning, backings: None, channel, open_without_message, opendir_without_message }
     }
 
     /// Notes who changed a name, while whoever it was still waits for the answer.
@@ -90,9 +100,17 @@ impl Mount {
         }
     }
 
+    fn ttl(&self, belief: Belief) -> Duration {
+        match belief {
+            Belief::Own => OWN_TTL,
+            Belief::Watched => self.tuning.watched_ttl,
+            Belief::Host => self.tuning.host_ttl,
+        }
+    }
+
     /// How long the kernel may believe `attr`.
     fn ttl_of(&self, attr: &Attr) -> Duration {
-        if attr.from_host { self.tuning.host_ttl } else { OWN_TTL }
+        self.ttl(attr.belief)
     }
 
     fn answer_attr(&self, reply: ReplyAttr, result: Result<Attr, Errno>) {
@@ -138,20 +156,25 @@ impl Filesystem for Mount {
             let _ = config.add_capabilities(InitFlags::FUSE_NO_OPEN_SUPPORT);
             *self.open_without_message.get_mut() = offered.contains(InitFlags::FUSE_NO_OPEN_SUPPORT);
         }
+        let expires = offered.contains(InitFlags::FUSE_HAS_EXPIRE_ONLY);
+        if let Some(fuse) = self.channel.take().filter(|_| expires && self.tuning.watched_ttl > self.tuning.host_ttl) {
+            self.layers.watches.arm(&self.layers, Box::new(move || teller::start(fuse)));
+        }
         *self.opendir_without_message.get_mut() = offered.contains(InitFlags::FUSE_NO_OPENDIR_SUPPORT);
         let limits = [config.set_max_write(WRITE_BYTES_MAX).is_ok(), config.set_max_background(BACKGROUND_MAX).is_ok()];
         if limits.contains(&false) { Err(Errno::EPROTO.into()) } else { Ok(()) }
     }
 
     fn lookup(&self, _req: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
-        match self.layers.lookup(parent.0, name) {
-            Err(Errno::ENOENT) => {
+        match self.layers.look(parent.0, name) {
+            Ok(Seen::Absent(belief)) => {
                 // Node 0 tells the kernel that it may remember the absence.
-                let mut attr = file_attr(&Attr { stat: crate::sys::zeroed_stat(), number: 0, from_host: true });
+                let mut attr = file_attr(&Attr { stat: crate::sys::zeroed_stat(), number: 0, belief });
                 attr.ino = INodeNo(0);
-                reply.entry_with_ttls(&self.tuning.host_ttl, &self.tuning.host_ttl, &attr, Generation(0));
+                reply.entry_with_ttls(&self.ttl(belief), &self.ttl(belief), &attr, Generation(0));
             }
-            result => self.entry(reply, result),
+            Ok(Seen::There(attr)) => self.entry(reply, Ok(attr)),
+            Err(errno) => self.entry(reply, Err(errno)),
         }
     }
 
@@ -378,7 +401,7 @@ impl Filesystem for Mount {
         };
         for (place, number, name) in self.dots(ino.0).into_iter().filter(|dot| dot.0 > offset) {
             // The kernel takes no reference for these two, so a rough answer does.
-            let mut attr = file_attr(&Attr { stat: crate::sys::zeroed_stat(), number, from_host: true });
+            let mut attr = file_attr(&Attr { stat: crate::sys::zeroed_stat(), number, belief: Belief::Host });
             attr.kind = FileType::Directory;
             if reply.add(INodeNo(number), place, name, &Duration::ZERO, &attr, Generation(0)) {
                 return reply.ok();

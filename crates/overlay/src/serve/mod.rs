@@ -2,6 +2,7 @@
 
 pub(crate) mod backing;
 pub(crate) mod fuse;
+pub(crate) mod teller;
 pub(crate) mod tuning;
 
 use crate::effects::{Effects, Kept};
@@ -80,11 +81,15 @@ impl Served {
         config.acl = SessionACL::All;
         config.n_threads = Some(tuning.threads.max(1));
         config.clone_fd = can_clone(&fuse);
-        let mount = Mount::new(Arc::clone(&layers), effects.clone(), tuning);
+        let channel = if config.clone_fd { fuse.try_clone().ok() } else { None };
+        let mount = Mount::new(Arc::clone(&layers), effects.clone(), tuning, channel);
         let session = Session::from_fd(mount, fuse, SessionACL::All, config).map_err(OverlayError::Fuse)?;
         let (tell, ended) = sync_channel(1);
+        let watching = Arc::clone(&layers);
         let run = move || {
             let result = without_umask().and_then(|()| session.run());
+            // Nobody may keep the connection open who does not answer.
+            watching.watches.stop();
             // Nobody listens after a timeout; the threads end with the mount all the same.
             let _ = tell.send(result);
         };
@@ -126,7 +131,11 @@ impl Served {
     /// ([`Mode::WriteBack`], [`Mode::Passthrough`]), so that there is no moment between two of them.
     pub fn checkpoint(&self) -> Result<u64, OverlayError> {
         let told = matches!(self.mode, Mode::ZeroMessage | Mode::WriteThrough);
-        let taken = if told { self.layers.checkpoint() } else { Err(nix::errno::Errno::EOPNOTSUPP) };
+        let take = || {
+            let effects = self.effects.as_ref().map_or_else(|| self.layers.store.effects_bytes(), |e| Ok(e.bytes()))?;
+            self.layers.checkpoint(effects)
+        };
+        let taken = if told { take() } else { Err(nix::errno::Errno::EOPNOTSUPP) };
         taken.map_err(|source| crate::store::store_error(&self.layers.store.path, source))
     }
 

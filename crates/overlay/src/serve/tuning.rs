@@ -67,6 +67,10 @@ pub struct Tuning {
     /// How long the kernel may believe what the host can change under the view: names that are not there, and objects
     /// that were not copied up. Edits of the host are seen after at most this.
     pub host_ttl: Duration,
+    /// The same for what lies in directories of the host that are watched: edits are seen as they happen, except for
+    /// those that inotify(7) does not tell, which are writes through a shared mapping. Nothing is watched when this is
+    /// not longer than `host_ttl`.
+    pub watched_ttl: Duration,
     /// In [`Mode::Passthrough`]: bytes a file must have to be passed through. New files always are: how much will be
     /// written to them is not known.
     pub passthrough_bytes: u64,
@@ -76,7 +80,8 @@ impl Default for Tuning {
     fn default() -> Tuning {
         // One thread more than a request that waits for the disk.
         let threads = 2;
-        Tuning { mode: Mode::default(), threads, host_ttl: Duration::from_secs(5), passthrough_bytes: 1 << 20 }
+        let (host_ttl, watched_ttl) = (Duration::from_secs(5), Duration::from_secs(60));
+        Tuning { mode: Mode::default(), threads, host_ttl, watched_ttl, passthrough_bytes: 1 << 20 }
     }
 }
 

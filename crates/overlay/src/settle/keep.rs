@@ -50,6 +50,10 @@ pub(crate) struct Before {
     /// Records of directories of the layer, which are taken back with those that say nothing any more.
     #[serde(default)]
     pub(crate) records: Vec<(FilePath, Identity)>,
+    /// Records of files that were merged, by lower path: what the layer's own file started from, which the host's file was
+    /// not even then. Renewed, they would let the next apply overwrite what the host's file has of its own.
+    #[serde(default)]
+    pub(crate) merged: Vec<(FilePath, Identity)>,
     /// Host directories in which names come and go, by their path before the apply, with their modification times.
     pub(crate) times: Vec<(FilePath, Moment)>,
 }
@@ -128,6 +132,12 @@ impl Kept {
         self.own.get(path)
     }
 
+    /// Under how many names the apply left the object `ino`.
+    pub(crate) fn names(&self, ino: u64) -> usize {
+        let is = |left: &&Left| matches!(left.is, Now::This(identity) if identity.ino == ino);
+        self.after.left.iter().filter(is).count()
+    }
+
     /// Inode number of what the apply put at `path`.
     pub(crate) fn own(&self, path: &Path) -> Option<u64> {
         match self.left(path)?.is {
@@ -182,6 +192,9 @@ impl Before {
         let mut before = Before { times: times_before(overlay, steps)?, ..Before::default() };
         before.setid = setid.iter().map(|(path, mode)| (FilePath::from(path.as_path()), *mode)).collect();
         before.origins = overlay.store.origins.paths_at(&forgotten(steps));
+        let merged = steps.iter().filter(|step| step.part.as_ref().is_some_and(|part| !part.rest_waits));
+        let record = |step: &Step| Some((step.lower.clone(), overlay.store.origins.get(step.lower.as_path())?));
+        before.merged = merged.filter_map(record).collect();
         let mut order = vec![PathBuf::new()];
         let mut next = 0;
         while let Some(rel) = order.get(next).cloned() {

@@ -183,8 +183,9 @@ impl Overlay {
             for entry in at::list_own(&dir)?.into_iter().filter(|entry| entry.kind == libc::S_IFDIR) {
                 let child = rel.join(&entry.name);
                 let mark = at::forced(&[&dir], || crate::view::layers::reach(&dir, &entry.name))?;
-                let covers = !moved.contains(self.lower_path(&child)?.as_path());
-                if matches!(mark, crate::view::layers::Reach::Opaque) && covers {
+                let opaque = matches!(mark, crate::view::layers::Reach::Opaque);
+                // What the host has there is asked for last: that costs as much as the path is deep.
+                if opaque && !moved.contains(self.lower_path(&child)?.as_path()) {
                     found.push(child.clone());
                 }
                 waiting.push(child);

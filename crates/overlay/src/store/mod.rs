@@ -139,6 +139,21 @@ impl Store {
         Ok(file)
     }
 
+    /// Length of the journal of effects.
+    pub(crate) fn effects_bytes(&self) -> Result<u64, Errno> {
+        let stat = at::stat_opt(&self.dir, OsStr::new(crate::effects::journal::NAME))?;
+        Ok(stat.map_or(0, |stat| u64::try_from(stat.st_size).unwrap_or(0)))
+    }
+
+    /// Forgets the effects behind the first `bytes`: what they tell of was taken back.
+    pub(crate) fn cut_effects(&self, bytes: u64) -> Result<(), Errno> {
+        if self.effects_bytes()? <= bytes {
+            return Ok(());
+        }
+        let file = at::open_file(&self.dir, OsStr::new(crate::effects::journal::NAME), OFlag::O_WRONLY, 0)?;
+        File::from(file).set_len(bytes).map_err(|e| errno_of(&e))
+    }
+
     /// A name in `work` that nobody uses.
     pub(crate) fn fresh_name(&self) -> String {
         format!("t{}", self.next.fetch_add(1, Ordering::Relaxed))

@@ -9,16 +9,16 @@ use nix::fcntl::RenameFlags;
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 
-fn numbered(count: usize) -> String {
+pub(super) fn numbered(count: usize) -> String {
     (1..=count).map(|n| format!("{n}\n")).collect()
 }
 
 /// Three hunks in a file of forty lines.
-fn three(old: &str) -> String {
+pub(super) fn three(old: &str) -> String {
     format!("top\n{}", old.replace("\n20\n", "\ntwenty\n").replace("\n40\n", "\n40\n41\n"))
 }
 
-fn picks(bench: &Bench, picks: &[(&str, &[u32])]) -> Selection {
+pub(super) fn picks(bench: &Bench, picks: &[(&str, &[u32])]) -> Selection {
     let pick = |(path, hunks): &(&str, &[u32])| Pick { path: path_of(bench, path), hunks: hunks.to_vec() };
     Selection::Picks(picks.iter().map(pick).collect())
 }
@@ -33,17 +33,17 @@ fn apply(bench: &Bench, selection: &Selection) -> Result<u64, ApplyError> {
     Ok(overlay.apply(plan)?.left)
 }
 
-fn merge(bench: &Bench) -> Result<u64, ApplyError> {
+pub(super) fn merge(bench: &Bench) -> Result<u64, ApplyError> {
     let overlay = bench.overlay();
     let plan = overlay.plan_merge(&Selection::All)?;
     Ok(overlay.apply(plan)?.left)
 }
 
-fn read(bench: &Bench, path: &str) -> String {
+pub(super) fn read(bench: &Bench, path: &str) -> String {
     fs::read_to_string(bench.host().join(path)).unwrap()
 }
 
-fn shown(bench: &Bench, path: &str) -> (String, usize) {
+pub(super) fn shown(bench: &Bench, path: &str) -> (String, usize) {
     let overlay = bench.overlay();
     let all = overlay.changes().unwrap().changes;
     let change = all.iter().find(|change| change.path == path_of(bench, path)).unwrap();
@@ -177,7 +177,7 @@ fn a_conflict_is_no_place_for_hunks() {
     assert_eq!(read(&bench, "f"), edited);
 }
 
-fn conflicts(error: ApplyError) -> Vec<Conflict> {
+pub(super) fn conflicts(error: ApplyError) -> Vec<Conflict> {
     match error {
         ApplyError::Conflicts(conflicts) => conflicts,
         other => panic!("{other:?}"),
@@ -185,7 +185,7 @@ fn conflicts(error: ApplyError) -> Vec<Conflict> {
 }
 
 /// The ways in which programs change a file: in place, by a new file in its place, and by removing it first.
-fn ways() -> [fn(&Bench, &str, &[u8]); 4] {
+pub(super) fn ways() -> [fn(&Bench, &str, &[u8]); 4] {
     [
         |bench, path, bytes| bench.view().write(path, bytes).unwrap(),
         |bench, path, bytes| {

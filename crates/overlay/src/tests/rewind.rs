@@ -221,7 +221,7 @@ fn run(bench: &Bench, ops: &[Op]) -> Vec<State> {
         match op {
             Op::Checkpoint => {
                 let before = state(bench);
-                session.view.layers.checkpoint().unwrap();
+                session.view.layers.checkpoint(0).unwrap();
                 states.push(before);
             }
             Op::Reopen => {
@@ -385,7 +385,7 @@ fn every_point_of_a_rewind() {
         let to = bench.overlay().checkpoint().unwrap();
         let view = bench.view();
         change_everything(&view);
-        view.layers.checkpoint().unwrap();
+        view.layers.checkpoint(0).unwrap();
         view.write("new", b"second").unwrap();
         view.remove_tree("a").unwrap();
         drop(view);
@@ -427,7 +427,7 @@ fn child() {
             let _ = session.run(&op);
         }
         if round % 9 == 0 {
-            session.view.layers.checkpoint().unwrap();
+            session.view.layers.checkpoint(0).unwrap();
         }
     }
 }
@@ -462,9 +462,9 @@ fn a_write_after_a_checkpoint_does_not_slip_by_on_an_open_descriptor() {
     let view = bench.view();
     let file = view.hold("a").unwrap();
     view.layers.write_data(file, 0, b"one", false).unwrap();
-    let first = view.layers.checkpoint().unwrap();
+    let first = view.layers.checkpoint(0).unwrap();
     view.layers.write_data(file, 0, b"two", false).unwrap();
-    let second = view.layers.checkpoint().unwrap();
+    let second = view.layers.checkpoint(0).unwrap();
     view.layers.write_data(file, 0, b"six", false).unwrap();
     view.layers.write_data(file, 0, b"ten", false).unwrap();
     drop(view);
@@ -481,7 +481,7 @@ fn only_the_first_write_of_a_generation_is_kept() {
     rich(&bench);
     let view = bench.view();
     view.write("a", b"old").unwrap();
-    view.layers.checkpoint().unwrap();
+    view.layers.checkpoint(0).unwrap();
     for n in 0..50 {
         view.write("a", &[n]).unwrap();
         view.write("new", &[n]).unwrap();
@@ -534,13 +534,13 @@ fn not_while_somebody_works_with_it() {
 fn how_long_a_checkpoint_takes() {
     let bench = Bench::new();
     let view = bench.view();
-    view.layers.checkpoint().unwrap();
+    view.layers.checkpoint(0).unwrap();
     let mut worst = std::time::Duration::ZERO;
     let began = std::time::Instant::now();
     for n in 0..1_000u32 {
         view.write(&format!("f{}", n % 50), &n.to_le_bytes()).unwrap();
         let one = std::time::Instant::now();
-        view.layers.checkpoint().unwrap();
+        view.layers.checkpoint(0).unwrap();
         worst = worst.max(one.elapsed());
     }
     println!("worst {worst:?}, all with their writes {:?}", began.elapsed());

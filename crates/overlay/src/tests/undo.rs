@@ -18,7 +18,7 @@ fn plain() -> RenameFlags {
 }
 
 /// A host with a few of everything.
-fn furnished() -> Bench {
+pub(super) fn furnished() -> Bench {
     let bench = Bench::new();
     furnish(&bench);
     bench
@@ -53,7 +53,7 @@ fn furnish(bench: &Bench) {
     }
 }
 
-fn change_much(view: &View) {
+pub(super) fn change_much(view: &View) {
     view.write("a", b"A").unwrap();
     view.chmod("d/b", 0o600).unwrap();
     view.write("d/new", b"n").unwrap();
@@ -81,7 +81,7 @@ fn change_much(view: &View) {
 }
 
 /// What must be the same after apply and undo.
-struct Stock {
+pub(super) struct Stock {
     host: BTreeMap<String, String>,
     changes: Vec<String>,
     view: Vec<(String, String)>,
@@ -94,14 +94,14 @@ fn view_of(bench: &Bench) -> Vec<(String, String)> {
 }
 
 impl Stock {
-    fn of(bench: &Bench, inodes: bool) -> Stock {
+    pub(super) fn of(bench: &Bench, inodes: bool) -> Stock {
         // Taking stock completes hard links, which is a change of the layer and not of this test.
         let changes = bench.changes();
         Stock { host: whole_tree(&bench.host(), inodes), changes, view: view_of(bench), inodes }
     }
 
     #[track_caller]
-    fn check(&self, bench: &Bench, what: &str) {
+    pub(super) fn check(&self, bench: &Bench, what: &str) {
         let now = whole_tree(&bench.host(), self.inodes);
         let differs: Vec<_> = self
             .host
@@ -125,19 +125,19 @@ fn without_setid(tree: Vec<(String, String)>) -> Vec<(String, String)> {
     tree.into_iter().map(|(path, line)| (path, line.replacen("1047", "1007", 1))).collect()
 }
 
-fn apply(bench: &Bench, selection: &Selection) {
+pub(super) fn apply(bench: &Bench, selection: &Selection) {
     let overlay = bench.overlay();
     let plan = overlay.plan_apply(selection).unwrap();
     overlay.apply(plan).unwrap();
 }
 
-fn undo(bench: &Bench) -> crate::Undone {
+pub(super) fn undo(bench: &Bench) -> crate::Undone {
     let overlay = bench.overlay();
     let plan = overlay.plan_undo().unwrap();
     overlay.undo(plan).unwrap()
 }
 
-fn paths(bench: &Bench, paths: &[&str]) -> Selection {
+pub(super) fn paths(bench: &Bench, paths: &[&str]) -> Selection {
     Selection::Paths(paths.iter().map(|path| FilePath::from(bench.host().join(path))).collect())
 }
 
@@ -180,7 +180,7 @@ fn undo_is_the_way_back_across_file_systems() {
     there_and_back(&bench, false);
 }
 
-fn other_file_system() -> Option<tempfile::TempDir> {
+pub(super) fn other_file_system() -> Option<tempfile::TempDir> {
     let shm = Path::new("/dev/shm");
     let other = |path: &Path| std::os::unix::fs::MetadataExt::dev(&fs::metadata(path).unwrap());
     let differs = shm.is_dir() && other(shm) != other(&std::env::temp_dir());

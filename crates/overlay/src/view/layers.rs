@@ -14,6 +14,7 @@ use crate::view::device;
 use crate::view::foreign::OwnIds;
 use crate::view::hidden::HiddenPaths;
 use crate::view::node::{self, Key, Lower, Node, Place, ROOT, Table, Tomb};
+use crate::view::watch::{Belief, Watches};
 use nix::errno::Errno;
 use std::ffi::{OsStr, OsString};
 use std::os::fd::{AsFd, OwnedFd};
@@ -68,8 +69,26 @@ pub(crate) struct Attr {
     pub(crate) stat: Stat,
     /// The node.
     pub(crate) number: u64,
-    /// Whether the host can still change it under us.
-    pub(crate) from_host: bool,
+    /// How long it stays true.
+    pub(crate) belief: Belief,
+}
+
+/// What was found under a name.
+pub(crate) enum Seen {
+    There(Attr),
+    /// Nothing, and how long that stays true.
+    Absent(Belief),
+}
+
+impl Attr {
+    /// Takes what the path to a host object says of how long it stays true. A file with further names may be changed by
+    /// one that is not watched.
+    fn believe(&mut self, belief: Belief) {
+        let alone = at::is_dir(&self.stat) || self.stat.st_nlink == 1;
+        if self.belief == Belief::Host && belief == Belief::Watched && alone {
+            self.belief = Belief::Watched;
+        }
+    }
 }
 
 /// One overlay, ready to be asked.
@@ -77,6 +96,7 @@ pub(crate) struct Layers {
     pub(crate) store: Arc<Store>,
     pub(crate) lower: OwnedFd,
     pub(crate) hidden: HiddenPaths,
+    pub(crate) watches: Watches,
     pub(crate) budget: Arc<Budget>,
     /// Structure changes take it exclusively, everything else shared.
     table: RwLock<Table>,
@@ -114,6 +134,7 @@ impl Layers {
             held: Arc::new(()),
             root_ino: below.st_ino,
             frozen: AtomicBool::new(false),
+            watches: Watches::default(),
             budget: Arc::default(),
             store,
             lower,
@@ -147,12 +168,32 @@ impl Layers {
 
     /// Looks `name` up in `parent` and takes a reference for the caller.
     pub(crate) fn lookup(&self, parent: u64, name: &OsStr) -> Result<Attr, Errno> {
+        match self.look(parent, name)? {
+            Seen::There(attr) => Ok(attr),
+            Seen::Absent(_) => Err(Errno::ENOENT),
+        }
+    }
+
+    /// [`Layers::lookup`], which also says how long an absence stays true.
+    pub(crate) fn look(&self, parent: u64, name: &OsStr) -> Result<Seen, Errno> {
         let mut table = self.changing()?;
         let table = &mut *table;
+        let watched = self.watch_names_of(table.get_mut(parent)?);
         let found = self.find(table, parent, name)?;
-        let attr = self.enter(table, parent, name, &found)?;
-        table.get_mut(attr.number)?.lookups += 1;
-        Ok(attr)
+        if found.shown().is_none() {
+            return Ok(Seen::Absent(self.belief_in_absence(table.get(parent)?, name, found.whiteout, watched)));
+        }
+        let mut attr = self.enter(table, parent, name, &found)?;
+        let node = table.get_mut(attr.number)?;
+        node.lookups += 1;
+        if watched && attr.belief == Belief::Host {
+            // A directory of the host that the jar has moved is told where it was.
+            let here = found.lower.as_ref().and_then(|(rel, _)| rel.parent());
+            let named = here == table.get(parent)?.lower.as_ref().map(|lower| lower.rel.as_path());
+            let belief = self.belief(table.get(attr.number)?, |_| named);
+            attr.believe(belief);
+        }
+        Ok(Seen::There(attr))
     }
 
     /// Gives references back. What was unlinked and is no longer open goes with the last one.
@@ -176,7 +217,11 @@ impl Layers {
     /// stat(2) of a node.
     pub(crate) fn getattr(&self, number: u64) -> Result<Attr, Errno> {
         let table = self.read();
-        self.attr(&table, table.get(number)?)
+        let node = table.get(number)?;
+        let belief = self.belief(node, |parent| self.watches.has(parent));
+        let mut attr = self.attr(&table, node)?;
+        attr.believe(belief);
+        Ok(attr)
     }
 
     /// The target of a symbolic link.
@@ -276,6 +321,16 @@ impl Layers {
         let dir = Arc::new(at::open_beneath(&self.lower, rel)?);
         lock(&self.lower_dirs).put(rel.to_owned(), Arc::clone(&dir));
         Ok(dir)
+    }
+
+    /// Has `dir` used for the lower directory `rel`.
+    pub(crate) fn keep_lower_dir(&self, rel: &Path, dir: OwnedFd) {
+        lock(&self.lower_dirs).put(rel.to_owned(), Arc::new(dir));
+    }
+
+    /// Has every directory of the lower layer opened anew, because they may be others now.
+    pub(crate) fn drop_lower_dirs(&self) {
+        *lock(&self.lower_dirs) = Bounded::new(DIRS_OPEN_MAX);
     }
 
     /// The upper directory behind a node that has one. Opened from the nearest ancestor that is open already.
@@ -404,7 +459,8 @@ impl Layers {
             stat.st_nlink = u64::try_from(shown).unwrap_or(0);
         }
         let from_host = node.lower.is_some() || node.place == Place::Lower;
-        Attr { stat, number: node.number, from_host }
+        let belief = if from_host { Belief::Host } else { Belief::Own };
+        Attr { stat, number: node.number, belief }
     }
 
     /// The node for what was found, made if the kernel does not know it yet.
@@ -483,7 +539,11 @@ impl Layers {
         let node = table.get_mut(number)?;
         node.hidden = found.hidden;
         if node.is_dir() || node.place == Place::Lower {
-            node.lower = found.lower.as_ref().map(|(rel, stat)| Lower { rel: rel.clone(), key: node::key(stat) });
+            let lower = found.lower.as_ref().map(|(rel, stat)| Lower { rel: rel.clone(), key: node::key(stat) });
+            if lower.as_ref().map(|lower| &lower.rel) != node.lower.as_ref().map(|lower| &lower.rel) {
+                node.watched = 0;
+            }
+            node.lower = lower;
         }
         if node.place == Place::Lower && shown.st_nlink == 1 {
             // The host may have renamed it: the name it was known by is then no longer its own.

@@ -14,3 +14,4 @@ pub(crate) mod readdir;
 pub(crate) mod rename;
 pub(crate) mod setattr;
 pub(crate) mod unlink;
+pub(crate) mod watch;

@@ -110,6 +110,8 @@ pub(crate) struct Node {
     pub(crate) last: Option<Box<Stat>>,
     /// The child made it, so that it carries nothing that only the host can give.
     pub(crate) made_here: bool,
+    /// The state of the watches in which its lower directory had one; 0 for none.
+    pub(crate) watched: u64,
     keys: Vec<Key>,
 }
 
@@ -150,6 +152,7 @@ impl Table {
             kept: 0,
             last: None,
             made_here: false,
+            watched: 0,
             keys,
         };
         table.nodes.insert(ROOT, root);
@@ -162,6 +165,11 @@ impl Table {
 
     pub(crate) fn get_mut(&mut self, number: u64) -> Result<&mut Node, Errno> {
         self.nodes.get_mut(&number).ok_or(Errno::ESTALE)
+    }
+
+    /// All nodes, in no order.
+    pub(crate) fn nodes(&self) -> impl Iterator<Item = &Node> {
+        self.nodes.values()
     }
 
     /// The node that shows the object `key`, if the kernel knows one.
@@ -193,6 +201,7 @@ impl Table {
             kept: 0,
             last: None,
             made_here: false,
+            watched: 0,
             keys: keys.to_vec(),
         })
     }

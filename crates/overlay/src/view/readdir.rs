@@ -44,7 +44,9 @@ impl Layers {
         }
         let listing = {
             let table = self.read();
-            Arc::new(self.list(&table, table.get(number)?)?)
+            let dir = table.get(number)?;
+            self.watch_names(dir);
+            Arc::new(self.list(&table, dir)?)
         };
         lock(&self.listings).put(number, Arc::clone(&listing));
         Ok(listing)

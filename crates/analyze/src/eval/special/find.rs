@@ -24,9 +24,34 @@ impl Eval<'_> {
         for point in &points {
             self.list_below(point);
         }
+        let asked = self.secrets_asked_for(rest);
+        let found: Vec<Field> = points.iter().flat_map(|point| named_below(point, &asked)).collect();
+        points.extend(found);
         while let Some((first, tail)) = rest.split_first() {
             rest = self.find_primary(first, tail, &points, start);
         }
+    }
+
+    /// Names that hold secrets and that the expression looks for.
+    fn secrets_asked_for(&self, expression: &[Field]) -> Vec<String> {
+        let mut names = Vec::new();
+        let mut negated = false;
+        let mut rest = expression.iter();
+        while let Some(field) = rest.next() {
+            match field.known() {
+                Some("-name" | "-iname" | "-path" | "-ipath" | "-wholename") => {
+                    let name = rest.next().and_then(Field::known).unwrap_or("");
+                    let last = name.rsplit('/').next().unwrap_or(name);
+                    if !negated && crate::names::secret(name, &self.home).is_some() && !last.is_empty() {
+                        names.push(last.to_owned());
+                    }
+                    negated = false;
+                }
+                Some("!" | "-not") => negated = true,
+                _ => negated = false,
+            }
+        }
+        names
     }
 
     /// Names below a directory; no content is read, so no check of secrets.
@@ -163,7 +188,11 @@ impl Eval<'_> {
         for field in tail.get(..end).unwrap_or(&[]) {
             match field.known() {
                 Some("{}") => argv.extend(points.iter().map(|point| below(point, field))),
-                Some(text) if text.contains("{}") => argv.push(Field { value: Value::Unknown, ..field.clone() }),
+                Some(text) if text.contains("{}") => {
+                    let head = text.split_once("{}").map_or("", |(head, _)| head);
+                    let tail = text.rsplit_once("{}").map_or("", |(_, tail)| tail);
+                    argv.push(Field { value: Value::shape(head, tail), ..field.clone() });
+                }
                 _ => argv.push(field.clone()),
             }
         }
@@ -197,6 +226,16 @@ impl Eval<'_> {
         self.may -= 1;
         Some(unknown())
     }
+}
+
+/// The names asked for, as found below `point`.
+fn named_below(point: &Field, names: &[String]) -> Vec<Field> {
+    let Some(base) = point.known() else { return Vec::new() };
+    let at = |name: &String| Field {
+        glob: true,
+        ..Field::constant(&format!("{}/{name}", base.trim_end_matches('/')), point.span)
+    };
+    names.iter().map(at).collect()
 }
 
 /// A name somewhere below `point`, as the word `at` will hold it.

@@ -39,7 +39,10 @@ impl Eval<'_> {
         }
         let parsed = options::parse(row, &kept);
         let from_file = parsed.hits.iter().any(|hit| hit.is("-f"));
-        if let Some(code) = parsed.operands.first().filter(|_| !from_file) {
+        if from_file {
+            // The language cannot leave its process, but it may show the environment.
+            self.out.unexplained(start.span);
+        } else if let Some(code) = parsed.operands.first() {
             self.jq_program(program, code, start);
         }
         let out = self.apply(family, row, &kept, start).1;

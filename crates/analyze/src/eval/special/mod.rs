@@ -36,6 +36,10 @@ impl Eval<'_> {
             "ssh" => return Some(self.ssh(args, start)),
             "fd" | "fdfind" => return self.fd(args, start),
             "parallel" => return self.parallel(args, start),
+            "kubectl" if self.shows_cluster_secrets(args) => {
+                self.out.find(17, start.span, "shows secrets of the cluster");
+                return self.container(program, args, start);
+            }
             "docker" | "podman" | "kubectl" => return self.container(program, args, start),
             "npx" | "bunx" | "uvx" | "pipx" | "npm" | "pnpm" | "yarn" | "bun" | "uv" | "poetry" | "pipenv" | "pdm"
             | "hatch" | "rye" | "mise" | "direnv" | "nix-shell" | "nix" | "conda" | "bundle" => {
@@ -66,6 +70,16 @@ impl Eval<'_> {
                     self.thing(Action::Privilege, "hostname", Reversibility::Never, start.span, program);
                 }
             }
+            "ln" => {
+                self.note_links(args, start);
+                return None;
+            }
+            "printenv" => {
+                if args.iter().any(|field| field.known().is_none_or(crate::names::is_secret_variable)) {
+                    self.out.find(17, start.span, "shows a variable that may be a secret");
+                }
+            }
+            "flock" => return self.flock(args, start),
             "getent" => {
                 if args.iter().any(|field| field.known().is_none_or(|text| text.contains("shadow"))) {
                     self.out.find(17, start.span, "reads the password database");
@@ -91,6 +105,20 @@ impl Eval<'_> {
         Some(unknown())
     }
 
+    /// `flock FILE -c TEXT`; everything else about it is that of a wrapper.
+    fn flock(&mut self, args: &[Field], start: &Start) -> Option<Output> {
+        let at = args.iter().position(|field| matches!(field.known(), Some("-c" | "--command")))?;
+        let before = args.get(..at).unwrap_or(&[]);
+        let file = before.iter().rev().find(|field| !field.value.prefix().starts_with('-'))?;
+        if before.iter().filter(|field| !field.value.prefix().starts_with('-')).count() > 2 {
+            return None;
+        }
+        self.on_path(Action::Write, file, PathScope::Exact, "flock");
+        let text = args.get(at + 1)?.clone();
+        self.shell_text(&text, start);
+        Some(unknown())
+    }
+
     fn dd(&mut self, args: &[Field]) {
         for field in args {
             let text = field.value.prefix();
@@ -111,6 +139,17 @@ impl Eval<'_> {
                 self.out.unexplained(field.span);
             }
         }
+    }
+
+    /// `kubectl get secret -o yaml`, `kubectl config view --raw`.
+    fn shows_cluster_secrets(&self, args: &[Field]) -> bool {
+        let says = |fits: fn(&str) -> bool| args.iter().any(|field| field.known().is_some_and(fits));
+        let secret = |text: &str| {
+            text.split(',').any(|kind| matches!(kind.split('/').next().unwrap_or(""), "secret" | "secrets"))
+        };
+        let shows = |text: &str| text.starts_with("-o") || text.starts_with("--output") || text.starts_with("--templ");
+        (says(|text| text == "get") && says(secret) && says(shows))
+            || (says(|text| text == "view") && says(|text| text == "--raw"))
     }
 
     /// `date` with an operand that is no format sets the clock.

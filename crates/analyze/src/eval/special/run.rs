@@ -37,7 +37,10 @@ impl Eval<'_> {
             placed |= holds;
             argv.push(match (holds, text) {
                 (true, "{}") => Field { span: field.span, ..argument.clone() },
-                (true, _) => Field { value: Value::starting(text.split('{').next().unwrap_or("")), ..field.clone() },
+                (true, _) => Field {
+                    value: Value::shape(text.split('{').next().unwrap_or(""), text.rsplit('}').next().unwrap_or("")),
+                    ..field.clone()
+                },
                 (false, _) => field.clone(),
             });
         }
