@@ -179,7 +179,7 @@ both! {
         world.belljar(["apply", "work"]).run().success();
         assert_eq!(world.read("f200").unwrap(), "new\n");
         half_done(world, "undo", &id, "undoing", || {
-            world.belljar(["apply", &id, "--yes"]).run();
+            let _ = world.belljar(["apply", &id, "--yes"]).run();
         });
         for refused in [&["rewind", "work", "--yes"][..], &["rewind", "work", "--to", "1", "--yes"], &["apply", "work", "--yes"]] {
             world.belljar(refused).run().code(125).stderr_has("an undo of trial").stderr_has(&format!("belljar undo {id}"));

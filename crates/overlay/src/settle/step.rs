@@ -445,7 +445,8 @@ impl Worker<'_> {
 
     fn restore_attributes(&mut self, step: &Step) -> Result<(), Errno> {
         let Some(was) = step.host else { return Ok(()) };
-        let (dir, _) = self.both_halves(step)?;
+        // A renamed directory that did not get as far as its new place has all it had.
+        let Some((dir, _)) = absent_ok(self.both_halves(step))? else { return Ok(()) };
         (self.fault)();
         for (name, _) in xattr::all_foreign(&dir, at::dot())? {
             xattr::remove(&dir, at::dot(), &name)?;
