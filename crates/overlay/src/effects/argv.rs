@@ -11,8 +11,9 @@ use std::os::fd::OwnedFd;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError, channel};
 use std::time::Duration;
 
-/// How long one reading may take.
-const PATIENCE: Duration = Duration::from_millis(20);
+/// How long one reading may take: on a busy machine the thread that reads may not run for a while. Who places its
+/// arguments so that they cannot be read delays nobody but its own jar.
+const PATIENCE: Duration = Duration::from_millis(500);
 /// Bytes of arguments that are kept of a process.
 pub(crate) const ARGV_BYTES_MAX: usize = 2_048;
 
