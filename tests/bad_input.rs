@@ -36,6 +36,20 @@ both! {
         }
     }
 
+    /// A slip in the name of what is to be hidden must not leave it in sight.
+    fn what_is_to_be_hidden_must_be_there(world) {
+        world.file("keys/one", "secret\n");
+        for (path, there) in [("keys/one", true), ("keys", true), ("kesy/one", false)] {
+            let run = world.belljar(["run", "--apply", "discard", "--hide", path, "--", "cat", "keys/one"]).run();
+            assert!(!there || !run.stdout.contains("secret"), "{}", run.report());
+            assert!(there || run.stdout.is_empty(), "{}", run.report());
+            if !there {
+                failed_clearly(&run, "kesy/one");
+            }
+        }
+        assert_nothing_left(world);
+    }
+
     fn a_working_directory_that_is_gone_is_an_error(world) {
         world.dir("gone");
         let line = "cd gone && rmdir ../gone && exec \"$0\" run --apply discard -- true";

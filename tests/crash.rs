@@ -273,6 +273,47 @@ fn killed_in_a_part(world: &World) {
     assert!(interrupted > 0, "no kill met the apply itself, so this proved nothing");
 }
 
+/// Kills an apply and takes the workspace away: a discard must not throw away what the apply had put aside.
+fn killed_and_moved_away(world: &World) {
+    let elsewhere = world.base().join("elsewhere");
+    for step in 0..STEPS {
+        std::fs::remove_dir_all(world.workspace()).unwrap();
+        world.dir("");
+        let trial = plant(world);
+        let old = Snapshot::take(&world.workspace(), &[]);
+        let mut apply = world.belljar(["apply", &trial, "--yes"]).spawn();
+        let store = world.state().join("belljar/trials").join(&trial);
+        // The layer of the home has nothing to apply, and its root stays.
+        let under_way = || {
+            let layers = std::fs::read_dir(&store).into_iter().flatten().flatten();
+            let mut journals =
+                layers.filter_map(|layer| std::fs::read_to_string(layer.path().join("journal.json")).ok());
+            journals.any(|journal| !journal.contains("\"steps\":[]"))
+        };
+        let record = || std::fs::read_to_string(store.join("trial.json")).unwrap_or_default();
+        let begun = until(Duration::from_secs(20), || under_way() || record().contains("\"state\":\"applied\""));
+        apply.kill();
+        if !begun || !under_way() {
+            world.belljar(["discard", "--all", "--yes"]).run().success();
+            continue;
+        }
+        std::fs::rename(world.workspace(), &elsewhere).unwrap();
+        let refused = world.belljar(["discard", &trial]).cwd(world.home()).run();
+        refused.code(125).stderr_has("keeps files of the host").stderr_has("put the workspace back");
+        let listed = world.belljar(["trials", "--json"]).cwd(world.home()).run();
+        let document = listed.success().json();
+        assert_eq!(document["damaged"][0]["id"], trial.as_str(), "{document:#}");
+        std::fs::rename(&elsewhere, world.workspace()).unwrap();
+        world.belljar(["discard", &trial]).run().success();
+        // Taken back whole, or it had got to where only going on is right.
+        let now = Snapshot::take(&world.workspace(), &[]);
+        assert!(!world.has("gone") || contents(world) == old.render(), "step {step}\n{}", now.render());
+        assert_nothing_left(world);
+        return;
+    }
+    panic!("no kill met the apply itself, so this proved nothing");
+}
+
 both! {
     fn killed_while_applying_a_part_goes_on_with_that_part(world) {
         killed_in_a_part(world);
@@ -284,6 +325,10 @@ both! {
 
     fn killed_while_applying_then_discarded(world) {
         killed_at_every_moment(world, "discard");
+    }
+
+    fn killed_while_applying_then_moved_away(world) {
+        killed_and_moved_away(world);
     }
 
     fn killed_while_discarding(world) {

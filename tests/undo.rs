@@ -278,3 +278,25 @@ fn only_state(world: &World, id: &str) -> String {
     let all = all(world);
     all.iter().find(|trial| trial["id"] == id).unwrap()["state"].as_str().unwrap().to_owned()
 }
+
+/// A directory of somebody else can be renamed where it stands, but not be taken out of the way while others are. What
+/// cannot be applied is taken back whole, and the trial is as good as before.
+#[test]
+fn what_cannot_be_renamed_on_the_host_is_taken_back_and_can_be_discarded() {
+    let world = World::user(crate::support::EXE);
+    world.file("a", "old\n").file("gone", "old\n").file("theirs/x", "x");
+    for path in ["theirs/x", "theirs"] {
+        std::os::unix::fs::chown(world.workspace().join(path), Some(0), Some(0)).unwrap();
+    }
+    let before = tree(&world);
+    sh(&world, "never", "mv theirs mine; echo new > a; rm gone").run().success();
+    let trial = only_trial(&world);
+    for _ in 0..2 {
+        world.belljar(["apply", &trial, "--yes"]).run().code(125).stderr_has("everything was taken back");
+        assert_eq!(tree(&world), before);
+    }
+    assert_eq!(record(&world, &trial)["changes"].as_array().unwrap().len(), 3);
+    world.belljar(["discard", &trial]).run().success();
+    assert_eq!(tree(&world), before);
+    assert_nothing_left(&world);
+}

@@ -2,7 +2,6 @@
 
 use crate::exit::Exit;
 use engine::RunError;
-use std::error::Error;
 use std::io;
 
 /// Why a subcommand ended early.
@@ -123,17 +122,6 @@ impl Failure {
 
     /// The whole chain of causes in one line.
     pub(crate) fn message(&self) -> String {
-        let mut message = self.to_string();
-        let mut cause = self.source();
-        while let Some(error) = cause {
-            let text = error.to_string();
-            // Some errors already carry their cause's words.
-            if !message.ends_with(&text) {
-                message.push_str(": ");
-                message.push_str(&text);
-            }
-            cause = error.source();
-        }
-        message
+        engine::in_full(self)
     }
 }

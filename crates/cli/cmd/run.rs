@@ -72,7 +72,7 @@ fn request(args: &args::Run, attended: bool) -> Result<Request, Failure> {
         pass_env: args.env.iter().map(|name| variable(name)).collect::<Result<_, _>>()?,
         write: args.write.iter().map(|path| real(path)).collect::<Result<_, _>>()?,
         read: absolute(&args.read),
-        hide: absolute(&args.hide),
+        hide: hidden(&args.hide, &place.cwd)?,
         backend: backend(args.backend),
         attribution: args.who,
         apply: mode(args.apply, attended)?,
@@ -80,6 +80,18 @@ fn request(args: &args::Run, attended: bool) -> Result<Request, Failure> {
         limits: limit::limits(&args.limit)?,
         place,
     })
+}
+
+/// A path that is not there is a slip of the pen more often than not, and what was meant would stay in sight.
+fn hidden(paths: &[PathBuf], cwd: &FilePath) -> Result<Vec<FilePath>, Failure> {
+    let there = |path: &PathBuf| {
+        let path = cwd.join(path).normalise();
+        match path.as_path().symlink_metadata() {
+            Ok(_) => Ok(path),
+            Err(source) => Err(Failure::Input { path, source }),
+        }
+    };
+    paths.iter().map(there).collect()
 }
 
 fn jar(name: &str, apply: Option<ApplyMode>) -> Result<JarName, Failure> {

@@ -22,7 +22,7 @@ pub(crate) fn trials(args: &args::Trials) -> Result<Exit, Failure> {
             Ok(weight) => rows.push((listed, weight)),
             // It was begun or ended just now.
             Err(RunError::Store(StoreError::Busy(_))) => rows.push((listed, Weight::default())),
-            Err(error) => broken.push(damaged(listed, Failure::from(error).message())),
+            Err(error) => broken.push(damaged(listed, &error.into())),
         }
     }
     if args.json {
@@ -44,6 +44,8 @@ fn expire(engine: &Engine, days: u32, as_json: bool) -> Result<Exit, Failure> {
 }
 
 /// One trial that cannot be read must not hide the others.
-fn damaged(listed: &Listed, error: String) -> Broken {
+fn damaged(listed: &Listed, failure: &Failure) -> Broken {
+    let hint = failure.hint().map(|hint| format!(" ({hint})")).unwrap_or_default();
+    let error = failure.message() + &hint;
     Broken { id: listed.record.id.clone(), path: listed.record.place.workspace.clone(), error: Some(error) }
 }

@@ -1,6 +1,7 @@
 //! Everything that can end a journey early, with what to do next.
 
 use crate::{AuditError, HostError, JarError, Refusal, SettleError, StoreError};
+use std::error::Error;
 use std::io;
 
 /// Why a command did not run, or its changes could not be taken stock of.
@@ -70,4 +71,21 @@ impl RunError {
             RunError::Settle(error) => error.hint(),
         }
     }
+}
+
+/// An error with the whole chain of its causes, in one line.
+#[must_use]
+pub fn in_full(error: &dyn Error) -> String {
+    let mut message = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let text = error.to_string();
+        // Some errors already carry their cause's words.
+        if !message.ends_with(&text) {
+            message.push_str(": ");
+            message.push_str(&text);
+        }
+        cause = error.source();
+    }
+    message
 }

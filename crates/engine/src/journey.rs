@@ -6,7 +6,7 @@
 use crate::approve::{Approval, Person, Question, Refusal, approve};
 use crate::audit::{AuditLog, Durability};
 use crate::backend::{BackendWish, Wanted};
-use crate::error::RunError;
+use crate::error::{RunError, in_full};
 use crate::jar::{JarName, Rewound};
 use crate::layers;
 use crate::settle::{Choice, Chooser, SettleError, Settlement, finish_discard, up_to};
@@ -313,7 +313,7 @@ impl Engine {
         let dir = self.store.lock(id)?;
         let stage = Stage::Settling { verb: "discard".into(), paths: Vec::new(), by: "person".into() };
         self.audit.append(Some(id), stage, Durability::Lazy)?;
-        dir.remove()?;
+        finish_discard(dir)?;
         self.audit.append(Some(id), Stage::Settled { outcome: "discarded".into(), applied: 0 }, Durability::Lazy)?;
         Ok(Settlement::Discarded)
     }
@@ -322,20 +322,25 @@ impl Engine {
     /// trials whose discarding was cut short. Damaged trials are reported, never removed.
     ///
     /// # Errors
-    /// When the store cannot be read or a leftover not be removed.
+    /// When the store cannot be read.
     pub fn trials(&self) -> Result<(Vec<Listed>, Vec<Broken>), RunError> {
-        let (trials, broken) = self.store.list()?;
+        let (trials, mut broken) = self.store.list()?;
         let (gone, trials): (Vec<_>, Vec<_>) =
             trials.into_iter().partition(|listed| listed.record.state == TrialState::Discarded && !listed.in_use);
         for listed in gone {
-            if let Some(dir) = self.store.lock_if_there(&listed.record.id)? {
-                finish_discard(dir, listed.record.roots.len())?;
+            let record = listed.record;
+            let Some(dir) = self.store.lock_if_there(&record.id)? else { continue };
+            if let Err(error) = finish_discard(dir) {
+                // One trial that cannot be removed must not hide the others.
+                let error = Some(in_full(&error));
+                broken.push(Broken { id: record.id, path: record.place.workspace, error });
             }
         }
-        let (damaged, empty): (Vec<_>, Vec<_>) = broken.into_iter().partition(|broken| broken.error.is_some());
+        let (mut damaged, empty): (Vec<_>, Vec<_>) = broken.into_iter().partition(|broken| broken.error.is_some());
         for broken in empty {
-            if let Some(dir) = self.store.lock_if_there(&broken.id)? {
-                finish_discard(dir, 0)?;
+            let Some(dir) = self.store.lock_if_there(&broken.id)? else { continue };
+            if let Err(error) = finish_discard(dir) {
+                damaged.push(Broken { error: Some(in_full(&error)), ..broken });
             }
         }
         Ok((trials, damaged))

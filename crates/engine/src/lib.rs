@@ -26,7 +26,7 @@ pub use approve::{Answer, Approval, Person, Question, Refusal};
 pub use audit::{AuditError, AuditLog, Verification};
 pub use backend::{BackendRefusal, BackendWish, Chosen, RootFacts, Wanted, choose_backend};
 pub use doctor::{Checkup, Leftover};
-pub use error::RunError;
+pub use error::{RunError, in_full};
 pub use fold::{Folded, Group, Why, fold};
 pub use host::{HostError, place};
 pub use jar::{JarError, JarName, JarRun, Rewound};

@@ -728,15 +728,14 @@ impl Trial<Ran> {
     }
 }
 
-/// Removes trials whose removal was cut short by a crash.
+/// Removes a trial that cannot be opened as a whole, or whose removal was cut short.
 ///
 /// # Errors
-/// When a layer cannot be removed.
-pub(crate) fn finish_discard(dir: TrialDir, roots: usize) -> Result<(), RunError> {
-    let layers = (0..roots).map(|index| dir.layer(index)).filter(|layer| layer.exists());
-    let overlays: Result<Vec<Overlay>, _> = layers.map(|layer| Overlay::open(&layer)).collect();
-    // A layer that cannot be opened any more goes with its directory.
-    discard_layers(overlays.unwrap_or_default(), dir)
+/// When a layer cannot be removed, or keeps files of the host and cannot give them back.
+pub(crate) fn finish_discard(dir: TrialDir) -> Result<(), RunError> {
+    // A layer that cannot be opened any more goes with its directory, unless it keeps something of the host.
+    let overlays = dir.layers()?.iter().filter_map(|layer| Overlay::open(layer).ok()).collect();
+    discard_layers(overlays, dir)
 }
 
 #[cfg(test)]

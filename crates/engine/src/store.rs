@@ -56,6 +56,12 @@ pub enum StoreError {
     /// Several trials begin so.
     #[error("`{}` could be any of {}", model::escape::text(.0), .1.iter().map(|id| id.0.as_str()).collect::<Vec<_>>().join(", "))]
     Ambiguous(String, Vec<TrialId>),
+    /// Its removal was begun.
+    #[error("trial {0} is half discarded")]
+    HalfDiscarded(TrialId),
+    /// It holds what was moved out of the way on the host, and cannot put it back now.
+    #[error("trial {0} keeps files of the host that an interrupted apply or undo put aside, and was not removed")]
+    KeepsFiles(TrialId),
     /// Another process works on this trial.
     #[error("trial {0} is in use by another belljar")]
     Busy(TrialId),
@@ -92,6 +98,10 @@ impl StoreError {
             StoreError::NothingApplied => "`belljar trials --all` lists what was applied, and where".into(),
             StoreError::Unknown(_) | StoreError::Nothing | StoreError::NoJar => "`belljar trials` lists what there is".into(),
             StoreError::Ambiguous(..) => "give more letters of it".into(),
+            StoreError::HalfDiscarded(id) => format!("`belljar discard {id}` finishes it"),
+            StoreError::KeepsFiles(id) => {
+                format!("put the workspace back in its place; then `belljar discard {id}` puts the files back too")
+            }
             StoreError::Busy(_) => "wait until it ends".into(),
             StoreError::JarBusy(_) => "wait until it ends, or use another jar".into(),
             StoreError::JarOrFile(name) => format!("say `./{name}` for the file, or the jar's id (`belljar trials`)"),
@@ -175,7 +185,24 @@ impl TrialDir {
     /// Directory of the overlay of root number `index`.
     #[must_use]
     pub fn layer(&self, index: usize) -> PathBuf {
-        self.path.join(format!("layer-{index}"))
+        self.path.join(format!("{LAYER}{index}"))
+    }
+
+    /// The directories of the overlays that are there.
+    ///
+    /// # Errors
+    /// When the trial directory cannot be read.
+    pub(crate) fn layers(&self) -> Result<Vec<PathBuf>, StoreError> {
+        let failed = || io_error("list the trial directory", &self.path);
+        let mut layers = Vec::new();
+        for entry in fs::read_dir(&self.path).map_err(failed())? {
+            let entry = entry.map_err(failed())?;
+            if entry.file_name().as_encoded_bytes().starts_with(LAYER.as_bytes()) {
+                layers.push(entry.path());
+            }
+        }
+        layers.sort();
+        Ok(layers)
     }
 
     /// Writes the record so that a crash leaves either the old or the new one.
@@ -220,8 +247,14 @@ impl TrialDir {
     /// Removes what is left of the trial, its layers being gone.
     ///
     /// # Errors
-    /// When something cannot be removed.
+    /// When something cannot be removed, or a layer that could not be opened keeps files of the host.
     pub fn remove(self) -> Result<(), StoreError> {
+        for layer in self.layers()? {
+            if overlay::Overlay::is_interrupted(&layer).map_err(io_error("look at the layer", &layer))? {
+                let name = self.path.file_name().unwrap_or_default();
+                return Err(StoreError::KeepsFiles(TrialId(name.to_string_lossy().into_owned())));
+            }
+        }
         let failed = |error| io_error("remove the trial directory", &self.path)(io::Error::other(error));
         match fs::remove_dir_all(&self.path) {
             // The command chose the modes of what a damaged layer still holds.
@@ -234,6 +267,8 @@ impl TrialDir {
 }
 
 const RECORD: &str = "trial.json";
+/// Of the name of a layer's directory.
+const LAYER: &str = "layer-";
 
 /// Looking at a trial (`trials`, `show`) takes milliseconds; running or applying one takes longer.
 const LOCK_TRIES: u32 = 20;

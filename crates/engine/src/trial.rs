@@ -27,7 +27,7 @@ use crate::backend::{BackendWish, RootFacts, Wanted, choose_backend, is_candidat
 use crate::error::RunError;
 use crate::jar::JarError;
 use crate::journey::{Request, Weight};
-use crate::store::{Store, TrialDir, TrialRecord};
+use crate::store::{Store, StoreError, TrialDir, TrialRecord};
 use model::{
     Attempt, Backend, ChangeSet, Confinement, Containment, FilePath, Hidden, Review, RootBackend, TrialId, TrialState,
     WritableRoot,
@@ -258,6 +258,9 @@ impl Trial<Ran> {
     pub(crate) fn reopen(store: &Store, id: &TrialId) -> Result<Self, RunError> {
         let dir = store.lock(id)?;
         let mut record = store.load(id)?;
+        if record.state == TrialState::Discarded {
+            return Err(StoreError::HalfDiscarded(record.id).into());
+        }
         // Killed while it was being removed: a layer that is gone holds nothing any more.
         let layers = (0..record.roots.len()).map(|index| dir.layer(index)).filter(|layer| layer.exists());
         let overlays = layers.map(|layer| Overlay::open(&layer)).collect::<Result<Vec<_>, _>>()?;

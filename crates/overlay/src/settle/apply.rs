@@ -6,11 +6,11 @@ use crate::fs::at;
 use crate::fs::parents::Parents;
 use crate::fs::remove;
 use crate::overlay::Overlay;
-use crate::settle::journal::{Action, Journal, Running, Step};
+use crate::settle::journal::{Action, Journal, PLAN, Running, Step};
 use crate::settle::keep::{self, After, Before, Moment};
 use crate::settle::plan::ApplyPlan;
 use crate::settle::step::{Fault, Worker};
-use crate::settle::undo::Undoing;
+use crate::settle::undo::{UNDO, Undoing};
 use crate::store::origin::Identity;
 use crate::store::store_error;
 use nix::errno::Errno;
@@ -126,6 +126,15 @@ impl Overlay {
         };
         let parent = at::open_root(parent).map_err(failed)?;
         crate::fs::remove::tree(&parent, name).map_err(failed)
+    }
+
+    /// Whether the layer in directory `store` holds files of the host that an interrupted apply or undo put aside: it must
+    /// not be purged.
+    ///
+    /// # Errors
+    /// It cannot be looked at.
+    pub fn is_interrupted(store: &Path) -> std::io::Result<bool> {
+        Ok(store.join(PLAN).try_exists()? || store.join(UNDO).try_exists()?)
     }
 
     /// Removes the layer with everything that was not applied, and the pre-images of what was.

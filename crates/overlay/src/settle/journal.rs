@@ -20,7 +20,7 @@ use std::io::{Read as _, Write as _};
 use std::os::fd::OwnedFd;
 
 /// The plan, in the store directory.
-const PLAN: &str = "journal.json";
+pub(super) const PLAN: &str = "journal.json";
 /// What became of it, one JSON object per line.
 const PROGRESS: &str = "progress";
 

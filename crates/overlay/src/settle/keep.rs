@@ -436,5 +436,10 @@ pub(crate) fn set_attribute(dir: &OwnedFd, name: &OsStr, value: &[u8]) -> Result
 
 /// Sets the modification time and leaves the access time.
 pub(crate) fn set_mtime(dir: &OwnedFd, (seconds, nanoseconds): Moment) -> Result<(), Errno> {
+    let now = at::stat(dir, at::dot())?;
+    // Only its owner may set it, but it need not be ours to be as it was.
+    if (now.st_mtime, now.st_mtime_nsec) == (seconds, nanoseconds) {
+        return Ok(());
+    }
     at::set_times(dir, at::dot(), TimeSpec::UTIME_OMIT, TimeSpec::new(seconds, nanoseconds))
 }

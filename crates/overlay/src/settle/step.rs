@@ -249,9 +249,9 @@ impl Worker<'_> {
     }
 
     fn unput(&mut self, step: &Step) -> Result<(), Errno> {
-        let target = match self.target(step) {
-            Err(Errno::ENOENT) => return Ok(()),
-            other => other?,
+        let Some(target) = absent_ok(self.target(step))? else {
+            // Its directory was not made yet; or the whole root is another one, and the host's object has no way back.
+            return if step.near { self.check_shadow(step, &self.shadow(step)?, false) } else { Ok(()) };
         };
         let shadow = self.shadow(step)?;
         let own_there = self.is_own(step, target.stat()?.as_ref());
@@ -451,7 +451,8 @@ impl Worker<'_> {
 
     fn restore_attributes(&mut self, step: &Step) -> Result<(), Errno> {
         let Some(was) = step.host else { return Ok(()) };
-        let (dir, _) = self.both_halves(step)?;
+        // A renamed directory that did not get as far as its new place has all it had.
+        let Some((dir, _)) = absent_ok(self.both_halves(step))? else { return Ok(()) };
         (self.fault)();
         for (name, _) in xattr::all_foreign(&dir, at::dot())? {
             xattr::remove(&dir, at::dot(), &name)?;

@@ -337,3 +337,38 @@ fn a_step_that_cannot_be_done_is_taken_back() {
     let plan = overlay.plan_apply(&Selection::All);
     overlay.apply(plan.unwrap()).unwrap();
 }
+
+/// A disk that is not mounted leaves an empty directory in its place: discarding there must not throw away what the
+/// interrupted apply had exchanged.
+#[test]
+fn discarded_over_another_root_nothing_of_the_host_is_lost() {
+    let mut refused = 0;
+    for point in 0..POINTS_MAX {
+        let bench = Bench::new();
+        fs::create_dir(bench.host().join("d")).unwrap();
+        for file in ["d/a", "d/b", "d/c"] {
+            fs::write(bench.host().join(file), "old").unwrap();
+            bench.view().write(file, b"new").unwrap();
+        }
+        let (old, new) = (native_tree(&bench.host()), bench.view().tree());
+        if run_child(&bench, "apply", point) {
+            assert!(refused > 2, "only {refused} refusals in {point} points");
+            return;
+        }
+        if bench.overlay().state().unwrap() == LayerState::AtRest {
+            continue;
+        }
+        let elsewhere = bench.dir.join("elsewhere");
+        fs::rename(bench.host(), &elsewhere).unwrap();
+        fs::create_dir(bench.host()).unwrap();
+        refused += u32::from(bench.overlay().discard().is_err());
+        fs::remove_dir(bench.host()).unwrap();
+        fs::rename(&elsewhere, bench.host()).unwrap();
+        if bench.store.exists() {
+            bench.overlay().discard().unwrap();
+        }
+        let now = native_tree(&bench.host());
+        assert!(now == old || now == new, "point {point}: {now:?}");
+    }
+    panic!("more than {POINTS_MAX} points");
+}

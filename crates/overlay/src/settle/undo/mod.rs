@@ -30,7 +30,7 @@ use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 
 /// The journal of an undo, in the store directory.
-const UNDO: &str = "undo.json";
+pub(super) const UNDO: &str = "undo.json";
 
 /// What came of an undo.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
