@@ -8,11 +8,12 @@
 use crate::changes::diff::{host_object, open_upper};
 use crate::error::OverlayError;
 use crate::fs::at::{self, Stat};
+use crate::fs::errno_of;
 use crate::fs::remove;
 use crate::fs::xattr;
 use crate::overlay::Overlay;
 use crate::store::origin::Identity;
-use crate::store::{errno_of, store_error};
+use crate::store::store_error;
 use crate::view::layers::{Reach, reach};
 use model::FilePath;
 use nix::errno::Errno;

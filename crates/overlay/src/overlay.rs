@@ -3,11 +3,12 @@
 use crate::effects::{Effects, journal};
 use crate::error::OverlayError;
 use crate::fs::at;
+use crate::fs::errno_of;
 use crate::fs::xattr;
 use crate::serve::Served;
 use crate::serve::tuning::{Mode, Tuning};
 use crate::store::budget::Budget;
-use crate::store::{Saved, Spec, Store, errno_of, store_error, with_store};
+use crate::store::{Saved, Spec, Store, store_error, with_store};
 use crate::view::copy_up;
 use crate::view::hidden::HiddenPaths;
 use crate::view::layers::Layers;
@@ -140,7 +141,7 @@ impl Overlay {
     pub(crate) fn layers(&self) -> Result<Layers, OverlayError> {
         let hidden = HiddenPaths::new(&self.saved.root, &self.saved.hidden, &self.saved.nested);
         let failed = |source| OverlayError::Root { path: self.saved.root.clone(), source };
-        let root = self.root.try_clone().map_err(|e| failed(crate::store::errno_of(&e)))?;
+        let root = self.root.try_clone().map_err(|e| failed(crate::fs::errno_of(&e)))?;
         Layers::new(Arc::clone(&self.store), root, hidden, self.devices).map_err(failed)
     }
 

@@ -88,7 +88,7 @@ pub(crate) fn read_full(file: &File, buf: &mut [u8], offset: u64) -> Result<usiz
             Ok(0) => break,
             Ok(n) => filled += n,
             Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
-            Err(e) => return Err(crate::store::errno_of(&e)),
+            Err(e) => return Err(crate::fs::errno_of(&e)),
         }
     }
     Ok(filled)

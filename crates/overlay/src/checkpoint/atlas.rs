@@ -85,7 +85,7 @@ impl<'a> Atlas<'a> {
             }
             if at_number == WORK || at_number == self.root {
                 let base = if at_number == WORK { &self.store.work } else { &self.store.upper };
-                break self.remember(at_number, base.try_clone().map_err(|e| crate::store::errno_of(&e))?);
+                break self.remember(at_number, base.try_clone().map_err(|e| crate::fs::errno_of(&e))?);
             }
             let spot = self.dirs.get(&at_number).ok_or(Errno::EUCLEAN)?;
             names.push((at_number, spot.name.clone()));

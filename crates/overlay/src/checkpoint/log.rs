@@ -4,7 +4,8 @@
 //! to a change that never happened. Neither file is there before the first checkpoint.
 
 use crate::fs::at::{self, Stat};
-use crate::store::{errno_of, origin::Origins};
+use crate::fs::errno_of;
+use crate::store::origin::Origins;
 use model::FilePath;
 use nix::errno::Errno;
 use nix::fcntl::OFlag;

@@ -168,7 +168,7 @@ impl Overlay {
 fn intent(store: &Store) -> Result<Option<u64>, Errno> {
     let mut text = String::new();
     match at::open_file(&store.dir, OsStr::new(INTENT), OFlag::O_RDONLY, 0) {
-        Ok(file) => File::from(file).read_to_string(&mut text).map_err(|e| crate::store::errno_of(&e))?,
+        Ok(file) => File::from(file).read_to_string(&mut text).map_err(|e| crate::fs::errno_of(&e))?,
         Err(Errno::ENOENT) => return Ok(None),
         Err(errno) => return Err(errno),
     };

@@ -313,7 +313,7 @@ fn put_back(state: &mut State, mut bytes: Vec<u8>, errno: Errno, stop: bool) {
 
 /// Appends whole: what a full disk took of it is taken back.
 fn append(file: &mut File, good: &mut u64, bytes: &[u8]) -> Result<(), Errno> {
-    let failed = |error: std::io::Error| crate::store::errno_of(&error);
+    let failed = |error: std::io::Error| crate::fs::errno_of(&error);
     if let Err(error) = file.write_all(bytes) {
         file.set_len(*good).map_err(failed)?;
         file.seek(SeekFrom::End(0)).map_err(failed)?;

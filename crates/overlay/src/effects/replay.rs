@@ -2,8 +2,9 @@
 
 use crate::effects::journal::{self, Effect, Line, NOBODY, Op, Seen, UNTOLD};
 use crate::error::OverlayError;
+use crate::fs::errno_of;
 use crate::overlay::Overlay;
-use crate::store::{errno_of, store_error};
+use crate::store::store_error;
 use model::{Change, ChangeKind, FilePath};
 use serde::Serialize;
 use std::collections::{BTreeMap, HashMap, HashSet};

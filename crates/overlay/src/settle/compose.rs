@@ -165,7 +165,7 @@ impl Overlay {
         let (work, name) = (&self.store.work, OsStr::new(name));
         let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL;
         let mut file = File::from(at::open_file(work, name, flags, 0o600)?);
-        file.write_all(&composed.bytes).map_err(|e| crate::store::errno_of(&e))?;
+        file.write_all(&composed.bytes).map_err(|e| crate::fs::errno_of(&e))?;
         let made = at::stat(work, name)?;
         if (made.st_uid, made.st_gid) != (composed.uid, composed.gid) {
             at::chown(work, name, Some(composed.uid), Some(composed.gid))?;

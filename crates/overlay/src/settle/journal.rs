@@ -4,10 +4,11 @@
 //! nothing twice. When all is done the journal is kept beside the pre-images, for undo.
 
 use crate::fs::at;
+use crate::fs::errno_of;
 use crate::settle::keep::{self, Before};
 use crate::settle::times::Time;
 use crate::store::origin::Identity;
-use crate::store::{Store, errno_of, write_durably};
+use crate::store::{Store, write_durably};
 use model::FilePath;
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, RenameFlags};

@@ -495,7 +495,7 @@ pub(crate) fn merged_name(step: &Step) -> OsString {
 }
 
 pub(crate) fn duplicate(dir: &OwnedFd) -> Result<OwnedFd, Errno> {
-    dir.try_clone().map_err(|e| crate::store::errno_of(&e))
+    dir.try_clone().map_err(|e| crate::fs::errno_of(&e))
 }
 
 pub(crate) fn absent_ok<T>(result: Result<T, Errno>) -> Result<Option<T>, Errno> {

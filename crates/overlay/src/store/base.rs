@@ -80,7 +80,7 @@ impl Bases {
         record.push(b'\n');
         if let Err(error) = open.file.write_all(&record) {
             open.broken = open.file.set_len(open.len).is_err();
-            return Err(crate::store::errno_of(&error));
+            return Err(crate::fs::errno_of(&error));
         }
         open.len += u64::try_from(record.len()).unwrap_or(0);
         open.known.insert(rel.to_owned(), (head, start));
@@ -95,7 +95,7 @@ impl Bases {
             return Ok(None);
         };
         let mut bytes = vec![0; usize::try_from(head.bytes).map_err(|_| Errno::EFBIG)?];
-        open.file.read_exact_at(&mut bytes, *start).map_err(|e| crate::store::errno_of(&e))?;
+        open.file.read_exact_at(&mut bytes, *start).map_err(|e| crate::fs::errno_of(&e))?;
         Ok(Some(Base { was: head.was, xattrs: head.xattrs.clone(), bytes }))
     }
 
@@ -120,7 +120,7 @@ fn opened<'o>(open: &'o mut Option<Open>, store: &OwnedFd) -> Result<&'o mut Ope
 fn load(store: &OwnedFd) -> Result<Open, Errno> {
     let flags = OFlag::O_RDWR | OFlag::O_CREAT | OFlag::O_APPEND;
     let file = File::from(at::open_file(store, OsStr::new(NAME), flags, 0o600)?);
-    let failed = |e: std::io::Error| crate::store::errno_of(&e);
+    let failed = |e: std::io::Error| crate::fs::errno_of(&e);
     let end = file.metadata().map_err(failed)?.len();
     let mut reader = BufReader::new(&file);
     let (mut known, mut len) = (HashMap::new(), 0);
@@ -163,7 +163,7 @@ pub(crate) fn read(dir: &OwnedFd, name: &OsStr, stat: &Stat) -> Result<Option<Ba
     if state(&file)? != was {
         return Ok(None);
     }
-    let Content::Text(bytes) = read(file.try_clone().map_err(|e| crate::store::errno_of(&e))?)? else {
+    let Content::Text(bytes) = read(file.try_clone().map_err(|e| crate::fs::errno_of(&e))?)? else {
         return Ok(None);
     };
     let xattrs = xattr::all_foreign(dir, name)?;

@@ -6,9 +6,9 @@ pub(crate) mod origin;
 
 use crate::checkpoint::log::Undo;
 use crate::error::OverlayError;
-use crate::fs::at;
 use crate::fs::remove;
 use crate::fs::xattr;
+use crate::fs::{at, errno_of};
 use crate::store::base::Bases;
 use crate::store::origin::Origins;
 use model::{FilePath, Hidden};
@@ -288,11 +288,6 @@ pub(crate) fn write_durably(dir: &OwnedFd, name: &str, bytes: &[u8]) -> Result<(
 pub(crate) fn sync_dir(dir: &OwnedFd) -> Result<(), Errno> {
     let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY;
     nix::unistd::fsync(at::open_file(dir, at::dot(), flags, 0)?)
-}
-
-/// The errno inside an I/O error.
-pub(crate) fn errno_of(error: &std::io::Error) -> Errno {
-    Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO))
 }
 
 fn io_error(path: &Path, error: &std::io::Error) -> OverlayError {

@@ -227,11 +227,11 @@ impl Origins {
             serde_json::to_writer(&mut lines, record).map_err(|_| Errno::EIO)?;
             lines.push(b'\n');
         }
-        let before = self.file.metadata().map_err(|e| crate::store::errno_of(&e))?.len();
+        let before = self.file.metadata().map_err(|e| crate::fs::errno_of(&e))?.len();
         if let Err(error) = (&self.file).write_all(&lines) {
             // A full disk: half a line would spoil the next one.
-            self.file.set_len(before).map_err(|e| crate::store::errno_of(&e))?;
-            return Err(crate::store::errno_of(&error));
+            self.file.set_len(before).map_err(|e| crate::fs::errno_of(&e))?;
+            return Err(crate::fs::errno_of(&error));
         }
         Ok(())
     }

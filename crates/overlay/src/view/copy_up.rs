@@ -365,11 +365,11 @@ fn copy_by_hand(source: &File, target: &File, from: i64, to: i64) -> Result<(), 
     while at_byte < end {
         let want = usize::try_from(end - at_byte).unwrap_or(COPY_BYTES).min(COPY_BYTES);
         let part = buf.get_mut(..want).unwrap_or_default();
-        let n = source.read_at(part, at_byte).map_err(|e| crate::store::errno_of(&e))?;
+        let n = source.read_at(part, at_byte).map_err(|e| crate::fs::errno_of(&e))?;
         if n == 0 {
             return Ok(());
         }
-        target.write_all_at(part.get(..n).unwrap_or_default(), at_byte).map_err(|e| crate::store::errno_of(&e))?;
+        target.write_all_at(part.get(..n).unwrap_or_default(), at_byte).map_err(|e| crate::fs::errno_of(&e))?;
         at_byte += u64::try_from(n).unwrap_or(0);
     }
     Ok(())

@@ -35,7 +35,7 @@ impl Layers {
                 Ok(0) => break,
                 Ok(n) => filled += n,
                 Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
-                Err(e) => return Err(crate::store::errno_of(&e)),
+                Err(e) => return Err(crate::fs::errno_of(&e)),
             }
         }
         Ok(filled)
@@ -52,7 +52,7 @@ impl Layers {
     ) -> Result<usize, Errno> {
         let _writing = self.store.undo.writing();
         let file = self.file(number, true)?;
-        let all = |data: &[u8]| file.write_all_at(data, offset).map_err(|e| crate::store::errno_of(&e));
+        let all = |data: &[u8]| file.write_all_at(data, offset).map_err(|e| crate::fs::errno_of(&e));
         let written = self.budget.grow(&file, (offset, data.len()), |granted| {
             let part = data.get(..granted).unwrap_or(data);
             all(part).map(|()| part.len())

@@ -342,7 +342,7 @@ impl Layers {
                 break dir;
             }
             if at_number == ROOT {
-                let root = self.store.upper.try_clone().map_err(|e| crate::store::errno_of(&e))?;
+                let root = self.store.upper.try_clone().map_err(|e| crate::fs::errno_of(&e))?;
                 break self.keep_upper_dir(ROOT, root);
             }
             let link = table.get(at_number)?.links.first().ok_or(Errno::ENOENT)?;
@@ -412,7 +412,7 @@ impl Layers {
             }
             Place::Tomb(Tomb::Held { fd, .. }) => Ok((Arc::clone(fd), at::dot().to_owned())),
             Place::Tomb(Tomb::Named(name)) => {
-                let work = self.store.work.try_clone().map_err(|e| crate::store::errno_of(&e))?;
+                let work = self.store.work.try_clone().map_err(|e| crate::fs::errno_of(&e))?;
                 Ok((Arc::new(work), OsString::from(name)))
             }
             Place::Lower => {
