@@ -1,8 +1,8 @@
 //! What a jar may take: bytes and files, over all its overlays together, and never the last of the host's disk.
 //!
-//! Counted is what the layers hold: allocated bytes of files (so a hole is free and a hard link costs nothing), and
-//! objects of any kind but whiteouts, including what is unlinked and still open. What is taken is added as it happens;
-//! what is given back is found by counting anew, and that is done when something would be refused.
+//! Counted is what the layers hold: allocated bytes of files with their attributes (so a hole is free and a hard link
+//! takes no bytes), and names of any kind but whiteouts, with what is unlinked and still open. What is taken is added as
+//! it happens; what is given back is found by counting anew, and that is done when something would be refused.
 
 use crate::fs::at;
 use crate::store::Store;
@@ -192,6 +192,28 @@ impl Budget {
         self.note(result)
     }
 
+    /// Changes something beside the content of a file that may take `bytes` more; `held` tells what the file has.
+    pub(crate) fn attach<T>(
+        &self,
+        bytes: usize,
+        held: impl Fn() -> u64,
+        change: impl FnOnce() -> Result<T, Errno>,
+    ) -> Result<T, Errno> {
+        if !self.is_counting() && !self.reserve {
+            return self.note(change());
+        }
+        let before = held();
+        let taken = self.take(span(0, bytes))?;
+        if let Some(hit) = taken.hit {
+            self.settle(taken.granted, 0, 0);
+            self.lock().hits.insert(hit);
+            return Err(Errno::ENOSPC);
+        }
+        let result = change();
+        self.settle(taken.granted, before, held());
+        self.note(result)
+    }
+
     /// What was set aside is replaced by what was taken.
     fn settle(&self, granted: u64, before: u64, after: u64) {
         let mut account = self.lock();
@@ -341,7 +363,7 @@ fn held(store: &Store) -> Result<(u64, u64), Errno> {
     let mut count = Count::default();
     count.tree(&store.upper)?;
     // A directory being put together or taken apart is on its way from or to the layer.
-    count.directory(&store.work, Path::new(""), &mut Vec::new())?;
+    count.directory(&store.work, Path::new(""), &mut Vec::new(), false)?;
     Ok((count.bytes, count.files))
 }
 
@@ -357,7 +379,7 @@ impl Count {
         let mut waiting = vec![PathBuf::new()];
         while let Some(rel) = waiting.pop() {
             match crate::changes::diff::open_own(root, &rel) {
-                Ok(dir) => self.directory(&dir, &rel, &mut waiting)?,
+                Ok(dir) => self.directory(&dir, &rel, &mut waiting, true)?,
                 // The jar goes on while it is counted.
                 Err(Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP) => {}
                 Err(errno) => return Err(errno),
@@ -366,13 +388,18 @@ impl Count {
         Ok(())
     }
 
-    fn directory(&mut self, dir: &OwnedFd, rel: &Path, waiting: &mut Vec<PathBuf>) -> Result<(), Errno> {
+    /// Counts what is in `dir`; a further name of a file counts only where the jar made it.
+    fn directory(&mut self, dir: &OwnedFd, rel: &Path, waiting: &mut Vec<PathBuf>, names: bool) -> Result<(), Errno> {
         for entry in at::list_own(dir)? {
             let Some(stat) = at::forced(&[dir], || at::stat_opt(dir, &entry.name))? else { continue };
-            if at::is_whiteout(&stat) || !self.seen.insert((stat.st_dev, stat.st_ino)) {
+            if at::is_whiteout(&stat) {
                 continue;
             }
-            self.files += 1;
+            let known = !self.seen.insert((stat.st_dev, stat.st_ino));
+            self.files += u64::from(!known || names);
+            if known {
+                continue;
+            }
             if at::is_dir(&stat) {
                 waiting.push(rel.join(&entry.name));
             } else {

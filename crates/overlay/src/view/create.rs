@@ -79,7 +79,8 @@ impl Layers {
         self.copy_up(table, number, crate::view::copy_up::Content::All)?;
         let (from, from_name) = self.locate(table, table.get(number)?)?;
         let dir = self.merged_dir(table, parent)?;
-        self.put(&dir, name, found.whiteout, |dir, name| at::link(&from, &from_name, dir, name))?;
+        let link = |dir: &OwnedFd, name: &OsStr| at::link(&from, &from_name, dir, name);
+        self.budget.one_more(|| self.put(&dir, name, found.whiteout, link))?;
         table.add_link(number, parent, name);
         self.touched(table, parent)?;
         let node = table.get_mut(number)?;

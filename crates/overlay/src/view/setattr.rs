@@ -54,7 +54,10 @@ impl Layers {
     /// setxattr(2).
     pub(crate) fn set_xattr(&self, number: u64, name: &OsStr, value: &[u8], flags: i32) -> Result<(), Errno> {
         check_settable(name)?;
-        self.change_xattr(number, |dir, entry| xattr::set(dir, entry, name, value, flags))
+        self.change_xattr(number, |dir, entry| {
+            let held = || at::stat(dir, entry).map_or(0, |stat| u64::try_from(stat.st_blocks).unwrap_or(0) * 512);
+            self.budget.attach(name.len() + value.len(), held, || xattr::set(dir, entry, name, value, flags))
+        })
     }
 
     /// removexattr(2).
