@@ -167,7 +167,7 @@ impl Terminal {
 
     /// All but what is red.
     fn safe(frozen: &Trial<Frozen>) -> Choice {
-        engine::settle::up_to(Risk::Medium, frozen.changes(), frozen.review())
+        engine::harmless::up_to(Risk::Medium, frozen.changes(), frozen.review())
     }
 
     fn confirm_red(&mut self, red: usize) -> io::Result<bool> {

@@ -4,7 +4,8 @@
 use crate::audit::now_ms;
 use crate::error::RunError;
 use crate::journey::Engine;
-use crate::store::{Listed, StoreError, TrialRecord, io_error};
+use crate::record::TrialRecord;
+use crate::store::{Listed, StoreError, io_error};
 use crate::trial::Trial;
 use model::{TrialId, TrialState};
 use std::fs::{self, File};

@@ -6,11 +6,14 @@
 use crate::approve::{Approval, Person, Question, Refusal, approve};
 use crate::audit::{AuditLog, Durability};
 use crate::backend::{BackendWish, Wanted};
+use crate::choice::{Choice, Chooser};
 use crate::error::{RunError, in_full};
-use crate::jar::{JarName, Rewound};
+use crate::harmless::up_to;
+use crate::jar::Rewound;
 use crate::layers;
-use crate::settle::{Choice, Chooser, SettleError, Settlement, finish_discard, up_to};
-use crate::store::{Broken, Listed, Store, StoreError, TrialRecord, fresh_id};
+use crate::record::{JarName, TrialRecord};
+use crate::settle::{SettleError, Settlement, finish_discard};
+use crate::store::{Broken, Listed, Store, StoreError, fresh_id};
 use crate::trial::{self, Berth, Frozen, Ran, Trial};
 use analyze::ShellContext;
 use model::{

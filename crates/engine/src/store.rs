@@ -3,13 +3,8 @@
 //! A running Belljar holds a lock on the trial's directory, so a trial that says it runs and is not locked was
 //! interrupted: its upper layer is whole, and it waits for a decision like any other.
 
-use crate::jar::{JarName, JarRun};
-use crate::settle::Begun;
-use model::{
-    Analysis, Assessment, Attempt, Containment, Decision, Exit, FilePath, Limit, Limits, Place, TrialId, TrialState,
-    WritableRoot,
-};
-use serde::{Deserialize, Serialize};
+use crate::record::{ALPHABET, ID_CHARS, JarName, TrialRecord};
+use model::{FilePath, TrialId, TrialState};
 use std::fs::{self, DirBuilder, File, TryLockError};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
@@ -112,66 +107,6 @@ impl StoreError {
 pub(crate) fn io_error(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> StoreError {
     let path = FilePath::from(path);
     move |source| StoreError::Io { what, path, source }
-}
-
-/// What is remembered of a trial besides its layers. Everything later commands need to enter the journey at freeze.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct TrialRecord {
-    /// Layout of this record; 1.
-    pub version: u32,
-    /// Name.
-    pub id: TrialId,
-    /// The command, word by word.
-    pub argv: Vec<FilePath>,
-    /// Where it ran.
-    pub place: Place,
-    /// Milliseconds since the epoch.
-    pub created_ms: u64,
-    /// Where it stands.
-    pub state: TrialState,
-    /// The overlays, in the order of their directories.
-    pub roots: Vec<WritableRoot>,
-    /// What was predicted.
-    pub analysis: Analysis,
-    /// How risky it was judged.
-    pub assessment: Assessment,
-    /// What the policy said.
-    pub decision: Decision,
-    /// How it ended; `None` while it runs or when Belljar was killed.
-    pub exit: Option<Exit>,
-    /// Wall time of the command, milliseconds.
-    pub wall_ms: Option<u64>,
-    /// What held it.
-    pub containment: Containment,
-    /// What it tried and was refused.
-    pub attempts: Vec<Attempt>,
-    /// Names of variables that were withheld.
-    pub env_withheld: Vec<String>,
-    /// The choice that an apply was begun with; kept until it is done, so that it can be resumed.
-    pub applying: Option<Begun>,
-    /// Changes made real so far, and not undone.
-    pub applied: u64,
-    /// When the last of them became real, in milliseconds since the epoch.
-    #[serde(default)]
-    pub applied_ms: Option<u64>,
-    /// Name of the jar it is; `None` for a trial of one command.
-    #[serde(default)]
-    pub jar: Option<JarName>,
-    /// The commands of the jar, oldest first; what stands above tells of the last one.
-    #[serde(default)]
-    pub runs: Vec<JarRun>,
-    /// The command before which a rewind goes that was begun and not finished.
-    #[serde(default)]
-    pub rewinding: Option<u64>,
-    /// Why it is not on record who made some of the changes.
-    #[serde(default)]
-    pub unattributed: Option<String>,
-    /// What it may take.
-    #[serde(default)]
-    pub limits: Limits,
-    /// What of that it met: some of its writes were refused.
-    #[serde(default)]
-    pub limits_hit: Vec<Limit>,
 }
 
 /// A trial's directory, locked for as long as this value lives.
@@ -560,16 +495,6 @@ impl Store {
         let last = here.filter(real).max_by_key(|listed| (listed.record.applied_ms, listed.record.created_ms));
         last.map(|listed| listed.record.id).ok_or(StoreError::NothingApplied)
     }
-}
-
-/// Letters of an id: without look-alikes.
-const ALPHABET: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
-/// How many it has.
-const ID_CHARS: usize = 8;
-
-/// Whether `word` could be the id of a trial.
-pub(crate) fn is_id(word: &str) -> bool {
-    word.len() == ID_CHARS && word.bytes().all(|byte| ALPHABET.contains(&byte))
 }
 
 /// A fresh name: eight letters of a 32-letter alphabet.

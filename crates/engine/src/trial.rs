@@ -27,7 +27,8 @@ use crate::backend::{BackendWish, RootFacts, Wanted, choose_backend, is_candidat
 use crate::error::RunError;
 use crate::jar::JarError;
 use crate::journey::{Request, Weight};
-use crate::store::{Store, StoreError, TrialDir, TrialRecord};
+use crate::record::TrialRecord;
+use crate::store::{Store, StoreError, TrialDir};
 use model::{
     Attempt, Backend, ChangeSet, Confinement, Containment, FilePath, Hidden, Review, RootBackend, TrialId, TrialState,
     WritableRoot,

@@ -16,20 +16,32 @@ use common::{Bench, sh};
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags,
 };
-use std::io::{IoSlice, IoSliceMut};
+use std::ffi::OsString;
+use std::io::{ErrorKind, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Child, Command};
+use std::time::{Duration, Instant};
 
 const TABLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/posix.py");
+/// Names another copy of it, which an ordinary user can reach.
+const TABLE_AT: &str = "BELLJAR_POSIX_TABLE";
+/// How long a jar may take to be there.
+const JAR_WAIT: Duration = Duration::from_secs(60);
 /// An id nobody has; the ordinary user need not exist.
 const USER: &str = "47110";
 
+fn table_path() -> OsString {
+    std::env::var_os(TABLE_AT).unwrap_or_else(|| TABLE.into())
+}
+
 fn table(dir: &Path, arguments: &[&str]) -> String {
     let output = Command::new("timeout")
-        .args(["-s", "KILL", "180", "python3", "-B", TABLE])
+        .args(["-s", "KILL", "180", "python3", "-B"])
+        .arg(table_path())
         .args(arguments)
         .current_dir(dir)
         .output()
@@ -74,7 +86,7 @@ fn compare(who: &str, view: impl Fn(&Bench, &str) -> (String, String)) {
     let wanted = std::env::var("BELLJAR_POSIX_CASE").ok();
     let mut wrong = Vec::new();
     for case in cases().into_iter().filter(|case| wanted.as_ref().is_none_or(|wanted| wanted == case)) {
-        let begun = std::time::Instant::now();
+        let begun = Instant::now();
         let (bench, twin, host) = furnished();
         let native = table(&twin, &["both", &case]);
         let (native, left) = native.split_once("== after\n").unwrap();
@@ -137,6 +149,12 @@ fn compare_others(name: &str, inside: &str) {
 /// Runs the half `part` of this test as an ordinary user, with a `/dev/fuse` to open: that of the machine may be root's.
 fn as_user(name: &str, inside: &str, part: &str, temporary: &Path) {
     let dev = tempfile::tempdir().unwrap();
+    // What is built and checked out may lie where only root gets to.
+    let tools = tempfile::tempdir().unwrap();
+    std::fs::set_permissions(tools.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+    let (program, table) = (tools.path().join("posix"), tools.path().join("posix.py"));
+    std::fs::copy(std::env::current_exe().unwrap(), &program).unwrap();
+    std::fs::copy(TABLE, &table).unwrap();
     let output = Command::new("timeout")
         .args(["-s", "KILL", "600", "unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "sh", "-euc"])
         .arg(
@@ -146,8 +164,9 @@ fn as_user(name: &str, inside: &str, part: &str, temporary: &Path) {
         .arg("sh")
         .arg(dev.path())
         .arg(USER)
-        .arg(std::env::current_exe().unwrap())
+        .arg(&program)
         .arg(name)
+        .env(TABLE_AT, &table)
         .env(inside, part)
         .env("TMPDIR", temporary)
         .output()
@@ -160,7 +179,7 @@ fn as_user(name: &str, inside: &str, part: &str, temporary: &Path) {
 fn served(bench: &Bench, name: &str, inside: &str, arguments: &[&str]) -> String {
     let dir = bench.dir.path();
     let listener = UnixListener::bind(dir.join("socket")).unwrap();
-    let child = Command::new("unshare")
+    let mut child = Command::new("unshare")
         .args(["--user", "--map-user", USER, "--map-group", USER, "--keep-caps", "--mount", "--pid", "--fork"])
         .args(["--kill-child", "--"])
         .arg(std::env::current_exe().unwrap())
@@ -172,7 +191,10 @@ fn served(bench: &Bench, name: &str, inside: &str, arguments: &[&str]) -> String
         .stderr(std::process::Stdio::piped())
         .spawn()
         .unwrap();
-    let (socket, _) = listener.accept().unwrap();
+    let Some(socket) = accepted(&listener, &mut child) else {
+        let output = child.wait_with_output().unwrap();
+        panic!("no jar: {}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    };
     let served = bench.overlay().serve(receive(&socket)).unwrap();
     let output = child.wait_with_output().unwrap();
     served.finish().unwrap();
@@ -182,6 +204,29 @@ fn served(bench: &Bench, name: &str, inside: &str, arguments: &[&str]) -> String
     let story = std::fs::read_to_string(dir.join("story")).unwrap();
     std::fs::remove_file(dir.join("story")).unwrap();
     story
+}
+
+/// The connection of `child`; `None` when it ends before, or takes too long.
+fn accepted(listener: &UnixListener, child: &mut Child) -> Option<UnixStream> {
+    listener.set_nonblocking(true).unwrap();
+    let begun = Instant::now();
+    loop {
+        match listener.accept() {
+            Ok((socket, _)) => {
+                socket.set_nonblocking(false).unwrap();
+                return Some(socket);
+            }
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+            Err(error) => panic!("{error}"),
+        }
+        if begun.elapsed() > JAR_WAIT {
+            child.kill().unwrap();
+        }
+        if child.try_wait().unwrap().is_some() {
+            return None;
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    }
 }
 
 /// Mounts the view, then runs the table without capabilities.
@@ -195,7 +240,8 @@ fn jar() {
     let arguments = std::env::var("BELLJAR_POSIX_ARGUMENTS").unwrap();
     let output = Command::new("setpriv")
         .args(["--ambient-caps=-all", "--inh-caps=-all", "--bounding-set=-all", "--", "timeout", "-s", "KILL", "180"])
-        .args(["python3", "-B", TABLE])
+        .args(["python3", "-B"])
+        .arg(table_path())
         .args(arguments.split(' '))
         .current_dir(&host)
         .output()
