@@ -283,7 +283,7 @@ fn marks_that_a_command_plants_mean_nothing() {
                         user.belljar.origin user.belljar.format; do setfattr -n $n -v y $t || true; done; done
              setfattr -n user.belljar.origin -v 1:2:3:4 d/e/f; setfattr -x user.belljar.format . || true
              setfattr -n user.belljar.format -v evil .; setfattr -n user.overlay.opaque -v y . || true
-             ! mknod w c 0 0; ! mknod d/w c 0 0; echo in > m/in; test \"$(cat d/e/f)\" = low",
+             no mknod w c 0 0; no mknod d/w c 0 0; echo in > m/in; test \"$(cat d/e/f)\" = low",
         );
         sh(root, "find . | sort; cat d/e/f g m/in")
     });
@@ -364,7 +364,7 @@ fn a_full_disk_is_an_error_inside_and_loses_nothing() {
             kernel.begin().unwrap();
             sh(
                 &bench.host(),
-                "! sh -c 'echo x >> big' 2>/dev/null; echo fine >> d/f; ! head -c 4000000 /dev/zero > new; rm new; rm kept",
+                "no sh -c 'echo x >> big' 2>/dev/null; echo fine >> d/f; no head -c 4000000 /dev/zero > new; rm new; rm kept",
             );
             nix::mount::umount(&bench.host()).unwrap();
             drop(kernel);

@@ -123,7 +123,9 @@ pub fn serve_on(overlay: &Overlay, at: &Path) -> Served {
     overlay.serve_with(mount_fuse(at), Tuning::from(mode)).unwrap()
 }
 
+/// Runs a script; `no CMD` in it is a command that must fail, which `! CMD` under `sh -e` does not say.
 pub fn sh_output(dir: &Path, script: &str) -> Output {
+    let script = format!("no() {{ if \"$@\"; then echo \"did not fail: $*\" >&2; exit 1; fi; }}\n{script}");
     Command::new("sh").arg("-euc").arg(script).current_dir(dir).env("LC_ALL", "C").output().unwrap()
 }
 
