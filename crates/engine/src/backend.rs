@@ -3,6 +3,7 @@
 
 use model::{Action, Analysis, Backend, Coverage, FilePath, RootKind};
 use overlay::KernelFacts;
+use std::time::SystemTime;
 
 /// What the caller asks for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -44,6 +45,10 @@ pub struct Wanted {
     pub renames: bool,
     /// Every program it starts does the same on both backends.
     pub tried: bool,
+    /// It touches no file at all.
+    pub idle: bool,
+    /// When the command was asked for; `None` for just now.
+    pub begun: Option<SystemTime>,
 }
 
 /// A choice.
@@ -65,12 +70,13 @@ impl Wanted {
         // A program that is started and not looked into can do anything.
         let explained = analysis.coverage == Coverage::Full && !does(Action::Execute);
         let tried = !analysis.canonical.is_empty() && analysis.canonical.iter().all(|start| is_alike(&start.argv));
-        Wanted { wish, explained, renames: does(Action::Rename), tried, ..Wanted::default() }
+        let idle = analysis.effects.is_empty();
+        Wanted { wish, explained, renames: does(Action::Rename), tried, idle, ..Wanted::default() }
     }
 
-    /// Whether the command is known to do the same on both backends.
+    /// Whether the command is known to do the same on both backends, and does anything.
     fn is_known(&self) -> bool {
-        self.explained && !self.renames && self.tried
+        self.explained && !self.renames && self.tried && !self.idle
     }
 }
 
@@ -97,6 +103,8 @@ pub fn choose_backend(kind: RootKind, facts: &RootFacts, wanted: &Wanted) -> Res
         (BackendWish::Auto, None) if !wanted.tried => {
             fuse("not every program it starts is known to do the same on the kernel's overlayfs")
         }
+        // Making and settling a layer for the kernel takes a millisecond more.
+        (BackendWish::Auto, None) if wanted.idle => fuse("the command touches no file"),
         (BackendWish::Auto, None) => Ok(Chosen {
             backend: Backend::Kernel,
             why: "all the command does is known, and the kernel's overlayfs does it faster",
@@ -277,6 +285,8 @@ mod tests {
         explained: true,
         renames: false,
         tried: true,
+        idle: false,
+        begun: None,
     };
 
     #[test]
@@ -316,11 +326,12 @@ mod tests {
     }
 
     #[test]
-    fn what_may_rename_is_for_fuse_unless_the_kernel_is_asked_for() {
+    fn what_may_rename_or_does_nothing_is_for_fuse_unless_the_kernel_is_asked_for() {
         let lacking = [
             Wanted { explained: false, ..EXPLAINED },
             Wanted { renames: true, ..EXPLAINED },
             Wanted { tried: false, ..EXPLAINED },
+            Wanted { idle: true, ..EXPLAINED },
         ];
         for wanted in lacking {
             let auto = choose_backend(RootKind::Workspace, &RootFacts::default(), &wanted).unwrap();

@@ -24,6 +24,7 @@ use overlay::Conflict;
 use policy::{ConfineRequest, Policy};
 use sandbox::Standby;
 use std::ffi::OsString;
+use std::time::SystemTime;
 
 /// What to run, and how its end is to be settled.
 #[derive(Clone, Debug)]
@@ -124,6 +125,7 @@ pub struct Engine {
     pub(crate) policy: Policy,
     pub(crate) store: Store,
     pub(crate) audit: AuditLog,
+    opened: SystemTime,
 }
 
 impl Engine {
@@ -133,7 +135,8 @@ impl Engine {
     /// When a policy file cannot be read or is wrong: nothing runs under half a policy.
     pub fn open(place: &Place) -> Result<Engine, RunError> {
         let state = place.state.as_path();
-        Ok(Engine { policy: layers::load(place)?, store: Store::new(state), audit: AuditLog::new(state) })
+        let opened = SystemTime::now();
+        Ok(Engine { policy: layers::load(place)?, store: Store::new(state), audit: AuditLog::new(state), opened })
     }
 
     /// The whole journey of a command. `standby` comes from [`standby`]; `person` is whoever can be asked, without one
@@ -151,7 +154,7 @@ impl Engine {
         let confinement = confine(request)?;
         let berth = self.berth(request)?;
         let approval = self.decided(berth.id(), &judged, approve(&judged.question(), person.as_deref_mut()))?;
-        let wanted = wanted(request, &judged.analysis);
+        let wanted = Wanted { begun: Some(self.opened), ..wanted(request, &judged.analysis) };
         let record = trial::record(berth.id().clone(), &judged, request, &confinement);
         let prepared = self.noted(&record.id.clone(), berth.prepare(&self.store, record, confinement, &wanted))?;
         let frozen = self.noted(&prepared.id().clone(), prepared.execute(approval, standby))?.freeze(&self.policy)?;

@@ -435,7 +435,9 @@ fn keepers(
         let chosen = choose_backend(root.kind, &facts, wanted)
             .map_err(|why| crate::BackendRefusal { root: root.path.clone(), why: why.into() })?;
         if chosen.backend == Backend::Kernel {
-            lent.push(Lent { index, kernel: overlay.kernel()?, or_fuse: chosen.or_fuse });
+            let kernel = overlay.kernel()?;
+            let kernel = wanted.begun.into_iter().fold(kernel, overlay::Kernel::asked_at);
+            lent.push(Lent { index, kernel, or_fuse: chosen.or_fuse });
         }
         let backend = RootBackend { root: root.path.clone(), backend: chosen.backend, why: chosen.why.into() };
         record.containment.backends.push(backend);

@@ -25,6 +25,7 @@ use std::fs::File;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 /// The kernel's own directory in the store.
 const WORK: &str = "kernel";
@@ -66,7 +67,7 @@ pub struct KernelFacts {
 #[derive(Debug)]
 pub struct Kernel {
     store: PathBuf,
-    /// CLOCK_REALTIME when this was made: no change time from before is later.
+    /// CLOCK_REALTIME when this was made or asked for: no change time from before is later.
     made: (i64, i64),
     _lock: Flock<File>,
 }
@@ -247,6 +248,17 @@ impl Kernel {
     #[must_use]
     pub fn work(&self) -> FilePath {
         FilePath::from(self.store.join(WORK))
+    }
+
+    /// The command was asked for at `begun`: what the host changes from then on may count as changed while it ran. The
+    /// earlier that was, the less [`Kernel::begin`] has to wait.
+    #[must_use]
+    pub fn asked_at(mut self, begun: SystemTime) -> Kernel {
+        if let Ok(since) = begun.duration_since(SystemTime::UNIX_EPOCH) {
+            let begun = (i64::try_from(since.as_secs()).unwrap_or(i64::MAX), i64::from(since.subsec_nanos()));
+            self.made = self.made.min(begun);
+        }
+        self
     }
 
     /// The view is mounted, and nothing of it was used yet.
