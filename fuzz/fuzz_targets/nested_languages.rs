@@ -34,7 +34,8 @@ fuzz_target!(|bytes: &[u8]| {
     let program = PROGRAMS[usize::from(*first) % PROGRAMS.len()];
     let argv: Vec<&OsStr> = program.iter().map(OsStr::new).chain([OsStr::from_bytes(code)]).collect();
     let text = quote(&argv);
-    let shell = ShellContext { cwd: FilePath::from("/home/u/p"), home: FilePath::from("/home/u"), ..ShellContext::default() };
+    let shell =
+        ShellContext { cwd: FilePath::from("/home/u/p"), home: FilePath::from("/home/u"), ..ShellContext::default() };
     let analysis = analyze_bytes(&text, &shell);
     assert_eq!(analysis, analyze_bytes(&text, &shell), "the same text, the same answer");
     let spans = analysis.findings.iter().map(|finding| finding.span);
