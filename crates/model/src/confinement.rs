@@ -1,6 +1,6 @@
 //! What is asked for: the jar as a description, before any of it is enforced.
 
-use crate::FilePath;
+use crate::{FilePath, NetRule};
 use serde::{Deserialize, Serialize};
 
 /// Why a root is writable.
@@ -39,6 +39,22 @@ pub struct Hidden {
 pub enum Network {
     /// Only the jar's own loopback.
     None,
+    /// Besides that, these peers, over TCP.
+    Named {
+        /// Whom; not empty.
+        allow: Vec<NetRule>,
+    },
+}
+
+impl Network {
+    /// The permissions.
+    #[must_use]
+    pub fn rules(&self) -> &[NetRule] {
+        match self {
+            Network::None => &[],
+            Network::Named { allow } => allow,
+        }
+    }
 }
 
 /// One variable of the environment handed to the child.

@@ -1,4 +1,4 @@
-//! Runs a command in a jar without writable roots: `run [--plan] COMMAND [ARGUMENT...]`.
+//! Runs a command in a jar without writable roots: `run [--plan] [--allow-net RULE]... COMMAND [ARGUMENT...]`.
 //!
 //! Everything is read-only but the private places; the caller's environment is passed on. What the jar is made of
 //! is printed with `--plan` before, and a summary goes to standard error after when `JAR_REPORT` is set.
@@ -15,12 +15,23 @@ fn main() -> ExitCode {
     if print {
         argv.remove(0);
     }
+    let mut allow = Vec::new();
+    while argv.first().is_some_and(|word| word == "--allow-net") && argv.len() > 1 {
+        let rule = argv.drain(..2).nth(1).unwrap_or_default();
+        match rule.to_string_lossy().parse() {
+            Ok(rule) => allow.push(rule),
+            Err(why) => {
+                eprintln!("--allow-net: {why}");
+                return ExitCode::from(2);
+            }
+        }
+    }
     let env =
         std::env::vars_os().map(|(name, value)| EnvVar { name: FilePath::new(name), value: FilePath::new(value) });
     let confinement = Confinement {
         roots: vec![],
         hidden: vec![],
-        network: Network::None,
+        network: if allow.is_empty() { Network::None } else { Network::Named { allow } },
         env: env.collect(),
         env_withheld: vec![],
         cwd: std::env::current_dir().map_or_else(|_| FilePath::from("/"), FilePath::from),

@@ -62,6 +62,14 @@ pub enum SandboxError {
         /// Why not.
         source: io::Error,
     },
+    /// The jar's side of the network by name cannot be had.
+    #[error("{step}")]
+    Network {
+        /// What was being made.
+        step: String,
+        /// Why not.
+        source: io::Error,
+    },
     /// A writable root is not a directory that can be reached without symbolic links.
     #[error("{step}")]
     Root {
@@ -78,6 +86,9 @@ pub enum SandboxError {
         /// Why not.
         source: io::Error,
     },
+    /// The jar's connections cannot be served.
+    #[error("serve the jar's network")]
+    Broker(#[source] io::Error),
     /// A layer cannot be had and its loss was not accepted.
     #[error("put up the layer {layer}: {why}")]
     Weakened {
@@ -135,10 +146,12 @@ impl SandboxError {
             SandboxError::FuseDevice(source) => fuse_hint(source),
             SandboxError::FuseMount { .. } => "load FUSE: sudo modprobe fuse (mounting as a user needs Linux 4.18)",
             SandboxError::KernelOverlay { .. } => "use --backend fuse (or auto); `belljar doctor` says what is missing",
+            SandboxError::Network { source, .. } => network_hint(source),
             SandboxError::Root { .. } => "give the directory by its real path, without symbolic links: realpath DIR",
             SandboxError::Cwd { .. } => "make it writable in the jar with --write DIR, or start from another directory",
             SandboxError::Weakened { .. } => "run without it by naming it: --accept-weak LAYER",
             SandboxError::Step { .. } | SandboxError::Spawn(_) | SandboxError::Wire(_) => "run `belljar doctor`",
+            SandboxError::Broker(_) => "threads or descriptors ran out: see `ulimit -a`",
             SandboxError::Serve { .. } => "run `belljar doctor`; the cause is in the message",
             SandboxError::Died { .. } => "it was killed from outside, or memory ran out: see dmesg",
         })
@@ -155,6 +168,7 @@ impl SandboxError {
             FaultKind::FuseDevice => SandboxError::FuseDevice(source),
             FaultKind::FuseMount => SandboxError::FuseMount { step, source },
             FaultKind::KernelOverlay => SandboxError::KernelOverlay { step, source },
+            FaultKind::Network => SandboxError::Network { step, source },
             FaultKind::Root => SandboxError::Root { step, source },
             FaultKind::Cwd => SandboxError::Cwd { step, source },
             FaultKind::Weak(layer) => SandboxError::Weakened { layer, why: format!("{step}: {source}") },
@@ -173,6 +187,17 @@ pub(crate) fn namespaces_hint(source: &io::Error) -> &'static str {
             "allow user namespaces: sudo sysctl -w kernel.apparmor_restrict_unprivileged_userns=0 (Ubuntu) or \
              kernel.unprivileged_userns_clone=1 (Debian); in a container: --security-opt seccomp=unconfined"
         }
+    }
+}
+
+/// Remedies for the network by name.
+fn network_hint(source: &io::Error) -> &'static str {
+    match source.kind() {
+        io::ErrorKind::NotFound => {
+            "the kernel's nf_tables with NAT is needed: sudo modprobe -a nf_tables nft_chain_nat nft_nat; and a file \
+             /etc/resolv.conf"
+        }
+        _ => "run without --allow-net, or see `belljar doctor`",
     }
 }
 

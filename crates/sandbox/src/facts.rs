@@ -36,6 +36,8 @@ pub struct RunFacts {
     pub terminal: Option<FilePath>,
     /// What `/etc/resolv.conf` is a link to, if that lies below `/run`.
     pub resolver: Option<FilePath>,
+    /// The name of this machine, which is its own name in the jar too.
+    pub hostname: String,
 }
 
 impl RunFacts {
@@ -56,6 +58,7 @@ impl RunFacts {
             places: PLACES.iter().filter(|place| is_directory(place)).map(|place| FilePath::from(*place)).collect(),
             terminal: standard_descriptors()?,
             resolver: resolver(),
+            hostname: hostname(),
         })
     }
 }
@@ -126,6 +129,12 @@ pub(crate) fn is_open(number: i32) -> Result<(), nix::errno::Errno> {
 pub(crate) fn writes(fd: BorrowedFd<'_>) -> bool {
     let flags = nix::fcntl::fcntl(fd, nix::fcntl::FcntlArg::F_GETFL).map(OFlag::from_bits_truncate);
     flags.is_ok_and(|flags| matches!(flags & OFlag::O_ACCMODE, OFlag::O_WRONLY | OFlag::O_RDWR))
+}
+
+/// Empty where it cannot be read: the jar's `/etc/hosts` then does not name it.
+fn hostname() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default().trim().to_ascii_lowercase();
+    if model::network::is_name(&name) { name } else { String::new() }
 }
 
 fn resolver() -> Option<FilePath> {

@@ -1,16 +1,17 @@
 //! The one executor: walks a plan inside the jar's fresh namespaces, with every capability there and none outside.
 
+use crate::net;
 use crate::plan::{EMPTY_DIRECTORY, EMPTY_FILE, Step};
 use crate::wire::{Channel, Down, Fault, FaultKind, Up};
 use crate::{ruleset, seccomp, sys};
-use model::{Containment, FilePath, Gap, Layer, LayerState};
+use model::{Block, Containment, FilePath, Gap, Layer, LayerState};
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, OFlag, OpenHow, ResolveFlag, open, openat2};
 use nix::mount::{MsFlags, mount};
 use nix::sys::prctl;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
 use nix::sys::stat::{Mode, SFlag, makedev, mkdirat, mknodat, stat};
-use nix::unistd::{chdir, fchdir, getegid, geteuid, symlinkat};
+use nix::unistd::{chdir, fchdir, getegid, geteuid, symlinkat, write};
 use std::ffi::CString;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
@@ -68,6 +69,7 @@ impl<'a> Executor<'a> {
     fn step(&mut self, step: &Step) -> Result<(), Fault> {
         let done = match step {
             Step::Loopback => loopback(),
+            Step::Network { blocks } => self.network(blocks),
             Step::Connections { count, spare } => self.connect(*count, *spare),
             Step::Kernel { index, lower, upper, work, or_fuse } => {
                 let made = kernel_overlay(lower, upper, work);
@@ -76,7 +78,8 @@ impl<'a> Executor<'a> {
             Step::Seal => seal().map(|()| self.stands(Layer::MountNamespace, "read-only view")),
             Step::Scratch => scratch().map(|fd| self.scratch = Some(fd)),
             Step::Directory { at, mode } => mkdirat(AT_FDCWD, at.as_path(), Mode::from_bits_truncate(*mode)),
-            Step::File { at, mode } => create(at, *mode),
+            Step::File { at, mode } => create(at, *mode).map(drop),
+            Step::Text { at, text } => create(at, 0o444).and_then(|file| write_all(&file, text.as_bytes())),
             Step::Link { at, to } => symlinkat(to.as_path(), AT_FDCWD, at.as_path()),
             Step::Keep { from, at } => or_absent(bind(from, at)),
             Step::Freeze { at } => bind(at, at).and_then(|()| read_only(at)),
@@ -95,6 +98,16 @@ impl<'a> Executor<'a> {
             Step::Seccomp { watch } => return self.seccomp(*watch),
         };
         done.map_err(|errno| Fault::new(kind_of(step), step.to_string(), errno))
+    }
+
+    /// Belljar serves the sockets from outside, where the network is.
+    fn network(&mut self, blocks: &[Block]) -> Result<(), Errno> {
+        let (connections, questions) = net::open(blocks)?;
+        self.channel.send(&Up::Connections, Some(connections.as_fd()))?;
+        self.channel.send(&Up::Questions, Some(questions.as_fd()))?;
+        let own = self.containment.active.iter_mut().filter(|state| state.layer == Layer::NetNamespace);
+        own.for_each(|state| state.detail = "loopback, and what is allowed by name".to_owned());
+        Ok(())
     }
 
     /// A FUSE connection belongs to the user namespace it was opened in, so Belljar cannot hand them in.
@@ -247,6 +260,7 @@ impl<'a> Executor<'a> {
 
 fn kind_of(step: &Step) -> FaultKind {
     match step {
+        Step::Network { .. } => FaultKind::Network,
         Step::Seal | Step::Scratch => FaultKind::View,
         Step::Connections { .. } => FaultKind::FuseDevice,
         Step::Proc { .. } => FaultKind::Proc,
@@ -321,9 +335,16 @@ fn kernel_overlay(lower: &FilePath, upper: &FilePath, work: &FilePath) -> Result
     sys::fsmount(context.as_fd(), sys::MOUNT_ATTR_NOSUID | sys::MOUNT_ATTR_NODEV)
 }
 
-fn create(at: &FilePath, mode: u32) -> Result<(), Errno> {
+fn create(at: &FilePath, mode: u32) -> Result<OwnedFd, Errno> {
     let flags = OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_WRONLY | OFlag::O_CLOEXEC;
-    open(at.as_path(), flags, Mode::from_bits_truncate(mode)).map(drop)
+    open(at.as_path(), flags, Mode::from_bits_truncate(mode))
+}
+
+fn write_all(file: &OwnedFd, mut bytes: &[u8]) -> Result<(), Errno> {
+    while !bytes.is_empty() {
+        bytes = bytes.get(write(file, bytes)?..).unwrap_or_default();
+    }
+    Ok(())
 }
 
 fn bind(from: &FilePath, at: &FilePath) -> Result<(), Errno> {

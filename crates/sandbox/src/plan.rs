@@ -9,7 +9,8 @@ use crate::error::SandboxError;
 use crate::facts::{IdRange, RunFacts};
 use crate::request::{KernelRoot, Request};
 use crate::view;
-use model::{FilePath, Layer, RootKind};
+use crate::net;
+use model::{Block, FilePath, Layer, NetRule, RootKind};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -29,6 +30,12 @@ pub struct Identity {
 pub enum Step {
     /// Brings the jar's own loopback interface up.
     Loopback,
+    /// Brings connections to these addresses to one socket, which goes to Belljar with another for questions about
+    /// names.
+    Network {
+        /// Of names, and those that were allowed as such.
+        blocks: Vec<Block>,
+    },
     /// Opens connections to the FUSE device, before the jar's own `/dev` hides it.
     Connections {
         /// One for each writable root that needs it.
@@ -66,6 +73,13 @@ pub enum Step {
         at: FilePath,
         /// Permission bits.
         mode: u32,
+    },
+    /// Makes a file that everybody may read.
+    Text {
+        /// Where.
+        at: FilePath,
+        /// What is in it.
+        text: String,
     },
     /// Makes a symbolic link.
     Link {
@@ -261,12 +275,14 @@ impl<'a> Draft<'a> {
 
     fn steps(&self) -> Vec<Step> {
         let mut steps = vec![Step::Loopback];
+        steps.extend(self.named().then(|| Step::Network { blocks: net::routed(self.rules()) }));
         let spare = self.request.kernel.iter().filter(|kernel| kernel.or_fuse).count();
         let count = self.roots().count().saturating_sub(self.request.kernel.len());
         steps.extend((count + spare > 0).then_some(Step::Connections { count, spare }));
         steps.extend(self.request.kernel.iter().filter_map(|kernel| self.kernel(kernel)));
         steps.extend([Step::Seal, Step::Scratch]);
         steps.extend(empties());
+        steps.extend(self.name_files());
         steps.extend(self.devices());
         for place in &self.places {
             steps.extend(self.furnish(place));
@@ -297,6 +313,37 @@ impl<'a> Draft<'a> {
         let hidden = hidden.filter(|at| self.roots().any(|root| root.starts_with(at) && root != *at));
         let hidden = hidden.filter(|at| !self.inside_root(at) && !self.facts.places.contains(at));
         usual.chain(hidden).map(place).collect()
+    }
+
+    fn rules(&self) -> &'a [NetRule] {
+        self.request.confinement.network.rules()
+    }
+
+    fn named(&self) -> bool {
+        !self.rules().is_empty()
+    }
+
+    /// What the jar's programs find names with. The host's own table would give them addresses that lead nowhere here.
+    fn name_files(&self) -> Vec<Step> {
+        if !self.named() {
+            return Vec::new();
+        }
+        let own = Some(&self.facts.hostname).filter(|name| !name.is_empty()).map(|name| format!("127.0.1.1 {name}\n"));
+        let hosts = format!("127.0.0.1 localhost\n::1 localhost\n{}", own.unwrap_or_default());
+        let text = |at: &str, text: String| Step::Text { at: FilePath::from(at), text };
+        vec![
+            directory(NAME_FILES, 0o755),
+            text(OWN_RESOLVER, format!("nameserver {}\n", net::RESOLVER)),
+            text(OWN_HOSTS, hosts),
+            Step::Freeze { at: FilePath::from(NAME_FILES) },
+        ]
+    }
+
+    /// Where they are shown. A resolver's file below `/run` stands there already.
+    fn name_covers(&self) -> Vec<(FilePath, Step)> {
+        let covers = [(OWN_HOSTS, "/etc/hosts"), (OWN_RESOLVER, "/etc/resolv.conf")].into_iter();
+        let covers = covers.filter(|(from, _)| *from != OWN_RESOLVER || self.facts.resolver.is_none());
+        covers.filter(|_| self.named()).map(|(from, at)| (FilePath::from(at), cover(from, at))).collect()
     }
 
     fn inside_root(&self, path: &FilePath) -> bool {
@@ -343,7 +390,8 @@ impl<'a> Draft<'a> {
             }
             let at = tree.base.join(rest.as_os_str());
             tree.steps.push(Step::File { at: at.clone(), mode: 0o444 });
-            tree.steps.push(Step::Keep { from: file.clone(), at });
+            let from = if self.named() { FilePath::from(OWN_RESOLVER) } else { file.clone() };
+            tree.steps.push(Step::Keep { from, at });
         }
     }
 
@@ -382,6 +430,7 @@ impl<'a> Draft<'a> {
             let paths = view::PROC_READ_ONLY.iter().map(|path| FilePath::from(*path));
             all.extend(paths.map(|at| (at.clone(), Step::ReadOnly { at })));
         }
+        all.extend(self.name_covers());
         all.sort_by_key(|(at, _)| at.as_path().components().count());
         await_where_needed(all)
     }
@@ -450,6 +499,11 @@ impl Tree {
         at
     }
 }
+
+/// Where the jar's own tables of names are made.
+const NAME_FILES: &str = "names";
+const OWN_RESOLVER: &str = "names/resolv.conf";
+const OWN_HOSTS: &str = "names/hosts";
 
 /// The sources of masks: an empty directory and an empty file nobody can read, on a read-only mount.
 fn empties() -> Vec<Step> {
@@ -521,6 +575,10 @@ impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Step::Loopback => f.write_str("bring up loopback"),
+            Step::Network { blocks } => {
+                let blocks: Vec<String> = blocks.iter().map(|block| format!("{}/{}", block.base, block.prefix)).collect();
+                write!(f, "bring connections to {} to the broker", blocks.join(" "))
+            }
             Step::Connections { count, spare: 0 } => write!(f, "open {count} connections to /dev/fuse"),
             Step::Connections { count, spare } => write!(f, "open {count} connections to /dev/fuse, {spare} spare"),
             Step::Kernel { index, lower, upper, .. } => {
@@ -530,6 +588,7 @@ impl fmt::Display for Step {
             Step::Scratch => f.write_str("mount the scratch"),
             Step::Directory { at, mode } => write!(f, "make directory {at} {mode:04o}"),
             Step::File { at, mode } => write!(f, "make file {at} {mode:04o}"),
+            Step::Text { at, text } => write!(f, "write {} bytes to {at}", text.len()),
             Step::Link { at, to } => write!(f, "make link {at} to {to}"),
             Step::Keep { from, at } => write!(f, "keep {from} as {at}"),
             Step::Freeze { at } => write!(f, "freeze {at}"),

@@ -1,15 +1,16 @@
 //! A jar at work: passes signals in, learns how the command goes, and how it ended.
 
 use crate::error::SandboxError;
+use crate::net::Broker;
 use crate::signals::Forwarding;
 use crate::start::Jar;
 use crate::terminal::Foreground;
 use crate::watch::Watch;
 use crate::wire::{Channel, Down, Up};
-use model::{Attempt, Containment, Exit};
+use model::{Attempt, Connection, Containment, Exit};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 
 /// How a command ended and what held it.
 #[derive(Debug)]
@@ -20,8 +21,10 @@ pub struct Ended {
     pub exec_error: Option<i32>,
     /// What was really enforced.
     pub containment: Containment,
-    /// What it tried on the network.
+    /// What it tried on the network and was refused.
     pub attempts: Vec<Attempt>,
+    /// Whom it reached.
+    pub connections: Vec<Connection>,
 }
 
 /// A jar whose command runs. Dropping it ends the command and everything else in the jar.
@@ -29,7 +32,8 @@ pub struct Running {
     pub(crate) channel: Channel,
     pub(crate) jar: Jar,
     pub(crate) containment: Containment,
-    pub(crate) watch: Option<OwnedFd>,
+    pub(crate) watch: Option<Watch>,
+    pub(crate) broker: Option<Broker>,
     pub(crate) forwarding: Forwarding,
     pub(crate) foreground: Foreground,
 }
@@ -54,7 +58,7 @@ impl Running {
     /// # Errors
     /// [`SandboxError::Died`] when pid 1 of the jar was killed, [`SandboxError::Wire`] when the socket broke.
     pub fn wait(mut self) -> Result<Ended, SandboxError> {
-        let mut watch = self.watch.take().map(Watch::new);
+        let mut watch = self.watch.take();
         let mut stopped = false;
         let (exit, exec_error) = loop {
             let (message, call) = self.ready(watch.as_ref()).map_err(wire)?;
@@ -70,8 +74,10 @@ impl Running {
         };
         self.jar.reap_init();
         self.foreground.restore();
-        let attempts = watch.map(Watch::into_attempts).unwrap_or_default();
-        Ok(Ended { exit, exec_error, containment: self.containment, attempts })
+        let mut attempts = watch.map(Watch::into_attempts).unwrap_or_default();
+        let (connections, refused) = self.broker.take().map(Broker::finish).unwrap_or_default();
+        attempts.extend(refused);
+        Ok(Ended { exit, exec_error, containment: self.containment, attempts, connections })
     }
 
     /// Blocks until there is a message, a watched call (which of them is returned) or a signal.

@@ -3,6 +3,7 @@
 use crate::error::SandboxError;
 use crate::facts::{RunFacts, in_a_jar};
 use crate::init::exit_of;
+use crate::net::{self, Broker, Sockets};
 use crate::plan::{Ground, Plan, ground, plan};
 use crate::request::Request;
 use crate::running::Running;
@@ -10,6 +11,7 @@ use crate::signals::Forwarding;
 use crate::stage::{CONTROL_FD, GROUND_FD, STAGE_NAME};
 use crate::sys;
 use crate::terminal::Foreground;
+use crate::watch::Watch;
 use crate::wire::{Channel, Down, Up};
 use model::{Containment, Exit, FilePath, Layer};
 use nix::errno::Errno;
@@ -87,8 +89,11 @@ impl Standby {
         let foreground = Foreground::remember();
         let forwarding = Forwarding::install().map_err(|errno| SandboxError::Spawn(errno.into()))?;
         let roots: Vec<FilePath> = request.confinement.roots.iter().map(|root| root.path.clone()).collect();
-        let Launched { channel, jar, containment, watch } = self.nursery.launch(&plan, &roots, serve)?;
-        Ok(Running { channel, jar, containment, watch, forwarding, foreground })
+        let Launched { channel, jar, containment, watch, network } = self.nursery.launch(&plan, &roots, serve)?;
+        let rules = request.confinement.network.rules();
+        let watch = watch.map(|listener| Watch::new(listener, if rules.is_empty() { vec![] } else { net::routed(rules) }));
+        let broker = network.map(|sockets| Broker::start(sockets, rules)).transpose().map_err(SandboxError::Broker)?;
+        Ok(Running { channel, jar, containment, watch, broker, forwarding, foreground })
     }
 }
 
@@ -98,6 +103,7 @@ pub(crate) struct Launched {
     pub(crate) jar: Jar,
     pub(crate) containment: Containment,
     pub(crate) watch: Option<OwnedFd>,
+    pub(crate) network: Option<Sockets>,
 }
 
 /// Starts a stage for `plan` and answers it until every layer stands.
@@ -128,9 +134,9 @@ impl Nursery {
             Ok(()) | Err(Errno::EPIPE) => {}
             Err(errno) => return Err(SandboxError::Wire(errno.into())),
         }
-        let (containment, watch) = answer(&channel, &mut jar, roots, serve)?;
+        let Ready { containment, watch, network } = answer(&channel, &mut jar, roots, serve)?;
         jar.reap_stage();
-        Ok(Launched { channel, jar, containment, watch })
+        Ok(Launched { channel, jar, containment, watch, network })
     }
 }
 
@@ -225,11 +231,16 @@ fn above_fixed(fd: &OwnedFd) -> io::Result<OwnedFd> {
 }
 
 /// What is known when the jar stands.
-type Ready = (Containment, Option<OwnedFd>);
+struct Ready {
+    containment: Containment,
+    watch: Option<OwnedFd>,
+    network: Option<Sockets>,
+}
 
 fn answer(channel: &Channel, jar: &mut Jar, roots: &[FilePath], serve: &mut Serve<'_>) -> Result<Ready, SandboxError> {
     let wire = |errno: Errno| SandboxError::Wire(errno.into());
     let mut processes: Option<OwnedFd> = None;
+    let (mut connections, mut questions) = (None, None);
     let mut took = |index: usize, mounted: Mounted<'_>| {
         let root = roots.get(index).ok_or_else(|| wire(Errno::EPROTO))?;
         serve(index, mounted).map_err(|source| SandboxError::Serve { root: root.clone(), source })?;
@@ -247,7 +258,13 @@ fn answer(channel: &Channel, jar: &mut Jar, roots: &[FilePath], serve: &mut Serv
                 took(index, Mounted::Fuse { connection, processes: processes.as_ref().map(OwnedFd::as_fd), instead })?;
             }
             Up::Kernel { index } => took(index, Mounted::Kernel)?,
-            Up::Ready { containment } => return Ok((containment, fd)),
+            Up::Connections => connections = fd,
+            Up::Questions => questions = fd,
+            Up::Ready { containment } => {
+                let sockets = connections.zip(questions);
+                let network = sockets.map(|(connections, questions)| Sockets { connections, questions });
+                return Ok(Ready { containment, watch: fd, network });
+            }
             Up::Failed { fault } => return Err(SandboxError::from_fault(fault)),
             _ => return Err(wire(Errno::EPROTO)),
         }

@@ -2,7 +2,7 @@
 //! refuses is the empty network namespace, so a peer that changes after it was read changes a record, never a right.
 
 use crate::sys;
-use model::{Action, Attempt, Endpoint, Target};
+use model::{Action, Attempt, Block, Endpoint, Target};
 use nix::errno::Errno;
 use nix::sys::uio::{RemoteIoVec, process_vm_readv};
 use nix::unistd::Pid;
@@ -21,12 +21,14 @@ const RULE: &str = "network/none";
 /// The supervisor's end of the filter.
 pub(crate) struct Watch {
     listener: Option<OwnedFd>,
+    /// What leads to the broker, which keeps its own record.
+    carried: Vec<Block>,
     seen: BTreeMap<Target, u64>,
 }
 
 impl Watch {
-    pub(crate) fn new(listener: OwnedFd) -> Watch {
-        Watch { listener: Some(listener), seen: BTreeMap::new() }
+    pub(crate) fn new(listener: OwnedFd, carried: Vec<Block>) -> Watch {
+        Watch { listener: Some(listener), carried, seen: BTreeMap::new() }
     }
 
     /// What to poll, as long as somebody can call.
@@ -51,7 +53,7 @@ impl Watch {
             Err(Errno::ENOENT | Errno::EINTR) => return self.alive(),
             Err(_) => return false,
         };
-        let target = peer(&event);
+        let target = peer(&event, &self.carried);
         let stands = sys::notification_stands(listener.as_fd(), event.id);
         // Fails when the caller was killed meanwhile, which answers it too.
         let _ = sys::continue_notification(listener.as_fd(), event.id);
@@ -90,7 +92,7 @@ fn unknown(text: &str) -> Target {
 }
 
 /// Whom a caught connect(2) or sendto(2) names; `None` for the jar itself.
-fn peer(event: &libc::seccomp_notif) -> Option<Target> {
+fn peer(event: &libc::seccomp_notif, carried: &[Block]) -> Option<Target> {
     let [_, connect_address, connect_length, _, send_address, send_length] = event.data.args;
     let (address, length) = match i64::from(event.data.nr) {
         libc::SYS_connect => (connect_address, connect_length),
@@ -98,7 +100,7 @@ fn peer(event: &libc::seccomp_notif) -> Option<Target> {
     };
     let length = usize::try_from(length).unwrap_or(usize::MAX).min(ADDRESS_BYTES_MAX);
     match read(event.pid, address, length) {
-        Ok(bytes) => outside(&bytes).map(Target::Peer),
+        Ok(bytes) => outside(&bytes, carried).map(Target::Peer),
         Err(_) => Some(unknown("a network address that could not be read")),
     }
 }
@@ -113,8 +115,8 @@ fn read(pid: u32, address: u64, length: usize) -> Result<Vec<u8>, Errno> {
     Ok(bytes)
 }
 
-/// A peer outside of the jar, from a `struct sockaddr` of ip(7) or ipv6(7).
-fn outside(address: &[u8]) -> Option<Endpoint> {
+/// A peer outside of the jar that nothing leads to, from a `struct sockaddr` of ip(7) or ipv6(7).
+fn outside(address: &[u8], carried: &[Block]) -> Option<Endpoint> {
     let (family, rest) = address.split_first_chunk::<2>()?;
     let (port, rest) = rest.split_first_chunk::<2>()?;
     let ip: IpAddr = match i32::from(u16::from_ne_bytes(*family)) {
@@ -123,7 +125,8 @@ fn outside(address: &[u8]) -> Option<Endpoint> {
         _ => return None,
     };
     let ip = ip.to_canonical();
-    let inside = ip.is_loopback() || ip.is_unspecified();
+    let leads = |ip| matches!(ip, IpAddr::V4(v4) if carried.iter().any(|block| block.contains(v4)));
+    let inside = ip.is_loopback() || ip.is_unspecified() || leads(ip);
     (!inside).then(|| Endpoint { host: ip.to_string(), port: Some(u16::from_be_bytes(*port)) })
 }
 
@@ -137,11 +140,11 @@ mod tests {
 
     #[test]
     fn addresses_outside_are_named_and_those_inside_are_not() {
-        let v4 = |ip: [u8; 4]| outside(&address(2, 443, &ip)).map(|peer| (peer.host, peer.port));
+        let v4 = |ip: [u8; 4]| outside(&address(2, 443, &ip), &[]).map(|peer| (peer.host, peer.port));
         let v6 = |ip: &str| {
             let ip: Ipv6Addr = ip.parse().unwrap();
             let rest = [&[0u8; 4][..], &ip.octets()].concat();
-            outside(&address(10, 53, &rest)).map(|peer| peer.host)
+            outside(&address(10, 53, &rest), &[]).map(|peer| peer.host)
         };
         assert_eq!(v4([192, 0, 2, 7]), Some(("192.0.2.7".into(), Some(443))));
         assert_eq!(v4([127, 1, 2, 3]), None);
@@ -150,15 +153,17 @@ mod tests {
         assert_eq!(v6("::ffff:192.0.2.7").as_deref(), Some("192.0.2.7"));
         assert_eq!(v6("::1"), None);
         assert_eq!(v6("::ffff:127.0.0.1"), None);
-        assert_eq!(outside(&address(1, 0, b"/run/x")), None);
+        assert_eq!(outside(&address(1, 0, b"/run/x"), &[]), None);
+        let carried = [Block { base: Ipv4Addr::new(192, 0, 2, 0), prefix: 24 }];
+        assert_eq!(outside(&address(2, 443, &[192, 0, 2, 7]), &carried), None);
         for length in 0..8 {
-            assert_eq!(outside(&address(2, 443, &[192, 0, 2, 7])[..length]), None);
+            assert_eq!(outside(&address(2, 443, &[192, 0, 2, 7])[..length], &[]), None);
         }
     }
 
     #[test]
     fn the_record_is_bounded() {
-        let mut watch = Watch { listener: None, seen: BTreeMap::new() };
+        let mut watch = Watch { listener: None, carried: Vec::new(), seen: BTreeMap::new() };
         for number in 0..1000u16 {
             watch.note(Target::Peer(Endpoint { host: "192.0.2.1".into(), port: Some(number) }));
         }

@@ -28,6 +28,10 @@ pub(crate) enum Up {
     Root { index: usize, instead: Option<String> },
     /// The kernel's overlay of a writable root is mounted.
     Kernel { index: usize },
+    /// The socket to which the jar's connections come; its descriptor comes along.
+    Connections,
+    /// The one for its questions about names, likewise.
+    Questions,
     /// Every layer stands. The descriptor of the network watch comes along where there is one.
     Ready { containment: Containment },
     /// The command could not be executed, by the errno of execve(2).
@@ -63,6 +67,7 @@ pub(crate) enum FaultKind {
     FuseDevice,
     FuseMount,
     KernelOverlay,
+    Network,
     Root,
     Cwd,
     /// A layer that may be missing where its loss is accepted.

@@ -1,0 +1,143 @@
+//! Answers questions for names (RFC 1035): an address that stands for the name where a rule knows it, else that there is
+//! no such name. Nothing is looked up here, so a question carries nothing out.
+
+use crate::net::names::Names;
+use model::NetRule;
+use model::network::is_name;
+use simple_dns::rdata::{A, RData};
+use simple_dns::{CLASS, Packet, PacketFlag, QCLASS, QTYPE, Question, RCODE, ResourceRecord, TYPE};
+
+/// Seconds an answer may be kept for. An address stands for its name as long as the jar lives.
+const TTL_S: u32 = 300;
+
+/// An answer, and the name in the question where no rule knows it.
+pub(super) struct Answer {
+    pub(super) bytes: Vec<u8>,
+    pub(super) refused: Option<String>,
+}
+
+/// Answers one message; `None` for what is no question.
+pub(super) fn answer(message: &[u8], rules: &[NetRule], names: &mut Names) -> Option<Answer> {
+    let asked = Packet::parse(message).ok().filter(|packet| !packet.has_flags(PacketFlag::RESPONSE))?;
+    let mut reply = Packet::new_reply(asked.id());
+    reply.set_flags(PacketFlag::RECURSION_AVAILABLE);
+    if asked.has_flags(PacketFlag::RECURSION_DESIRED) {
+        reply.set_flags(PacketFlag::RECURSION_DESIRED);
+    }
+    let refused = match asked.questions.as_slice() {
+        [question] => answer_one(question, &mut reply, rules, names),
+        _ => {
+            *reply.rcode_mut() = RCODE::FormatError;
+            None
+        }
+    };
+    let bytes = reply.build_bytes_vec().ok()?;
+    Some(Answer { bytes, refused })
+}
+
+fn answer_one<'q>(
+    question: &Question<'q>,
+    reply: &mut Packet<'q>,
+    rules: &[NetRule],
+    names: &mut Names,
+) -> Option<String> {
+    reply.questions.push(question.clone());
+    let name = host_name(question);
+    let Some(known) = name.as_deref().filter(|name| rules.iter().any(|rule| rule.knows(name))) else {
+        *reply.rcode_mut() = RCODE::NameError;
+        return name;
+    };
+    let internet = matches!(question.qclass, QCLASS::CLASS(CLASS::IN) | QCLASS::ANY);
+    // Other types are not there, which is another answer than that the name is not: programs then ask for this one.
+    if internet && matches!(question.qtype, QTYPE::TYPE(TYPE::A) | QTYPE::ANY) {
+        match names.address(known) {
+            Some(address) => {
+                let data = RData::A(A { address: address.into() });
+                reply.answers.push(ResourceRecord::new(question.qname.clone(), CLASS::IN, TTL_S, data));
+            }
+            None => *reply.rcode_mut() = RCODE::ServerFailure,
+        }
+    }
+    None
+}
+
+/// The host name a question is about, in lower case; `None` for what is not one, and for the tree of addresses.
+fn host_name(question: &Question<'_>) -> Option<String> {
+    let labels: Vec<&str> = question.qname.as_bytes().map(str::from_utf8).collect::<Result<_, _>>().ok()?;
+    let name = labels.join(".").to_ascii_lowercase();
+    (is_name(&name) && !name.ends_with(".arpa")).then_some(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use simple_dns::Name;
+
+    fn question(name: &str, kind: TYPE) -> Vec<u8> {
+        let mut packet = Packet::new_query(7);
+        packet.set_flags(PacketFlag::RECURSION_DESIRED);
+        let name = Name::new(name).unwrap();
+        packet.questions.push(Question::new(name, QTYPE::TYPE(kind), QCLASS::CLASS(CLASS::IN), false));
+        packet.build_bytes_vec().unwrap()
+    }
+
+    fn ask(name: &str, kind: TYPE) -> (RCODE, Vec<u32>, Option<String>) {
+        let rules = ["*.a.example:443".parse().unwrap(), "b.example".parse().unwrap(), "10.0.0.0/8".parse().unwrap()];
+        let answer = answer(&question(name, kind), &rules, &mut Names::default()).unwrap();
+        let packet = Packet::parse(&answer.bytes).unwrap();
+        assert_eq!((packet.id(), packet.questions.len()), (7, 1));
+        assert!(packet.has_flags(PacketFlag::RESPONSE | PacketFlag::RECURSION_DESIRED));
+        let address = |record: &ResourceRecord<'_>| match &record.rdata {
+            RData::A(a) => a.address,
+            other => panic!("{other:?}"),
+        };
+        (packet.rcode(), packet.answers.iter().map(address).collect(), answer.refused)
+    }
+
+    #[test]
+    fn a_known_name_has_an_address_and_another_is_not_there() {
+        let first = u32::from(std::net::Ipv4Addr::new(198, 18, 1, 0));
+        assert_eq!(ask("B.Example", TYPE::A), (RCODE::NoError, vec![first], None));
+        assert_eq!(ask("x.a.example", TYPE::A), (RCODE::NoError, vec![first], None));
+        assert_eq!(ask("b.example", TYPE::AAAA), (RCODE::NoError, vec![], None));
+        assert_eq!(ask("b.example", TYPE::TXT), (RCODE::NoError, vec![], None));
+        assert_eq!(ask("c.example", TYPE::A), (RCODE::NameError, vec![], Some("c.example".into())));
+        assert_eq!(ask("a.example", TYPE::MX), (RCODE::NameError, vec![], Some("a.example".into())));
+        assert_eq!(ask("1.0.0.10.in-addr.arpa", TYPE::PTR), (RCODE::NameError, vec![], None));
+    }
+
+    #[test]
+    fn what_is_no_question_gets_no_answer() {
+        let rules = ["*".parse().unwrap()];
+        let whole = question("a.example", TYPE::A);
+        for length in 0..whole.len() {
+            assert!(answer(&whole[..length], &rules, &mut Names::default()).is_none(), "{length}");
+        }
+        let mut reply = Packet::new_reply(1);
+        reply.questions.push(Question::new(
+            Name::new("a.example").unwrap(),
+            QTYPE::TYPE(TYPE::A),
+            QCLASS::CLASS(CLASS::IN),
+            false,
+        ));
+        assert!(answer(&reply.build_bytes_vec().unwrap(), &rules, &mut Names::default()).is_none());
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_message_brings_it_down(bytes in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..600)) {
+            let rules = ["*".parse().unwrap()];
+            let _ = answer(&bytes, &rules, &mut Names::default());
+        }
+
+        #[test]
+        fn no_change_to_a_question_brings_it_down(at in 0usize..40, to: u8, cut in 0usize..40) {
+            let mut bytes = question("a.b.c.example", TYPE::A);
+            let length = bytes.len();
+            bytes[at % length] = to;
+            bytes.truncate(length - cut % length);
+            let rules = ["*".parse().unwrap()];
+            let _ = answer(&bytes, &rules, &mut Names::default());
+        }
+    }
+}
