@@ -68,6 +68,9 @@ pub(crate) struct Run {
     /// Hide this path too
     #[arg(long, value_name = "PATH")]
     pub(crate) hide: Vec<PathBuf>,
+    /// A peer the command may reach over TCP: a name (`*.a.example` for all below), an address or block
+    #[arg(long, value_name = "HOST[:PORT]")]
+    pub(crate) allow_net: Vec<String>,
     /// What keeps the overlays: belljar itself over FUSE, the kernel's overlayfs, or whichever fits [default: auto]
     #[arg(long, value_name = "NAME")]
     pub(crate) backend: Option<Backend>,

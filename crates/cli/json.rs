@@ -39,6 +39,8 @@ pub(crate) fn trial(record: &TrialRecord, changes: &ChangeSet, review: &Review) 
         "decision": record.decision,
         "containment": record.containment,
         "attempts": record.attempts,
+        "allow_net": record.allow_net,
+        "connections": record.connections,
         "env_withheld": record.env_withheld,
         "applied": record.applied,
         "applied_ms": record.applied_ms,
@@ -67,6 +69,8 @@ fn runs(record: &TrialRecord) -> Vec<Value> {
             "risk": run.assessment.tiers,
             "decision": run.decision,
             "attempts": run.attempts,
+            "allow_net": run.allow_net,
+            "connections": run.connections,
             "applied": run.applied,
         })
     };

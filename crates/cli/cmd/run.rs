@@ -7,7 +7,7 @@ use crate::failure::Failure;
 use crate::json;
 use crate::ui::{self, Terminal};
 use engine::{Apply, BackendWish, Engine, JarName, Outcome, Person, Request, RunError, host};
-use model::{FilePath, TrialId};
+use model::{FilePath, NetRule, TrialId};
 use nix::errno::Errno;
 use serde_json::Value;
 use std::ffi::{OsStr, OsString};
@@ -73,6 +73,7 @@ fn request(args: &args::Run, attended: bool) -> Result<Request, Failure> {
         write: args.write.iter().map(|path| real(path)).collect::<Result<_, _>>()?,
         read: absolute(&args.read),
         hide: hidden(&args.hide, &place.cwd)?,
+        allow_net: args.allow_net.iter().map(|text| net_rule(text)).collect::<Result<_, _>>()?,
         backend: backend(args.backend),
         attribution: args.who,
         apply: mode(args.apply, attended)?,
@@ -92,6 +93,13 @@ fn hidden(paths: &[PathBuf], cwd: &FilePath) -> Result<Vec<FilePath>, Failure> {
         }
     };
     paths.iter().map(there).collect()
+}
+
+fn net_rule(text: &str) -> Result<NetRule, Failure> {
+    text.parse().map_err(|why| Failure::Usage {
+        message: format!("--allow-net {}: {why}", model::escape::text(text)),
+        hint: "for example --allow-net registry.npmjs.org:443, '*.example.org', 10.1.0.0/16:5432".into(),
+    })
 }
 
 fn jar(name: &str, apply: Option<ApplyMode>) -> Result<JarName, Failure> {

@@ -1,23 +1,22 @@
 //! A change set for a person: red first, then by place, what only got a new time last; a cap folds neither what is red
 //! nor a deletion.
 
+use super::reached;
 use super::style::Style;
 use engine::{Frozen, Group, Trial, TrialRecord};
-use model::{Attempt, Change, ChangeKind, ChangeSet, FilePath, Flag, Place, Review, Risk};
+use model::{Change, ChangeKind, ChangeSet, FilePath, Flag, Place, Review, Risk};
 use std::cmp::Reverse;
 use std::fmt::Write as _;
 
 /// Lines that are neither red nor deletions shown before the rest is only counted; about a screen with the red ones.
 const CALM_LINES_MAX: usize = 12;
-/// Refused attempts shown before the rest is only counted.
-const ATTEMPT_LINES_MAX: usize = 12;
 
-/// The whole summary: changes, attempts, surprises counted.
+/// The whole summary: changes, peers, attempts.
 pub(crate) fn summary(style: Style, record: &TrialRecord, changes: &ChangeSet, review: &Review, full: bool) -> String {
     let mut out = String::new();
     let cap = if full { usize::MAX } else { CALM_LINES_MAX };
     changes_block(&mut out, style, &record.place, changes, review, cap);
-    attempts_block(&mut out, style, &record.attempts, if full { usize::MAX } else { ATTEMPT_LINES_MAX });
+    reached::block(&mut out, style, record, full);
     out
 }
 
@@ -128,19 +127,6 @@ fn flag_line(style: Style, change: &Change, flag: &Flag) -> String {
     let reason = named.and_then(|(_, rest)| rest.split_once(": ")).map_or(flag.message.as_str(), |(_, reason)| reason);
     let text = format!("^ {reason} [{}]", flag.rule);
     if flag.risk == Risk::High { style.red(&text) } else { style.dim(&text) }
-}
-
-fn attempts_block(out: &mut String, style: Style, attempts: &[Attempt], cap: usize) {
-    for attempt in attempts.iter().take(cap) {
-        let times = if attempt.times > 1 { format!(", {} times", attempt.times) } else { String::new() };
-        let what = format!("tried to {} {}: refused [{}]{times}", attempt.action, attempt.target, attempt.rule);
-        let _ = writeln!(out, "  {} {what}", style.yellow("BLOCKED"));
-    }
-    let more = attempts.len().saturating_sub(cap);
-    if more > 0 {
-        let _ =
-            writeln!(out, "         {}", style.dim(&format!("and {more} more attempts (`belljar show` lists all)")));
-    }
 }
 
 /// One change in one line.

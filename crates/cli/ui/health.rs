@@ -44,9 +44,13 @@ fn stage(stage: &Stage) -> String {
             let decided = format!("{:?} ({})", decision.verdict, assessment.tiers.contained).to_lowercase();
             format!("{decided}, approved by {by}: {text}")
         }
-        Stage::Ran { exit, changes, attempts, .. } => {
+        Stage::Ran { exit, changes, attempts, connections, .. } => {
+            let peers = match connections.len() {
+                0 => String::new(),
+                peers => format!(", {} reached", count(peers as u64, "peer")),
+            };
             format!(
-                "ran: {}, {}, {}",
+                "ran: {}, {}, {}{peers}",
                 super::trials::exit(*exit),
                 count(changes.changes.len() as u64, "change"),
                 count(attempts.len() as u64, "refused attempt")

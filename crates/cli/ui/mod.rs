@@ -4,6 +4,7 @@ mod changes;
 mod check;
 mod health;
 mod key;
+mod reached;
 mod style;
 mod terminal;
 mod trials;

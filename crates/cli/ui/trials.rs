@@ -25,6 +25,7 @@ pub(crate) fn ended(outcome: &Outcome) -> io::Result<()> {
 
 fn end(out: &mut impl Write, style: Style, outcome: &Outcome) -> io::Result<()> {
     let id = &outcome.record.id;
+    let reached = !(outcome.record.attempts.is_empty() && outcome.record.connections.is_empty());
     let asked = matches!(outcome.settlement, Settlement::Left | Settlement::Applied { .. });
     if let Some(errno) = outcome.exec_error {
         let why = nix::errno::Errno::from_raw(errno).desc();
@@ -34,7 +35,7 @@ fn end(out: &mut impl Write, style: Style, outcome: &Outcome) -> io::Result<()> 
     if asked && !outcome.shown {
         write!(out, "{}", heading(style, &outcome.record))?;
         write!(out, "{}", changes::summary(style, &outcome.record, &outcome.changes, &outcome.review, false))?;
-    } else if !outcome.record.attempts.is_empty() && !outcome.shown {
+    } else if reached && !outcome.shown {
         write!(out, "{}", heading(style, &outcome.record))?;
         write!(
             out,
@@ -325,7 +326,7 @@ fn expired_line(days: u32, gone: &[TrialId]) -> String {
     )
 }
 
-fn bytes(bytes: u64) -> String {
+pub(super) fn bytes(bytes: u64) -> String {
     const UNITS: [(&str, u64); 3] = [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)];
     match UNITS.iter().find(|(_, size)| bytes >= *size) {
         Some((unit, size)) => format!("{}.{} {unit}", bytes / size, bytes % size * 10 / size),

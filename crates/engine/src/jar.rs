@@ -8,7 +8,7 @@ use crate::error::RunError;
 use crate::record::{JarName, JarRun, TrialRecord};
 use crate::settle::SettleError;
 use crate::trial::{Frozen, Ran, Trial, merged};
-use model::{Analysis, Attempt, Coverage, Stage, TrialId, TrialState};
+use model::{Action, Analysis, Attempt, Connection, Coverage, Stage, Target, TrialId, TrialState};
 use overlay::Overlay;
 use std::borrow::Cow;
 
@@ -109,6 +109,23 @@ impl TrialRecord {
         }
     }
 
+    /// What was tried, and whom it reached: everything beside its changes that can be compared with what was announced.
+    #[must_use]
+    pub fn observed(&self) -> Vec<Attempt> {
+        let reached = |connection: &Connection| Attempt {
+            action: Action::Connect,
+            target: Target::Peer(connection.peer.clone()),
+            rule: "network/allowed".to_owned(),
+            times: connection.times,
+        };
+        let mut all = self.tried().into_owned();
+        match self.jar {
+            None => all.extend(self.connections.iter().map(reached)),
+            Some(_) => all.extend(self.waiting().flat_map(|run| &run.connections).map(reached)),
+        }
+        merged(all)
+    }
+
     /// The commands that can be taken back by going back to before command `to`; by default the last one.
     ///
     /// # Errors
@@ -178,6 +195,8 @@ impl TrialRecord {
             wall_ms: self.wall_ms,
             containment: self.containment.clone(),
             attempts: self.attempts.clone(),
+            allow_net: self.allow_net.clone(),
+            connections: self.connections.clone(),
             env_withheld: self.env_withheld.clone(),
             checkpoints,
             applied: false,
@@ -191,6 +210,7 @@ impl TrialRecord {
             self.argv = Vec::new();
             (self.exit, self.wall_ms) = (None, None);
             self.attempts = Vec::new();
+            (self.allow_net, self.connections) = (Vec::new(), Vec::new());
             return;
         };
         self.argv = run.argv;
@@ -203,6 +223,7 @@ impl TrialRecord {
         self.wall_ms = run.wall_ms;
         self.containment = run.containment;
         self.attempts = run.attempts;
+        (self.allow_net, self.connections) = (run.allow_net, run.connections);
         self.env_withheld = run.env_withheld;
     }
 

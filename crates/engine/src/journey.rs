@@ -17,8 +17,8 @@ use crate::store::{Broken, Listed, Store, StoreError, fresh_id};
 use crate::trial::{self, Berth, Frozen, Ran, Trial};
 use analyze::ShellContext;
 use model::{
-    Analysis, Assessment, ChangeSet, Confinement, Decision, FilePath, Hidden, Limits, Place, Review, Risk, Stage,
-    TrialId, TrialState,
+    Analysis, Assessment, ChangeSet, Confinement, Decision, FilePath, Hidden, Limits, NetRule, Place, Review, Risk,
+    Stage, TrialId, TrialState,
 };
 use overlay::Conflict;
 use policy::{ConfineRequest, Policy};
@@ -43,6 +43,8 @@ pub struct Request {
     pub read: Vec<FilePath>,
     /// Further paths to hide.
     pub hide: Vec<FilePath>,
+    /// Whom it may reach over the network.
+    pub allow_net: Vec<NetRule>,
     /// What keeps the overlays.
     pub backend: BackendWish,
     /// What becomes of the changes.
@@ -389,6 +391,7 @@ impl Engine {
             exit,
             containment: frozen.record().containment.clone(),
             attempts: frozen.record().attempts.clone(),
+            connections: frozen.record().connections.clone(),
             changes: frozen.changes().clone(),
             review: frozen.review().clone(),
             limits_hit: frozen.record().limits_hit.clone(),
@@ -417,6 +420,7 @@ fn confine(request: &Request) -> Result<Confinement, RunError> {
         write: request.write.clone(),
         read: request.read.clone(),
         hide: request.hide.clone(),
+        allow_net: request.allow_net.clone(),
         cwd: request.place.cwd.clone(),
     };
     let mut confinement = policy::confine(&request.place, &asked)?;

@@ -2,8 +2,8 @@
 
 use crate::choice::Begun;
 use model::{
-    Analysis, Assessment, Attempt, Containment, Decision, Exit, FilePath, Limit, Limits, Place, TrialId, TrialState,
-    WritableRoot,
+    Analysis, Assessment, Attempt, Connection, Containment, Decision, Exit, FilePath, Limit, Limits, NetRule, Place,
+    TrialId, TrialState, WritableRoot,
 };
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -40,6 +40,12 @@ pub struct TrialRecord {
     pub containment: Containment,
     /// What it tried and was refused.
     pub attempts: Vec<Attempt>,
+    /// Whom it might reach over the network.
+    #[serde(default)]
+    pub allow_net: Vec<NetRule>,
+    /// Whom it reached.
+    #[serde(default)]
+    pub connections: Vec<Connection>,
     /// Names of variables that were withheld.
     pub env_withheld: Vec<String>,
     /// The choice that an apply was begun with; kept until it is done, so that it can be resumed.
@@ -156,6 +162,12 @@ pub struct JarRun {
     pub containment: Containment,
     /// What it tried and was refused.
     pub attempts: Vec<Attempt>,
+    /// Whom it might reach over the network.
+    #[serde(default)]
+    pub allow_net: Vec<NetRule>,
+    /// Whom it reached.
+    #[serde(default)]
+    pub connections: Vec<Connection>,
     /// Names of variables that were withheld.
     pub env_withheld: Vec<String>,
     /// The checkpoint before it in each layer; none when an apply ended it.

@@ -219,6 +219,7 @@ impl Trial<Prepared> {
         let backends = std::mem::take(&mut self.record.containment.backends);
         self.record.containment = Containment { backends, ..ended.containment };
         self.record.attempts = merged(attempts);
+        self.record.connections = ended.connections;
         self.record.end_run();
         Ok(self.become_ran(ended.exec_error))
     }
@@ -336,7 +337,7 @@ impl Trial<Ran> {
         }
         changes.changes.sort_by(|a, b| a.path.cmp(&b.path));
         let Trial { record, dir, overlays, stage: Ran { exec_error } } = self;
-        let review = policy.review(&changes, &record.announced(), &record.place, &record.tried());
+        let review = policy.review(&changes, &record.announced(), &record.place, &record.observed());
         let mut frozen = Trial { record, dir, overlays, stage: Frozen { changes, review, exec_error } };
         frozen.name_authors();
         Ok(frozen)
@@ -524,6 +525,8 @@ pub(crate) fn record(id: TrialId, judged: &crate::Judged, request: &Request, con
         wall_ms: None,
         containment: model::Containment::default(),
         attempts: Vec::new(),
+        allow_net: confinement.network.rules().to_vec(),
+        connections: Vec::new(),
         env_withheld: confinement.env_withheld.clone(),
         applying: None,
         applied: 0,

@@ -1,6 +1,8 @@
 //! Audit records: what was intended before an effect, what came of it after.
 
-use crate::{Analysis, Assessment, Attempt, ChangeSet, Containment, Decision, Exit, FilePath, Limit, Review, TrialId};
+use crate::{
+    Analysis, Assessment, Attempt, ChangeSet, Connection, Containment, Decision, Exit, FilePath, Limit, Review, TrialId,
+};
 use serde::{Deserialize, Serialize};
 
 /// What a record tells of. Only names and facts; never content of files, values of variables or child output.
@@ -26,6 +28,9 @@ pub enum Stage {
         containment: Containment,
         /// What it tried.
         attempts: Vec<Attempt>,
+        /// Whom it reached over the network.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        connections: Vec<Connection>,
         /// What it changed.
         changes: ChangeSet,
         /// How that was judged.

@@ -8,7 +8,7 @@ use crate::error::ConfineError;
 use crate::facts::STATE_RULE;
 use crate::facts::SYSTEM;
 use crate::secrets;
-use model::{Confinement, EnvVar, FilePath, Hidden, Network, Place, RootKind, WritableRoot};
+use model::{Confinement, EnvVar, FilePath, Hidden, NetRule, Network, Place, RootKind, WritableRoot};
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 
@@ -25,6 +25,8 @@ pub struct ConfineRequest<'a> {
     pub read: Vec<FilePath>,
     /// `--hide PATH`: not shown; absolute.
     pub hide: Vec<FilePath>,
+    /// `--allow-net RULE`: whom it may reach; empty for nobody.
+    pub allow_net: Vec<NetRule>,
     /// The child's working directory, absolute.
     pub cwd: FilePath,
 }
@@ -45,11 +47,19 @@ pub fn confine(place: &Place, request: &ConfineRequest<'_>) -> Result<Confinemen
     Ok(Confinement {
         roots: roots(place, request)?,
         hidden,
-        network: Network::None,
+        network: network(&request.allow_net),
         env,
         env_withheld,
         cwd: request.cwd.clone(),
     })
+}
+
+/// Each rule once, in one order.
+fn network(rules: &[NetRule]) -> Network {
+    let mut allow = rules.to_vec();
+    allow.sort();
+    allow.dedup();
+    if allow.is_empty() { Network::None } else { Network::Named { allow } }
 }
 
 fn absolute(place: &Place, request: &ConfineRequest<'_>) -> Result<(), ConfineError> {

@@ -7,9 +7,9 @@
 use crate::ahead::Ahead;
 use crate::error::SandboxError;
 use crate::facts::{IdRange, RunFacts};
+use crate::net;
 use crate::request::{KernelRoot, Request};
 use crate::view;
-use crate::net;
 use model::{Block, FilePath, Layer, NetRule, RootKind};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -576,7 +576,8 @@ impl fmt::Display for Step {
         match self {
             Step::Loopback => f.write_str("bring up loopback"),
             Step::Network { blocks } => {
-                let blocks: Vec<String> = blocks.iter().map(|block| format!("{}/{}", block.base, block.prefix)).collect();
+                let blocks: Vec<String> =
+                    blocks.iter().map(|block| format!("{}/{}", block.base, block.prefix)).collect();
                 write!(f, "bring connections to {} to the broker", blocks.join(" "))
             }
             Step::Connections { count, spare: 0 } => write!(f, "open {count} connections to /dev/fuse"),

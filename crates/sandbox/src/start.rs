@@ -91,7 +91,8 @@ impl Standby {
         let roots: Vec<FilePath> = request.confinement.roots.iter().map(|root| root.path.clone()).collect();
         let Launched { channel, jar, containment, watch, network } = self.nursery.launch(&plan, &roots, serve)?;
         let rules = request.confinement.network.rules();
-        let watch = watch.map(|listener| Watch::new(listener, if rules.is_empty() { vec![] } else { net::routed(rules) }));
+        let watch =
+            watch.map(|listener| Watch::new(listener, if rules.is_empty() { vec![] } else { net::routed(rules) }));
         let broker = network.map(|sockets| Broker::start(sockets, rules)).transpose().map_err(SandboxError::Broker)?;
         Ok(Running { channel, jar, containment, watch, broker, forwarding, foreground })
     }

@@ -1,6 +1,7 @@
 //! The network watch: sees whom the command tries to reach. It only looks. The answer is always "go on", and what
 //! refuses is the empty network namespace, so a peer that changes after it was read changes a record, never a right.
 
+use crate::net::NOT_ALLOWED;
 use crate::sys;
 use model::{Action, Attempt, Block, Endpoint, Target};
 use nix::errno::Errno;
@@ -15,8 +16,8 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 const PEERS_MAX: usize = 256;
 /// `struct sockaddr_in6`, the longest address of interest.
 const ADDRESS_BYTES_MAX: usize = 28;
-/// The rule an attempt is refused by.
-const RULE: &str = "network/none";
+/// The rule an attempt is refused by where nothing is allowed.
+const NONE: &str = "network/none";
 
 /// The supervisor's end of the filter.
 pub(crate) struct Watch {
@@ -82,7 +83,8 @@ impl Watch {
 
     /// Everything seen, each peer once.
     pub(crate) fn into_attempts(self) -> Vec<Attempt> {
-        let attempt = |(target, times)| Attempt { action: Action::Connect, target, rule: RULE.to_owned(), times };
+        let rule = if self.carried.is_empty() { NONE } else { NOT_ALLOWED };
+        let attempt = |(target, times)| Attempt { action: Action::Connect, target, rule: rule.to_owned(), times };
         self.seen.into_iter().map(attempt).collect()
     }
 }

@@ -7,7 +7,16 @@ use model::{Confinement, EnvVar, FilePath, Hidden, Network, RootKind, WritableRo
 fn facts(uid: u32) -> RunFacts {
     let all = if uid == 0 { vec![IdRange { first: 0, count: u32::MAX }] } else { vec![] };
     let places = ["/home", "/root", "/tmp", "/var/tmp", "/run"].map(FilePath::from).to_vec();
-    RunFacts { uid, gid: uid, uids: all.clone(), gids: all, places, terminal: None, resolver: None, hostname: "box".into() }
+    RunFacts {
+        uid,
+        gid: uid,
+        uids: all.clone(),
+        gids: all,
+        places,
+        terminal: None,
+        resolver: None,
+        hostname: "box".into(),
+    }
 }
 
 fn request(roots: &[(&str, RootKind)], hidden: &[&str], home: &str, cwd: &str) -> Request {

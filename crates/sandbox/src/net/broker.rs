@@ -30,7 +30,7 @@ const QUESTION_BYTES_MAX: usize = 4096;
 const QUESTIONS_AT_ONCE: usize = 64;
 
 /// What nobody allowed.
-pub(super) const NOT_ALLOWED: &str = "network/not-allowed";
+pub(crate) const NOT_ALLOWED: &str = "network/not-allowed";
 
 /// The sockets of a jar that the broker serves.
 pub(crate) struct Sockets {
@@ -137,7 +137,8 @@ impl Server {
             PollFd::new(self.questions.as_fd(), PollFlags::POLLIN),
             PollFd::new(self.connections.as_fd(), called),
         ];
-        let patience = if full { PollTimeout::try_from(PATIENCE).unwrap_or(PollTimeout::ZERO) } else { PollTimeout::NONE };
+        let patience =
+            if full { PollTimeout::try_from(PATIENCE).unwrap_or(PollTimeout::ZERO) } else { PollTimeout::NONE };
         if poll(&mut fds, patience).is_err() {
             // EINTR, or no memory for a moment.
             return Some((false, false));

@@ -1,9 +1,7 @@
 //! Netlink messages, netlink(7): written as nested attributes, sent, and acknowledged.
 
 use nix::errno::Errno;
-use nix::sys::socket::{
-    AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, recv, sendto, socket,
-};
+use nix::sys::socket::{AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, recv, sendto, socket};
 use std::os::fd::{AsRawFd, OwnedFd};
 
 const NLM_F_REQUEST: u16 = 1;
@@ -139,18 +137,8 @@ mod tests {
         let (three, seven) = (3u16.to_ne_bytes(), 7u16.to_ne_bytes());
         let (nested, twelve, five, eight) =
             ((4u16 | NESTED).to_ne_bytes(), 12u16.to_ne_bytes(), 5u16.to_ne_bytes(), 8u16.to_ne_bytes());
-        let expected = [
-            &[1, 2, 0, 0][..],
-            &seven,
-            &three,
-            b"ab\0\0",
-            &twelve,
-            &nested,
-            &eight,
-            &five,
-            &[0, 0, 0, 6],
-        ]
-        .concat();
+        let expected =
+            [&[1, 2, 0, 0][..], &seven, &three, b"ab\0\0", &twelve, &nested, &eight, &five, &[0, 0, 0, 6]].concat();
         assert_eq!(bytes.0, expected);
     }
 

@@ -65,8 +65,7 @@ fn rule(block: Block, to: SocketAddrV4) -> Message {
     let data = |value: &[u8]| Bytes::default().with(1, value);
     let l4_protocol = expression("meta", &Bytes::default().number(1, FIRST).number(2, 16));
     // The destination address, in the network header.
-    let destination =
-        expression("payload", &Bytes::default().number(1, FIRST).number(2, 1).number(3, 16).number(4, 4));
+    let destination = expression("payload", &Bytes::default().number(1, FIRST).number(2, 1).number(3, 16).number(4, 4));
     let mask = Bytes::default().number(1, FIRST).number(2, FIRST).number(3, 4);
     let mask = mask.nest(4, &data(&block.mask().to_be_bytes())).nest(5, &data(&[0; 4]));
     let translate = Bytes::default().number(1, 1).number(2, FAMILY_IPV4.into()).number(3, FIRST).number(5, SECOND);

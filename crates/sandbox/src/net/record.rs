@@ -67,7 +67,8 @@ impl Record {
     fn sums(&self, peer: &Endpoint, add: impl FnOnce(&mut Sums)) {
         let mut seen = self.seen();
         let full = seen.carried.len() >= PEERS_MAX && !seen.carried.contains_key(peer);
-        let peer = if full { Endpoint { host: "(more peers than are listed)".into(), port: None } } else { peer.clone() };
+        let peer =
+            if full { Endpoint { host: "(more peers than are listed)".into(), port: None } } else { peer.clone() };
         add(seen.carried.entry(peer).or_default());
     }
 

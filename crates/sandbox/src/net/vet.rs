@@ -119,7 +119,8 @@ mod tests {
         ] {
             assert_eq!(special(address.parse().unwrap()), Some(what), "{address}");
         }
-        for address in ["1.1.1.1", "172.32.0.1", "100.128.0.1", "2606:4700::1111", "64:ff9b::101:101", "2002:101:101::1"]
+        for address in
+            ["1.1.1.1", "172.32.0.1", "100.128.0.1", "2606:4700::1111", "64:ff9b::101:101", "2002:101:101::1"]
         {
             assert_eq!(special(address.parse().unwrap()), None, "{address}");
         }

@@ -1,0 +1,81 @@
+//! Whom a command reached, and what it tried and was refused, with the option that would allow it.
+
+use super::changes::count;
+use super::style::Style;
+use super::trials::bytes;
+use engine::TrialRecord;
+use model::{Attempt, Connection, Endpoint, Target};
+use std::fmt::Write as _;
+
+/// Attempts, and likewise peers, that are shown before the rest is only counted.
+const LINES_MAX: usize = 12;
+/// Where names are looked up; whoever asks there wants another peer.
+const DNS_PORT: u16 = 53;
+
+/// Both, the refused ones last; `full` leaves nothing out.
+pub(super) fn block(out: &mut String, style: Style, record: &TrialRecord, full: bool) {
+    let cap = if full { usize::MAX } else { LINES_MAX };
+    for connection in record.connections.iter().take(cap) {
+        let _ = writeln!(out, "  {} {}", style.dim("REACHED"), reached(connection));
+    }
+    rest(out, style, record.connections.len().saturating_sub(cap), "peer");
+    for attempt in record.attempts.iter().take(cap) {
+        let _ = writeln!(out, "  {} {}{}", style.yellow("BLOCKED"), blocked(attempt), style.dim(&allow(attempt)));
+    }
+    rest(out, style, record.attempts.len().saturating_sub(cap), "attempt");
+}
+
+fn rest(out: &mut String, style: Style, more: usize, noun: &str) {
+    if more > 0 {
+        let more = format!("and {} more (`belljar show` lists all)", count(more as u64, noun));
+        let _ = writeln!(out, "         {}", style.dim(&more));
+    }
+}
+
+fn reached(connection: &Connection) -> String {
+    let Connection { peer, times, sent, received } = connection;
+    let peer = Target::Peer(peer.clone());
+    format!("{peer}: {}, {} sent, {} received", count(*times, "connection"), bytes(*sent), bytes(*received))
+}
+
+fn blocked(attempt: &Attempt) -> String {
+    let times = if attempt.times > 1 { format!(", {} times", attempt.times) } else { String::new() };
+    format!("tried to {} {}: refused [{}]{times}", attempt.action, attempt.target, attempt.rule)
+}
+
+/// The option that would have allowed it, where one would.
+fn allow(attempt: &Attempt) -> String {
+    let Target::Peer(Endpoint { host, port }) = &attempt.target else { return String::new() };
+    let refused = matches!(attempt.rule.as_str(), "network/none" | "network/not-allowed");
+    let rule = port.map_or_else(|| host.clone(), |port| format!("{host}:{port}"));
+    // What the option would not take is not proposed.
+    let allowable = rule.parse::<model::NetRule>().is_ok() && *port != Some(DNS_PORT);
+    if refused && allowable { format!("  (--allow-net {rule})") } else { String::new() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use model::Action;
+
+    fn attempt(host: &str, port: Option<u16>, rule: &str) -> Attempt {
+        let target = Target::Peer(Endpoint { host: host.into(), port });
+        Attempt { action: Action::Connect, target, rule: rule.into(), times: 1 }
+    }
+
+    #[test]
+    fn what_would_allow_it_is_said_where_something_would() {
+        let said = |host, port, rule| allow(&attempt(host, port, rule));
+        assert_eq!(said("a.example", Some(443), "network/not-allowed"), "  (--allow-net a.example:443)");
+        assert_eq!(said("a.example", None, "network/not-allowed"), "  (--allow-net a.example)");
+        assert_eq!(said("192.0.2.7", Some(80), "network/none"), "  (--allow-net 192.0.2.7:80)");
+        for (host, port, rule) in [
+            ("192.0.2.7", Some(53), "network/none"),
+            ("2001:db8::1", Some(443), "network/none"),
+            ("a.example", Some(443), "network/private-address"),
+            ("a.example", Some(443), "network/unreachable"),
+        ] {
+            assert_eq!(said(host, port, rule), "");
+        }
+    }
+}
