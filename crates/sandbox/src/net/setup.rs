@@ -17,6 +17,10 @@ pub(crate) const RESOLVER_PORT: u16 = 53;
 /// Where connections arrive, whomever they are for.
 const BROKER: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(198, 18, 0, 2), 1);
 
+/// An address of the jar's own. Without one besides 127.0.0.1, getaddrinfo(3) with `AI_ADDRCONFIG` finds no IPv4 here.
+const OWN: Ipv4Addr = Ipv4Addr::new(198, 18, 0, 3);
+
+const RTM_NEWADDR: u16 = 20;
 const RTM_NEWROUTE: u16 = 24;
 const LOOPBACK_INDEX: u32 = 1;
 
@@ -33,11 +37,20 @@ pub(crate) fn routed(rules: &[NetRule]) -> Vec<Block> {
 
 /// Makes all of it. Returns the socket for connections and the one for questions.
 pub(crate) fn open(blocks: &[Block]) -> Result<(OwnedFd, OwnedFd), Errno> {
+    address(OWN)?;
     blocks.iter().try_for_each(|block| route(*block))?;
     nft::bring(blocks, BROKER)?;
     let connections = bound(SockType::Stream, BROKER)?;
     listen(&connections, Backlog::MAXCONN)?;
     Ok((connections, bound(SockType::Datagram, SocketAddrV4::new(RESOLVER, RESOLVER_PORT))?))
+}
+
+/// `ip address add ADDRESS/32 dev lo`.
+fn address(own: Ipv4Addr) -> Result<(), Errno> {
+    // `struct ifaddrmsg`: family, length of the prefix, flags, scope, and the interface.
+    let head = [&[2, 32, 0, 0][..], &LOOPBACK_INDEX.to_ne_bytes()].concat();
+    let body = Bytes::head(&head).with(1, &own.octets()).with(2, &own.octets());
+    ask(SockProtocol::NetlinkRoute, &[Message { kind: RTM_NEWADDR, body, answered: true }])
 }
 
 /// `ip route add local BLOCK dev lo`: every address of the block is this host's own (rtnetlink(7)).
