@@ -49,7 +49,10 @@ impl HostFacts {
 }
 
 /// What a jar does without: it only makes one faster, or comes with limits that are not built yet.
-const OPTIONAL: &[&str] = &["fuse passthrough", KERNEL_OVERLAY, "cgroup v2"];
+const OPTIONAL: &[&str] = &["fuse passthrough", KERNEL_OVERLAY, NETWORK_BY_NAME, "cgroup v2"];
+
+/// What `--allow-net` needs.
+const NETWORK_BY_NAME: &str = "network by name";
 
 const KERNEL_OVERLAY: &str = "kernel overlayfs in a user namespace";
 
@@ -72,6 +75,7 @@ pub fn probe() -> HostFacts {
             landlock(),
             seccomp(),
             network_watch(),
+            network_by_name(),
             cgroup(),
         ],
     }
@@ -226,6 +230,12 @@ fn seccomp() -> HostFact {
 
 fn network_watch() -> HostFact {
     seccomp_action("seccomp user notification", libc::SECCOMP_RET_USER_NOTIF, "5.5")
+}
+
+/// Routes, a rule of nf_tables and the two sockets, in a network namespace of the probe's own.
+fn network_by_name() -> HostFact {
+    let steps = vec![Step::Loopback, Step::Network { blocks: crate::net::routed(&[]) }];
+    tried(NETWORK_BY_NAME, &[Layer::NetNamespace], steps)
 }
 
 /// Needed for limits: a cgroup v2 hierarchy in which this process may make a group beside its own.
