@@ -69,7 +69,7 @@ both! {
             assert_eq!(out.status.success(), fits, "{script}{}", out.report());
             let hit = if fits { json!([]) } else { json!(["disk"]) };
             assert_eq!(report["limits_hit"], hit, "{script}{}", out.report());
-            assert_eq!(report["limits"], json!({"disk": 4 << 20, "files": null}), "{script}");
+            assert_eq!(report["limits"]["disk"], 4 << 20, "{script}");
             for trial in world.trials() {
                 world.belljar(["discard", trial["id"].as_str().unwrap(), "--yes"]).run().success();
             }
@@ -119,7 +119,7 @@ both! {
     }
 
     fn a_limit_that_is_not_there_yet_stops_the_run(world) {
-        for (limit, words) in [("mem=4G", "not available yet"), ("disk=lots", "wants bytes"), ("speed=9", "names no limit")] {
+        for (limit, words) in [("output=4G", "not available yet"), ("disk=lots", "wants bytes"), ("speed=9", "names no limit")] {
             let out = world.belljar(["run", "--limit", limit, "--", "touch", "ran"]).run();
             out.code(2);
             assert!(out.stderr.contains(words), "{}", out.report());
@@ -208,4 +208,73 @@ fn as_root_a_disk_that_somebody_else_fills() {
     assert!(run.stderr.to_lowercase().contains("no space left on device"), "{}", run.report());
     assert!(run.stdout.contains("trials=0\n1\napply=0"), "{}", run.report());
     assert_eq!((world.read("kept").unwrap().as_str(), world.read("big").unwrap().len()), ("kept\n", 200_000));
+}
+
+/// Limits on the whole jar, whoever in it takes: what ends it is told, the host goes on, and nothing is left.
+const HOGS: [(&str, &str, &str, &str); 7] = [
+    ("mem=300M", "memory", "memory than 300M", "python3 -c 'x = bytearray(2 << 30)'"),
+    (
+        "mem=300M",
+        "memory",
+        "memory than 300M",
+        "for n in 1 2 3 4 5 6 7 8; do python3 -c 'import time; x = bytearray(90 << 20); time.sleep(60)' & done; wait",
+    ),
+    ("cpu=1", "cpu", "1 s of processor time", "while :; do :; done"),
+    ("cpu=1", "cpu", "1 s of processor time", "(setsid sh -c 'while :; do :; done' &); sleep 60"),
+    // Each lives shorter than the time between two looks.
+    ("cpu=1", "cpu", "1 s of processor time", "while :; do python3 -S -c 'sum(range(100000))'; done"),
+    ("time=1", "wall", "it ran for 1 s", "sleep 60"),
+    ("time=1", "wall", "it ran for 1 s", "trap '' TERM INT; (setsid sleep 61 &) ; sleep 60"),
+];
+
+both! {
+    fn what_takes_too_much_is_ended_and_told(world) {
+        for (limit, name, told, script) in HOGS {
+            let (out, report) = run(world, limit, &format!("echo before; echo x > made; {script}; echo survived"));
+            assert_eq!(report["limits_hit"], json!([name]), "{limit} {script}{}", out.report());
+            assert_eq!(report["exit"], json!({"type": "signal", "value": 9}), "{script}");
+            assert_eq!(out.stdout, "before\n", "{script}");
+            // What it did before waits like anything else.
+            let id = only_trial(world);
+            let show = world.belljar(["show", &id]).run();
+            assert!(show.stdout.contains(told) && show.stdout.contains("made"), "{told}{}", show.report());
+            world.belljar(["discard", &id, "--yes"]).run().success();
+        }
+        assert_nothing_left(world);
+    }
+
+    fn a_fork_bomb_stops_at_its_limit(world) {
+        // Bounded by itself, too: each generation of 2 lives for a while, at most 4096 are tried.
+        let bomb = "bomb() { [ $1 -gt 11 ] || { bomb $(($1 + 1)) & bomb $(($1 + 1)) & } ; sleep 3; }; bomb 0 2>/dev/null; echo over";
+        let count = "for n in $(seq 1000); do sleep 20 & done 2>/dev/null; ls -d /proc/[0-9]* | wc -l; kill -9 -1";
+        world.file("bomb.sh", bomb).file("count.sh", format!("{count}\n"));
+        let (out, report) = run(world, "pids=400", "sh bomb.sh");
+        assert_eq!(report["limits_hit"], json!(["processes"]), "{}", out.report());
+        let layers = report["containment"]["active"].as_array().unwrap();
+        let layer = layers.iter().find(|layer| layer["layer"] == "process-limit").unwrap();
+        assert!(layer["detail"].as_str().unwrap().starts_with("400, "), "{layer}");
+        let (out, _) = run(world, "pids=400", "bash count.sh");
+        let seen: u32 = out.stdout.trim().parse().unwrap_or(0);
+        assert!(seen <= 720, "{seen} processes under a limit of 400 and the numbers that are given once{}", out.report());
+        for trial in world.trials() {
+            world.belljar(["discard", trial["id"].as_str().unwrap(), "--yes"]).run().success();
+        }
+        assert_nothing_left(world);
+    }
+
+    fn without_a_word_processes_are_limited_and_nothing_else(world) {
+        let (out, report) = run(world, "disk=1G", "ulimit -n; echo $(($(cat /proc/sys/kernel/pid_max) > 8000))");
+        assert_eq!(report["limits_hit"], json!([]), "{}", out.report());
+        let layers = report["containment"]["active"].as_array().unwrap();
+        assert!(layers.iter().any(|layer| layer["layer"] == "process-limit"), "{layers:#?}");
+        assert!(out.stdout.ends_with("\n1\n"), "{}", out.report());
+    }
+
+    fn what_stays_below_its_limits_knows_nothing_of_them(world) {
+        let all = "mem=2G,pids=1000,cpu=5m,time=10m,disk=1G,files=10000,fds=77";
+        let (out, report) = run(world, all, "ulimit -n; head -c 20M /dev/zero | sha256sum | cut -c1-8; exit 3");
+        out.code(3);
+        assert!(out.stdout.starts_with("77\n"), "{}", out.report());
+        assert_eq!(report["limits_hit"], json!([]));
+    }
 }

@@ -80,7 +80,7 @@ pub(crate) struct Run {
     /// Hand on a variable that is withheld by default, or set one
     #[arg(long, value_name = "NAME[=VALUE]")]
     pub(crate) env: Vec<OsString>,
-    /// What the jar may take: disk=10G,files=100000
+    /// What the jar may take: mem=4G, pids=512, cpu=10m, time=20m, disk=10G, files=100000, fds=1024
     #[arg(long, value_name = "NAME=VALUE,...")]
     pub(crate) limit: Vec<String>,
     /// Print a JSON report on standard output (the command's own goes to standard error), or write it to FILE

@@ -5,7 +5,7 @@ use super::style::Style;
 use engine::{
     Broken, Frozen, JarRun, Listed, Outcome, Rewound, RunError, Settlement, Trial, TrialRecord, Weight, expiry,
 };
-use model::{Change, Exit, FilePath, Limit, Place, Risk, TrialId, TrialState};
+use model::{Change, Exit, FilePath, Limit, Limits, Place, Risk, TrialId, TrialState};
 use nix::sys::signal::Signal;
 use overlay::Preview;
 use std::io::{self, Write};
@@ -65,9 +65,30 @@ fn weaker(out: &mut impl Write, style: Style, record: &TrialRecord) -> io::Resul
     Ok(())
 }
 
+/// A limit that ended the command, or kept it from starting more.
+fn ended_by(limit: Limit, limits: &Limits) -> Option<String> {
+    let time = |seconds: Option<u64>| format!("{} s", seconds.unwrap_or_default());
+    Some(match limit {
+        Limit::Memory => {
+            format!("the command was ended: it took more memory than {}", as_given(limits.memory.unwrap_or_default()))
+        }
+        Limit::Cpu => format!("the command was ended: it used up {} of processor time", time(limits.cpu_s)),
+        Limit::Wall => format!("the command was ended: it ran for {}", time(limits.wall_s)),
+        Limit::Processes => {
+            let most = limits.processes.unwrap_or(Limits::PROCESSES);
+            format!("the command hit the limit of {most} processes and threads: it could not start more")
+        }
+        Limit::Disk | Limit::Files | Limit::Reserve | Limit::HostDisk => return None,
+    })
+}
+
 /// What was refused for want of room, which the command may have told badly or not at all; and what that cost us.
 fn limits(out: &mut impl Write, style: Style, record: &TrialRecord) -> io::Result<()> {
     for limit in &record.limits_hit {
+        if let Some(ended) = ended_by(*limit, &record.limits) {
+            writeln!(out, "{} {ended}", style.yellow("LIMIT"))?;
+            continue;
+        }
         let told = match limit {
             Limit::Disk => {
                 format!("the command hit the disk limit of {}", as_given(record.limits.disk.unwrap_or_default()))
@@ -77,6 +98,7 @@ fn limits(out: &mut impl Write, style: Style, record: &TrialRecord) -> io::Resul
                 "the disk of Belljar's state is nearly full, and the command did not get the rest".to_owned()
             }
             Limit::HostDisk => "the disk of Belljar's state was full while the command ran".to_owned(),
+            Limit::Memory | Limit::Processes | Limit::Cpu | Limit::Wall => continue,
         };
         writeln!(
             out,

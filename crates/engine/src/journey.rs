@@ -408,7 +408,7 @@ impl Judged {
 
 /// What the request and the announced effects ask of the overlays.
 fn wanted(request: &Request, analysis: &Analysis) -> Wanted {
-    let quota = request.limits != Limits::default();
+    let quota = request.limits.on_layers();
     let attribution = request.attribution;
     Wanted { checkpoints: request.jar.is_some(), quota, attribution, ..Wanted::of(request.backend, analysis) }
 }

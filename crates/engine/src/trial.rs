@@ -214,6 +214,7 @@ impl Trial<Prepared> {
         self.stage.lent.clear();
         self.overlays.iter().try_for_each(Overlay::settle)?;
         self.record.limits_hit = budget.hits();
+        self.record.limits_hit.extend(ended.limit);
         self.record.exit = Some(ended.exit);
         self.record.wall_ms = u64::try_from(began.elapsed().as_millis()).ok();
         let backends = std::mem::take(&mut self.record.containment.backends);
@@ -230,6 +231,7 @@ impl Trial<Prepared> {
             argv: self.record.argv.iter().map(|word| OsString::from(word.as_os_str())).collect(),
             accept_weak: Vec::new(),
             kernel: self.stage.lent.iter().map(Lent::as_root).collect(),
+            limits: self.record.limits,
         }
     }
 

@@ -34,6 +34,8 @@ pub enum Layer {
     NoNewPrivs,
     /// Only descriptors 0, 1 and 2 are inherited.
     CleanDescriptors,
+    /// The number of processes is limited.
+    ProcessLimit,
     /// Connection attempts are observed by seccomp user notification.
     NetworkWatch,
 }
@@ -54,6 +56,7 @@ impl fmt::Display for Layer {
             Layer::NoCapabilities => "no capabilities",
             Layer::NoNewPrivs => "no new privileges",
             Layer::CleanDescriptors => "clean descriptors",
+            Layer::ProcessLimit => "process limit",
             Layer::NetworkWatch => "network watch",
         })
     }

@@ -2,25 +2,61 @@
 
 use serde::{Deserialize, Serialize};
 
-/// What a jar may take, over all its writable roots together.
+/// What a jar may take. `None` is no limit, where nothing else is said.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Limits {
-    /// Allocated bytes its layers may hold; `None` for no limit but the reserve of the host's disk.
+    /// Allocated bytes its layers may hold, over all its writable roots together; `None` for no limit but the reserve
+    /// of the host's disk.
     pub disk: Option<u64>,
     /// Files, directories, links and whatever else has a name that its layers may hold.
     pub files: Option<u64>,
+    /// Bytes of memory of all its processes together, and as many again in its private directories.
+    #[serde(default)]
+    pub memory: Option<u64>,
+    /// Processes and threads at the same time; `None` for [`Limits::PROCESSES`].
+    #[serde(default)]
+    pub processes: Option<u64>,
+    /// Seconds of processor time of all its processes together.
+    #[serde(default)]
+    pub cpu_s: Option<u64>,
+    /// Seconds that pass on a clock.
+    #[serde(default)]
+    pub wall_s: Option<u64>,
+    /// Open files of each process.
+    #[serde(default)]
+    pub open_files: Option<u64>,
 }
 
-/// A limit that was met: something inside got ENOSPC.
+impl Limits {
+    /// How many processes a jar may have where nobody said: far above what builds and browsers use, far below what a
+    /// fork bomb needs.
+    pub const PROCESSES: u64 = 8192;
+
+    /// Whether the layers are limited.
+    #[must_use]
+    pub fn on_layers(&self) -> bool {
+        self.disk.is_some() || self.files.is_some()
+    }
+}
+
+/// A limit that was met.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Limit {
-    /// [`Limits::disk`].
+    /// [`Limits::disk`]: something inside got ENOSPC.
     Disk,
-    /// [`Limits::files`].
+    /// [`Limits::files`]: likewise.
     Files,
     /// The last part of the host's disk, which a jar is not given.
     Reserve,
     /// The host's disk was full.
     HostDisk,
+    /// [`Limits::memory`]: everything inside was killed.
+    Memory,
+    /// [`Limits::processes`]: no more could be started, or everything inside was killed.
+    Processes,
+    /// [`Limits::cpu_s`]: everything inside was killed.
+    Cpu,
+    /// [`Limits::wall_s`]: likewise.
+    Wall,
 }

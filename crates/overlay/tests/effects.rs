@@ -75,7 +75,7 @@ fn in_every_mode_a_limit_holds() {
     for mode in Mode::ALL {
         let bench = Bench::new();
         let overlay = bench.overlay();
-        let budget = Arc::new(Budget::new(Limits { disk: Some(2 << 20), files: None }));
+        let budget = Arc::new(Budget::new(Limits { disk: Some(2 << 20), ..Limits::default() }));
         let serving = Serving { budget: Some(Arc::clone(&budget)), tuning: Tuning::from(mode), ..Serving::default() };
         let told = run(
             &bench,

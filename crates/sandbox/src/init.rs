@@ -47,8 +47,8 @@ pub(crate) fn run(channel: &Channel, plan: &Plan, executor: Executor<'_>, mask: 
 
 fn serve(channel: &Channel, plan: &Plan, executor: Executor<'_>, mask: &SigSet, sigchld: &SigSet) -> Result<(), Errno> {
     let children = SignalFd::with_flags(sigchld, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
-    let Executor { containment, watch, .. } = executor;
-    channel.send(&Up::Ready { containment }, watch.as_ref().map(AsFd::as_fd))?;
+    let Executor { containment, watch, counted, .. } = executor;
+    channel.send(&Up::Ready { containment, counted }, watch.as_ref().map(AsFd::as_fd))?;
     drop(watch);
     let command = match execute(plan, mask) {
         Ok(pid) => pid,

@@ -17,6 +17,7 @@ mod die;
 mod error;
 mod facts;
 mod init;
+mod meter;
 mod net;
 mod perform;
 mod plan;

@@ -9,6 +9,7 @@ use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, OFlag, OpenHow, ResolveFlag, open, openat2};
 use nix::mount::{MsFlags, mount};
 use nix::sys::prctl;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
 use nix::sys::stat::{Mode, SFlag, makedev, mkdirat, mknodat, stat};
 use nix::unistd::{chdir, fchdir, getegid, geteuid, symlinkat, write};
@@ -34,6 +35,10 @@ pub(crate) struct Executor<'a> {
     kept: usize,
     /// What stands so far.
     pub(crate) containment: Containment,
+    /// Whether the command is of the host's root, for whom some limits do not hold.
+    pub(crate) host_root: bool,
+    /// Whether Belljar must count the jar's processes itself.
+    pub(crate) counted: bool,
     /// The descriptor of the network watch.
     pub(crate) watch: Option<OwnedFd>,
 }
@@ -44,7 +49,21 @@ impl<'a> Executor<'a> {
         let (connections, kernel) = (Vec::new(), Vec::new());
         let (unserved, served, kept) = (0, 0, 0);
         let (scratch, watch) = (None, None);
-        Executor { channel, accept_weak, scratch, connections, kernel, unserved, served, kept, containment, watch }
+        let (host_root, counted) = (false, false);
+        Executor {
+            channel,
+            accept_weak,
+            scratch,
+            connections,
+            kernel,
+            unserved,
+            served,
+            kept,
+            containment,
+            host_root,
+            counted,
+            watch,
+        }
     }
 
     /// Every step in order; the first that fails ends the jar.
@@ -68,6 +87,8 @@ impl<'a> Executor<'a> {
 
     fn step(&mut self, step: &Step) -> Result<(), Fault> {
         let done = match step {
+            Step::Processes { max } => return self.limit_processes(*max),
+            Step::OpenFiles { max } => lower_limit(Resource::RLIMIT_NOFILE, *max),
             Step::Loopback => loopback(),
             Step::Network { blocks } => self.network(blocks),
             Step::Connections { count, spare } => self.connect(*count, *spare),
@@ -76,7 +97,7 @@ impl<'a> Executor<'a> {
                 return self.keep(*index, made, *or_fuse, || step.to_string());
             }
             Step::Seal => seal().map(|()| self.stands(Layer::MountNamespace, "read-only view")),
-            Step::Scratch => scratch().map(|fd| self.scratch = Some(fd)),
+            Step::Scratch { max } => scratch(*max).map(|fd| self.scratch = Some(fd)),
             Step::Directory { at, mode } => mkdirat(AT_FDCWD, at.as_path(), Mode::from_bits_truncate(*mode)),
             Step::File { at, mode } => create(at, *mode).map(drop),
             Step::Text { at, text } => create(at, 0o444).and_then(|file| write_all(&file, text.as_bytes())),
@@ -98,6 +119,25 @@ impl<'a> Executor<'a> {
             Step::Seccomp { watch } => return self.seccomp(*watch),
         };
         done.map_err(|errno| Fault::new(kind_of(step), step.to_string(), errno))
+    }
+
+    /// By the highest number a process may have, which is the pid namespace's own from Linux 6.14 on; else by
+    /// RLIMIT_NPROC, which since Linux 5.14 counts those of a user namespace but never holds for root of the host;
+    /// else Belljar counts from outside.
+    fn limit_processes(&mut self, max: u64) -> Result<(), Fault> {
+        // The lowest 300 numbers are given once only.
+        const RESERVED_PIDS: u64 = 301;
+        let numbers = || std::fs::write("/proc/sys/kernel/pid_max", max.saturating_add(RESERVED_PIDS).to_string());
+        let how = if numbers().is_ok() {
+            "by their numbers"
+        } else if !self.host_root && lower_limit(Resource::RLIMIT_NPROC, max).is_ok() {
+            "by RLIMIT_NPROC"
+        } else {
+            self.counted = true;
+            "counted from outside, some ten times a second"
+        };
+        self.stands(Layer::ProcessLimit, format!("{max}, {how}"));
+        Ok(())
     }
 
     /// Belljar serves the sockets from outside, where the network is.
@@ -261,7 +301,7 @@ impl<'a> Executor<'a> {
 fn kind_of(step: &Step) -> FaultKind {
     match step {
         Step::Network { .. } => FaultKind::Network,
-        Step::Seal | Step::Scratch => FaultKind::View,
+        Step::Seal | Step::Scratch { .. } => FaultKind::View,
         Step::Connections { .. } => FaultKind::FuseDevice,
         Step::Proc { .. } => FaultKind::Proc,
         Step::Enter { .. } => FaultKind::Cwd,
@@ -284,6 +324,13 @@ fn or_out_of_reach(done: Result<(), Errno>) -> Result<(), Errno> {
     }
 }
 
+/// A limit is only ever lowered; one that is lower already stays.
+fn lower_limit(resource: Resource, max: u64) -> Result<(), Errno> {
+    let (_, hard) = getrlimit(resource)?;
+    let max = max.min(hard);
+    setrlimit(resource, max, max)
+}
+
 fn loopback() -> Result<(), Errno> {
     let any = socket(AddressFamily::Inet, SockType::Datagram, SockFlag::SOCK_CLOEXEC, None)?;
     sys::loopback_up(any.as_fd())
@@ -296,9 +343,10 @@ fn seal() -> Result<(), Errno> {
 }
 
 /// A tmpfs on `/tmp`, which exists everywhere; the jar's own `/tmp` covers it in the end.
-fn scratch() -> Result<OwnedFd, Errno> {
+fn scratch(max: Option<u64>) -> Result<OwnedFd, Errno> {
     let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
-    mount(Some("belljar"), "/tmp", Some("tmpfs"), flags, Some("mode=0755"))?;
+    let options = format!("mode=0755{}", max.map(|max| format!(",size={max}")).unwrap_or_default());
+    mount(Some("belljar"), "/tmp", Some("tmpfs"), flags, Some(options.as_str()))?;
     let fd = open("/tmp", OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())?;
     fchdir(&fd)?;
     Ok(fd)

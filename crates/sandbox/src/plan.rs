@@ -10,7 +10,7 @@ use crate::facts::{IdRange, RunFacts};
 use crate::net;
 use crate::request::{KernelRoot, Request};
 use crate::view;
-use model::{Block, FilePath, Layer, NetRule, RootKind};
+use model::{Block, FilePath, Layer, Limits, NetRule, RootKind};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -30,6 +30,16 @@ pub struct Identity {
 pub enum Step {
     /// Brings the jar's own loopback interface up.
     Loopback,
+    /// Limits how many processes and threads there are at the same time.
+    Processes {
+        /// How many.
+        max: u64,
+    },
+    /// Limits how many files each process may have open.
+    OpenFiles {
+        /// How many.
+        max: u64,
+    },
     /// Brings connections to these addresses to one socket, which goes to Belljar with another for questions about
     /// names.
     Network {
@@ -59,7 +69,10 @@ pub enum Step {
     /// Makes every mount read-only, nosuid, nodev and private, in one call.
     Seal,
     /// Mounts the scratch; it becomes the working directory while the jar is built.
-    Scratch,
+    Scratch {
+        /// Bytes it may hold, where they are limited.
+        max: Option<u64>,
+    },
     /// Makes a directory.
     Directory {
         /// Where.
@@ -274,13 +287,14 @@ impl<'a> Draft<'a> {
     }
 
     fn steps(&self) -> Vec<Step> {
-        let mut steps = vec![Step::Loopback];
+        let limits = &self.request.limits;
+        let mut steps = vec![Step::Processes { max: limits.processes.unwrap_or(Limits::PROCESSES) }, Step::Loopback];
         steps.extend(self.named().then(|| Step::Network { blocks: net::routed(self.rules()) }));
         let spare = self.request.kernel.iter().filter(|kernel| kernel.or_fuse).count();
         let count = self.roots().count().saturating_sub(self.request.kernel.len());
         steps.extend((count + spare > 0).then_some(Step::Connections { count, spare }));
         steps.extend(self.request.kernel.iter().filter_map(|kernel| self.kernel(kernel)));
-        steps.extend([Step::Seal, Step::Scratch]);
+        steps.extend([Step::Seal, Step::Scratch { max: limits.memory }]);
         steps.extend(empties());
         steps.extend(self.name_files());
         steps.extend(self.devices());
@@ -290,6 +304,7 @@ impl<'a> Draft<'a> {
         steps.extend(self.placements());
         steps.push(Step::AwaitRoots);
         steps.push(Step::Landlock { writable: self.writable() });
+        steps.extend(limits.open_files.map(|max| Step::OpenFiles { max }));
         steps.push(Step::DropPrivileges);
         steps.push(Step::Enter { at: self.request.confinement.cwd.clone() });
         steps.push(Step::Seccomp { watch: true });
@@ -575,6 +590,8 @@ impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Step::Loopback => f.write_str("bring up loopback"),
+            Step::Processes { max } => write!(f, "limit processes and threads to {max}"),
+            Step::OpenFiles { max } => write!(f, "limit open files to {max}"),
             Step::Network { blocks } => {
                 let blocks: Vec<String> =
                     blocks.iter().map(|block| format!("{}/{}", block.base, block.prefix)).collect();
@@ -586,7 +603,8 @@ impl fmt::Display for Step {
                 write!(f, "make kernel overlay {index} of {upper} over {lower}")
             }
             Step::Seal => f.write_str("seal every mount: read-only, nosuid, nodev, private"),
-            Step::Scratch => f.write_str("mount the scratch"),
+            Step::Scratch { max: None } => f.write_str("mount the scratch"),
+            Step::Scratch { max: Some(max) } => write!(f, "mount the scratch, {max} bytes"),
             Step::Directory { at, mode } => write!(f, "make directory {at} {mode:04o}"),
             Step::File { at, mode } => write!(f, "make file {at} {mode:04o}"),
             Step::Text { at, text } => write!(f, "write {} bytes to {at}", text.len()),

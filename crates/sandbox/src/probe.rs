@@ -180,7 +180,7 @@ fn kernel_overlay() -> HostFact {
     let (lower, upper, work) = (path("/tmp/lower"), path("/tmp/upper"), path("/tmp/work"));
     let overlay = Step::Kernel { index: 0, lower, upper, work, or_fuse: false };
     let root = Step::Root { index: 0, at: path(PROBED_ROOT) };
-    let directories = [Step::Scratch, directory("lower"), directory("upper"), directory("work")];
+    let directories = [Step::Scratch { max: None }, directory("lower"), directory("upper"), directory("work")];
     tried(KERNEL_OVERLAY, &[], directories.into_iter().chain([overlay, root, Step::AwaitRoots]).collect())
 }
 

@@ -1,7 +1,7 @@
 //! What is asked of the sandbox, and whether it can be a jar at all.
 
 use crate::error::SandboxError;
-use model::{Confinement, FilePath, Layer};
+use model::{Confinement, FilePath, Layer, Limits};
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 
@@ -16,6 +16,8 @@ pub struct Request {
     pub accept_weak: Vec<Layer>,
     /// Roots whose overlay the kernel keeps; the others are served over FUSE.
     pub kernel: Vec<KernelRoot>,
+    /// What it may take. Those on the layers are for whoever serves them.
+    pub limits: Limits,
 }
 
 /// A writable root over which the jar mounts overlayfs(5) by itself.

@@ -1,15 +1,16 @@
 //! A jar at work: passes signals in, learns how the command goes, and how it ended.
 
 use crate::error::SandboxError;
+use crate::meter::Meter;
 use crate::net::Broker;
 use crate::signals::Forwarding;
 use crate::start::Jar;
 use crate::terminal::Foreground;
 use crate::watch::Watch;
 use crate::wire::{Channel, Down, Up};
-use model::{Attempt, Connection, Containment, Exit};
+use model::{Attempt, Connection, Containment, Exit, Limit};
 use nix::errno::Errno;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::poll::{PollFd, PollFlags, poll};
 use std::os::fd::AsFd;
 
 /// How a command ended and what held it.
@@ -25,6 +26,8 @@ pub struct Ended {
     pub attempts: Vec<Attempt>,
     /// Whom it reached.
     pub connections: Vec<Connection>,
+    /// The limit that ended it, or that it met.
+    pub limit: Option<Limit>,
 }
 
 /// A jar whose command runs. Dropping it ends the command and everything else in the jar.
@@ -34,6 +37,7 @@ pub struct Running {
     pub(crate) containment: Containment,
     pub(crate) watch: Option<Watch>,
     pub(crate) broker: Option<Broker>,
+    pub(crate) meter: Meter,
     pub(crate) forwarding: Forwarding,
     pub(crate) foreground: Foreground,
 }
@@ -62,6 +66,10 @@ impl Running {
         let mut stopped = false;
         let (exit, exec_error) = loop {
             let (message, call) = self.ready(watch.as_ref()).map_err(wire)?;
+            if self.meter.look() {
+                self.jar.end();
+                break (Exit::Signal(libc::SIGKILL), None);
+            }
             // Not only when poll said so: on its way out with a message, this process may have been stopped and
             // continued, and that must be known before the message of the command's own stop is acted on.
             let resumed = self.forward(stopped).map_err(wire)?;
@@ -77,10 +85,11 @@ impl Running {
         let mut attempts = watch.map(Watch::into_attempts).unwrap_or_default();
         let (connections, refused) = self.broker.take().map(Broker::finish).unwrap_or_default();
         attempts.extend(refused);
-        Ok(Ended { exit, exec_error, containment: self.containment, attempts, connections })
+        let limit = self.meter.met();
+        Ok(Ended { exit, exec_error, containment: self.containment, attempts, connections, limit })
     }
 
-    /// Blocks until there is a message, a watched call (which of them is returned) or a signal.
+    /// Blocks until the meter wants to look, or there is a message, a watched call (which of them is returned) or a signal.
     fn ready(&self, watch: Option<&Watch>) -> Result<(bool, bool), Errno> {
         let mut fds = vec![
             PollFd::new(self.forwarding.as_fd(), PollFlags::POLLIN),
@@ -88,7 +97,7 @@ impl Running {
         ];
         fds.extend(watch.and_then(Watch::descriptor).map(|fd| PollFd::new(fd, PollFlags::POLLIN)));
         // A signal and the message of what it did must be seen together: after EINTR both are looked for again.
-        while let Err(errno) = poll(&mut fds, PollTimeout::NONE) {
+        while let Err(errno) = poll(&mut fds, self.meter.patience()) {
             if errno != Errno::EINTR {
                 return Err(errno);
             }

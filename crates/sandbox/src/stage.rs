@@ -201,6 +201,7 @@ fn furnish(executor: &mut Executor<'_>, plan: &Plan, missing: &Missing) -> Resul
         }
     }
     executor.stands(Layer::CleanDescriptors, "");
+    executor.host_root = !plan.ground.identity.deny_setgroups;
     let umask = nix::sys::stat::umask(nix::sys::stat::Mode::empty());
     executor.perform(&plan.steps)?;
     nix::sys::stat::umask(umask);

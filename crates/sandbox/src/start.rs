@@ -3,6 +3,7 @@
 use crate::error::SandboxError;
 use crate::facts::{RunFacts, in_a_jar};
 use crate::init::exit_of;
+use crate::meter::Meter;
 use crate::net::{self, Broker, Sockets};
 use crate::plan::{Ground, Plan, ground, plan};
 use crate::request::Request;
@@ -89,12 +90,14 @@ impl Standby {
         let foreground = Foreground::remember();
         let forwarding = Forwarding::install().map_err(|errno| SandboxError::Spawn(errno.into()))?;
         let roots: Vec<FilePath> = request.confinement.roots.iter().map(|root| root.path.clone()).collect();
-        let Launched { channel, jar, containment, watch, network } = self.nursery.launch(&plan, &roots, serve)?;
+        let Launched { channel, jar, containment, counted, processes, watch, network } =
+            self.nursery.launch(&plan, &roots, serve)?;
         let rules = request.confinement.network.rules();
         let watch =
             watch.map(|listener| Watch::new(listener, if rules.is_empty() { vec![] } else { net::routed(rules) }));
         let broker = network.map(|sockets| Broker::start(sockets, rules)).transpose().map_err(SandboxError::Broker)?;
-        Ok(Running { channel, jar, containment, watch, broker, forwarding, foreground })
+        let meter = Meter::new(request.limits, counted, processes);
+        Ok(Running { channel, jar, containment, watch, broker, meter, forwarding, foreground })
     }
 }
 
@@ -105,6 +108,9 @@ pub(crate) struct Launched {
     pub(crate) containment: Containment,
     pub(crate) watch: Option<OwnedFd>,
     pub(crate) network: Option<Sockets>,
+    /// Whether somebody must count its processes, and its proc(5).
+    pub(crate) counted: bool,
+    pub(crate) processes: Option<OwnedFd>,
 }
 
 /// Starts a stage for `plan` and answers it until every layer stands.
@@ -135,9 +141,9 @@ impl Nursery {
             Ok(()) | Err(Errno::EPIPE) => {}
             Err(errno) => return Err(SandboxError::Wire(errno.into())),
         }
-        let Ready { containment, watch, network } = answer(&channel, &mut jar, roots, serve)?;
+        let Ready { containment, counted, processes, watch, network } = answer(&channel, &mut jar, roots, serve)?;
         jar.reap_stage();
-        Ok(Launched { channel, jar, containment, watch, network })
+        Ok(Launched { channel, jar, containment, counted, processes, watch, network })
     }
 }
 
@@ -187,12 +193,19 @@ impl Jar {
     }
 }
 
-impl Drop for Jar {
-    fn drop(&mut self) {
+impl Jar {
+    /// Kills everything in it.
+    pub(crate) fn end(&self) {
         if let Some(init) = self.init {
             // Fails only if it is dead already.
             let _ = sys::kill(init.as_raw(), libc::SIGKILL);
         }
+    }
+}
+
+impl Drop for Jar {
+    fn drop(&mut self) {
+        self.end();
         self.reap_stage();
         self.reap_init();
     }
@@ -234,6 +247,8 @@ fn above_fixed(fd: &OwnedFd) -> io::Result<OwnedFd> {
 /// What is known when the jar stands.
 struct Ready {
     containment: Containment,
+    counted: bool,
+    processes: Option<OwnedFd>,
     watch: Option<OwnedFd>,
     network: Option<Sockets>,
 }
@@ -261,10 +276,10 @@ fn answer(channel: &Channel, jar: &mut Jar, roots: &[FilePath], serve: &mut Serv
             Up::Kernel { index } => took(index, Mounted::Kernel)?,
             Up::Connections => connections = fd,
             Up::Questions => questions = fd,
-            Up::Ready { containment } => {
+            Up::Ready { containment, counted } => {
                 let sockets = connections.zip(questions);
                 let network = sockets.map(|(connections, questions)| Sockets { connections, questions });
-                return Ok(Ready { containment, watch: fd, network });
+                return Ok(Ready { containment, counted, processes, watch: fd, network });
             }
             Up::Failed { fault } => return Err(SandboxError::from_fault(fault)),
             _ => return Err(wire(Errno::EPROTO)),

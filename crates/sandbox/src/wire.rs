@@ -33,7 +33,8 @@ pub(crate) enum Up {
     /// The one for its questions about names, likewise.
     Questions,
     /// Every layer stands. The descriptor of the network watch comes along where there is one.
-    Ready { containment: Containment },
+    /// Whether the jar's processes must be counted, too.
+    Ready { containment: Containment, counted: bool },
     /// The command could not be executed, by the errno of execve(2).
     NotExecuted { errno: i32 },
     /// The command was stopped by this signal.

@@ -30,7 +30,13 @@ fn request(roots: &[(&str, RootKind)], hidden: &[&str], home: &str, cwd: &str) -
         env_withheld: vec![],
         cwd: cwd.into(),
     };
-    Request { confinement, argv: vec!["make".into(), "all".into()], accept_weak: vec![], kernel: vec![] }
+    Request {
+        confinement,
+        argv: vec!["make".into(), "all".into()],
+        accept_weak: vec![],
+        kernel: vec![],
+        limits: model::Limits::default(),
+    }
 }
 
 fn shown(request: &Request, facts: &RunFacts) -> String {

@@ -99,7 +99,7 @@ fn a_budget_refuses_what_does_not_fit_and_knows_why() {
     let dir = tempfile::tempdir().unwrap();
     let bench = bench(dir.path());
     let mut view = bench.view();
-    let budget = Arc::new(Budget::new(Limits { disk: Some(100 * 4_096), files: Some(8) }));
+    let budget = Arc::new(Budget::new(Limits { disk: Some(100 * 4_096), files: Some(8), ..Limits::default() }));
     budget.watch(&view.layers.store).unwrap();
     view.layers.budget = Arc::clone(&budget);
     view.chmod("d/e/big", 0o600).unwrap();
@@ -131,7 +131,7 @@ fn a_budget_refuses_what_does_not_fit_and_knows_why() {
     assert_eq!(budget.hits(), [Limit::Disk, Limit::Files]);
 
     // Another process counts the same.
-    let counted = Budget::new(Limits { disk: Some(100 * 4_096), files: Some(8) });
+    let counted = Budget::new(Limits { disk: Some(100 * 4_096), files: Some(8), ..Limits::default() });
     counted.watch(&view.layers.store).unwrap();
     assert_eq!(counted.shown().unwrap(), budget.shown().unwrap());
 }

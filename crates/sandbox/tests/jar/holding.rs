@@ -140,6 +140,7 @@ fn layers(world: &World, user: User) {
         "no-capabilities",
         "no-new-privs",
         "pid-namespace",
+        "process-limit",
         "seccomp",
         "user-namespace",
         "uts-namespace",

@@ -1,0 +1,241 @@
+//! Limits that no call to the kernel sets for a whole jar without a cgroup: Belljar looks at the jar's processes from
+//! outside and ends them all when together they took too much. What happens between two looks is seen at the next, so
+//! memory can be exceeded by what is taken in [`LOOK`]; memory of files without a name (memfd_create(2)) that nobody
+//! has mapped is not seen at all, and what several processes share is counted once, for the one that has most of it.
+
+use model::{Limit, Limits};
+use nix::errno::Errno;
+use nix::fcntl::{OFlag, openat};
+use nix::poll::PollTimeout;
+use nix::sys::stat::Mode;
+use std::collections::HashMap;
+use std::io::Read;
+use std::os::fd::OwnedFd;
+use std::time::{Duration, Instant};
+
+/// Time between two looks, where they cost little.
+const LOOK: Duration = Duration::from_millis(25);
+/// Looking may take this part of one processor.
+const COST_PART: u32 = 20;
+/// proc_pid_stat(5) and proc_pid_status(5) are much shorter.
+const FILE_BYTES_MAX: u64 = 16 << 10;
+/// Kernels have counted processor time in these for user space for decades: `sysconf(_SC_CLK_TCK)`.
+const TICKS_PER_S: u64 = 100;
+
+/// Watches over one jar.
+pub(crate) struct Meter {
+    limits: Limits,
+    /// Whether too many processes end it; else the kernel refuses them.
+    counted: bool,
+    /// The jar's proc(5), where anything must be looked at.
+    processes: Option<OwnedFd>,
+    end: Option<Instant>,
+    next: Instant,
+    spent: Spent,
+    met: Option<Limit>,
+}
+
+impl Meter {
+    /// Begins now. `processes` is the root of the jar's proc(5).
+    pub(crate) fn new(limits: Limits, counted: bool, processes: Option<OwnedFd>) -> Meter {
+        let now = Instant::now();
+        let looks = counted || limits.memory.is_some() || limits.cpu_s.is_some() || limits.processes.is_some();
+        let end = limits.wall_s.and_then(|seconds| now.checked_add(Duration::from_secs(seconds)));
+        let processes = processes.filter(|_| looks);
+        Meter { limits, counted, processes, end, next: now + LOOK, spent: Spent::default(), met: None }
+    }
+
+    /// How long nothing needs to be looked at.
+    pub(crate) fn patience(&self) -> PollTimeout {
+        let next = self.processes.as_ref().map(|_| self.next);
+        let Some(at) = next.into_iter().chain(self.end).min() else {
+            return PollTimeout::NONE;
+        };
+        // Rounded up, so that nobody wakes before the time; a day is as good as for ever.
+        let left = at.saturating_duration_since(Instant::now()).as_millis().saturating_add(1);
+        PollTimeout::try_from(i32::try_from(left).unwrap_or(i32::MAX)).unwrap_or(PollTimeout::NONE)
+    }
+
+    /// Looks, if it is time to. True when the jar has taken too much.
+    pub(crate) fn look(&mut self) -> bool {
+        let now = Instant::now();
+        if self.end.is_some_and(|end| now >= end) {
+            self.met = Some(Limit::Wall);
+            return true;
+        }
+        let Some(processes) = self.processes.as_ref().filter(|_| now >= self.next) else {
+            return false;
+        };
+        // A jar that is ending has no processes to look at, and says so itself.
+        let taken = look(processes, &mut self.spent).unwrap_or_default();
+        self.next = Instant::now() + LOOK.max(now.elapsed() * COST_PART);
+        self.judge(&taken)
+    }
+
+    fn judge(&mut self, taken: &Taken) -> bool {
+        let most = self.limits.processes.unwrap_or(Limits::PROCESSES);
+        let over = |limit: Option<u64>, taken: u64| limit.is_some_and(|limit| taken > limit);
+        if over(self.limits.memory, taken.memory) {
+            self.met = Some(Limit::Memory);
+        } else if over(self.limits.cpu_s.map(|seconds| seconds.saturating_mul(TICKS_PER_S)), taken.ticks) {
+            self.met = Some(Limit::Cpu);
+        } else if taken.threads >= most {
+            self.met = Some(Limit::Processes);
+            // The kernel refuses more by itself, and the command may well go on.
+            return self.counted;
+        } else {
+            return false;
+        }
+        true
+    }
+
+    /// The limit that was met, if one was.
+    pub(crate) fn met(&self) -> Option<Limit> {
+        self.met
+    }
+}
+
+/// What a jar has at one moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Taken {
+    /// Bytes.
+    memory: u64,
+    /// Threads of the command's processes.
+    threads: u64,
+    /// Processor time since the jar began.
+    ticks: u64,
+}
+
+/// Processor time by process, so that of one that is gone is not forgotten.
+#[derive(Default)]
+struct Spent {
+    /// By number and start time: own time, at the last look.
+    own: HashMap<(u32, u64), u64>,
+    /// Of those that are gone.
+    gone: u64,
+}
+
+impl Spent {
+    /// The processor time of all that ever lived, as far as it was seen.
+    fn note(&mut self, now: HashMap<(u32, u64), u64>) -> u64 {
+        let gone = self.own.iter().filter(|(process, _)| !now.contains_key(process)).map(|(_, ticks)| ticks);
+        self.gone = self.gone.saturating_add(gone.sum());
+        self.own = now;
+        self.own.values().fold(self.gone, |sum, ticks| sum.saturating_add(*ticks))
+    }
+}
+
+fn look(processes: &OwnedFd, spent: &mut Spent) -> Result<Taken, Errno> {
+    let mut taken = Taken::default();
+    let (mut own, mut with_children, mut shared) = (HashMap::new(), 0u64, 0u64);
+    for process in numbers(processes)? {
+        // Whoever is gone by now takes nothing.
+        let Some((stat, status)) = files(processes, process) else { continue };
+        let Some(times) = Times::parse(&stat) else { continue };
+        own.insert((process, times.start), times.own);
+        with_children = with_children.saturating_add(times.own).saturating_add(times.children);
+        if process == 1 {
+            // Belljar's own, which the command cannot make grow.
+            continue;
+        }
+        taken.threads += times.threads;
+        let kib = |name: &str| value(&status, name).unwrap_or(0).saturating_mul(1024);
+        taken.memory = taken.memory.saturating_add(kib("RssAnon:")).saturating_add(kib("VmSwap:"));
+        shared = shared.max(kib("RssShmem:"));
+    }
+    taken.memory = taken.memory.saturating_add(shared);
+    // Children that were waited for are in their parents' sums; others are only known because they were seen.
+    taken.ticks = with_children.max(spent.note(own));
+    Ok(taken)
+}
+
+fn numbers(processes: &OwnedFd) -> Result<Vec<u32>, Errno> {
+    let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+    let mut dir = nix::dir::Dir::openat(processes, ".", flags, Mode::empty())?;
+    let names = dir.iter().filter_map(Result::ok).filter_map(|entry| entry.file_name().to_str().ok()?.parse().ok());
+    Ok(names.collect())
+}
+
+fn files(processes: &OwnedFd, process: u32) -> Option<(String, String)> {
+    let read = |name: &str| {
+        let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC;
+        let file = openat(processes, format!("{process}/{name}").as_str(), flags, Mode::empty()).ok()?;
+        let mut bytes = Vec::new();
+        std::fs::File::from(file).take(FILE_BYTES_MAX).read_to_end(&mut bytes).ok()?;
+        Some(String::from_utf8_lossy(&bytes).into_owned())
+    };
+    Some((read("stat")?, read("status")?))
+}
+
+/// Fields of proc_pid_stat(5).
+#[derive(Debug, PartialEq, Eq)]
+struct Times {
+    own: u64,
+    children: u64,
+    threads: u64,
+    start: u64,
+}
+
+impl Times {
+    /// The name in brackets is the process's own to choose: what counts begins after the last bracket.
+    fn parse(stat: &str) -> Option<Times> {
+        let fields: Vec<u64> =
+            stat.rsplit_once(')')?.1.split_whitespace().map(|field| field.parse().unwrap_or(0)).collect();
+        let field = |number: usize| fields.get(number.checked_sub(3)?).copied();
+        let sum = |a: usize, b: usize| Some(field(a)?.saturating_add(field(b)?));
+        Some(Times { own: sum(14, 15)?, children: sum(16, 17)?, threads: field(20)?, start: field(22)? })
+    }
+}
+
+/// The number behind a name at the beginning of a line of proc_pid_status(5). A process's own name stands in the first
+/// line, where a line feed is escaped.
+fn value(status: &str, name: &str) -> Option<u64> {
+    let line = status.lines().find_map(|line| line.strip_prefix(name))?;
+    line.split_whitespace().next()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_kernel_tells_is_read_whatever_the_process_calls_itself() {
+        let stat = "7 (a) 1 2 3) R 1 7 7 0 -1 4194304 1 2 3 4 11 12 13 14 20 0 5 0 900 1 2";
+        assert_eq!(Times::parse(stat), Some(Times { own: 23, children: 27, threads: 5, start: 900 }));
+        assert_eq!((Times::parse(""), Times::parse("7 (a) R 1")), (None, None));
+        let status = "Name:\tRssAnon: 9\nVmRSS:\t  12 kB\nRssAnon:\t     34 kB\n";
+        assert_eq!((value(status, "RssAnon:"), value(status, "VmSwap:")), (Some(34), None));
+    }
+
+    #[test]
+    fn a_live_process_is_seen() {
+        let flags = OFlag::O_PATH | OFlag::O_DIRECTORY;
+        let proc = nix::fcntl::open("/proc", flags, Mode::empty()).unwrap();
+        let taken = look(&proc, &mut Spent::default()).unwrap();
+        assert!(taken.memory > 1 << 20 && taken.threads >= 1 && taken.ticks > 0, "{taken:?}");
+    }
+
+    #[test]
+    fn time_of_the_dead_counts() {
+        let mut spent = Spent::default();
+        assert_eq!(spent.note([((2, 1), 10), ((3, 1), 5)].into()), 15);
+        assert_eq!(spent.note([((3, 1), 6)].into()), 16);
+        // The number was given again.
+        assert_eq!(spent.note([((3, 9), 1)].into()), 17);
+    }
+
+    #[test]
+    fn what_is_met_ends_the_jar_and_processes_only_where_they_are_counted() {
+        let limits = Limits { memory: Some(100), processes: Some(4), cpu_s: Some(1), ..Limits::default() };
+        let judged = |counted: bool, taken: Taken| {
+            let mut meter = Meter::new(limits, counted, None);
+            (meter.judge(&taken), meter.met())
+        };
+        let calm = Taken { memory: 100, threads: 3, ticks: 100 };
+        assert_eq!(judged(true, calm), (false, None));
+        assert_eq!(judged(false, Taken { memory: 101, ..calm }), (true, Some(Limit::Memory)));
+        assert_eq!(judged(false, Taken { ticks: 101, ..calm }), (true, Some(Limit::Cpu)));
+        assert_eq!(judged(false, Taken { threads: 4, ..calm }), (false, Some(Limit::Processes)));
+        assert_eq!(judged(true, Taken { threads: 4, ..calm }), (true, Some(Limit::Processes)));
+    }
+}
