@@ -77,6 +77,22 @@ fn script(wanted: impl Fn(Bare) -> bool) -> String {
     format!("{}exit 0\n", lines.collect::<String>())
 }
 
+/// A user namespace with the same ids in which no cgroup namespace can be made; then the rest of the words.
+const WITHOUT_CGROUP_NAMESPACES: &str = "
+import ctypes, os, sys
+(made, making), (mapped, mapping) = os.pipe(), os.pipe()
+pid = os.fork()
+if pid == 0:
+    ctypes.CDLL(None).unshare(0x10000000)
+    os.write(making, b'x'); os.read(mapped, 1)
+    open('/proc/sys/user/max_cgroup_namespaces', 'w').write('0')
+    os.execvp(sys.argv[1], sys.argv[1:])
+os.read(made, 1)
+for kind in 'ug': open(f'/proc/{pid}/{kind}id_map', 'w').write('0 0 65536')
+os.write(mapping, b'x')
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+";
+
 both! {
     fn nothing_forbidden_gets_through(world) {
         let home = world.home();
@@ -125,6 +141,44 @@ both! {
             "net-namespace", "overlay", "landlock", "seccomp", "no-capabilities", "no-new-privs", "clean-descriptors"] {
             assert!(active.contains(&layer), "{layer} is not among {active:?}");
         }
+    }
+
+    fn a_plan_is_printed_and_nothing_runs(world) {
+        let words = ["run", "--print-plan", "--allow-net", "a.example:443", "--limit", "pids=50", "--", "touch", "made"];
+        let plan = world.belljar(words).run();
+        plan.success();
+        for line in ["namespaces user namespace, ", "limit processes and threads to 50\n", "bring connections to 198.18.0.0/15",
+            "seal every mount", "landlock: write only below", "drop every capability", "execute touch made"] {
+            assert!(plan.stdout.contains(line), "{line}{}", plan.report());
+        }
+        assert!(!world.has("made"));
+        assert_nothing_left(world);
+    }
+
+    /// The host refuses a namespace: that is an error, until its loss is accepted by name, and then it is told.
+    fn a_missing_layer_is_an_error_until_its_loss_is_accepted(world) {
+        let (uid, gid) = world.owner();
+        let (uid, gid) = (uid.to_string(), gid.to_string());
+        let refused = ["/usr/bin/python3", "-c", WITHOUT_CGROUP_NAMESPACES, "setpriv", "--reuid", &uid, "--regid", &gid, "--clear-groups"];
+        let run = world.belljar(["run", "--apply", "never", "--", "true"]).as_root().under(refused).run();
+        assert_eq!(run.status.code(), Some(125), "{}", run.report());
+
+        let words = ["run", "--apply", "discard", "--json", "--accept-weak", "cgroup-namespace", "--", "true"];
+        let run = world.belljar(words).as_root().under(refused).run();
+        run.success();
+        assert_eq!(run.json()["containment"]["missing"][0]["layer"], "cgroup-namespace", "{}", run.report());
+        let words = ["run", "--apply", "discard", "--accept-weak", "cgroup-namespace", "--", "true"];
+        let run = world.belljar(words).as_root().under(refused).run();
+        run.success();
+        assert!(run.stderr.contains("WEAKER without cgroup namespace"), "{}", run.report());
+
+        for layer in ["user-namespace", "overlay", "nonsense"] {
+            let run = world.belljar(["run", "--accept-weak", layer, "--", "touch", "made"]).run();
+            run.code(2);
+            assert!(run.stderr.contains("network-watch") && run.stderr.contains(layer), "{}", run.report());
+        }
+        assert!(!world.has("made"));
+        assert_nothing_left(world);
     }
 
     fn what_is_left_running_ends_with_the_command(world) {

@@ -83,6 +83,12 @@ pub(crate) struct Run {
     /// What the jar may take: mem=4G, pids=512, cpu=10m, time=20m, disk=10G, files=100000, fds=1024
     #[arg(long, value_name = "NAME=VALUE,...")]
     pub(crate) limit: Vec<String>,
+    /// Run although this layer of the jar cannot be had here; the result says that it was missing
+    #[arg(long, value_name = "LAYER")]
+    pub(crate) accept_weak: Vec<String>,
+    /// Print how the jar would be built, step by step, and run nothing
+    #[arg(long, conflicts_with_all = ["json", "apply", "jar"])]
+    pub(crate) print_plan: bool,
     /// Print a JSON report on standard output (the command's own goes to standard error), or write it to FILE
     #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true)]
     pub(crate) json: Option<Option<PathBuf>>,

@@ -7,7 +7,7 @@ use crate::failure::Failure;
 use crate::json;
 use crate::ui::{self, Terminal};
 use engine::{Apply, BackendWish, Engine, JarName, Outcome, Person, Request, RunError, host};
-use model::{FilePath, NetRule, TrialId};
+use model::{FilePath, Layer, NetRule, TrialId};
 use nix::errno::Errno;
 use serde_json::Value;
 use std::ffi::{OsStr, OsString};
@@ -21,9 +21,14 @@ use std::path::{Path, PathBuf};
 pub(crate) fn run(args: &args::Run) -> Result<Exit, Failure> {
     let mut terminal = Terminal::open();
     let request = request(args, terminal.is_some())?;
+    let accepted = args.accept_weak.iter().map(|word| layer(word)).collect::<Result<Vec<_>, _>>()?;
+    if args.print_plan {
+        ui::print(&Engine::open(&request.place)?.plan(&request)?)?;
+        return Ok(Exit::Ok);
+    }
     let mut report = Report::open(args.json.as_ref())?;
     let person = terminal.as_mut().map(|terminal| terminal as &mut dyn Person);
-    let outcome = match journey(&request, person) {
+    let outcome = match journey(&request, &accepted, person) {
         Ok(outcome) => outcome,
         Err(error) => return failed(report, error.into()),
     };
@@ -43,8 +48,12 @@ pub(crate) fn run(args: &args::Run) -> Result<Exit, Failure> {
 }
 
 /// The jar's namespaces are made on one processor while the policy is loaded and the command judged on another.
-fn journey(request: &Request, person: Option<&mut dyn Person>) -> Result<(Outcome, Swept), RunError> {
-    let standby = engine::standby()?;
+fn journey(
+    request: &Request,
+    accepted: &[Layer],
+    person: Option<&mut dyn Person>,
+) -> Result<(Outcome, Swept), RunError> {
+    let standby = engine::standby(accepted)?;
     let engine = Engine::open(&request.place)?;
     let outcome = engine.run(request, standby, person)?;
     // What has expired goes when the command has ended: it must not wait for that.
@@ -93,6 +102,14 @@ fn hidden(paths: &[PathBuf], cwd: &FilePath) -> Result<Vec<FilePath>, Failure> {
         }
     };
     paths.iter().map(there).collect()
+}
+
+fn layer(word: &str) -> Result<Layer, Failure> {
+    let known = Layer::MAY_LACK.into_iter().find(|layer| layer.word() == word);
+    known.ok_or_else(|| Failure::Usage {
+        message: format!("--accept-weak {}: no layer that a jar can do without", model::escape::text(word)),
+        hint: format!("one of {}", Layer::MAY_LACK.map(Layer::word).join(", ")),
+    })
 }
 
 fn net_rule(text: &str) -> Result<NetRule, Failure> {

@@ -17,8 +17,8 @@ use crate::store::{Broken, Listed, Store, StoreError, fresh_id};
 use crate::trial::{self, Berth, Frozen, Ran, Trial};
 use analyze::ShellContext;
 use model::{
-    Analysis, Assessment, ChangeSet, Confinement, Decision, FilePath, Hidden, Limits, NetRule, Place, Review, Risk,
-    Stage, TrialId, TrialState,
+    Analysis, Assessment, ChangeSet, Confinement, Decision, FilePath, Hidden, Layer, Limits, NetRule, Place, Review,
+    Risk, Stage, TrialId, TrialState,
 };
 use overlay::Conflict;
 use policy::{ConfineRequest, Policy};
@@ -114,12 +114,12 @@ pub struct Weight {
 }
 
 /// Begins to make the empty namespaces of a jar, which takes about as long as judging its command does. Nothing runs in
-/// them until an approval puts it there. Standard input, output and error of the command are those of this moment.
+/// them until an approval puts it there. Layers in `accept_weak` may be missing. Standard input, output and error of the command are those of this moment.
 ///
 /// # Errors
 /// When no process can be started, or a standard descriptor cannot be handed to a jar.
-pub fn standby() -> Result<Standby, RunError> {
-    Ok(sandbox::standby(&[])?)
+pub fn standby(accept_weak: &[Layer]) -> Result<Standby, RunError> {
+    Ok(sandbox::standby(accept_weak)?)
 }
 
 /// The rooms, ready to use.
@@ -163,6 +163,17 @@ impl Engine {
         self.ran(&frozen, request.apply)?;
         let (choice, by) = choose(&frozen, request.apply, person);
         self.settle(frozen, &choice, by)
+    }
+
+    /// How the jar of a request would be built, a line for each step. Nothing is made and nothing runs.
+    ///
+    /// # Errors
+    /// When it cannot be a jar, or the host cannot be looked at.
+    pub fn plan(&self, request: &Request) -> Result<String, RunError> {
+        let confinement = confine(request)?;
+        let (argv, limits) = (request.argv.clone(), request.limits);
+        let request = sandbox::Request { confinement, argv, accept_weak: vec![], kernel: vec![], limits };
+        Ok(sandbox::plan(&request, &sandbox::RunFacts::gather()?)?.to_string())
     }
 
     /// The pure part: what a command would do, how risky that is, and what the policy says.

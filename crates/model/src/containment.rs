@@ -40,6 +40,25 @@ pub enum Layer {
     NetworkWatch,
 }
 
+impl Layer {
+    /// Layers without which a jar can be made at all, where their loss is accepted by name.
+    pub const MAY_LACK: [Layer; 7] = [
+        Layer::IpcNamespace,
+        Layer::UtsNamespace,
+        Layer::NetNamespace,
+        Layer::CgroupNamespace,
+        Layer::Landlock,
+        Layer::Seccomp,
+        Layer::NetworkWatch,
+    ];
+
+    /// The word for it in options: its name with hyphens.
+    #[must_use]
+    pub fn word(self) -> String {
+        self.to_string().replace(' ', "-")
+    }
+}
+
 impl fmt::Display for Layer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

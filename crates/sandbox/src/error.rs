@@ -90,7 +90,7 @@ pub enum SandboxError {
     #[error("serve the jar's network")]
     Broker(#[source] io::Error),
     /// A layer cannot be had and its loss was not accepted.
-    #[error("put up the layer {layer}: {why}")]
+    #[error("put up the layer {}: {why}", layer.word())]
     Weakened {
         /// Which.
         layer: Layer,
@@ -149,7 +149,9 @@ impl SandboxError {
             SandboxError::Network { source, .. } => network_hint(source),
             SandboxError::Root { .. } => "give the directory by its real path, without symbolic links: realpath DIR",
             SandboxError::Cwd { .. } => "make it writable in the jar with --write DIR, or start from another directory",
-            SandboxError::Weakened { .. } => "run without it by naming it: --accept-weak LAYER",
+            SandboxError::Weakened { .. } => {
+                "`belljar doctor` says how to get it; to run without it: --accept-weak LAYER"
+            }
             SandboxError::Step { .. } | SandboxError::Spawn(_) | SandboxError::Wire(_) => "run `belljar doctor`",
             SandboxError::Broker(_) => "threads or descriptors ran out: see `ulimit -a`",
             SandboxError::Serve { .. } => "run `belljar doctor`; the cause is in the message",

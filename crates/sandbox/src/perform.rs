@@ -142,6 +142,10 @@ impl<'a> Executor<'a> {
 
     /// Belljar serves the sockets from outside, where the network is.
     fn network(&mut self, blocks: &[Block]) -> Result<(), Errno> {
+        // Without a network of its own, it would be the host's whose routes are changed.
+        if !self.containment.active.iter().any(|state| state.layer == Layer::NetNamespace) {
+            return Err(Errno::ENONET);
+        }
         let (connections, questions) = net::open(blocks)?;
         self.channel.send(&Up::Connections, Some(connections.as_fd()))?;
         self.channel.send(&Up::Questions, Some(questions.as_fd()))?;

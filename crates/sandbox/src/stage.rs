@@ -113,8 +113,7 @@ fn make_namespaces(ground: &Ground) -> Result<(Option<Pid>, Missing), Fault> {
 
 /// Without user, mount and pid namespaces nothing of the view can be built.
 fn may_lack(ground: &Ground, layer: Layer) -> bool {
-    let needed = matches!(layer, Layer::UserNamespace | Layer::MountNamespace | Layer::PidNamespace);
-    !needed && ground.accept_weak.contains(&layer)
+    Layer::MAY_LACK.contains(&layer) && ground.accept_weak.contains(&layer)
 }
 
 fn clone_flag(layer: Layer) -> i32 {
