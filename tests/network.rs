@@ -280,6 +280,21 @@ END";
         assert_nothing_left(world);
     }
 
+    fn without_a_network_the_names_that_were_looked_for_are_told(world) {
+        let script = "
+            python3 -c 'import socket; socket.create_connection((\"registry.test\", 443))' 2>&1 | tail -1
+            getent hosts other.test; getent hosts other.test; getent hosts localhost >/dev/null && echo localhost";
+        world.file("script.sh", script);
+        let done = world.belljar(["run", "--apply", "discard", "--json", "--", "bash", "script.sh"]).run();
+        done.success();
+        let report = done.json();
+        assert_eq!(refused(&report), ["other.test network/none", "registry.test network/none"], "{}", done.report());
+        assert!(done.stderr.contains("Name or service not known") && done.stderr.contains("localhost"), "{}", done.report());
+        let done = world.belljar(["run", "--apply", "never", "--", "bash", "script.sh"]).run();
+        assert!(done.stderr.contains("(--allow-net registry.test)"), "{}", done.report());
+        assert_nothing_left(world);
+    }
+
     fn a_wrong_rule_is_refused_before_anything_runs(world) {
         for (rule, why) in [("https://web.test/", "a URL"), ("web test", "no host name"), ("10.0.0.1/8", "no block"),
             ("web.test:99999", "neither a port"), ("[::1]:80", "by name only"), ("127.0.0.1:80", "loopback of its own")] {

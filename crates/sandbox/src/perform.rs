@@ -91,6 +91,7 @@ impl<'a> Executor<'a> {
             Step::OpenFiles { max } => lower_limit(Resource::RLIMIT_NOFILE, *max),
             Step::Loopback => loopback(),
             Step::Network { blocks } => self.network(blocks),
+            Step::Questions => self.questions(),
             Step::Connections { count, spare } => self.connect(*count, *spare),
             Step::Kernel { index, lower, upper, work, or_fuse } => {
                 let made = kernel_overlay(lower, upper, work);
@@ -105,6 +106,7 @@ impl<'a> Executor<'a> {
             Step::Keep { from, at } => or_absent(bind(from, at)),
             Step::Freeze { at } => bind(at, at).and_then(|()| read_only(at)),
             Step::Terminals { at } => terminals(at),
+            Step::Replace { from, at } => or_absent(bind(from, at)),
             Step::Cover { from, at } => bind(from, at),
             Step::Devices { at } => allow_devices(at),
             Step::Proc { at } => proc(at).and_then(|()| self.show_processes(at)),
@@ -152,6 +154,15 @@ impl<'a> Executor<'a> {
         let own = self.containment.active.iter_mut().filter(|state| state.layer == Layer::NetNamespace);
         own.for_each(|state| state.detail = "loopback, and what is allowed by name".to_owned());
         Ok(())
+    }
+
+    /// Only for what can be told afterwards: without a network namespace, or a free port in it, names stay unknown.
+    fn questions(&self) -> Result<(), Errno> {
+        let own = self.containment.active.iter().any(|state| state.layer == Layer::NetNamespace);
+        match if own { net::refuser() } else { Err(Errno::ENONET) } {
+            Ok(questions) => self.channel.send(&Up::Questions, Some(questions.as_fd())),
+            Err(_) => Ok(()),
+        }
     }
 
     /// A FUSE connection belongs to the user namespace it was opened in, so Belljar cannot hand them in.
@@ -304,7 +315,7 @@ impl<'a> Executor<'a> {
 
 fn kind_of(step: &Step) -> FaultKind {
     match step {
-        Step::Network { .. } => FaultKind::Network,
+        Step::Network { .. } | Step::Questions => FaultKind::Network,
         Step::Seal | Step::Scratch { .. } => FaultKind::View,
         Step::Connections { .. } => FaultKind::FuseDevice,
         Step::Proc { .. } => FaultKind::Proc,

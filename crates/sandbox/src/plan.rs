@@ -46,6 +46,9 @@ pub enum Step {
         /// Of names, and those that were allowed as such.
         blocks: Vec<Block>,
     },
+    /// Makes a socket for questions about names, all of which are refused; it goes to Belljar, which tells whom the
+    /// command was looking for.
+    Questions,
     /// Opens connections to the FUSE device, before the jar's own `/dev` hides it.
     Connections {
         /// One for each writable root that needs it.
@@ -116,6 +119,13 @@ pub enum Step {
     /// Mounts the jar's own pseudo-terminals.
     Terminals {
         /// Where.
+        at: FilePath,
+    },
+    /// Puts a file of the scratch in the place of another; nothing happens where that does not exist.
+    Replace {
+        /// In the scratch.
+        from: FilePath,
+        /// In the view.
         at: FilePath,
     },
     /// Puts a part of the scratch, with the mounts below it, in the place of a directory.
@@ -289,7 +299,7 @@ impl<'a> Draft<'a> {
     fn steps(&self) -> Vec<Step> {
         let limits = &self.request.limits;
         let mut steps = vec![Step::Processes { max: limits.processes.unwrap_or(Limits::PROCESSES) }, Step::Loopback];
-        steps.extend(self.named().then(|| Step::Network { blocks: net::routed(self.rules()) }));
+        steps.push(if self.named() { Step::Network { blocks: net::routed(self.rules()) } } else { Step::Questions });
         let spare = self.request.kernel.iter().filter(|kernel| kernel.or_fuse).count();
         let count = self.roots().count().saturating_sub(self.request.kernel.len());
         steps.extend((count + spare > 0).then_some(Step::Connections { count, spare }));
@@ -338,17 +348,15 @@ impl<'a> Draft<'a> {
         !self.rules().is_empty()
     }
 
-    /// What the jar's programs find names with. The host's own table would give them addresses that lead nowhere here.
+    /// What the jar's programs find names with. The host's own table would give them addresses that lead nowhere here;
+    /// where nothing leads anywhere, it may stay.
     fn name_files(&self) -> Vec<Step> {
-        if !self.named() {
-            return Vec::new();
-        }
         let own = Some(&self.facts.hostname).filter(|name| !name.is_empty()).map(|name| format!("127.0.1.1 {name}\n"));
         let hosts = format!("127.0.0.1 localhost\n::1 localhost\n{}", own.unwrap_or_default());
         let text = |at: &str, text: String| Step::Text { at: FilePath::from(at), text };
         vec![
             directory(NAME_FILES, 0o755),
-            text(OWN_RESOLVER, format!("nameserver {}\n", net::RESOLVER)),
+            text(OWN_RESOLVER, format!("nameserver {}\n", if self.named() { net::RESOLVER } else { net::REFUSER })),
             text(OWN_HOSTS, hosts),
             Step::Freeze { at: FilePath::from(NAME_FILES) },
         ]
@@ -356,9 +364,15 @@ impl<'a> Draft<'a> {
 
     /// Where they are shown. A resolver's file below `/run` stands there already.
     fn name_covers(&self) -> Vec<(FilePath, Step)> {
-        let covers = [(OWN_HOSTS, "/etc/hosts"), (OWN_RESOLVER, "/etc/resolv.conf")].into_iter();
-        let covers = covers.filter(|(from, _)| *from != OWN_RESOLVER || self.facts.resolver.is_none());
-        covers.filter(|_| self.named()).map(|(from, at)| (FilePath::from(at), cover(from, at))).collect()
+        let (hosts, resolver) = (FilePath::from("/etc/hosts"), FilePath::from("/etc/resolv.conf"));
+        let mut covers = Vec::new();
+        if self.named() {
+            covers.push((hosts.clone(), Step::Replace { from: FilePath::from(OWN_HOSTS), at: hosts }));
+        }
+        if self.facts.resolver.is_none() {
+            covers.push((resolver.clone(), Step::Replace { from: FilePath::from(OWN_RESOLVER), at: resolver }));
+        }
+        covers
     }
 
     fn inside_root(&self, path: &FilePath) -> bool {
@@ -398,15 +412,13 @@ impl<'a> Draft<'a> {
         tree.directories(&FilePath::from("user"), 0o755);
         tree.directories(&FilePath::from(format!("user/{}", self.facts.uid).as_str()), 0o700);
         let resolver = self.facts.resolver.as_ref();
-        if let Some((file, rest)) = resolver.and_then(|file| Some((file, file.strip_prefix(&FilePath::from("/run"))?)))
-        {
+        if let Some(rest) = resolver.and_then(|file| file.strip_prefix(&FilePath::from("/run"))) {
             if let Some(parent) = rest.parent() {
                 tree.directories(&parent, 0o755);
             }
             let at = tree.base.join(rest.as_os_str());
             tree.steps.push(Step::File { at: at.clone(), mode: 0o444 });
-            let from = if self.named() { FilePath::from(OWN_RESOLVER) } else { file.clone() };
-            tree.steps.push(Step::Keep { from, at });
+            tree.steps.push(Step::Keep { from: FilePath::from(OWN_RESOLVER), at });
         }
     }
 
@@ -597,6 +609,7 @@ impl fmt::Display for Step {
                     blocks.iter().map(|block| format!("{}/{}", block.base, block.prefix)).collect();
                 write!(f, "bring connections to {} to the broker", blocks.join(" "))
             }
+            Step::Questions => f.write_str("answer questions about names: there are none"),
             Step::Connections { count, spare: 0 } => write!(f, "open {count} connections to /dev/fuse"),
             Step::Connections { count, spare } => write!(f, "open {count} connections to /dev/fuse, {spare} spare"),
             Step::Kernel { index, lower, upper, .. } => {
@@ -612,6 +625,7 @@ impl fmt::Display for Step {
             Step::Keep { from, at } => write!(f, "keep {from} as {at}"),
             Step::Freeze { at } => write!(f, "freeze {at}"),
             Step::Terminals { at } => write!(f, "mount devpts on {at}"),
+            Step::Replace { from, at } => write!(f, "replace {at} by {from}"),
             Step::Cover { from, at } => write!(f, "cover {at} with {from}"),
             Step::Devices { at } => write!(f, "allow devices below {at}"),
             Step::Proc { at } => write!(f, "mount proc on {at}"),

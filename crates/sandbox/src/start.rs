@@ -277,8 +277,7 @@ fn answer(channel: &Channel, jar: &mut Jar, roots: &[FilePath], serve: &mut Serv
             Up::Connections => connections = fd,
             Up::Questions => questions = fd,
             Up::Ready { containment, counted } => {
-                let sockets = connections.zip(questions);
-                let network = sockets.map(|(connections, questions)| Sockets { connections, questions });
+                let network = questions.map(|questions| Sockets { connections, questions });
                 return Ok(Ready { containment, counted, processes, watch: fd, network });
             }
             Up::Failed { fault } => return Err(SandboxError::from_fault(fault)),

@@ -1,7 +1,7 @@
 //! The network watch: sees whom the command tries to reach. It only looks. The answer is always "go on", and what
 //! refuses is the empty network namespace, so a peer that changes after it was read changes a record, never a right.
 
-use crate::net::NOT_ALLOWED;
+use crate::net::{NONE, NOT_ALLOWED};
 use crate::sys;
 use model::{Action, Attempt, Block, Endpoint, Target};
 use nix::errno::Errno;
@@ -16,8 +16,6 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 const PEERS_MAX: usize = 256;
 /// `struct sockaddr_in6`, the longest address of interest.
 const ADDRESS_BYTES_MAX: usize = 28;
-/// The rule an attempt is refused by where nothing is allowed.
-const NONE: &str = "network/none";
 
 /// The supervisor's end of the filter.
 pub(crate) struct Watch {

@@ -16,8 +16,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Connections carried at the same time; more wait their turn, as at a busy server.
-const CARRIED_MAX: usize = 512;
+/// Connections carried at the same time; more wait their turn, as at a busy server. Each takes two descriptors of the
+/// 1024 that are usual, and the overlays need theirs.
+const CARRIED_MAX: usize = 128;
 /// What a thread that carries one needs, with its buffers on the heap.
 const STACK_BYTES: usize = 256 << 10;
 /// How soon a free place is noticed, or that descriptors can be had again.
@@ -29,13 +30,15 @@ const QUESTION_BYTES_MAX: usize = 4096;
 /// Questions answered before connections are looked at again.
 const QUESTIONS_AT_ONCE: usize = 64;
 
-/// What nobody allowed.
+/// What nobody allowed, where something is allowed.
 pub(crate) const NOT_ALLOWED: &str = "network/not-allowed";
+/// What nobody allowed, where nothing is.
+pub(crate) const NONE: &str = "network/none";
 
 /// The sockets of a jar that the broker serves.
 pub(crate) struct Sockets {
-    /// Listens for connections.
-    pub(crate) connections: OwnedFd,
+    /// Listens for connections, where there can be any.
+    pub(crate) connections: Option<OwnedFd>,
     /// For questions about names.
     pub(crate) questions: OwnedFd,
 }
@@ -57,7 +60,8 @@ impl Shared {
         let answer = dns::answer(question, &self.rules, &mut names)?;
         drop(names);
         if let Some(host) = answer.refused {
-            self.record.refused(Endpoint { host, port: None }, NOT_ALLOWED);
+            let rule = if self.rules.is_empty() { NONE } else { NOT_ALLOWED };
+            self.record.refused(Endpoint { host, port: None }, rule);
         }
         Some(answer.bytes)
     }
@@ -86,7 +90,7 @@ impl Broker {
         let (record, names, carried) = (Record::default(), Mutex::default(), AtomicUsize::new(0));
         let shared = Arc::new(Shared { rules: rules.to_vec(), names, record, over, carried });
         let server = Server {
-            connections: TcpListener::from(sockets.connections),
+            connections: sockets.connections.map(TcpListener::from),
             questions: UdpSocket::from(sockets.questions),
             shared: Arc::clone(&shared),
         };
@@ -106,7 +110,7 @@ impl Broker {
 }
 
 struct Server {
-    connections: TcpListener,
+    connections: Option<TcpListener>,
     questions: UdpSocket,
     shared: Arc<Shared>,
 }
@@ -132,18 +136,20 @@ impl Server {
     /// Until there is a question or a connection; `None` when the command has ended.
     fn wait(&self, full: bool) -> Option<(bool, bool)> {
         let called = if full { PollFlags::empty() } else { PollFlags::POLLIN };
-        let mut fds = [
+        let mut fds = vec![
             PollFd::new(self.shared.over.as_fd(), PollFlags::empty()),
             PollFd::new(self.questions.as_fd(), PollFlags::POLLIN),
-            PollFd::new(self.connections.as_fd(), called),
         ];
+        fds.extend(self.connections.iter().map(|connections| PollFd::new(connections.as_fd(), called)));
         let patience =
             if full { PollTimeout::try_from(PATIENCE).unwrap_or(PollTimeout::ZERO) } else { PollTimeout::NONE };
         if poll(&mut fds, patience).is_err() {
             // EINTR, or no memory for a moment.
             return Some((false, false));
         }
-        let [over, asked, called] = fds.map(|fd| fd.any().unwrap_or(true));
+        let mut ready = fds.iter().map(|fd| fd.any().unwrap_or(true));
+        let mut next = || ready.next().unwrap_or(false);
+        let (over, asked, called) = (next(), next(), next());
         (!over).then_some((asked, called))
     }
 
@@ -162,7 +168,10 @@ impl Server {
 
     /// Takes one connection. False when there is none.
     fn accept(&self) -> bool {
-        match self.connections.accept() {
+        let Some(connections) = &self.connections else {
+            return false;
+        };
+        match connections.accept() {
             Ok((inside, _)) => self.carry(inside),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
             // Too many descriptors, or the caller is gone again.

@@ -4,8 +4,9 @@
 use crate::net::names::Names;
 use model::NetRule;
 use model::network::is_name;
-use simple_dns::rdata::{A, RData};
+use simple_dns::rdata::{A, AAAA, RData};
 use simple_dns::{CLASS, Packet, PacketFlag, QCLASS, QTYPE, Question, RCODE, ResourceRecord, TYPE};
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 /// Seconds an answer may be kept for. An address stands for its name as long as the jar lives.
 const TTL_S: u32 = 300;
@@ -43,22 +44,40 @@ fn answer_one<'q>(
 ) -> Option<String> {
     reply.questions.push(question.clone());
     let name = host_name(question);
+    if name.as_deref().is_some_and(|name| name == "localhost" || name.ends_with(".localhost")) {
+        reply.answers.extend(loopback(question));
+        return None;
+    }
     let Some(known) = name.as_deref().filter(|name| rules.iter().any(|rule| rule.knows(name))) else {
         *reply.rcode_mut() = RCODE::NameError;
         return name;
     };
-    let internet = matches!(question.qclass, QCLASS::CLASS(CLASS::IN) | QCLASS::ANY);
     // Other types are not there, which is another answer than that the name is not: programs then ask for this one.
-    if internet && matches!(question.qtype, QTYPE::TYPE(TYPE::A) | QTYPE::ANY) {
+    if asks_for(question, TYPE::A) {
         match names.address(known) {
-            Some(address) => {
-                let data = RData::A(A { address: address.into() });
-                reply.answers.push(ResourceRecord::new(question.qname.clone(), CLASS::IN, TTL_S, data));
-            }
+            Some(address) => reply.answers.push(record(question, RData::A(A { address: address.into() }))),
             None => *reply.rcode_mut() = RCODE::ServerFailure,
         }
     }
     None
+}
+
+/// Whether a question is about records of this type.
+fn asks_for(question: &Question<'_>, kind: TYPE) -> bool {
+    let internet = matches!(question.qclass, QCLASS::CLASS(CLASS::IN) | QCLASS::ANY);
+    internet && (question.qtype == QTYPE::TYPE(kind) || question.qtype == QTYPE::ANY)
+}
+
+fn record<'q>(question: &Question<'q>, data: RData<'q>) -> ResourceRecord<'q> {
+    ResourceRecord::new(question.qname.clone(), CLASS::IN, TTL_S, data)
+}
+
+/// The jar's own loopback, whatever is allowed (RFC 6761, section 6.3).
+fn loopback<'q>(question: &Question<'q>) -> Vec<ResourceRecord<'q>> {
+    let v4 = RData::A(A { address: Ipv4Addr::LOCALHOST.into() });
+    let v6 = RData::AAAA(AAAA { address: Ipv6Addr::LOCALHOST.into() });
+    let all = [(TYPE::A, v4), (TYPE::AAAA, v6)].into_iter();
+    all.filter(|(kind, _)| asks_for(question, *kind)).map(|(_, data)| record(question, data)).collect()
 }
 
 /// The host name a question is about, in lower case; `None` for what is not one, and for the tree of addresses.
@@ -102,6 +121,8 @@ mod tests {
         assert_eq!(ask("b.example", TYPE::AAAA), (RCODE::NoError, vec![], None));
         assert_eq!(ask("b.example", TYPE::TXT), (RCODE::NoError, vec![], None));
         assert_eq!(ask("c.example", TYPE::A), (RCODE::NameError, vec![], Some("c.example".into())));
+        assert_eq!(ask("localhost", TYPE::A), (RCODE::NoError, vec![0x7f00_0001], None));
+        assert_eq!(ask("x.localhost", TYPE::MX), (RCODE::NoError, vec![], None));
         assert_eq!(ask("a.example", TYPE::MX), (RCODE::NameError, vec![], Some("a.example".into())));
         assert_eq!(ask("1.0.0.10.in-addr.arpa", TYPE::PTR), (RCODE::NameError, vec![], None));
     }

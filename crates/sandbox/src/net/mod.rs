@@ -16,5 +16,5 @@ mod record;
 mod setup;
 mod vet;
 
-pub(crate) use broker::{Broker, NOT_ALLOWED, Sockets};
-pub(crate) use setup::{RESOLVER, open, routed};
+pub(crate) use broker::{Broker, NONE, NOT_ALLOWED, Sockets};
+pub(crate) use setup::{REFUSER, RESOLVER, open, refuser, routed};

@@ -14,6 +14,8 @@ pub(crate) const SYNTHETIC: Block = Block { base: Ipv4Addr::new(198, 18, 0, 0), 
 /// Where the jar's programs ask for names.
 pub(crate) const RESOLVER: Ipv4Addr = Ipv4Addr::new(198, 18, 0, 1);
 pub(crate) const RESOLVER_PORT: u16 = 53;
+/// Where they ask in a jar without a network.
+pub(crate) const REFUSER: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 53);
 /// Where connections arrive, whomever they are for.
 const BROKER: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(198, 18, 0, 2), 1);
 
@@ -43,6 +45,11 @@ pub(crate) fn open(blocks: &[Block]) -> Result<(OwnedFd, OwnedFd), Errno> {
     let connections = bound(SockType::Stream, BROKER)?;
     listen(&connections, Backlog::MAXCONN)?;
     Ok((connections, bound(SockType::Datagram, SocketAddrV4::new(RESOLVER, RESOLVER_PORT))?))
+}
+
+/// The socket for questions in a jar without a network.
+pub(crate) fn refuser() -> Result<OwnedFd, Errno> {
+    bound(SockType::Datagram, SocketAddrV4::new(REFUSER, RESOLVER_PORT))
 }
 
 /// `ip address add ADDRESS/32 dev lo`.
