@@ -17,6 +17,7 @@ mod labelled;
 mod limits;
 mod network;
 mod parts;
+mod policy;
 mod real_repo;
 mod seams;
 mod support;

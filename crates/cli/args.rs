@@ -38,6 +38,8 @@ pub(crate) enum Command {
     Rewind(Rewind),
     /// Look at what this machine offers, and what earlier runs left behind
     Doctor(Json),
+    /// Check policy files
+    Policy(Policy),
     /// Read and verify the audit log
     Audit(Audit),
 }
@@ -280,6 +282,31 @@ pub(crate) struct Rewind {
     pub(crate) json: bool,
 }
 
+/// `belljar policy`.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Policy {
+    /// What to do with them.
+    #[command(subcommand)]
+    pub(crate) command: PolicyCommand,
+}
+
+/// Subcommands of `belljar policy`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum PolicyCommand {
+    /// Say what is wrong with policy files: syntax, words the schema does not know, rules without names
+    Check {
+        /// Files [default: those in force here]
+        #[arg(value_name = "FILE")]
+        files: Vec<PathBuf>,
+        /// Hold them to what a project's own policy may say, which is only to forbid
+        #[arg(long)]
+        project: bool,
+        /// Print one JSON document instead of text
+        #[arg(long)]
+        json: bool,
+    },
+}
+
 /// `belljar audit`.
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Audit {
@@ -318,6 +345,7 @@ impl Args {
             Command::Discard(discard) => discard.json,
             Command::Rewind(rewind) => rewind.json,
             Command::Doctor(doctor) => doctor.json,
+            Command::Policy(Policy { command: PolicyCommand::Check { json, .. } }) => *json,
             Command::Audit(audit) => match &audit.command {
                 AuditCommand::Log(log) => log.json,
                 AuditCommand::Verify { json, .. } => *json,

@@ -3,6 +3,7 @@
 
 use crate::failure::Failure;
 use analyze::Check;
+use engine::layers::Checked;
 use engine::{
     Broken, Checkup, JarRun, Judged, Listed, Outcome, Rewound, Settlement, TrialRecord, Verification, Weight,
 };
@@ -87,6 +88,12 @@ pub(crate) fn rewound(record: &TrialRecord, rewound: &Rewound) -> Value {
         "commands": rewound.taken_back,
         "left": rewound.left,
     })
+}
+
+/// `belljar policy check --json`, schema `belljar.policies/1`.
+pub(crate) fn policies(checked: &[Checked]) -> Value {
+    let row = |file: &Checked| json!({"path": file.path, "fault": file.fault.as_ref().map(ToString::to_string)});
+    json!({"schema": "belljar.policies/1", "files": checked.iter().map(row).collect::<Vec<_>>()})
 }
 
 fn judged_changes(changes: &ChangeSet, review: &Review) -> Vec<Value> {

@@ -8,6 +8,7 @@ mod diff;
 mod discard;
 mod doctor;
 mod limit;
+mod policy;
 mod rewind;
 mod run;
 pub(crate) mod select;
@@ -32,6 +33,7 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Failure> {
         Command::Discard(args) => discard::discard(args),
         Command::Rewind(args) => rewind::rewind(args),
         Command::Doctor(args) => doctor::doctor(args),
+        Command::Policy(args) => policy::policy(args),
         Command::Audit(args) => audit::audit(args),
     }
 }

@@ -2,6 +2,7 @@
 
 use super::changes::count;
 use super::style::Style;
+use engine::layers::Checked;
 use engine::{Checkup, Verification};
 use model::{AuditRecord, Stage};
 use std::io::{self, Write};
@@ -27,6 +28,22 @@ pub(crate) fn doctor(checkup: &Checkup, able: bool) -> io::Result<()> {
         style.red("belljar cannot build a full jar here")
     };
     writeln!(out, "{verdict}")
+}
+
+/// What `policy check` found, a line for each file.
+pub(crate) fn policies(checked: &[Checked]) -> io::Result<()> {
+    let style = Style::stdout();
+    let mut out = io::stdout().lock();
+    if checked.is_empty() {
+        writeln!(out, "no policy of your own or your organisation is in force here: the built-in one is")?;
+    }
+    for file in checked {
+        match &file.fault {
+            None => writeln!(out, "ok      {}", file.path)?,
+            Some(fault) => writeln!(out, "{}   {fault}", style.red("wrong"))?,
+        }
+    }
+    Ok(())
 }
 
 /// One record in one line.

@@ -12,7 +12,7 @@ mod who;
 
 pub(crate) use changes::count;
 pub(crate) use check::{check, checks, explain};
-pub(crate) use health::{doctor, record, verification};
+pub(crate) use health::{doctor, policies, record, verification};
 pub(crate) use terminal::Terminal;
 pub(crate) use trials::{diff, ended, expired, not_discarded, rewound, settled, show, summary, swept, trials};
 pub(crate) use who::who;

@@ -3,7 +3,7 @@
 use crate::error::RunError;
 use crate::host::config_dir;
 use model::{FilePath, Place};
-use policy::{Layer, Origin, Policy};
+use policy::{Layer, Origin, Policy, PolicyError};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -13,9 +13,7 @@ const ORGANISATION: &str = "/etc/belljar/policies";
 
 /// The policy that holds at `place`.
 pub(crate) fn load(place: &Place) -> Result<Policy, RunError> {
-    let user = config_dir(&place.home).join("policies");
-    let mut sources = read(&user, Origin::User)?;
-    sources.append(&mut read(Path::new(ORGANISATION), Origin::Organisation)?);
+    let sources = in_force(place)?;
     if sources.is_empty() {
         return Ok(Policy::builtin()?);
     }
@@ -23,7 +21,40 @@ pub(crate) fn load(place: &Place) -> Result<Policy, RunError> {
     Ok(Policy::layered(&layers)?)
 }
 
+fn in_force(place: &Place) -> Result<Vec<Source>, RunError> {
+    let user = config_dir(&place.home).join("policies");
+    let mut sources = read(&user, Origin::User)?;
+    sources.append(&mut read(Path::new(ORGANISATION), Origin::Organisation)?);
+    Ok(sources)
+}
+
+/// A policy file and what is wrong with it, if anything.
+#[derive(Debug)]
+pub struct Checked {
+    /// The file.
+    pub path: FilePath,
+    /// The first fault, with line and column where it has them; it names the file.
+    pub fault: Option<PolicyError>,
+}
+
+/// Checks policy files as loading them would, each for itself: syntax, schema, names of rules. `project` holds them to
+/// what a project's own may say. Without `files`, those that hold at `place`.
+///
+/// # Errors
+/// When one cannot be read.
+pub fn check(place: &Place, files: &[FilePath], project: bool) -> Result<Vec<Checked>, RunError> {
+    let origin = if project { Origin::Project } else { Origin::User };
+    let sources =
+        if files.is_empty() { in_force(place)? } else { read_files(files.iter().map(FilePath::as_path), origin)? };
+    let checked = |source: Source| Checked {
+        path: FilePath::from(source.path.as_path()),
+        fault: Policy::layered(&[source.layer()]).err(),
+    };
+    Ok(sources.into_iter().map(checked).collect())
+}
+
 struct Source {
+    path: PathBuf,
     name: String,
     origin: Origin,
     text: String,
@@ -48,9 +79,13 @@ fn read(dir: &Path, origin: Origin) -> Result<Vec<Source>, RunError> {
     }
     files.retain(|path| path.extension().is_some_and(|extension| extension == "cedar"));
     files.sort();
-    let read = |path: PathBuf| match fs::read_to_string(&path) {
-        Ok(text) => Ok(Source { name: FilePath::from(path).to_string(), origin, text }),
-        Err(source) => Err(failed(&path, source)),
+    read_files(files.iter().map(PathBuf::as_path), origin)
+}
+
+fn read_files<'p>(paths: impl Iterator<Item = &'p Path>, origin: Origin) -> Result<Vec<Source>, RunError> {
+    let read = |path: &Path| match fs::read_to_string(path) {
+        Ok(text) => Ok(Source { path: path.to_owned(), name: FilePath::from(path).to_string(), origin, text }),
+        Err(source) => Err(RunError::PolicyFile { path: FilePath::from(path), source }),
     };
-    files.into_iter().map(read).collect()
+    paths.map(read).collect()
 }

@@ -18,7 +18,7 @@ pub mod harmless;
 pub mod host;
 pub mod jar;
 pub mod journey;
-mod layers;
+pub mod layers;
 pub mod record;
 pub mod settle;
 pub mod store;
