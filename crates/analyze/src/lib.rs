@@ -12,6 +12,7 @@
 
 mod agree;
 mod check;
+mod code;
 mod commands;
 mod context;
 mod environment;
@@ -20,8 +21,6 @@ mod glob;
 mod jq;
 mod limits;
 mod names;
-mod pure;
-mod python;
 mod quote;
 mod sed;
 mod sql;

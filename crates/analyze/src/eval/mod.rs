@@ -8,6 +8,7 @@ mod code;
 mod elsewhere;
 mod expand;
 mod facts;
+mod interpreter;
 pub(crate) mod links;
 mod opaque;
 mod redirect;
@@ -91,6 +92,8 @@ pub(crate) struct Eval<'a> {
     since: usize,
     /// A variable was expanded whose value is forgotten, and once held a command substitution.
     met_loaded: bool,
+    /// The command that is evaluated now has `PYTHONSAFEPATH` in its environment.
+    safe_path: bool,
 }
 
 impl<'a> Eval<'a> {
@@ -131,6 +134,7 @@ impl<'a> Eval<'a> {
             shown: Vec::new(),
             since: 0,
             met_loaded: false,
+            safe_path: false,
         }
     }
 

@@ -73,8 +73,13 @@ impl Eval<'_> {
             self.state.set(name, value.clone());
         }
         let outer = std::mem::replace(&mut self.shown, shown);
+        let safe = |(name, value, _): &(String, Value, Span)| {
+            name == "PYTHONSAFEPATH" && value.known().is_some_and(|text| !text.is_empty())
+        };
+        let outer_safe = std::mem::replace(&mut self.safe_path, env.iter().any(safe));
         let out = self.run(&argv, Start { stdin, span: command.span, unwrapped: 0, past_functions: false });
         self.shown = outer;
+        self.safe_path = outer_safe;
         self.note_written(&redirected, &out);
         for (name, value) in before {
             match value {
