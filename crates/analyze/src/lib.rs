@@ -60,6 +60,13 @@ pub fn analyze(text: &str, shell: &ShellContext) -> Analysis {
     finish(text, report)
 }
 
+/// Whether `name` is a top-level module of Python's standard library: a file of that name in the working directory runs
+/// in its place.
+#[must_use]
+pub fn is_python_library(name: &str) -> bool {
+    code::python_names::LIBRARY.contains(name)
+}
+
 /// [`analyze`] for bytes: what is not UTF-8 is a finding, and the text is analysed with U+FFFD in its place. Spans are
 /// about that text, which the analysis holds.
 #[must_use]
