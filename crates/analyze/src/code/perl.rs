@@ -1,7 +1,7 @@
 //! Perl one-liners that only edit lines and print (BJ013): `perl -ne`, `-pe`, `-lane`.
 //!
-//! What a text means in Perl depends on what ran before it, so no grammar is trusted with it: the published ones weigh
-//! ten times as much as any other here and guess as well. This reader knows a small part of the language. Each sign is
+//! What a text means in Perl depends on what ran before it, so no grammar can be trusted with it; the best published one
+//! adds 4.7 MB to the program and has to guess as well. This reader knows a small part of the language. Each sign is
 //! taken only where it can have one meaning, and everything else is opaque.
 
 use super::Facts;

@@ -217,7 +217,7 @@ fn member(reader: &mut Reader<'_>, node: Node<'_>, depth: usize) -> Option<()> {
         return None;
     }
     // A format looks attributes up by name, and they lead everywhere.
-    if name == "format" && !(object.kind() == "string" && !reader.text(object).contains("__")) {
+    if name == "format" && (object.kind() != "string" || reader.text(object).contains("__")) {
         return None;
     }
     reader.node(object, depth + 1)

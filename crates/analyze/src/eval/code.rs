@@ -6,7 +6,7 @@ use super::{Eval, Output, Stdin};
 use crate::code::{self, Facts};
 use crate::commands::Row;
 use crate::commands::{options, row};
-use model::{Action, PathScope, Reversibility, Risk, Span, Target};
+use model::{Action, PathScope, Reversibility, Span, Target};
 
 const SHELLS: &[&str] =
     &["bash", "sh", "dash", "zsh", "ksh", "mksh", "ash", "rbash", "fish", "csh", "tcsh", "yash", "posh", "pdksh"];
@@ -172,16 +172,9 @@ impl Eval<'_> {
         if facts.variables.iter().any(|name| crate::names::is_secret_variable(name)) {
             self.out.find(17, span, "shows a variable that may be a secret");
         }
-        if !facts.shell.is_empty() {
-            self.out.find_as(13, Risk::Medium, span, &format!("{by} runs commands"));
-        }
-        self.may += 1;
         for text in &facts.shell {
-            // What it reads is what the program prints.
-            let inner = Start { stdin: Stdin::Pipe(Output::unknown()), ..start.clone() };
-            self.shell_text(&Field::constant(text, span), &inner);
+            self.runs_inside(13, &Field::constant(text, span), by, start);
         }
-        self.may -= 1;
     }
 
     fn awk_code(&mut self, code: &Field, start: &Start) {

@@ -330,6 +330,12 @@ impl Eval<'_> {
                 let code = Field::constant(code, start.span);
                 self.inline_code(language, program, &code, (args, &[]), start);
             }
+            Stdin::Pipe(Output { value: Value::Known(code), .. })
+                if matches!(language.name, "python" | "node" | "ruby") =>
+            {
+                let code = Field::constant(code, start.span);
+                self.inline_code(language, program, &code, (args, &[]), start);
+            }
             Stdin::Inherited => {
                 self.opaque_program(program, &[], start);
             }
@@ -470,7 +476,7 @@ fn separates(text: &str) -> bool {
 
 /// `-rjson`: a library that ruby comes with.
 fn is_library(language: &Interpreter, text: &str, attached: bool) -> bool {
-    language.name == "ruby" && attached && text.strip_prefix("-r").is_some_and(|name| code::ruby::is_library(name))
+    language.name == "ruby" && attached && text.strip_prefix("-r").is_some_and(code::ruby::is_library)
 }
 
 /// A name that perl's `open` with two arguments takes for that file and nothing else.

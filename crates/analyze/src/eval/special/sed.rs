@@ -69,6 +69,9 @@ impl Eval<'_> {
                 for file in facts.reads {
                     self.on_path(Action::Read, &Field::constant(&file, script.span), PathScope::Exact, "sed");
                 }
+                for command in facts.commands {
+                    self.runs_inside(14, &Field::constant(&command, script.span), "sed", start);
+                }
                 if facts.executes {
                     self.out.find(14, script.span, "the sed script runs a command");
                     self.opaque_code(script.span, "sed", start);
