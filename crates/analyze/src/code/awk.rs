@@ -207,7 +207,7 @@ fn printed(tokens: &[Token], from: usize, facts: &mut Facts) -> Option<()> {
             Token::Sign(sign @ (">" | ">>" | "|")) if depth == 0 => {
                 let target = constant(tokens, at + 1).filter(|_| ends(tokens.get(at + 2)))?;
                 if *sign == "|" {
-                    facts.shell.push(target);
+                    facts.pipes.push(target);
                 } else {
                     facts.writes.push(target);
                 }
@@ -241,7 +241,7 @@ fn getline(tokens: &[Token], at: usize, facts: &mut Facts) -> Option<()> {
         // Another value before the text would be joined to it.
         let before = at.checked_sub(3).and_then(|before| tokens.get(before));
         let alone = matches!(before, None | Some(Token::Line)) || sign(before, &["(", "{", "}", ";", "&&", "||", "!"]);
-        return alone.then(|| facts.shell.push(command));
+        return alone.then(|| facts.pipes.push(command));
     }
     // Behind the variable, if there is one.
     let mut next = at + 1;
@@ -293,11 +293,11 @@ mod tests {
         assert_eq!(one("{print > \"out.txt\"}").writes, ["out.txt"]);
         assert_eq!(one("{printf \"%s\", $1 >> \"x\"; close(\"x\")}").writes, ["x"]);
         assert_eq!(one("{print 1,\n2 > \"y\"}").writes, ["y"]);
-        assert_eq!(one("{print | \"sort -u\"}").shell, ["sort -u"]);
+        assert_eq!(one("{print | \"sort -u\"}").pipes, ["sort -u"]);
         assert_eq!(one("BEGIN{system(\"date\")}").shell, ["date"]);
-        assert_eq!(one("BEGIN{\"date\" | getline d; print d}").shell, ["date"]);
+        assert_eq!(one("BEGIN{\"date\" | getline d; print d}").pipes, ["date"]);
         assert_eq!(one("BEGIN{while ((getline l < \"f\") > 0) print l}").reads, ["f"]);
-        assert_eq!(one("BEGIN{while ((\"ls\" | getline x) > 0) print x}").shell, ["ls"]);
+        assert_eq!(one("BEGIN{while ((\"ls\" | getline x) > 0) print x}").pipes, ["ls"]);
         assert_eq!(one("BEGIN{print ENVIRON[\"HOME\"]}").variables, ["HOME"]);
         assert_eq!(one("{print \"a\" > \"/dev/stderr\"}").writes, ["/dev/stderr"]);
     }
@@ -334,7 +334,7 @@ mod tests {
         ] {
             assert_eq!(read(code), None, "{code}");
         }
-        assert!(read("/\"/{print | \"sh\"} /\"/").is_some_and(|facts| facts.shell == ["sh"]));
-        assert!(read("{x = a / b; print | \"sh\"} / c").is_none_or(|facts| !facts.shell.is_empty()));
+        assert!(read("/\"/{print | \"sh\"} /\"/").is_some_and(|facts| facts.pipes == ["sh"]));
+        assert!(read("{x = a / b; print | \"sh\"} / c").is_none_or(|facts| !facts.pipes.is_empty()));
     }
 }

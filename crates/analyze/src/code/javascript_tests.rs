@@ -154,6 +154,7 @@ fn everything_else_is_opaque() {
     ] {
         assert_eq!(read(code), None, "{code}");
     }
+    assert_eq!(read(&format!("const {}x{} = 1", "[".repeat(4000), "]".repeat(4000))), None);
     assert_eq!(read(&"(".repeat(5000)), None);
     assert_eq!(read(&format!("1{}", "+[".repeat(3000))), None);
 }

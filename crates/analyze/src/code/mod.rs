@@ -29,8 +29,10 @@ pub(crate) struct Facts {
     pub(crate) deletes: Vec<String>,
     /// Removed with everything below them.
     pub(crate) trees_deleted: Vec<String>,
-    /// Shell text it runs.
+    /// Shell text it runs for what it does.
     pub(crate) shell: Vec<String>,
+    /// Shell text it runs to print into or to read from.
+    pub(crate) pipes: Vec<String>,
     /// Environment variables it looks at.
     pub(crate) variables: Vec<String>,
     /// Modules of Python that a file in the working directory could stand in for.

@@ -150,6 +150,7 @@ fn everything_else_is_opaque() {
     ] {
         assert_eq!(read(code), None, "{code}");
     }
+    assert_eq!(read(&format!("{}x{} = 1", "(".repeat(4000), ")".repeat(4000))), None);
     assert_eq!(read(&"(".repeat(5000)), None);
     assert_eq!(read(&format!("x = <<{}\n", "A".repeat(300))), None);
 }

@@ -64,7 +64,7 @@ pub(super) fn read(language: &'static Language, code: &str) -> Option<Facts> {
         return None;
     }
     tree::with_code(language.grammar, code, |root| {
-        if root.has_error() {
+        if root.has_error() || !is_shallow(root, 0) {
             return None;
         }
         let mut reader = Reader {
@@ -95,9 +95,6 @@ impl<'c> Reader<'c> {
 
     /// Gathers the names a program binds, wherever it does.
     fn bind(&mut self, node: Node<'_>, depth: usize) -> Option<()> {
-        if depth > DEPTH_MAX {
-            return None;
-        }
         let kind = node.kind();
         if let Some((_, rule)) = self.language.binders.iter().find(|(name, _)| *name == kind) {
             rule(self, node, depth)?;
@@ -141,6 +138,11 @@ impl<'c> Reader<'c> {
             self.functions.remove(name);
         }
     }
+}
+
+/// Whether nothing is nested too deeply. Looked at first: every rule that descends is then bounded by it.
+fn is_shallow(node: Node<'_>, depth: usize) -> bool {
+    depth <= DEPTH_MAX && named(node).into_iter().all(|child| is_shallow(child, depth + 1))
 }
 
 /// A harmless node without anything in it that is looked at.

@@ -6,7 +6,7 @@ use super::{Eval, Output, Stdin};
 use crate::code::{self, Facts};
 use crate::commands::Row;
 use crate::commands::{options, row};
-use model::{Action, PathScope, Reversibility, Span, Target};
+use model::{Action, PathScope, Reversibility, Risk, Span, Target};
 
 const SHELLS: &[&str] =
     &["bash", "sh", "dash", "zsh", "ksh", "mksh", "ash", "rbash", "fish", "csh", "tcsh", "yash", "posh", "pdksh"];
@@ -172,8 +172,11 @@ impl Eval<'_> {
         if facts.variables.iter().any(|name| crate::names::is_secret_variable(name)) {
             self.out.find(17, span, "shows a variable that may be a secret");
         }
-        for text in &facts.shell {
+        for text in facts.shell.iter().chain(&facts.pipes) {
             self.runs_inside(13, &Field::constant(text, span), by, start);
+        }
+        if !facts.shell.is_empty() {
+            self.out.find_as(13, Risk::Medium, span, &format!("{by} runs a command"));
         }
     }
 

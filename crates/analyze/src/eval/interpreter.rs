@@ -209,6 +209,8 @@ impl Eval<'_> {
                 continue;
             }
             match language.word(text) {
+                // `node -p -e CODE`
+                Word::Code(None) if matches!(text, "-p" | "--print") && next_is_option(&rest) => {}
                 Word::Code(attached) => {
                     let code = match attached {
                         Some(code) => Some(Field::constant(&code, field.span)),
@@ -462,6 +464,13 @@ impl Eval<'_> {
             }
         }
     }
+}
+
+fn next_is_option(rest: &std::slice::Iter<'_, Field>) -> bool {
+    rest.as_slice()
+        .first()
+        .and_then(Field::known)
+        .is_some_and(|text| text.starts_with("-e") || text.starts_with("--eval"))
 }
 
 /// Python 2 evaluates what `input()` reads, and more.

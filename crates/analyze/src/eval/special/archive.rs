@@ -81,6 +81,7 @@ impl Eval<'_> {
         match word {
             "dot" | "." | "bell" | "echo" | "ttyout" | "sleep" | "totals" | "wait" => {}
             "exec" if !argument.is_empty() => {
+                self.out.find(14, action.span, "tar runs a command at its checkpoints");
                 self.runs_inside(14, &Field::constant(argument, action.span), "tar", start);
             }
             _ => self.role("program", action, false, "tar", start),
