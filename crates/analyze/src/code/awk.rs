@@ -202,7 +202,9 @@ fn printed(tokens: &[Token], from: usize, facts: &mut Facts) -> Option<()> {
             Token::Sign("(" | "[") => depth += 1,
             Token::Sign(")" | "]") => depth = depth.checked_sub(1)?,
             // A line goes on behind these.
-            Token::Line if sign(at.checked_sub(1).and_then(|before| tokens.get(before)), &[",", "&&", "||", "{"]) => {}
+            Token::Line
+                if sign(at.checked_sub(1).and_then(|before| tokens.get(before)), &[",", "&&", "||", "{", "?", ":"]) => {
+            }
             Token::Line | Token::Sign(";" | "}") => return Some(()),
             Token::Sign(sign @ (">" | ">>" | "|")) if depth == 0 => {
                 let target = constant(tokens, at + 1).filter(|_| ends(tokens.get(at + 2)))?;
@@ -292,6 +294,7 @@ mod tests {
         let one = |code: &str| read(code).unwrap();
         assert_eq!(one("{print > \"out.txt\"}").writes, ["out.txt"]);
         assert_eq!(one("{printf \"%s\", $1 >> \"x\"; close(\"x\")}").writes, ["x"]);
+        assert_eq!(one("{print 1 ?\n2 : 3 > \"z\"}").writes, ["z"]);
         assert_eq!(one("{print 1,\n2 > \"y\"}").writes, ["y"]);
         assert_eq!(one("{print | \"sort -u\"}").pipes, ["sort -u"]);
         assert_eq!(one("BEGIN{system(\"date\")}").shell, ["date"]);

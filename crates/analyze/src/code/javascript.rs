@@ -35,7 +35,7 @@ static JAVASCRIPT: Language = Language {
         ("function_expression", function),
         ("arrow_function", function),
         ("for_in_statement", for_in),
-        ("catch_clause", |reader, node, depth| reader.in_field(node, "body", depth)),
+        ("catch_clause", caught),
     ],
     binders: &[
         ("variable_declarator", bind_declarator),
@@ -71,9 +71,14 @@ fn is_property(name: &str) -> bool {
     is_name(name) && !name.starts_with("__") && !LEADS_AWAY.contains(name)
 }
 
+/// Whether a name may mean something else. Where only some paths bind it, the global one is meant on the others: those of
+/// the modules that just compute do no harm then.
 fn may_bind(name: &str) -> bool {
-    let module = MODULES.get_key_value(name).is_some();
-    is_name(name) && !name.starts_with("__") && !GLOBALS.contains(name) && !module && !CONSTRUCTORS.contains(name)
+    is_name(name)
+        && !name.starts_with("__")
+        && !GLOBALS.contains(name)
+        && !matches!(name, "fs" | "module")
+        && !CONSTRUCTORS.contains(name)
 }
 
 fn bind(reader: &mut Reader<'_>, name: &str) -> Option<()> {
@@ -497,6 +502,13 @@ fn defaults(reader: &mut Reader<'_>, node: Node<'_>, depth: usize) -> Option<()>
 fn function(reader: &mut Reader<'_>, node: Node<'_>, depth: usize) -> Option<()> {
     if let Some(parameters) = node.child_by_field_name("parameters") {
         defaults(reader, parameters, depth)?;
+    }
+    reader.in_field(node, "body", depth)
+}
+
+fn caught(reader: &mut Reader<'_>, node: Node<'_>, depth: usize) -> Option<()> {
+    if let Some(parameter) = node.child_by_field_name("parameter") {
+        defaults(reader, parameter, depth)?;
     }
     reader.in_field(node, "body", depth)
 }

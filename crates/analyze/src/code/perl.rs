@@ -307,7 +307,7 @@ fn variable(text: &str, facts: &mut Facts) -> Option<usize> {
 /// Judges what a text between double quotes or slashes makes Perl evaluate: variables with plain subscripts, and nothing
 /// else.
 fn interpolates(text: &str, pattern: bool, facts: &mut Facts) -> Option<()> {
-    if text.contains("(?{") || text.contains("(??") || text.contains("(?p") {
+    if text.contains("(?{") || text.contains("(??") || text.contains("(?p") || text.contains("(*") {
         return None;
     }
     let mut rest = text;
@@ -416,6 +416,7 @@ mod tests {
             "print \"$x{system(1)}\"",
             "/$x[system(1)]/",
             "s/(?{system(1)})//",
+            "/(*{system(1)})/",
             "s/(??{system(1)})//",
             "print; unlink 'x'",
             "s/a/${\\system(1)}/",

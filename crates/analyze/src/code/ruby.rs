@@ -30,7 +30,7 @@ static RUBY: Language = Language {
         ("string_array", word_list),
         ("symbol_array", word_list),
         ("block_argument", block_argument),
-        ("exceptions", harmless),
+        ("exceptions", exceptions),
     ],
     binders: &[
         ("assignment", bind_left),
@@ -98,6 +98,15 @@ fn bind_target(reader: &mut Reader<'_>, node: Node<'_>) -> Option<()> {
         "global_variable" => matches!(reader.text(node), "$_" | "$," | "$/").then_some(()),
         _ => None,
     }
+}
+
+/// The classes of `rescue A, B => e`: anything else there is evaluated.
+fn exceptions(reader: &mut Reader<'_>, node: Node<'_>, _: usize) -> Option<()> {
+    let is_name = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b':' | b'_');
+    named(node)
+        .into_iter()
+        .all(|class| matches!(class.kind(), "constant" | "scope_resolution") && reader.text(class).bytes().all(is_name))
+        .then_some(())
 }
 
 /// A variable, or a call without receiver and arguments.

@@ -147,6 +147,17 @@ fn everything_else_is_opaque() {
         "puts 1 if",
         "__method__",
         "DATA.read",
+        "begin; raise 'x'; rescue system('id'); end",
+        "begin; raise 'x'; rescue (system 'id'; Object)::StandardError; end",
+        "begin; raise 'x'; rescue (system 'id'; StandardError) => e; end",
+        "->(a = system('id')) { a }.call",
+        "[1].each { |a, b = system('id')| }",
+        "x = {a: system('id')}",
+        "x[system('id')] = 1",
+        "x, y[system('id')] = 1, 2",
+        "case 1 when system('id') then 1 end",
+        "puts(1, *system('id'))",
+        "1.then { |x; y| system 'id' }",
     ] {
         assert_eq!(read(code), None, "{code}");
     }
