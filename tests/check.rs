@@ -116,6 +116,25 @@ both! {
         assert_eq!(answers[0]["effects"][0]["target"]["path"], json!("/somewhere/else/a.txt"), "{answers:?}");
     }
 
+    fn the_disk_is_asked_about_links_and_modules_only_where_it_may_be(world) {
+        world.file("real.txt", "x");
+        std::os::unix::fs::symlink("/etc/passwd", world.workspace().join("notes.txt")).unwrap();
+        world.file("json.py", "print('mine')");
+        let link = "echo x > notes.txt";
+        let import = "python3 -c 'import json; print(json.dumps(1))'";
+        let bare = |text: &str| world.belljar(["check", "--json", text]).run().json()["checked"][0]["risk"]["bare"].clone();
+        assert_eq!(bare("echo x > real.txt"), json!("medium"));
+        assert_eq!(bare(link), json!("high"));
+        assert_eq!(bare(import), json!("medium"));
+        std::fs::remove_file(world.workspace().join("json.py")).unwrap();
+        assert_eq!(bare(import), json!("low"));
+        let line = |text: &str, look: bool| json!({"cmd": text, "cwd": world.workspace(), "look": look}).to_string() + "\n";
+        let input = [line(link, false), line(link, true), line(import, false), line(import, true)].concat();
+        let answered = world.belljar(["check", "--jsonl", "-"]).stdin(&input).run();
+        let risks: Vec<Value> = lines(&answered).iter().map(|answer| answer["risk"]["bare"].clone()).collect();
+        assert_eq!(risks, [json!("medium"), json!("high"), json!("medium"), json!("low")]);
+    }
+
     fn reports_for_other_tools(world) {
         world.file("a.sh", "ls\nrm -rf /\n");
         let sarif = world.belljar(["check", "--format", "sarif", "--file", "a.sh"]).run().code(20).json();

@@ -35,7 +35,10 @@ impl Confusion {
     fn of(lines: &str) -> Confusion {
         let policy = Policy::builtin().unwrap();
         let place = place();
-        let shell = ShellContext { cwd: place.cwd.clone(), home: place.home.clone(), ..ShellContext::default() };
+        // A project without modules of Python in its own directory.
+        let modules = vec![(place.cwd.clone(), Vec::new())];
+        let shell =
+            ShellContext { cwd: place.cwd.clone(), home: place.home.clone(), modules, ..ShellContext::default() };
         let mut all = Confusion::default();
         for line in lines.lines().filter(|line| !line.trim().is_empty()) {
             let row: Value = serde_json::from_str(line).unwrap();

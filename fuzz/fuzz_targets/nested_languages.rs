@@ -18,6 +18,8 @@ const PROGRAMS: &[&[&str]] = &[
     &["mysql", "-e"],
     &["python3", "-c"],
     &["node", "-e"],
+    &["ruby", "-e"],
+    &["deno", "eval"],
     &["perl", "-ne"],
     &["bash", "-c"],
     &["find", ".", "-exec"],

@@ -130,7 +130,8 @@ impl Facts {
                 self.push(span, None);
                 words.iter().for_each(|word| self.word(word));
             }
-            Kind::Coproc(inner) => self.command(inner, None),
+            // The tree takes the word for a program, as it does `time`.
+            Kind::Coproc(inner) => self.command(inner, Some(Span::new(span.start, span.start + "coproc".len()))),
         }
     }
 

@@ -244,7 +244,7 @@ pub static CHECKS: &[Check] = &[
             "man -P 'sh -c id' ls",
             "tar cf /dev/null x --checkpoint=1 --checkpoint-action=exec=sh",
             "ssh -o ProxyCommand='sh -c id' h",
-            "sed '1e id' a",
+            "sed '1e rm d' a",
             "git diff --ext-diff",
         ],
         passed: &["git -c color.ui=never log", "find . -exec wc -l {} +", "sort -o b a", "tar tf a.tar", "man ls"],

@@ -13,6 +13,9 @@ pub struct ShellContext {
     pub vars: Vec<(String, String)>,
     /// Symbolic links that are known: absolute path of the link, and what stands in it.
     pub links: Vec<(FilePath, FilePath)>,
+    /// Directories whose content is known, each with the names of all that Python could import from it, without endings.
+    /// Of others it is not known whether they hold a module.
+    pub modules: Vec<(FilePath, Vec<String>)>,
 }
 
 impl Default for ShellContext {
@@ -23,6 +26,7 @@ impl Default for ShellContext {
             home: FilePath::from("/home/user"),
             vars: Vec::new(),
             links: Vec::new(),
+            modules: Vec::new(),
         }
     }
 }

@@ -12,6 +12,7 @@
 
 mod agree;
 mod check;
+mod code;
 mod commands;
 mod context;
 mod environment;
@@ -20,8 +21,6 @@ mod glob;
 mod jq;
 mod limits;
 mod names;
-mod pure;
-mod python;
 mod quote;
 mod sed;
 mod sql;
@@ -59,6 +58,13 @@ pub fn analyze(text: &str, shell: &ShellContext) -> Analysis {
         report.unexplained(span);
     }
     finish(text, report)
+}
+
+/// Whether `name` is a top-level module of Python's standard library: a file of that name in the working directory runs
+/// in its place.
+#[must_use]
+pub fn is_python_library(name: &str) -> bool {
+    code::python_names::LIBRARY.contains(name)
 }
 
 /// [`analyze`] for bytes: what is not UTF-8 is a finding, and the text is analysed with U+FFFD in its place. Spans are

@@ -280,7 +280,8 @@ pub(crate) fn secret_below(path: &str, home_dir: &str) -> Option<&'static str> {
     if let Some(rule) = secret(&format!("{}/x", path.trim_end_matches('/')), home_dir) {
         return Some(rule);
     }
-    let holds_homes = matches!(path, "/" | "/home" | "/root" | "/etc" | "/proc") || path == home_dir;
+    let others = path.strip_prefix("/home/").is_some_and(|name| !name.is_empty() && !name.contains('/'));
+    let holds_homes = matches!(path, "/" | "/home" | "/root" | "/etc" | "/proc") || path == home_dir || others;
     holds_homes.then_some("all that is below")
 }
 

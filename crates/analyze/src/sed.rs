@@ -5,6 +5,9 @@
 pub(crate) struct Facts {
     pub(crate) reads: Vec<String>,
     pub(crate) writes: Vec<String>,
+    /// Commands of `e`.
+    pub(crate) commands: Vec<String>,
+    /// What the stream holds is run: `e` alone, the flag `e`.
     pub(crate) executes: bool,
 }
 
@@ -76,8 +79,14 @@ fn command<'s>(rest: &'s str, facts: &mut Facts) -> Option<&'s str> {
         'w' | 'W' => Some(file(tail, &mut facts.writes)),
         'r' | 'R' => Some(file(tail, &mut facts.reads)),
         'e' => {
-            facts.executes = true;
-            Some(after_line(tail))
+            let (line, rest) = tail.split_once('\n').unwrap_or((tail, ""));
+            match line.trim() {
+                "" => facts.executes = true,
+                // A line that goes on, or a bracket that may be one of sed's.
+                text if text.contains(['\\', '}']) => facts.executes = true,
+                text => facts.commands.push(text.to_owned()),
+            }
+            Some(rest)
         }
         's' => {
             let delimiter = tail.chars().next()?;
@@ -162,7 +171,9 @@ mod tests {
 
     #[test]
     fn scripts_that_do_more() {
-        assert!(read("1e id").unwrap().executes);
+        assert_eq!(read("1e id").unwrap().commands, ["id"]);
+        assert!(read("e").unwrap().executes);
+        assert!(read("1{e id}").unwrap().executes);
         assert!(read("s/a/b/e").unwrap().executes);
         assert_eq!(read("s/a/b/w /etc/x").unwrap().writes, ["/etc/x"]);
         assert_eq!(read("p;w /tmp/o").unwrap().writes, ["/tmp/o"]);

@@ -85,17 +85,37 @@ fn read_with(kept: &mut Option<Parser>, text: &str) -> Outcome {
     }
 }
 
-thread_local! {
-    static PYTHON: RefCell<Option<Parser>> = const { RefCell::new(None) };
+/// A grammar of code that stands in a command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum CodeGrammar {
+    Python,
+    JavaScript,
+    Ruby,
 }
 
-/// Reads `code` with tree-sitter-python and gives the tree to `judge`. `None` where reading was stopped at a bound.
-pub(crate) fn with_python<T>(code: &str, judge: impl FnOnce(Node<'_>) -> T) -> Option<T> {
-    PYTHON.with(|parser| {
-        let mut kept = parser.try_borrow_mut().ok()?;
+impl CodeGrammar {
+    fn language(self) -> Language {
+        match self {
+            CodeGrammar::Python => tree_sitter_python::LANGUAGE,
+            CodeGrammar::JavaScript => tree_sitter_javascript::LANGUAGE,
+            CodeGrammar::Ruby => tree_sitter_ruby::LANGUAGE,
+        }
+        .into()
+    }
+}
+
+thread_local! {
+    static PARSERS: RefCell<[Option<Parser>; 3]> = const { RefCell::new([None, None, None]) };
+}
+
+/// Reads `code` and gives the tree to `judge`. `None` where reading was stopped at a bound.
+pub(crate) fn with_code<T>(grammar: CodeGrammar, code: &str, judge: impl FnOnce(Node<'_>) -> T) -> Option<T> {
+    PARSERS.with(|parsers| {
+        let mut all = parsers.try_borrow_mut().ok()?;
+        let kept = all.get_mut(grammar as usize)?;
         let mut parser = kept.take().unwrap_or_default();
         if parser.language().is_none() {
-            parser.set_language(&tree_sitter_python::LANGUAGE.into()).ok()?;
+            parser.set_language(&grammar.language()).ok()?;
         }
         let tree = parse(&mut parser, plain(code, 'x').as_bytes())?;
         *kept = Some(parser);

@@ -159,7 +159,7 @@ const HIGH: &[&str] = &[
     "gawk --exec=f x",
     "awk -f/tmp/x f",
     "gawk -o/home/user/.bashrc 'BEGIN{}'",
-    "gawk --sour 'BEGIN{system(\"id\")}'",
+    "gawk --sour 'BEGIN{system(\"rm -rf d\")}'",
     "make CC='rm -rf d;'",
     "make SHELL=/tmp/x",
     "npm --script-shell=/tmp/x run a",
@@ -228,7 +228,7 @@ const HIGH: &[&str] = &[
     "kill -9 -1",
     "dd if=/dev/zero of=/dev/nvme0n1",
     "awk '{print | \"sh\"}' f",
-    "node -e 'process.exit()'",
+    "node -e 'process.kill(1)'",
     "LD_PRELOAD=./a.so ls",
     "export PATH=/tmp/bin:$PATH; ls",
     "ls\n\\rm -rf src",
@@ -248,11 +248,13 @@ const HIGH: &[&str] = &[
     "(( $(rm -rf src) ))",
     "a[$(rm -rf src)]=1",
     "cat <<E\n${x:-`rm -rf src`}\nE",
-    "awk '/\"/{system(\"id\")} /\"/' f",
+    "awk '/\"/{system(\"rm -rf d\")} /\"/' f",
 ];
 
 fn shell() -> ShellContext {
-    ShellContext { cwd: FilePath::from("/w/project"), ..ShellContext::default() }
+    let cwd = FilePath::from("/w/project");
+    // A project without modules of Python in its own directory.
+    ShellContext { modules: vec![(cwd.clone(), Vec::new())], cwd, ..ShellContext::default() }
 }
 
 fn worst(analysis: &Analysis) -> Risk {

@@ -28,6 +28,9 @@ struct Line {
     cwd: Option<PathBuf>,
     #[serde(default)]
     env: BTreeMap<String, String>,
+    /// Whether the disk here may be asked about links and modules on the command's way.
+    #[serde(default)]
+    look: bool,
 }
 
 /// Judges every line of `file` (`-`: standard input). The exit tells only whether every line could be read.
@@ -90,7 +93,7 @@ impl<W: Write> Batch<'_, W> {
             }
             None => self.place,
         };
-        let judged = self.engine.judge_with(line.cmd.as_bytes(), place, line.env.into_iter().collect());
+        let judged = self.engine.judge_with(line.cmd.as_bytes(), place, line.env.into_iter().collect(), line.look);
         self.write(&json::Verdict::new(&id, &judged))
     }
 

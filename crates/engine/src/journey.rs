@@ -11,6 +11,7 @@ use crate::error::{RunError, in_full};
 use crate::harmless::up_to;
 use crate::jar::Rewound;
 use crate::layers;
+use crate::look;
 use crate::record::{JarName, TrialRecord};
 use crate::settle::{SettleError, Settlement, finish_discard};
 use crate::store::{Broken, Listed, Store, StoreError, fresh_id};
@@ -122,6 +123,10 @@ pub fn standby(accept_weak: &[Layer]) -> Result<Standby, RunError> {
     Ok(sandbox::standby(accept_weak)?)
 }
 
+fn shell(place: &Place, vars: Vec<(String, String)>) -> ShellContext {
+    ShellContext { cwd: place.cwd.clone(), home: place.home.clone(), vars, ..ShellContext::default() }
+}
+
 /// The rooms, ready to use.
 pub struct Engine {
     pub(crate) policy: Policy,
@@ -176,17 +181,23 @@ impl Engine {
         Ok(sandbox::plan(&request, &sandbox::RunFacts::gather()?)?.to_string())
     }
 
-    /// The pure part: what a command would do, how risky that is, and what the policy says.
+    /// What a command would do here, how risky that is, and what the policy says. Of the disk, a bounded number of links
+    /// on the way to what it names is read.
     #[must_use]
     pub fn judge(&self, text: &[u8], place: &Place) -> Judged {
-        self.judge_with(text, place, Vec::new())
+        self.judged(look::analyze_here(text, shell(place, Vec::new())), place)
     }
 
-    /// [`Engine::judge`] for a shell in which these environment variables are known.
+    /// [`Engine::judge`] for a shell in which these environment variables are known. Without `look` nothing is read: the
+    /// command may be one for another machine.
     #[must_use]
-    pub fn judge_with(&self, text: &[u8], place: &Place, vars: Vec<(String, String)>) -> Judged {
-        let shell = ShellContext { cwd: place.cwd.clone(), home: place.home.clone(), vars, ..ShellContext::default() };
-        let analysis = analyze::analyze_bytes(text, &shell);
+    pub fn judge_with(&self, text: &[u8], place: &Place, vars: Vec<(String, String)>, look: bool) -> Judged {
+        let shell = shell(place, vars);
+        let analysis = if look { look::analyze_here(text, shell) } else { analyze::analyze_bytes(text, &shell) };
+        self.judged(analysis, place)
+    }
+
+    fn judged(&self, analysis: Analysis, place: &Place) -> Judged {
         let assessment = self.policy.assess(&analysis, place);
         let decision = self.policy.decide(&analysis, &assessment, place);
         Judged { place: place.clone(), analysis, assessment, decision }

@@ -19,6 +19,7 @@ pub mod host;
 pub mod jar;
 pub mod journey;
 pub mod layers;
+mod look;
 pub mod record;
 pub mod settle;
 pub mod store;

@@ -89,6 +89,13 @@ impl<'a> EffectFacts<'a> {
         }
     }
 
+    /// A connection that stays on this machine and, as the command is known to use it, changes nothing: a ping, a GET.
+    fn asks_here(&self) -> bool {
+        self.is(Action::Connect)
+            && self.network == Some(Network::Loopback)
+            && self.effect.reversibility == Reversibility::Harmless
+    }
+
     fn is_secret(&self) -> bool {
         self.path.as_ref().is_some_and(|path| path.secret.is_some() || path.state)
     }
@@ -189,7 +196,8 @@ static ROWS: &[Row] = &[
     row("execute/program",   Medium, Medium, "what that program does is not known beforehand",   |f| f.is(Action::Execute)),
     row("execute/elsewhere", Medium, High,   "it is code from outside the project",              |f| f.is(Action::Execute) && f.path.as_ref().is_some_and(|path| path.location != Location::Workspace)),
     row("execute/unknown",   Medium, High,   "which program that is is not known beforehand",    |f| f.is(Action::Execute) && matches!(f.effect.target, Target::Unknown { .. })),
-    row("connect/loopback",  Medium, Medium, "it stays on this machine",                         |f| f.is(Action::Connect) && f.network == Some(Network::Loopback)),
+    row("connect/asks",      Low,    Low,    "only asks a program on this machine",              |f| f.asks_here()),
+    row("connect/loopback",  Medium, Medium, "it stays on this machine",                         |f| f.is(Action::Connect) && f.network == Some(Network::Loopback) && !f.asks_here()),
     row("connect/source",    Medium, Medium, "it is where this tool gets its data",         |f| f.is(Action::Connect) && f.is_source()),
     row("connect/remote",    Medium, High,   "what is sent cannot be taken back",                |f| f.is(Action::Connect) && f.network != Some(Network::Loopback) && !f.is_source()),
     row("listen/loopback",   Medium, Medium, "it can be reached from this machine only",         |f| f.is(Action::Listen) && f.network == Some(Network::Loopback)),
@@ -363,6 +371,10 @@ mod tests {
         effect(action, Target::Peer(Endpoint { host: host.to_owned(), port: Some(443) }), Reversibility::ByOverlay)
     }
 
+    fn asking(effect: Effect) -> Effect {
+        Effect { reversibility: Reversibility::Harmless, ..effect }
+    }
+
     fn thing(action: Action, reversibility: Reversibility) -> Effect {
         effect(action, Target::Thing { what: "something".to_owned() }, reversibility)
     }
@@ -411,7 +423,9 @@ mod tests {
             ("execute/program", exact(Action::Execute, "/home/u/work/run.sh"), Medium, Medium),
             ("execute/elsewhere", exact(Action::Execute, "/home/u/run.sh"), Medium, High),
             ("execute/unknown", unknown(Action::Execute), Medium, High),
+            ("connect/asks", asking(peer(Action::Connect, "localhost")), Low, Low),
             ("connect/loopback", peer(Action::Connect, "localhost"), Medium, Medium),
+            ("connect/remote", asking(peer(Action::Connect, "example.org")), Medium, High),
             ("connect/source", by(peer(Action::Connect, "crates.io"), "cargo add"), Medium, Medium),
             ("connect/source", by(thing(Action::Connect, Reversibility::Never), "git fetch"), Medium, Medium),
             ("connect/remote", by(peer(Action::Connect, "crates.io"), "curl"), Medium, High),

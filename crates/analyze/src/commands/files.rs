@@ -221,7 +221,7 @@ pub(super) static ROWS: &[Row] = &[
         "-c,--create:does-write:. -x,--extract,--get:does-write:. -t,--list -r,--append -u,--update -A,--catenate -d,--diff,--compare --delete -f,--file= -z,--gzip -j,--bzip2 -J,--xz --zstd --lzma -a,--auto-compress \
          -v,--verbose -C,--directory= -p,--preserve-permissions --same-owner --no-same-owner --strip-components= --exclude= -X,--exclude-from=:read -T,--files-from=:read -k,--keep-old-files \
          --overwrite -O,--to-stdout -P,--absolute-names:bj018 -h,--dereference -w --totals --wildcards --transform= --sort= --mtime= --owner= --group= --numeric-owner -m --exclude-vcs --one-top-level? \
-         -I,--use-compress-program=:program --checkpoint? --checkpoint-action=:program --to-command=:shell --rsh-command=:program --rmt-command=:program -F,--info-script,--new-volume-script=:program \
+         -I,--use-compress-program= --checkpoint? --checkpoint-action= --to-command=:shell --rsh-command=:program --rmt-command=:program -F,--info-script,--new-volume-script=:program \
          --remove-files:bj019 --help:noop --version:noop",
         "read*",
         "",

@@ -8,8 +8,10 @@ mod code;
 mod elsewhere;
 mod expand;
 mod facts;
+mod interpreter;
 pub(crate) mod links;
 mod opaque;
+mod piped;
 mod redirect;
 mod report;
 mod roles;
@@ -21,7 +23,7 @@ pub(crate) mod value;
 
 use crate::context::ShellContext;
 use crate::limits::{CALL_DEPTH_MAX, NESTED_TEXT_DEPTH_MAX, SOURCE_CHARS_MAX, STEPS_MAX};
-use crate::syntax::ast::{Arm, Command, Entry, Joint, Kind, List, Part, Pipeline, Word};
+use crate::syntax::ast::{Arm, Command, Entry, Joint, Kind, List, Pipeline, Word};
 use crate::syntax::{self, Base};
 use model::{FilePath, Span};
 pub(crate) use report::Report;
@@ -91,6 +93,8 @@ pub(crate) struct Eval<'a> {
     since: usize,
     /// A variable was expanded whose value is forgotten, and once held a command substitution.
     met_loaded: bool,
+    /// The command that is evaluated now has `PYTHONSAFEPATH` in its environment.
+    safe_path: bool,
 }
 
 impl<'a> Eval<'a> {
@@ -131,6 +135,7 @@ impl<'a> Eval<'a> {
             shown: Vec::new(),
             since: 0,
             met_loaded: false,
+            safe_path: false,
         }
     }
 
@@ -239,53 +244,6 @@ impl<'a> Eval<'a> {
         }
         self.piped_names = None;
         out
-    }
-
-    /// The names a command prints, as patterns, where it lists files of the project: what `xargs` behind it is given.
-    /// `before` counts the effects there were. `None` when nobody knows.
-    fn names_printed(&self, command: &Command, before: usize) -> Option<Vec<String>> {
-        const LISTS: &[&str] = &["find", "fd", "fdfind", "ls", "git", "rg", "grep"];
-        const FILTERS: &[&str] = &["grep", "head", "tail", "sort", "uniq", "egrep"];
-        let Kind::Simple(simple) = &command.kind else { return None };
-        let (name, arguments) = simple.words.split_first()?;
-        let new = self.out.effects.get(before..)?;
-        let plain = |word: &Word| word.parts.iter().all(|part| matches!(part, Part::Literal(_) | Part::Quoted(..)));
-        if !arguments.iter().all(plain) {
-            return None;
-        }
-        let says = |text: &str| arguments.iter().any(|word| word.plain() == Some(text));
-        if FILTERS.contains(&name.plain()?) && new.is_empty() {
-            return self.piped_names.clone();
-        }
-        let lists = match name.plain()? {
-            "git" => says("ls-files") || says("--name-only"),
-            "rg" => says("--files") || says("-l") || says("--files-with-matches"),
-            "grep" => arguments
-                .iter()
-                .any(|word| word.plain().is_some_and(|text| text.starts_with('-') && text.contains('l'))),
-            other => LISTS.contains(&other),
-        };
-        if !lists || new.is_empty() {
-            return None;
-        }
-        // A name that is asked for may be that of a secret: then that is what is printed.
-        let texts = arguments.iter().flat_map(|word| &word.parts).filter_map(|part| match part {
-            Part::Literal(text) | Part::Quoted(text, _) => Some(text),
-            _ => None,
-        });
-        let asked: Vec<String> =
-            texts.filter(|text| crate::names::secret(text, &self.home).is_some()).cloned().collect();
-        if !asked.is_empty() {
-            return Some(asked);
-        }
-        let here = self.state.cwd.places.first().filter(|_| self.state.cwd.places.len() == 1)?;
-        let below = |effect: &model::Effect| match &effect.target {
-            model::Target::Path { path, .. } if effect.action == model::Action::Read && path.starts_with(here) => {
-                Some(format!("{}/*", path.encode().trim_end_matches("/*")))
-            }
-            _ => None,
-        };
-        new.iter().map(below).collect()
     }
 
     fn command(&mut self, command: &Command, stdin: Stdin) -> Output {

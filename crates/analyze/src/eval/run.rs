@@ -73,8 +73,13 @@ impl Eval<'_> {
             self.state.set(name, value.clone());
         }
         let outer = std::mem::replace(&mut self.shown, shown);
+        let safe = |(name, value, _): &(String, Value, Span)| {
+            name == "PYTHONSAFEPATH" && value.known().is_some_and(|text| !text.is_empty())
+        };
+        let outer_safe = std::mem::replace(&mut self.safe_path, env.iter().any(safe));
         let out = self.run(&argv, Start { stdin, span: command.span, unwrapped: 0, past_functions: false });
         self.shown = outer;
+        self.safe_path = outer_safe;
         self.note_written(&redirected, &out);
         for (name, value) in before {
             match value {
@@ -414,6 +419,20 @@ impl Eval<'_> {
         argv
     }
 
+    /// Runs shell text that other code starts. Whoever only looks may be started from anywhere; a change that is hidden in
+    /// other code is told as `check`.
+    pub(super) fn runs_inside(&mut self, check: u16, text: &Field, by: &str, start: &Start) {
+        let mark = self.mark();
+        self.may += 1;
+        // What it reads is what the other code prints.
+        let inner = Start { stdin: Stdin::Pipe(Output::unknown()), ..start.clone() };
+        self.shell_text(text, &inner);
+        self.may -= 1;
+        if !self.only_read_since(&mark) {
+            self.out.find(check, text.span, &format!("{by} runs a command that does more than read"));
+        }
+    }
+
     fn mark(&self) -> Mark {
         Mark {
             effects: self.out.effects.len(),
@@ -422,15 +441,16 @@ impl Eval<'_> {
         }
     }
 
+    fn only_read_since(&self, mark: &Mark) -> bool {
+        let new = self.out.effects.get(mark.effects..).unwrap_or(&[]);
+        new.iter().all(|effect| effect.action == Action::Read)
+            && self.out.findings.len() == mark.findings
+            && self.out.unexplained.len() == mark.unexplained
+    }
+
     /// Gives a certificate when the command added nothing but reads.
     fn certify(&mut self, row: &str, mark: &Mark, span: Span) {
-        let only_reads = self
-            .out
-            .effects
-            .get(mark.effects..)
-            .is_some_and(|new| new.iter().all(|effect| effect.action == Action::Read));
-        let clean = self.out.findings.len() == mark.findings && self.out.unexplained.len() == mark.unexplained;
-        if only_reads && clean && self.out.certificates.len() < crate::limits::REPORT_MAX {
+        if self.only_read_since(mark) && self.out.certificates.len() < crate::limits::REPORT_MAX {
             self.out.certificates.push(Certificate { span, row: row.to_owned() });
         }
     }

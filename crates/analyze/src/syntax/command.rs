@@ -263,9 +263,22 @@ impl Reader<'_> {
         if !named {
             (self.pos, self.last) = saved;
         }
+        let inner = self.deeper(Self::command).flatten();
         // Its name is expanded, keywords behind it are programs, words behind it may be arrays: nobody else reads it so.
-        self.problem(ProblemKind::Unsupported, start, "a coprocess");
-        match self.deeper(Self::command).flatten() {
+        let plain = inner.as_ref().is_some_and(|inner| match &inner.kind {
+            Kind::Simple(simple) => {
+                let name = simple.words.first().and_then(|word| word.plain());
+                // `a=(1 2)` as a word is a list for bash here.
+                let lists =
+                    self.peek() == Some(b'(') || self.text.get(start..self.pos).is_some_and(|text| text.contains("=("));
+                !lists && simple.assigns.is_empty() && name.is_some_and(|name| !super::list::RESERVED.contains(&name))
+            }
+            _ => false,
+        });
+        if named || !plain {
+            self.problem(ProblemKind::Unsupported, start, "a coprocess");
+        }
+        match inner {
             Some(command) => Kind::Coproc(Box::new(command)),
             None => {
                 self.problem(ProblemKind::Incomplete, start, "coproc has no command");

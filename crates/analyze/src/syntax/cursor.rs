@@ -46,7 +46,7 @@ pub(crate) struct Notes {
 
 /// A recursive-descent reader over one text.
 pub(crate) struct Reader<'a> {
-    text: &'a str,
+    pub(super) text: &'a str,
     pub(super) pos: usize,
     pub(super) end: usize,
     /// End of the last byte that was consumed, before any continuation behind it.

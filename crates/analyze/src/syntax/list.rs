@@ -5,7 +5,7 @@ use super::cursor::{ProblemKind, Reader};
 use super::word::is_meta;
 
 /// Words that are special where a command may start.
-const RESERVED: &[&str] = &[
+pub(super) const RESERVED: &[&str] = &[
     "!", "{", "}", "[[", "case", "coproc", "do", "done", "elif", "else", "esac", "fi", "for", "function", "if",
     "select", "then", "time", "until", "while",
 ];

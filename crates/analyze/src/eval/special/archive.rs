@@ -56,6 +56,13 @@ impl Eval<'_> {
                     || parsed.hits.iter().any(|hit| hit.value.as_ref().is_some_and(|value| value.value == field.value))
             });
         }
+        for hit in &parsed.hits {
+            match &hit.value {
+                Some(value) if hit.is("-I") && !compresses(value) => self.role("program", value, false, "tar", start),
+                Some(value) if hit.is("--checkpoint-action") => self.checkpoint(value, start),
+                _ => {}
+            }
+        }
         let lists = parsed.hits.iter().any(|hit| hit.is("-t"));
         if lists && !extracts && !packs {
             checked.retain(|field| {
@@ -65,6 +72,20 @@ impl Eval<'_> {
         self.apply("files", row, &checked, start);
         self.state.cwd = saved;
         Some(unknown())
+    }
+
+    /// What tar does at each checkpoint.
+    fn checkpoint(&mut self, action: &Field, start: &Start) {
+        let text = action.known().unwrap_or("");
+        let (word, argument) = text.split_once('=').unwrap_or((text, ""));
+        match word {
+            "dot" | "." | "bell" | "echo" | "ttyout" | "sleep" | "totals" | "wait" => {}
+            "exec" if !argument.is_empty() => {
+                self.out.find(14, action.span, "tar runs a command at its checkpoints");
+                self.runs_inside(14, &Field::constant(argument, action.span), "tar", start);
+            }
+            _ => self.role("program", action, false, "tar", start),
+        }
     }
 
     /// Compressors replace the file unless they write to standard output or only look.
@@ -80,4 +101,19 @@ impl Eval<'_> {
         }
         Some(self.apply(family, row, args, start).1)
     }
+}
+
+/// `zstd -19`, `pigz`: a compressor with options, and nothing that names a file or another program.
+fn compresses(value: &Field) -> bool {
+    const COMPRESSORS: &[&str] = &[
+        "gzip", "pigz", "bzip2", "pbzip2", "lbzip2", "xz", "pixz", "pxz", "zstd", "zstdmt", "pzstd", "lz4", "lzip",
+        "lzma", "lzop", "brotli",
+    ];
+    let Some(text) = value.known() else { return false };
+    let mut words = text.split_ascii_whitespace();
+    let tame = |word: &str| {
+        word.strip_prefix('-')
+            .is_some_and(|rest| rest.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-=".contains(&byte)))
+    };
+    words.next().is_some_and(|name| COMPRESSORS.contains(&name)) && words.all(tame)
 }

@@ -10,10 +10,11 @@ use model::{Action, PathScope};
 impl Eval<'_> {
     /// `find`: start points, then an expression whose actions write, delete or run.
     pub(super) fn find(&mut self, args: &[Field], start: &Start) {
-        let is_expression = |field: &Field| {
-            field.value.prefix().starts_with(['-', '(', ')', '!', ','])
-                && !matches!(field.known(), Some("-H" | "-L" | "-P"))
+        let is_option = |field: &Field| {
+            field.known().is_some_and(|text| matches!(text, "-H" | "-L" | "-P" | "-O0" | "-O1" | "-O2" | "-O3"))
         };
+        let is_expression =
+            |field: &Field| field.value.prefix().starts_with(['-', '(', ')', '!', ',']) && !is_option(field);
         let split = args.iter().position(is_expression).unwrap_or(args.len());
         let (points, mut rest) = (args.get(..split).unwrap_or(&[]), args.get(split..).unwrap_or(&[]));
         let mut points: Vec<Field> =
@@ -24,12 +25,23 @@ impl Eval<'_> {
         for point in &points {
             self.list_below(point);
         }
-        let asked = self.secrets_asked_for(rest);
+        let mut asked = self.secrets_asked_for(rest);
+        if !filters(rest) && points.iter().any(|point| self.holds_secrets(point)) {
+            asked.push(".ssh/*".to_owned());
+        }
         let found: Vec<Field> = points.iter().flat_map(|point| named_below(point, &asked)).collect();
         points.extend(found);
         while let Some((first, tail)) = rest.split_first() {
             rest = self.find_primary(first, tail, &points, start);
         }
+    }
+
+    /// Whether secrets lie somewhere below a start point: a home, or all of them.
+    fn holds_secrets(&self, point: &Field) -> bool {
+        let below = |text: &str| {
+            self.resolve(text).iter().any(|(path, _)| crate::names::secret_below(&path.encode(), &self.home).is_some())
+        };
+        point.value.choices().is_some_and(|all| all.iter().any(|text| below(text)))
     }
 
     /// Names that hold secrets and that the expression looks for.
@@ -226,6 +238,15 @@ impl Eval<'_> {
         self.may -= 1;
         Some(unknown())
     }
+}
+
+/// Whether an expression takes only names that fit a pattern.
+fn filters(expression: &[Field]) -> bool {
+    const BY_NAME: &[&str] =
+        &["-name", "-iname", "-path", "-ipath", "-wholename", "-iwholename", "-regex", "-iregex", "-samefile", "-inum"];
+    let negates = |field: &Field| matches!(field.known(), Some("!" | "-not" | "-o" | "-or" | ","));
+    expression.iter().any(|field| field.known().is_some_and(|text| BY_NAME.contains(&text)))
+        && !expression.iter().any(negates)
 }
 
 /// The names asked for, as found below `point`.

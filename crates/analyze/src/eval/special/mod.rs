@@ -29,6 +29,7 @@ impl Eval<'_> {
             "dd" => self.dd(args),
             "git" => return Some(self.git(args, start)),
             "tar" | "bsdtar" => return self.tar(args, start),
+            "ping" | "ping6" | "nc" | "ncat" | "netcat" => return self.probe(program, args, start),
             "curl" | "wget" => return self.download(program, args, start),
             "gzip" | "gunzip" | "xz" | "unxz" | "bzip2" | "bunzip2" | "zstd" => {
                 return self.compress(program, args, start);

@@ -2,10 +2,11 @@
 
 use super::unknown;
 use crate::commands;
+use crate::commands::options::Parsed;
 use crate::eval::run::Start;
 use crate::eval::value::{Field, Value};
 use crate::eval::{Eval, Output};
-use model::{Action, PathScope};
+use model::{Action, PathScope, Reversibility, Target};
 
 impl Eval<'_> {
     /// `curl` and `wget`: the row, then what is remembered: downloaded files, data that leaves.
@@ -31,8 +32,38 @@ impl Eval<'_> {
                 self.state.downloaded.extend(paths);
             }
         }
+        let before = self.out.effects.len();
         let out = self.apply(family, row, args, start).1;
+        if program == "curl" && only_gets(&parsed) {
+            self.asked_here(before);
+        }
         Some(Output { value: out.value, fetched: true })
+    }
+
+    /// `ping HOST`, `nc -z HOST PORT`: whether somebody answers.
+    pub(super) fn probe(&mut self, program: &str, args: &[Field], start: &Start) -> Option<Output> {
+        let (family, row) = commands::find(program)?;
+        let parsed = commands::options::parse(row, args);
+        let before = self.out.effects.len();
+        let out = self.apply(family, row, args, start).1;
+        let pings = program.starts_with("ping") && !parsed.hits.iter().any(|hit| hit.is("-f") || hit.is("-b"));
+        let scans = parsed.hits.iter().any(|hit| hit.is("-z"))
+            && parsed.hits.iter().all(|hit| ["-z", "-v", "-w", "-n", "-4", "-6", "-u"].iter().any(|name| hit.is(name)));
+        if (pings || scans) && parsed.unknown.is_empty() {
+            self.asked_here(before);
+        }
+        Some(out)
+    }
+
+    /// The connections since `before` only ask: on this machine that changes nothing. To others, what is asked is told.
+    fn asked_here(&mut self, before: usize) {
+        for effect in self.out.effects.get_mut(before..).unwrap_or(&mut []) {
+            if let (Action::Connect, Target::Peer(peer)) = (&effect.action, &effect.target)
+                && is_this_machine(&peer.host)
+            {
+                effect.reversibility = Reversibility::Harmless;
+            }
+        }
     }
 
     /// `-d @file` sends a file.
@@ -88,4 +119,81 @@ impl Eval<'_> {
         self.apply(family, row, &kept, start);
         Some(unknown())
     }
+}
+
+/// Ports on which a GET does more than show a page: engines of containers, debuggers, stores of secrets.
+const CONTROL_PORTS: &[&str] =
+    &["2375", "2376", "2379", "4243", "8200", "8500", "9222", "9223", "9229", "10250", "10255", "6379", "11211"];
+
+/// Options of curl that leave it a request for one page, shown on standard output or thrown away.
+const GETS: &[&str] = &[
+    "-s",
+    "-S",
+    "-f",
+    "--fail-with-body",
+    "-I",
+    "-i",
+    "-v",
+    "-m",
+    "--connect-timeout",
+    "--retry",
+    "--retry-delay",
+    "--retry-all-errors",
+    "--retry-connrefused",
+    "-4",
+    "-6",
+    "-k",
+    "-N",
+    "-#",
+    "--no-progress-meter",
+    "--compressed",
+    "--http1.1",
+    "--http2",
+    "-A",
+    "-o",
+    "-w",
+    "-X",
+    "-H",
+    "-q",
+];
+
+/// Whether curl is asked for plain HTTP GETs or HEADs, by addresses that say where they lead.
+fn only_gets(parsed: &Parsed) -> bool {
+    let fits = |hit: &commands::options::Hit| {
+        let value = hit.value.as_ref().and_then(Field::known);
+        match () {
+            () if hit.is("-X") => matches!(value, Some("GET" | "HEAD")),
+            () if hit.is("-H") => value.is_some_and(|text| {
+                let name = text.split(':').next().unwrap_or("").to_lowercase();
+                matches!(
+                    name.as_str(),
+                    "accept" | "accept-encoding" | "accept-language" | "user-agent" | "content-type"
+                )
+            }),
+            // `%output{FILE}` writes.
+            () if hit.is("-w") => value.is_some_and(|text| !text.contains("%output") && !text.starts_with('@')),
+            () => GETS.iter().any(|name| hit.is(name)),
+        }
+    };
+    parsed.unknown.is_empty() && parsed.hits.iter().all(fits) && parsed.operands.iter().all(is_plain_page)
+}
+
+/// `http://localhost:8080/a?b=c`: no user, no pattern, none of the ports that are more than pages.
+fn is_plain_page(url: &Field) -> bool {
+    let Some(text) = url.known() else { return false };
+    let rest = match text.split_once("://") {
+        Some(("http" | "https", rest)) => rest,
+        Some(_) => return false,
+        None => text,
+    };
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or("");
+    let plain = authority.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".:-[]".contains(&byte));
+    let port = authority.rsplit_once(':').map_or("", |(_, port)| port);
+    let rest = rest.get(authority.len()..).unwrap_or("");
+    plain && !CONTROL_PORTS.contains(&port) && !rest.contains(['{', '[', '\\'])
+}
+
+/// Names that mean this machine everywhere. `x.localhost` is asked of the network by some resolvers.
+fn is_this_machine(host: &str) -> bool {
+    host == "localhost" || host.parse::<core::net::IpAddr>().is_ok_and(|address| address.is_loopback())
 }

@@ -69,6 +69,11 @@ impl Eval<'_> {
                 for file in facts.reads {
                     self.on_path(Action::Read, &Field::constant(&file, script.span), PathScope::Exact, "sed");
                 }
+                for command in facts.commands {
+                    self.out.find(14, script.span, "the sed script runs a command");
+                    self.runs_inside(14, &Field::constant(&command, script.span), "sed", start);
+                }
+                // Nobody edits lines that way; whatever it runs is told besides.
                 if facts.executes {
                     self.out.find(14, script.span, "the sed script runs a command");
                     self.opaque_code(script.span, "sed", start);
