@@ -25,7 +25,7 @@ fn main() -> ExitCode {
         env_withheld: vec![],
         cwd: std::env::current_dir().map_or_else(|_| FilePath::from("/"), FilePath::from),
     };
-    let request = Request { confinement, argv, accept_weak: vec![], kernel: vec![] };
+    let request = Request { confinement, argv, accept_weak: vec![], kernel: vec![], allow_nested: false };
     match run(&request, print) {
         Ok(code) => code,
         Err(error) => {

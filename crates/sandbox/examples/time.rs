@@ -11,7 +11,13 @@ fn main() -> Result<(), SandboxError> {
     let cwd = FilePath::from("/");
     let confinement =
         Confinement { roots: vec![], hidden: vec![], network: Network::None, env: vec![], env_withheld: vec![], cwd };
-    let request = Request { confinement, argv: vec!["/bin/true".into()], accept_weak: vec![], kernel: vec![] };
+    let request = Request {
+        confinement,
+        argv: vec!["/bin/true".into()],
+        accept_weak: vec![],
+        kernel: vec![],
+        allow_nested: false,
+    };
     let (mut building, mut whole) = (Vec::new(), Vec::new());
     for _ in 0..RUNS {
         let begin = Instant::now();

@@ -1,5 +1,6 @@
 //! The few facts about the host that a plan depends on: cheap enough to gather at every start.
 
+use crate::around::{self, Around};
 use crate::error::SandboxError;
 use model::FilePath;
 use nix::fcntl::{OFlag, readlink};
@@ -36,14 +37,22 @@ pub struct RunFacts {
     pub terminal: Option<FilePath>,
     /// What `/etc/resolv.conf` is a link to, if that lies below `/run`.
     pub resolver: Option<FilePath>,
+    /// The jar this process is in, if it is in one.
+    pub around: Option<Around>,
 }
 
 impl RunFacts {
     /// Looks: a dozen system calls, no process.
     ///
     /// # Errors
-    /// When a standard descriptor is a directory (its `..` would lead out of the jar), or proc(5) cannot be read.
+    /// When this process is in a jar that allows none inside, a standard descriptor is a directory (its `..` would lead
+    /// out of the jar), or proc(5) cannot be read.
     pub fn gather() -> Result<RunFacts, SandboxError> {
+        let around = match around::place() {
+            around::Place::Host => None,
+            around::Place::Open(around) => Some(around),
+            around::Place::Closed => return Err(SandboxError::Nested),
+        };
         let uid = geteuid().as_raw();
         let ranges = |file: &str| {
             if uid == 0 { id_ranges(file) } else { Ok(Vec::new()) }
@@ -56,6 +65,7 @@ impl RunFacts {
             places: PLACES.iter().filter(|place| is_directory(place)).map(|place| FilePath::from(*place)).collect(),
             terminal: standard_descriptors()?,
             resolver: resolver(),
+            around,
         })
     }
 }
@@ -76,13 +86,6 @@ fn parse_id_map(text: &str) -> Vec<IdRange> {
             Some(IdRange { first, count: number(words.next())? })
         })
         .collect()
-}
-
-/// Whether this process is in a jar already.
-#[must_use]
-pub fn in_a_jar() -> bool {
-    let name = std::fs::read("/proc/1/comm").unwrap_or_default();
-    name.strip_suffix(b"\n") == Some(crate::init::INIT_NAME.to_bytes())
 }
 
 fn is_directory(path: &str) -> bool {

@@ -16,6 +16,9 @@ pub struct Request {
     pub accept_weak: Vec<Layer>,
     /// Roots whose overlay the kernel keeps; the others are served over FUSE.
     pub kernel: Vec<KernelRoot>,
+    /// Whether a Belljar inside may make jars of its own. That opens user namespaces and mounts, and Landlock does not
+    /// rule the file system; the containment says so.
+    pub allow_nested: bool,
 }
 
 /// A writable root over which the jar mounts overlayfs(5) by itself.

@@ -1,7 +1,7 @@
 //! Starting a jar: hands the plan to a stage and answers it until every layer stands.
 
 use crate::error::SandboxError;
-use crate::facts::{RunFacts, in_a_jar};
+use crate::facts::RunFacts;
 use crate::init::exit_of;
 use crate::plan::{Ground, Plan, ground, plan};
 use crate::request::Request;
@@ -57,9 +57,6 @@ pub struct Standby {
 /// # Errors
 /// When the facts cannot be had or no process can be started.
 pub fn standby(accept_weak: &[Layer]) -> Result<Standby, SandboxError> {
-    if in_a_jar() {
-        return Err(SandboxError::Nested);
-    }
     let facts = RunFacts::gather()?;
     let nursery = Nursery::open(&ground(&facts, accept_weak))?;
     Ok(Standby { facts, nursery })
@@ -74,7 +71,8 @@ pub fn start(request: &Request, serve: &mut Serve<'_>) -> Result<Running, Sandbo
 }
 
 impl Standby {
-    /// Builds the jar and starts the command in it. The layers whose loss is accepted are those of [`standby`].
+    /// Builds the jar and starts the command in it. The layers whose loss is accepted are those of [`standby`]. A jar that
+    /// allows others inside ends with the thread that called that.
     ///
     /// `serve` is called for outer roots before inner ones; when it returns, requests on a FUSE connection must be
     /// answered (by threads of its own). Returns when the jar is complete and the command is about to be executed or
@@ -88,7 +86,8 @@ impl Standby {
         let forwarding = Forwarding::install().map_err(|errno| SandboxError::Spawn(errno.into()))?;
         let roots: Vec<FilePath> = request.confinement.roots.iter().map(|root| root.path.clone()).collect();
         let Launched { channel, jar, containment, watch } = self.nursery.launch(&plan, &roots, serve)?;
-        Ok(Running { channel, jar, containment, watch, forwarding, foreground })
+        let apart = request.allow_nested;
+        Ok(Running { channel, jar, containment, watch, apart, forwarding, foreground })
     }
 }
 

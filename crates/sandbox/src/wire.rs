@@ -65,6 +65,7 @@ pub(crate) enum FaultKind {
     KernelOverlay,
     Root,
     Cwd,
+    Standard,
     /// A layer that may be missing where its loss is accepted.
     Weak(Layer),
     Other,

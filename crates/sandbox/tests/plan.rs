@@ -1,13 +1,13 @@
 //! Plans as a person reads them, one snapshot for each kind of place a command is run in.
 #![allow(missing_docs, clippy::unwrap_used)]
 
-use belljar_sandbox::{IdRange, Request, RunFacts, SandboxError, Step, plan};
-use model::{Confinement, EnvVar, FilePath, Hidden, Network, RootKind, WritableRoot};
+use belljar_sandbox::{Around, IdRange, Request, RunFacts, SandboxError, Step, plan};
+use model::{Confinement, EnvVar, FilePath, Hidden, Layer, Network, RootKind, WritableRoot};
 
 fn facts(uid: u32) -> RunFacts {
     let all = if uid == 0 { vec![IdRange { first: 0, count: u32::MAX }] } else { vec![] };
     let places = ["/home", "/root", "/tmp", "/var/tmp", "/run"].map(FilePath::from).to_vec();
-    RunFacts { uid, gid: uid, uids: all.clone(), gids: all, places, terminal: None, resolver: None }
+    RunFacts { uid, gid: uid, uids: all.clone(), gids: all, places, terminal: None, resolver: None, around: None }
 }
 
 fn request(roots: &[(&str, RootKind)], hidden: &[&str], home: &str, cwd: &str) -> Request {
@@ -21,7 +21,13 @@ fn request(roots: &[(&str, RootKind)], hidden: &[&str], home: &str, cwd: &str) -
         env_withheld: vec![],
         cwd: cwd.into(),
     };
-    Request { confinement, argv: vec!["make".into(), "all".into()], accept_weak: vec![], kernel: vec![] }
+    Request {
+        confinement,
+        argv: vec!["make".into(), "all".into()],
+        accept_weak: vec![],
+        kernel: vec![],
+        allow_nested: false,
+    }
 }
 
 fn shown(request: &Request, facts: &RunFacts) -> String {
@@ -59,6 +65,47 @@ fn a_project_below_tmp_on_a_terminal_with_a_local_resolver() {
 fn a_writable_root_inside_a_hidden_directory() {
     let roots = [("/srv/all/mine", RootKind::Workspace)];
     insta::assert_snapshot!(shown(&request(&roots, &["/srv/all"], "/home/u", "/srv/all/mine"), &facts(1000)));
+}
+
+#[test]
+fn a_jar_of_root_that_allows_others_inside() {
+    let roots = [("/root", RootKind::Home), ("/root/project", RootKind::Workspace)];
+    let request = Request { allow_nested: true, ..request(&roots, &["/root/.ssh"], "/root", "/root/project") };
+    insta::assert_snapshot!(shown(&request, &facts(0)));
+}
+
+#[test]
+fn a_jar_of_root_inside_a_jar() {
+    let roots = [("/root", RootKind::Home), ("/root/project", RootKind::Workspace)];
+    let mut facts = facts(0);
+    facts.around = Some(Around { door: Some("/run/belljar-inside/userns".into()) });
+    insta::assert_snapshot!(shown(&request(&roots, &[], "/root", "/root/project"), &facts));
+}
+
+/// What is given up is on the plan, layer by layer, and only where it was asked for or cannot be had.
+#[test]
+fn jars_inside_cost_what_is_told() {
+    for uid in [0, 1000] {
+        let plain = request(&[], &[], "/home/u", "/");
+        let nested = Request { allow_nested: true, ..plain.clone() };
+        let mut inside = facts(uid);
+        inside.around = Some(Around { door: None });
+        let lost = |request: &Request, facts: &RunFacts| -> Vec<Layer> {
+            plan(request, facts).unwrap().gaps.into_iter().map(|gap| gap.layer).collect()
+        };
+        assert_eq!(lost(&plain, &facts(uid)), []);
+        assert_eq!(lost(&nested, &facts(uid)), [Layer::Landlock, Layer::Seccomp]);
+        assert_eq!(lost(&plain, &inside), [Layer::NetworkWatch]);
+        assert_eq!(lost(&nested, &inside), [Layer::Landlock, Layer::Seccomp, Layer::NetworkWatch]);
+        // Nothing that is open here is open where it was not asked for.
+        let steps = plan(&plain, &facts(uid)).unwrap().to_string();
+        for word in ["fuse", "belljar-inside", "open for jars inside", "door"] {
+            assert!(!steps.contains(word), "{word}");
+        }
+        let mut homeless = facts(uid);
+        homeless.places.retain(|place| place.as_bytes() != b"/run");
+        assert!(matches!(plan(&nested, &homeless), Err(SandboxError::Request(_))));
+    }
 }
 
 #[test]
@@ -103,13 +150,24 @@ fn root_always_has_its_kernel_files_covered() {
     for roots in
         [&[][..], &[("/home", RootKind::Declared)], &[("/root", RootKind::Home), ("/root/x", RootKind::Workspace)]]
     {
-        let steps = plan(&request(roots, &[], "/root", "/root"), &facts(0)).unwrap().steps;
-        for path in ["/proc/sys", "/proc/sysrq-trigger", "/proc/irq", "/proc/bus"] {
-            assert!(steps.contains(&Step::ReadOnly { at: path.into() }), "{path}");
+        for around in [None, Some(Around { door: None })] {
+            let mut inside = facts(0);
+            inside.around = around;
+            for allow_nested in [false, true] {
+                let request = Request { allow_nested, ..request(roots, &[], "/root", "/root") };
+                assert_kernel_files_covered(&plan(&request, &inside).unwrap().steps);
+            }
         }
-        assert!(steps.contains(&Step::Mask { at: "/proc/kcore".into() }));
+        let steps = plan(&request(roots, &[], "/root", "/root"), &facts(0)).unwrap().steps;
         let hides_shadow = |step: &Step| matches!(step, Step::Without { at, names, .. } if at.as_bytes() == b"/etc" && names.contains(&"shadow".into()));
         assert!(steps.iter().any(hides_shadow));
-        assert!(steps.contains(&Step::DropPrivileges));
     }
+}
+
+fn assert_kernel_files_covered(steps: &[Step]) {
+    for path in ["/proc/sys", "/proc/sysrq-trigger", "/proc/irq", "/proc/bus"] {
+        assert!(steps.contains(&Step::ReadOnly { at: path.into() }), "{path}");
+    }
+    assert!(steps.contains(&Step::Mask { at: "/proc/kcore".into() }));
+    assert!(steps.contains(&Step::DropPrivileges));
 }
