@@ -53,6 +53,8 @@ pub struct Request {
     pub attribution: bool,
     /// What it may take.
     pub limits: Limits,
+    /// A Belljar inside may make jars of its own.
+    pub allow_nested: bool,
 }
 
 /// How the changes of a run are settled.
@@ -406,8 +408,14 @@ impl Judged {
 /// What the request and the announced effects ask of the overlays.
 fn wanted(request: &Request, analysis: &Analysis) -> Wanted {
     let quota = request.limits != Limits::default();
-    let attribution = request.attribution;
-    Wanted { checkpoints: request.jar.is_some(), quota, attribution, ..Wanted::of(request.backend, analysis) }
+    let (attribution, allow_nested) = (request.attribution, request.allow_nested);
+    Wanted {
+        checkpoints: request.jar.is_some(),
+        quota,
+        attribution,
+        allow_nested,
+        ..Wanted::of(request.backend, analysis)
+    }
 }
 
 fn confine(request: &Request) -> Result<Confinement, RunError> {
