@@ -195,6 +195,8 @@ both! {
         assert!(run.stdout.contains("code 125"), "{}", run.report());
         assert!(run.stderr.contains("inside another belljar"), "{}", run.report());
         assert!(run.stderr.contains("without `belljar run`"), "{}", run.report());
+        assert!(run.stderr.contains("--allow-nested"), "{}", run.report());
+        assert!(run.stdout.contains("this jar allows none"), "{}", run.report());
         // The inner one has written nothing, no state of its own either.
         assert_nothing_left(world);
     }

@@ -15,6 +15,7 @@ mod jars;
 mod kills;
 mod labelled;
 mod limits;
+mod nested;
 mod network;
 mod parts;
 mod policy;

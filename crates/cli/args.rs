@@ -79,6 +79,9 @@ pub(crate) struct Run {
     /// Record which process makes each change, which only FUSE can; `belljar show --who` tells
     #[arg(long)]
     pub(crate) who: bool,
+    /// Let belljar inside make jars of its own: opens user namespaces and mounts there, and Landlock rules no files
+    #[arg(long)]
+    pub(crate) allow_nested: bool,
     /// Hand on a variable that is withheld by default, or set one
     #[arg(long, value_name = "NAME[=VALUE]")]
     pub(crate) env: Vec<OsString>,

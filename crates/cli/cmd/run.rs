@@ -88,6 +88,7 @@ fn request(args: &args::Run, attended: bool) -> Result<Request, Failure> {
         apply: mode(args.apply, attended)?,
         jar: args.jar.as_deref().map(|name| jar(name, args.apply)).transpose()?,
         limits: limit::limits(&args.limit)?,
+        allow_nested: args.allow_nested,
         place,
     })
 }

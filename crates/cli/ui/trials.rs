@@ -57,7 +57,7 @@ fn end(out: &mut impl Write, style: Style, outcome: &Outcome) -> io::Result<()> 
     }
 }
 
-/// Layers that were given up by name are never passed over in silence.
+/// Layers that were given up by name, wholly or in part, are never passed over in silence.
 fn weaker(out: &mut impl Write, style: Style, record: &TrialRecord) -> io::Result<()> {
     for gap in &record.containment.missing {
         writeln!(out, "{} without {}: {}", style.red("WEAKER"), gap.layer, gap.why)?;

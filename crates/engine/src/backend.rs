@@ -39,6 +39,8 @@ pub struct Wanted {
     pub checkpoints: bool,
     /// Bytes or files are limited.
     pub quota: bool,
+    /// Jars inside this one are allowed.
+    pub allow_nested: bool,
     /// All effects of the command are known.
     pub explained: bool,
     /// One of them is a rename.
@@ -122,6 +124,8 @@ fn obstacle(facts: &RootFacts, wanted: &Wanted) -> Option<&'static str> {
         (wanted.attribution, "only fuse knows which process made a change"),
         (wanted.checkpoints, "only fuse keeps checkpoints"),
         (wanted.quota, "only fuse limits bytes and files"),
+        // An inner apply renames directories, and root of an inner namespace could give files capabilities.
+        (wanted.allow_nested, "jars are allowed inside, and only fuse holds what they apply"),
         (kernel.renamed, "its layer holds a renamed directory, which only fuse shows"),
         (kernel.mounts_below, "file systems are mounted inside, which only fuse shows"),
         (kernel.distant, "it or the store is not on a local file system"),
@@ -282,6 +286,7 @@ mod tests {
         attribution: false,
         checkpoints: false,
         quota: false,
+        allow_nested: false,
         explained: true,
         renames: false,
         tried: true,
@@ -311,6 +316,7 @@ mod tests {
             Wanted { attribution: true, ..EXPLAINED },
             Wanted { checkpoints: true, ..EXPLAINED },
             Wanted { quota: true, ..EXPLAINED },
+            Wanted { allow_nested: true, ..EXPLAINED },
         ];
         let cases = facts.into_iter().map(|facts| (facts, EXPLAINED));
         let cases = cases.chain(wanted.into_iter().map(|wanted| (RootFacts::default(), wanted)));

@@ -88,8 +88,12 @@ fn workspace(cwd: &Path) -> PathBuf {
     repository.unwrap_or(cwd).to_path_buf()
 }
 
-/// `$XDG_STATE_HOME/belljar`, by the XDG base directory specification; a relative value is ignored, as it says.
+/// `$XDG_STATE_HOME/belljar`, by the XDG base directory specification; a relative value is ignored, as it says. In a jar
+/// that is hidden, and one that allows others inside has a place for their state.
 fn state_dir(home: &Path) -> PathBuf {
+    if let Some(inside) = sandbox::state_inside() {
+        return inside.as_path().to_path_buf();
+    }
     xdg("XDG_STATE_HOME", home, ".local/state")
 }
 

@@ -56,6 +56,8 @@ pub struct Request {
     pub attribution: bool,
     /// What it may take.
     pub limits: Limits,
+    /// A Belljar inside may make jars of its own.
+    pub allow_nested: bool,
 }
 
 /// How the changes of a run are settled.
@@ -176,8 +178,8 @@ impl Engine {
     /// When it cannot be a jar, or the host cannot be looked at.
     pub fn plan(&self, request: &Request) -> Result<String, RunError> {
         let confinement = confine(request)?;
-        let (argv, limits) = (request.argv.clone(), request.limits);
-        let request = sandbox::Request { confinement, argv, accept_weak: vec![], kernel: vec![], limits };
+        let (argv, limits, allow_nested) = (request.argv.clone(), request.limits, request.allow_nested);
+        let request = sandbox::Request { confinement, argv, accept_weak: vec![], kernel: vec![], limits, allow_nested };
         Ok(sandbox::plan(&request, &sandbox::RunFacts::gather()?)?.to_string())
     }
 
@@ -431,8 +433,14 @@ impl Judged {
 /// What the request and the announced effects ask of the overlays.
 fn wanted(request: &Request, analysis: &Analysis) -> Wanted {
     let quota = request.limits.on_layers();
-    let attribution = request.attribution;
-    Wanted { checkpoints: request.jar.is_some(), quota, attribution, ..Wanted::of(request.backend, analysis) }
+    let (attribution, allow_nested) = (request.attribution, request.allow_nested);
+    Wanted {
+        checkpoints: request.jar.is_some(),
+        quota,
+        attribution,
+        allow_nested,
+        ..Wanted::of(request.backend, analysis)
+    }
 }
 
 fn confine(request: &Request) -> Result<Confinement, RunError> {

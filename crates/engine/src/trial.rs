@@ -58,7 +58,12 @@ pub struct Prepared {
     lent: Vec<Lent>,
     /// What was remembered of the jar before this command.
     before: Option<Box<TrialRecord>>,
+    /// Whether a Belljar inside may make jars.
+    allow_nested: bool,
 }
+
+/// In a jar inside a jar.
+const NO_NUMBERS: &str = "who made the changes is not recorded: the jar has the /proc of the jar around it, where processes have other numbers";
 
 /// A layer that is lent to the kernel.
 #[derive(Debug)]
@@ -164,7 +169,9 @@ impl Trial<Prepared> {
         let dir = store.create(&record.id)?;
         match layers(&dir, &mut record, &confinement, wanted) {
             Ok((overlays, lent)) => {
-                Ok(Trial { record, dir, overlays, stage: Prepared { confinement, lent, before: None } })
+                let allow_nested = wanted.allow_nested;
+                let stage = Prepared { confinement, lent, before: None, allow_nested };
+                Ok(Trial { record, dir, overlays, stage })
             }
             Err(error) => {
                 // The layers hold nothing yet; the first error is the one worth telling.
@@ -185,12 +192,14 @@ impl Trial<Prepared> {
         let request = self.request();
         let (overlays, lent) = (&self.overlays, &mut self.stage.lent);
         let backends = &mut self.record.containment.backends;
+        let mut numbered = true;
         let started = standby.start(&request, &mut |index, mounted| match mounted {
             Mounted::Fuse { connection, processes, instead } => {
                 lent.retain(|lent| lent.index != index);
                 fell_back(backends.get_mut(index), instead);
                 let overlay = overlays.get(index).ok_or(io::ErrorKind::InvalidInput)?;
                 let processes = processes.map(|fd| fd.try_clone_to_owned()).transpose()?;
+                numbered &= processes.is_some();
                 let serving = Serving { processes, budget: Some(Arc::clone(&budget)), ..Serving::default() };
                 served.push(overlay.serve_jar(connection, serving).map_err(io::Error::other)?);
                 Ok(())
@@ -210,6 +219,9 @@ impl Trial<Prepared> {
             let observed = served.finish()?;
             attempts.extend(observed.attempts);
             self.record.unattributed = self.record.unattributed.or(observed.lost.map(overlay::Lost::describe));
+        }
+        if !numbered {
+            self.record.unattributed = Some(NO_NUMBERS.to_owned());
         }
         self.stage.lent.clear();
         self.overlays.iter().try_for_each(Overlay::settle)?;
@@ -232,6 +244,7 @@ impl Trial<Prepared> {
             accept_weak: Vec::new(),
             kernel: self.stage.lent.iter().map(Lent::as_root).collect(),
             limits: self.record.limits,
+            allow_nested: self.stage.allow_nested,
         }
     }
 
@@ -303,7 +316,8 @@ impl Trial<Ran> {
         let lent = keepers(&dir, &overlays, &mut record, &confinement, wanted)?;
         record.begin_run(&overlays)?;
         dir.save(&record)?;
-        Ok(Trial { record, dir, overlays, stage: Prepared { confinement, lent, before: Some(Box::new(before)) } })
+        let (before, allow_nested) = (Some(Box::new(before)), wanted.allow_nested);
+        Ok(Trial { record, dir, overlays, stage: Prepared { confinement, lent, before, allow_nested } })
     }
 
     /// What its layers hold.

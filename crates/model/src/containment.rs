@@ -90,12 +90,12 @@ pub struct LayerState {
     pub detail: String,
 }
 
-/// A layer that is not.
+/// A layer that is not, or not as a whole.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Gap {
     /// Which.
     pub layer: Layer,
-    /// Why it is missing and how to get it.
+    /// Why it is missing and how to get it; or what of it.
     pub why: String,
 }
 
@@ -134,7 +134,8 @@ pub struct RootBackend {
 pub struct Containment {
     /// In force.
     pub active: Vec<LayerState>,
-    /// Not in force; only ever layers whose loss was accepted by name.
+    /// Not in force, or not as a whole: only ever what was given up by name, as by `--allow-nested`, or what a jar inside a
+    /// jar cannot have. A layer of which something is left is in both lists.
     pub missing: Vec<Gap>,
     /// One for each writable root, in their order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

@@ -32,6 +32,12 @@ impl Limits {
     /// fork bomb needs.
     pub const PROCESSES: u64 = 8192;
 
+    /// Whether something is limited that all processes of a jar take together.
+    #[must_use]
+    pub fn on_processes(&self) -> bool {
+        self.memory.is_some() || self.processes.is_some() || self.cpu_s.is_some()
+    }
+
     /// Whether the layers are limited.
     #[must_use]
     pub fn on_layers(&self) -> bool {

@@ -36,7 +36,14 @@ fn main() -> ExitCode {
         env_withheld: vec![],
         cwd: std::env::current_dir().map_or_else(|_| FilePath::from("/"), FilePath::from),
     };
-    let request = Request { confinement, argv, accept_weak: vec![], kernel: vec![], limits: model::Limits::default() };
+    let request = Request {
+        confinement,
+        argv,
+        accept_weak: vec![],
+        kernel: vec![],
+        limits: model::Limits::default(),
+        allow_nested: false,
+    };
     match run(&request, print) {
         Ok(code) => code,
         Err(error) => {

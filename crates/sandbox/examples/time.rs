@@ -16,6 +16,7 @@ fn main() -> Result<(), SandboxError> {
         argv: vec!["/bin/true".into()],
         accept_weak: vec![],
         kernel: vec![],
+        allow_nested: false,
         limits: model::Limits::default(),
     };
     let (mut building, mut whole) = (Vec::new(), Vec::new());

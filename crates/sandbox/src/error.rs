@@ -1,6 +1,6 @@
 //! What can go wrong between a request and a finished jar, and what to do about it.
 
-use crate::facts::in_a_jar;
+use crate::around::in_a_jar;
 use crate::wire::{Fault, FaultKind};
 use model::{FilePath, Layer};
 use nix::errno::Errno;
@@ -30,8 +30,8 @@ pub enum SandboxError {
     /// The stage could not be started.
     #[error("start the stage")]
     Spawn(#[source] io::Error),
-    /// This process is in a jar already. A jar inside a jar would need what the outer one closes: user namespaces are
-    /// refused by its filter, and under Landlock nothing may be mounted.
+    /// This process is in a jar that allows none inside. A jar inside a jar needs what the outer one closes by default:
+    /// user namespaces are refused by its filter, and under Landlock nothing may be mounted.
     #[error("make a jar inside another belljar, which holds this command already")]
     Nested,
     /// The kernel refused new namespaces.
@@ -89,6 +89,15 @@ pub enum SandboxError {
     /// The jar's connections cannot be served.
     #[error("serve the jar's network")]
     Broker(#[source] io::Error),
+    /// A standard descriptor is a file that would be writable in a jar that allows others inside, where Landlock rules no
+    /// files.
+    #[error("{step}")]
+    Standard {
+        /// Which.
+        step: String,
+        /// Why it cannot be made read-only.
+        source: io::Error,
+    },
     /// A layer cannot be had and its loss was not accepted.
     #[error("put up the layer {}: {why}", layer.word())]
     Weakened {
@@ -136,7 +145,8 @@ impl SandboxError {
             SandboxError::ProcSelf { .. } => "mount proc: mount -t proc proc /proc",
             SandboxError::Nested => {
                 "run the command itself, without `belljar run`: its changes wait in the outer trial, and nothing is \
-                 real before that is applied"
+                 real before that is applied; or allow jars inside when the outer one is made: belljar run \
+                 --allow-nested -- CMD"
             }
             SandboxError::Namespaces(source) => namespaces_hint(source),
             SandboxError::IdentityMap(_) => "run as an ordinary user, or as root with CAP_SETUID and CAP_SETGID",
@@ -149,6 +159,7 @@ impl SandboxError {
             SandboxError::Network { source, .. } => network_hint(source),
             SandboxError::Root { .. } => "give the directory by its real path, without symbolic links: realpath DIR",
             SandboxError::Cwd { .. } => "make it writable in the jar with --write DIR, or start from another directory",
+            SandboxError::Standard { .. } => "pass it through a pipe: cat FILE | belljar run --allow-nested -- CMD",
             SandboxError::Weakened { .. } => {
                 "`belljar doctor` says how to get it; to run without it: --accept-weak LAYER"
             }
@@ -163,7 +174,7 @@ impl SandboxError {
         let source = io::Error::from_raw_os_error(fault.errno);
         let step = fault.step;
         match fault.kind {
-            FaultKind::Namespaces if in_a_jar() => SandboxError::Nested,
+            FaultKind::Namespaces if fault.errno == libc::EPERM && in_a_jar() => SandboxError::Nested,
             FaultKind::Namespaces => SandboxError::Namespaces(source),
             FaultKind::IdentityMap => SandboxError::IdentityMap(source),
             FaultKind::Proc => SandboxError::Proc(source),
@@ -173,6 +184,7 @@ impl SandboxError {
             FaultKind::Network => SandboxError::Network { step, source },
             FaultKind::Root => SandboxError::Root { step, source },
             FaultKind::Cwd => SandboxError::Cwd { step, source },
+            FaultKind::Standard => SandboxError::Standard { step, source },
             FaultKind::Weak(layer) => SandboxError::Weakened { layer, why: format!("{step}: {source}") },
             FaultKind::View if source.kind() == io::ErrorKind::PermissionDenied => SandboxError::Namespaces(source),
             FaultKind::View | FaultKind::Other => SandboxError::Step { step, source },

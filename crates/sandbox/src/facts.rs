@@ -1,5 +1,6 @@
 //! The few facts about the host that a plan depends on: cheap enough to gather at every start.
 
+use crate::around::{self, Around};
 use crate::error::SandboxError;
 use model::FilePath;
 use nix::fcntl::{OFlag, readlink};
@@ -38,14 +39,22 @@ pub struct RunFacts {
     pub resolver: Option<FilePath>,
     /// The name of this machine, which is its own name in the jar too.
     pub hostname: String,
+    /// The jar this process is in, if it is in one.
+    pub around: Option<Around>,
 }
 
 impl RunFacts {
     /// Looks: a dozen system calls, no process.
     ///
     /// # Errors
-    /// When a standard descriptor is a directory (its `..` would lead out of the jar), or proc(5) cannot be read.
+    /// When this process is in a jar that allows none inside, a standard descriptor is a directory (its `..` would lead
+    /// out of the jar), or proc(5) cannot be read.
     pub fn gather() -> Result<RunFacts, SandboxError> {
+        let around = match around::place() {
+            around::Place::Host => None,
+            around::Place::Open(around) => Some(around),
+            around::Place::Closed => return Err(SandboxError::Nested),
+        };
         let uid = geteuid().as_raw();
         let ranges = |file: &str| {
             if uid == 0 { id_ranges(file) } else { Ok(Vec::new()) }
@@ -59,6 +68,7 @@ impl RunFacts {
             terminal: standard_descriptors()?,
             resolver: resolver(),
             hostname: hostname(),
+            around,
         })
     }
 }
@@ -79,13 +89,6 @@ fn parse_id_map(text: &str) -> Vec<IdRange> {
             Some(IdRange { first, count: number(words.next())? })
         })
         .collect()
-}
-
-/// Whether this process is in a jar already.
-#[must_use]
-pub fn in_a_jar() -> bool {
-    let name = std::fs::read("/proc/1/comm").unwrap_or_default();
-    name.strip_suffix(b"\n") == Some(crate::init::INIT_NAME.to_bytes())
 }
 
 fn is_directory(path: &str) -> bool {

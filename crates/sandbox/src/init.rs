@@ -46,6 +46,10 @@ pub(crate) fn run(channel: &Channel, plan: &Plan, executor: Executor<'_>, mask: 
 }
 
 fn serve(channel: &Channel, plan: &Plan, executor: Executor<'_>, mask: &SigSet, sigchld: &SigSet) -> Result<(), Errno> {
+    if plan.ends_with_its_parent() {
+        // The closed socket tells the same, unless a thread of Belljar cannot be killed: see `Watch::apart`.
+        prctl::set_pdeathsig(Signal::SIGKILL)?;
+    }
     let children = SignalFd::with_flags(sigchld, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
     let Executor { containment, watch, counted, .. } = executor;
     channel.send(&Up::Ready { containment, counted }, watch.as_ref().map(AsFd::as_fd))?;

@@ -13,15 +13,19 @@
 #![deny(unsafe_code)]
 
 mod ahead;
+mod around;
 mod die;
 mod error;
 mod facts;
 mod init;
 mod meter;
+mod nested;
 mod net;
 mod perform;
 mod plan;
+mod print;
 mod probe;
+mod reopen;
 mod request;
 mod ruleset;
 mod running;
@@ -36,9 +40,10 @@ mod watch;
 mod wire;
 
 pub use ahead::Ahead;
+pub use around::{Around, in_a_jar, state_inside};
 pub use die::die_of;
 pub use error::SandboxError;
-pub use facts::{IdRange, RunFacts, in_a_jar};
+pub use facts::{IdRange, RunFacts};
 pub use plan::{Ground, Identity, Plan, Step, ground, plan};
 pub use probe::{HostFact, HostFacts, probe};
 pub use request::{KernelRoot, Request};

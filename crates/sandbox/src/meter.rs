@@ -39,7 +39,7 @@ impl Meter {
     /// Begins now. `processes` is the root of the jar's proc(5).
     pub(crate) fn new(limits: Limits, counted: bool, processes: Option<OwnedFd>) -> Meter {
         let now = Instant::now();
-        let looks = counted || limits.memory.is_some() || limits.cpu_s.is_some() || limits.processes.is_some();
+        let looks = counted || limits.on_processes();
         let end = limits.wall_s.and_then(|seconds| now.checked_add(Duration::from_secs(seconds)));
         let processes = processes.filter(|_| looks);
         Meter { limits, counted, processes, end, next: now + LOOK, spent: Spent::default(), met: None }

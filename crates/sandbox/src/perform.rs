@@ -1,12 +1,13 @@
 //! The one executor: walks a plan inside the jar's fresh namespaces, with every capability there and none outside.
 
+use crate::nested::{OUTER_NUMBERS, OUTER_PROC};
 use crate::net;
 use crate::plan::{EMPTY_DIRECTORY, EMPTY_FILE, Step};
 use crate::wire::{Channel, Down, Fault, FaultKind, Up};
-use crate::{ruleset, seccomp, sys};
+use crate::{around, reopen, ruleset, seccomp, sys};
 use model::{Block, Containment, FilePath, Gap, Layer, LayerState};
 use nix::errno::Errno;
-use nix::fcntl::{AT_FDCWD, OFlag, OpenHow, ResolveFlag, open, openat2};
+use nix::fcntl::{AT_FDCWD, OFlag, OpenHow, ResolveFlag, open, openat, openat2};
 use nix::mount::{MsFlags, mount};
 use nix::sys::prctl;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
@@ -15,6 +16,7 @@ use nix::sys::stat::{Mode, SFlag, makedev, mkdirat, mknodat, stat};
 use nix::unistd::{chdir, fchdir, getegid, geteuid, symlinkat, write};
 use std::ffi::CString;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::path::Component;
 
 const NOTHING: Option<&str> = None;
 /// What the view is where the kernel has no overlay for it.
@@ -37,6 +39,8 @@ pub(crate) struct Executor<'a> {
     pub(crate) containment: Containment,
     /// Whether the command is of the host's root, for whom some limits do not hold.
     pub(crate) host_root: bool,
+    /// Whether there is a jar around this one.
+    pub(crate) inner: bool,
     /// Whether Belljar must count the jar's processes itself.
     pub(crate) counted: bool,
     /// The descriptor of the network watch.
@@ -49,7 +53,7 @@ impl<'a> Executor<'a> {
         let (connections, kernel) = (Vec::new(), Vec::new());
         let (unserved, served, kept) = (0, 0, 0);
         let (scratch, watch) = (None, None);
-        let (host_root, counted) = (false, false);
+        let (host_root, inner, counted) = (false, false, false);
         Executor {
             channel,
             accept_weak,
@@ -61,6 +65,7 @@ impl<'a> Executor<'a> {
             kept,
             containment,
             host_root,
+            inner,
             counted,
             watch,
         }
@@ -98,6 +103,12 @@ impl<'a> Executor<'a> {
                 return self.keep(*index, made, *or_fuse, || step.to_string());
             }
             Step::Seal => seal().map(|()| self.stands(Layer::MountNamespace, "read-only view")),
+            Step::Reopen => {
+                let fault = |(number, errno)| {
+                    Fault::new(FaultKind::Standard, format!("open descriptor {number} again, read-only"), errno)
+                };
+                return reopen::standard_descriptors().map_err(fault);
+            }
             Step::Scratch { max } => scratch(*max).map(|fd| self.scratch = Some(fd)),
             Step::Directory { at, mode } => mkdirat(AT_FDCWD, at.as_path(), Mode::from_bits_truncate(*mode)),
             Step::File { at, mode } => create(at, *mode).map(drop),
@@ -109,7 +120,8 @@ impl<'a> Executor<'a> {
             Step::Replace { from, at } => or_absent(bind(from, at)),
             Step::Cover { from, at } => bind(from, at),
             Step::Devices { at } => allow_devices(at),
-            Step::Proc { at } => proc(at).and_then(|()| self.show_processes(at)),
+            Step::Proc { at, or_outer, traceable } => self.proc(at, *or_outer, *traceable),
+            Step::Door { at } => around::make_door(at),
             Step::ReadOnly { at } => or_absent(bind(at, at).and_then(|()| read_only(at))),
             Step::Mask { at } => or_out_of_reach(mask(at)),
             Step::Without { at, names, from } => or_absent(self.without(at, names, from)),
@@ -118,7 +130,12 @@ impl<'a> Executor<'a> {
             Step::Landlock { writable } => return self.landlock(writable),
             Step::DropPrivileges => self.drop_privileges(),
             Step::Enter { at } => chdir(at.as_path()),
-            Step::Seccomp { watch } => return self.seccomp(*watch),
+            Step::Scopes => {
+                self.tell_overlays();
+                self.scopes();
+                Ok(())
+            }
+            Step::Seccomp { watch, nested } => return self.seccomp(*watch, *nested),
         };
         done.map_err(|errno| Fault::new(kind_of(step), step.to_string(), errno))
     }
@@ -130,6 +147,10 @@ impl<'a> Executor<'a> {
         // The lowest 300 numbers are given once only.
         const RESERVED_PIDS: u64 = 301;
         let numbers = || std::fs::write("/proc/sys/kernel/pid_max", max.saturating_add(RESERVED_PIDS).to_string());
+        if self.inner {
+            self.stands(Layer::ProcessLimit, "that of the jar around this one");
+            return Ok(());
+        }
         let how = if numbers().is_ok() {
             "by their numbers"
         } else if !self.host_root && lower_limit(Resource::RLIMIT_NPROC, max).is_ok() {
@@ -226,6 +247,24 @@ impl<'a> Executor<'a> {
         Ok(())
     }
 
+    /// Without a proc(5) of its own the jar keeps that of the jar around it. None inside may trace a process outside: their
+    /// user namespaces differ, and Landlock forbids it; so one of root shows the jar its own processes alone, by the
+    /// numbers they have in the outer jar. It is not handed to Belljar, because FUSE names processes by others.
+    fn proc(&mut self, at: &FilePath, or_outer: bool, traceable: bool) -> Result<(), Errno> {
+        match proc(at, traceable) {
+            Err(Errno::EPERM) if or_outer => {
+                writable_again(at)?;
+                if stat(at.join("1").as_path()).is_ok() {
+                    self.containment.missing.push(Gap { layer: Layer::PidNamespace, why: OUTER_PROC.to_owned() });
+                }
+                let own = self.containment.active.iter_mut().filter(|state| state.layer == Layer::PidNamespace);
+                own.for_each(|state| state.detail = OUTER_NUMBERS.to_owned());
+                Ok(())
+            }
+            done => done.and_then(|()| self.show_processes(at)),
+        }
+    }
+
     /// Belljar gets to see the jar's processes by the numbers they have inside, which is how FUSE names them.
     fn show_processes(&self, at: &FilePath) -> Result<(), Errno> {
         let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
@@ -266,7 +305,8 @@ impl<'a> Executor<'a> {
         Ok(())
     }
 
-    fn landlock(&mut self, writable: &[FilePath]) -> Result<(), Fault> {
+    /// The overlays stand.
+    fn tell_overlays(&mut self) {
         let words = [("fuse", self.served), ("kernel", self.kept)];
         let words =
             words.iter().filter(|(_, count)| *count > 0).map(|(name, count)| format!("{name}, {count} writable"));
@@ -274,12 +314,27 @@ impl<'a> Executor<'a> {
         if !words.is_empty() {
             self.stands(Layer::Overlay, words.join("; "));
         }
+    }
+
+    fn landlock(&mut self, writable: &[FilePath]) -> Result<(), Fault> {
+        self.tell_overlays();
         let done = sys::landlock_abi().and_then(|abi| ruleset::restrict(writable, abi));
         match done {
             Ok(detail) => self.stands(Layer::Landlock, detail),
             Err(errno) => self.lacks(Layer::Landlock, "restrict writes with landlock", errno)?,
         }
         Ok(())
+    }
+
+    /// What is left of Landlock where its rules on files are given up; that is on record already.
+    fn scopes(&mut self) {
+        match sys::landlock_abi().and_then(ruleset::restrict_scopes) {
+            Ok(detail) => self.stands(Layer::Landlock, detail),
+            Err(errno) => {
+                let why = format!("signals and abstract sockets are not held inside: {}", errno.desc());
+                self.containment.missing.push(Gap { layer: Layer::Landlock, why });
+            }
+        }
     }
 
     fn drop_privileges(&mut self) -> Result<(), Errno> {
@@ -292,21 +347,22 @@ impl<'a> Executor<'a> {
         Ok(())
     }
 
-    fn seccomp(&mut self, watch: bool) -> Result<(), Fault> {
+    fn seccomp(&mut self, watch: bool, nested: bool) -> Result<(), Fault> {
         const STEP: &str = "install the system call filter";
+        let filter = if nested { "open for jars inside" } else { "" };
         if watch {
-            match sys::install_filter_with_listener(&seccomp::program(true)) {
+            match sys::install_filter_with_listener(&seccomp::program(true, nested)) {
                 Ok(listener) => {
                     self.watch = Some(listener);
-                    self.stands(Layer::Seccomp, "");
+                    self.stands(Layer::Seccomp, filter);
                     self.stands(Layer::NetworkWatch, "");
                     return Ok(());
                 }
                 Err(errno) => self.lacks(Layer::NetworkWatch, "watch network calls", errno)?,
             }
         }
-        match sys::install_filter(&seccomp::program(false)) {
-            Ok(()) => self.stands(Layer::Seccomp, ""),
+        match sys::install_filter(&seccomp::program(false, nested)) {
+            Ok(()) => self.stands(Layer::Seccomp, filter),
             Err(errno) => self.lacks(Layer::Seccomp, STEP, errno)?,
         }
         Ok(())
@@ -371,7 +427,25 @@ fn open_root(at: &FilePath) -> Result<OwnedFd, Errno> {
     let how = OpenHow::new()
         .flags(OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC)
         .resolve(ResolveFlag::RESOLVE_NO_SYMLINKS | ResolveFlag::RESOLVE_NO_MAGICLINKS);
-    openat2(AT_FDCWD, at.as_path(), how)
+    match openat2(AT_FDCWD, at.as_path(), how) {
+        // In a jar: where its arguments lie no filter can look, so there it does not exist.
+        Err(Errno::ENOSYS) => walk_to(at),
+        opened => opened,
+    }
+}
+
+/// What openat2(2) does in [`open_root`], a name at a time.
+fn walk_to(at: &FilePath) -> Result<OwnedFd, Errno> {
+    let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+    let mut dir = open("/", flags, Mode::empty())?;
+    for part in at.as_path().components() {
+        match part {
+            Component::RootDir => {}
+            Component::Normal(name) => dir = openat(&dir, name, flags, Mode::empty())?,
+            _ => return Err(Errno::EINVAL),
+        }
+    }
+    Ok(dir)
 }
 
 /// overlayfs of these layers, mounted nowhere yet. `userxattr`, because a user namespace may write no other attributes.
@@ -419,6 +493,12 @@ fn read_only(at: &FilePath) -> Result<(), Errno> {
     sys::mount_setattr(&c_string(at)?, attr, true)
 }
 
+/// What [`seal`] took, for this mount and none below it.
+fn writable_again(at: &FilePath) -> Result<(), Errno> {
+    let attr = sys::MountAttr { clear: sys::MOUNT_ATTR_RDONLY, ..Default::default() };
+    sys::mount_setattr(&c_string(at)?, attr, false)
+}
+
 fn allow_devices(at: &FilePath) -> Result<(), Errno> {
     let attr = sys::MountAttr { clear: sys::MOUNT_ATTR_NODEV, ..Default::default() };
     sys::mount_setattr(&c_string(at)?, attr, true)
@@ -433,9 +513,10 @@ fn terminals(at: &FilePath) -> Result<(), Errno> {
     mount(Some("devpts"), at.as_path(), Some("devpts"), flags, Some("newinstance,ptmxmode=0666,mode=0620"))
 }
 
-fn proc(at: &FilePath) -> Result<(), Errno> {
+fn proc(at: &FilePath, traceable: bool) -> Result<(), Errno> {
     let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
-    mount(Some("proc"), at.as_path(), Some("proc"), flags, NOTHING)
+    let options = traceable.then_some("hidepid=ptraceable");
+    mount(Some("proc"), at.as_path(), Some("proc"), flags, options)
 }
 
 fn mask(at: &FilePath) -> Result<(), Errno> {

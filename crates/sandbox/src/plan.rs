@@ -5,14 +5,15 @@
 //! small tmpfs (the *scratch*), bound to where they belong; relative paths in a step lie in it.
 
 use crate::ahead::Ahead;
+use crate::around::{self, Around};
 use crate::error::SandboxError;
 use crate::facts::{IdRange, RunFacts};
+use crate::nested;
 use crate::net;
 use crate::request::{KernelRoot, Request};
 use crate::view;
-use model::{Block, FilePath, Layer, Limits, NetRule, RootKind};
+use model::{Block, FilePath, Gap, Layer, Limits, NetRule, RootKind};
 use serde::{Deserialize, Serialize};
-use std::fmt;
 
 /// Who the command is inside.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,6 +24,15 @@ pub struct Identity {
     pub gids: Vec<IdRange>,
     /// Whether setgroups(2) is denied for good, which an ordinary user's map needs.
     pub deny_setgroups: bool,
+}
+
+impl Identity {
+    /// One user and one group.
+    #[must_use]
+    pub fn own(uid: u32, gid: u32) -> Identity {
+        let own = |id: u32| vec![IdRange { first: id, count: 1 }];
+        Identity { uids: own(uid), gids: own(gid), deny_setgroups: true }
+    }
 }
 
 /// One step of building a jar, in the order of the plan. A relative path lies in the scratch.
@@ -71,6 +81,8 @@ pub enum Step {
     },
     /// Makes every mount read-only, nosuid, nodev and private, in one call.
     Seal,
+    /// Opens standard descriptors that are files open for reading again, so that they are on the sealed view.
+    Reopen,
     /// Mounts the scratch; it becomes the working directory while the jar is built.
     Scratch {
         /// Bytes it may hold, where they are limited.
@@ -144,6 +156,10 @@ pub enum Step {
     Proc {
         /// Where.
         at: FilePath,
+        /// Whether that of the jar around this one stays where the kernel refuses, which it does where that is covered.
+        or_outer: bool,
+        /// Whether only processes are shown that the onlooker may trace: none of this jar's to a jar inside.
+        traceable: bool,
     },
     /// Makes a part of the view read-only; nothing happens where it does not exist.
     ReadOnly {
@@ -176,6 +192,13 @@ pub enum Step {
     },
     /// Waits until every root mounted so far answers.
     AwaitRoots,
+    /// Landlock: signals and abstract sockets stay inside.
+    Scopes,
+    /// Makes the door for uid 0 of a jar inside.
+    Door {
+        /// An empty file.
+        at: FilePath,
+    },
     /// Landlock: writes only below these.
     Landlock {
         /// Directories of the view.
@@ -192,6 +215,8 @@ pub enum Step {
     Seccomp {
         /// Whether calls that name a network peer are reported.
         watch: bool,
+        /// Whether what a Belljar inside needs is open.
+        nested: bool,
     },
 }
 
@@ -204,6 +229,8 @@ pub struct Ground {
     pub identity: Identity,
     /// Layers that may be missing.
     pub accept_weak: Vec<Layer>,
+    /// The jar around it.
+    pub around: Option<Around>,
 }
 
 /// Everything the stage needs to know.
@@ -213,6 +240,8 @@ pub struct Plan {
     pub ground: Ground,
     /// The walk.
     pub steps: Vec<Step>,
+    /// What of a layer is given up on purpose.
+    pub gaps: Vec<Gap>,
     /// The command.
     pub argv: Vec<FilePath>,
     /// Its whole environment, `NAME=value`.
@@ -221,10 +250,21 @@ pub struct Plan {
     pub ahead: Option<Ahead>,
 }
 
+impl Plan {
+    /// Whether the kernel ends the jar with the thread of Belljar that began it.
+    pub(crate) fn ends_with_its_parent(&self) -> bool {
+        self.steps.iter().any(|step| matches!(step, Step::Seccomp { nested: true, .. }))
+    }
+}
+
 /// Makes the ground a plan of this user stands on. Pure.
 #[must_use]
 pub fn ground(facts: &RunFacts, accept_weak: &[Layer]) -> Ground {
-    Ground { namespaces: NAMESPACES.to_vec(), identity: identity(facts), accept_weak: accept_weak.to_vec() }
+    // A jar that allows others inside allows no cgroup namespaces.
+    let closed = |layer: &Layer| facts.around.is_some() && *layer == Layer::CgroupNamespace;
+    let namespaces = NAMESPACES.iter().copied().filter(|layer| !closed(layer)).collect();
+    let (accept_weak, around) = (accept_weak.to_vec(), facts.around.clone());
+    Ground { namespaces, identity: identity(facts), accept_weak, around }
 }
 
 /// Makes the plan. Pure: the same request and facts give the same plan.
@@ -233,9 +273,16 @@ pub fn ground(facts: &RunFacts, accept_weak: &[Layer]) -> Ground {
 /// [`SandboxError::Request`] when the request cannot be a jar.
 pub fn plan(request: &Request, facts: &RunFacts) -> Result<Plan, SandboxError> {
     request.check()?;
+    if facts.around.is_some() && request.limits.on_processes() {
+        // Its processes cannot be told from the others of the jar around it by whoever would count them.
+        let why = "limits on memory, processes and processor time are the outer jar's: give them to that";
+        return Err(SandboxError::Request(why.to_owned()));
+    }
+    nested::check(request, facts)?;
     Ok(Plan {
         ground: ground(facts, &request.accept_weak),
         steps: Draft::new(request, facts).steps(),
+        gaps: nested::gaps(request, facts),
         argv: request.argv.iter().map(FilePath::new).collect(),
         env: environment(request),
         ahead: ahead(request),
@@ -263,10 +310,10 @@ const NAMESPACES: &[Layer] = &[
 /// An ordinary user can map only himself. Root maps every id to itself, so that owners are shown as they are; what
 /// that opens in proc(5) is covered unconditionally.
 fn identity(facts: &RunFacts) -> Identity {
-    let own = |id: u32| vec![IdRange { first: id, count: 1 }];
-    match facts.uid {
-        0 => Identity { uids: facts.uids.clone(), gids: facts.gids.clone(), deny_setgroups: false },
-        uid => Identity { uids: own(uid), gids: own(facts.gid), deny_setgroups: true },
+    match (facts.uid, &facts.around) {
+        (0, None) => Identity { uids: facts.uids.clone(), gids: facts.gids.clone(), deny_setgroups: false },
+        // Nor can the root of a jar map more than himself.
+        (uid, _) => Identity::own(uid, facts.gid),
     }
 }
 
@@ -304,7 +351,9 @@ impl<'a> Draft<'a> {
         let count = self.roots().count().saturating_sub(self.request.kernel.len());
         steps.extend((count + spare > 0).then_some(Step::Connections { count, spare }));
         steps.extend(self.request.kernel.iter().filter_map(|kernel| self.kernel(kernel)));
-        steps.extend([Step::Seal, Step::Scratch { max: limits.memory }]);
+        steps.push(Step::Seal);
+        steps.extend(self.request.allow_nested.then_some(Step::Reopen));
+        steps.push(Step::Scratch { max: limits.memory });
         steps.extend(empties());
         steps.extend(self.name_files());
         steps.extend(self.devices());
@@ -313,11 +362,16 @@ impl<'a> Draft<'a> {
         }
         steps.extend(self.placements());
         steps.push(Step::AwaitRoots);
-        steps.push(Step::Landlock { writable: self.writable() });
+        let nested = self.request.allow_nested;
+        if nested && self.facts.uid == 0 {
+            steps.push(Step::Door { at: FilePath::from("/run").join(around::DOOR) });
+        }
+        steps.push(if nested { Step::Scopes } else { Step::Landlock { writable: self.writable() } });
         steps.extend(limits.open_files.map(|max| Step::OpenFiles { max }));
         steps.push(Step::DropPrivileges);
         steps.push(Step::Enter { at: self.request.confinement.cwd.clone() });
-        steps.push(Step::Seccomp { watch: true });
+        // A process has one watcher, and in a jar inside a jar it is the outer one's.
+        steps.push(Step::Seccomp { watch: self.facts.around.is_none(), nested });
         steps
     }
 
@@ -411,6 +465,14 @@ impl<'a> Draft<'a> {
         tree.directories(&FilePath::from("lock"), 0o1777);
         tree.directories(&FilePath::from("user"), 0o755);
         tree.directories(&FilePath::from(format!("user/{}", self.facts.uid).as_str()), 0o700);
+        if self.request.allow_nested || self.facts.around.is_some() {
+            tree.directories(&FilePath::from(around::READY), 0o755);
+        }
+        if self.request.allow_nested {
+            tree.directories(&FilePath::from(around::STATE), 0o700);
+            let door = Step::File { at: tree.base.join(around::DOOR), mode: 0o400 };
+            tree.steps.extend((self.facts.uid == 0).then_some(door));
+        }
         let resolver = self.facts.resolver.as_ref();
         if let Some(rest) = resolver.and_then(|file| file.strip_prefix(&FilePath::from("/run"))) {
             if let Some(parent) = rest.parent() {
@@ -429,7 +491,8 @@ impl<'a> Draft<'a> {
     fn devices(&self) -> Vec<Step> {
         let dev = FilePath::from("dev");
         let mut steps = vec![directory("dev", 0o755), directory("dev/pts", 0o755), directory("dev/shm", 0o1777)];
-        for node in view::DEVICES {
+        let fuse = self.request.allow_nested.then_some("fuse");
+        for node in view::DEVICES.iter().copied().chain(fuse) {
             steps.extend(device(&dev.join(node), FilePath::from("/dev").join(node)));
         }
         // Where isatty(3) and ttyname(3) look when the terminal is not among the jar's own, as in a console login.
@@ -444,7 +507,10 @@ impl<'a> Draft<'a> {
 
     /// All mounts of the view, outer before inner. The scratch stays the working directory, so its own cover is harmless.
     fn placements(&self) -> Vec<Step> {
-        let mut all = vec![(FilePath::from("/proc"), Step::Proc { at: FilePath::from("/proc") })];
+        // Root's covers stand on it, so a jar inside keeps this one.
+        let (or_outer, traceable) = (self.facts.around.is_some(), self.request.allow_nested && self.facts.uid == 0);
+        let proc = Step::Proc { at: FilePath::from("/proc"), or_outer, traceable };
+        let mut all = vec![(FilePath::from("/proc"), proc)];
         all.push((FilePath::from("/dev"), cover("dev", "/dev")));
         all.push((FilePath::from("/dev"), Step::Devices { at: FilePath::from("/dev") }));
         let covers = self.places.iter();
@@ -453,7 +519,9 @@ impl<'a> Draft<'a> {
         all.extend(roots.map(|(index, at)| (at.clone(), Step::Root { index, at: at.clone() })));
         all.extend(self.masks().into_iter().map(|at| (at.clone(), Step::Mask { at })));
         if self.facts.uid == 0 {
-            all.extend(view::ROOT_SECRET_FILES.iter().map(|(at, names)| (FilePath::from(*at), without(at, names))));
+            // A jar inside another looks at a view that lacks these names already.
+            let names = view::ROOT_SECRET_FILES.iter().filter(|_| self.facts.around.is_none());
+            all.extend(names.map(|(at, names)| (FilePath::from(*at), without(at, names))));
             let paths = view::PROC_READ_ONLY.iter().map(|path| FilePath::from(*path));
             all.extend(paths.map(|at| (at.clone(), Step::ReadOnly { at })));
         }
@@ -467,7 +535,10 @@ impl<'a> Draft<'a> {
         let host = [view::SYS_MASKED].into_iter().chain(root_only.iter().copied().filter(|_| self.facts.uid == 0));
         let host = host.flatten().map(|path| FilePath::from(*path));
         let asked = self.request.confinement.hidden.iter().map(|hidden| hidden.path.clone());
-        let asked = asked.filter(|path| !self.places.iter().any(|place| place.at == *path));
+        // The outer jar's state, inside which this jar's own may lie by the same name, is gone with the outer /run.
+        let outer_state = FilePath::from("/run").join(around::STATE);
+        let covered = |path: &FilePath| self.places.iter().any(|place| place.at == *path) || *path == outer_state;
+        let asked = asked.filter(|path| !covered(path));
         host.chain(asked).filter(|path| !self.inside_root(path)).collect()
     }
 
@@ -576,75 +647,4 @@ fn await_where_needed(placements: Vec<(FilePath, Step)>) -> Vec<Step> {
         steps.push(step);
     }
     steps
-}
-
-/// One line a step, for people; paths are escaped.
-impl fmt::Display for Plan {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let names: Vec<String> = self.ground.namespaces.iter().map(ToString::to_string).collect();
-        writeln!(f, "namespaces {}", names.join(", "))?;
-        let ranges = |ranges: &[IdRange]| {
-            let words: Vec<String> = ranges.iter().map(|range| format!("{}+{}", range.first, range.count)).collect();
-            words.join(" ")
-        };
-        let groups = if self.ground.identity.deny_setgroups { ", setgroups denied" } else { "" };
-        let (uids, gids) = (ranges(&self.ground.identity.uids), ranges(&self.ground.identity.gids));
-        writeln!(f, "identity uids {uids}, gids {gids}{groups}")?;
-        for step in &self.steps {
-            writeln!(f, "{step}")?;
-        }
-        let words: Vec<String> = self.argv.iter().map(ToString::to_string).collect();
-        writeln!(f, "execute {}", words.join(" "))
-    }
-}
-
-impl fmt::Display for Step {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Step::Loopback => f.write_str("bring up loopback"),
-            Step::Processes { max } => write!(f, "limit processes and threads to {max}"),
-            Step::OpenFiles { max } => write!(f, "limit open files to {max}"),
-            Step::Network { blocks } => {
-                let blocks: Vec<String> =
-                    blocks.iter().map(|block| format!("{}/{}", block.base, block.prefix)).collect();
-                write!(f, "bring connections to {} to the broker", blocks.join(" "))
-            }
-            Step::Questions => f.write_str("answer questions about names: there are none"),
-            Step::Connections { count, spare: 0 } => write!(f, "open {count} connections to /dev/fuse"),
-            Step::Connections { count, spare } => write!(f, "open {count} connections to /dev/fuse, {spare} spare"),
-            Step::Kernel { index, lower, upper, .. } => {
-                write!(f, "make kernel overlay {index} of {upper} over {lower}")
-            }
-            Step::Seal => f.write_str("seal every mount: read-only, nosuid, nodev, private"),
-            Step::Scratch { max: None } => f.write_str("mount the scratch"),
-            Step::Scratch { max: Some(max) } => write!(f, "mount the scratch, {max} bytes"),
-            Step::Directory { at, mode } => write!(f, "make directory {at} {mode:04o}"),
-            Step::File { at, mode } => write!(f, "make file {at} {mode:04o}"),
-            Step::Text { at, text } => write!(f, "write {} bytes to {at}", text.len()),
-            Step::Link { at, to } => write!(f, "make link {at} to {to}"),
-            Step::Keep { from, at } => write!(f, "keep {from} as {at}"),
-            Step::Freeze { at } => write!(f, "freeze {at}"),
-            Step::Terminals { at } => write!(f, "mount devpts on {at}"),
-            Step::Replace { from, at } => write!(f, "replace {at} by {from}"),
-            Step::Cover { from, at } => write!(f, "cover {at} with {from}"),
-            Step::Devices { at } => write!(f, "allow devices below {at}"),
-            Step::Proc { at } => write!(f, "mount proc on {at}"),
-            Step::ReadOnly { at } => write!(f, "make {at} read-only"),
-            Step::Mask { at } => write!(f, "mask {at}"),
-            Step::Without { at, names, .. } => {
-                let names: Vec<String> = names.iter().map(ToString::to_string).collect();
-                write!(f, "show {at} without {}", names.join(" "))
-            }
-            Step::Root { index, at } => write!(f, "mount overlay {index} on {at}"),
-            Step::AwaitRoots => f.write_str("wait for the overlays"),
-            Step::Landlock { writable } => {
-                let paths: Vec<String> = writable.iter().map(ToString::to_string).collect();
-                write!(f, "landlock: write only below {}", paths.join(" "))
-            }
-            Step::DropPrivileges => f.write_str("drop every capability, lock securebits, no new privileges"),
-            Step::Enter { at } => write!(f, "enter {at}"),
-            Step::Seccomp { watch: true } => f.write_str("install the system call filter and the network watch"),
-            Step::Seccomp { watch: false } => f.write_str("install the system call filter"),
-        }
-    }
 }

@@ -1,7 +1,7 @@
 //! What this host can give a jar, found out by trying: for `doctor`. Starting a jar probes nothing, it finds out.
 
+use crate::around;
 use crate::error::{SandboxError, fuse_hint};
-use crate::facts::IdRange;
 use crate::plan::{Ground, Identity, Plan, Step};
 use crate::start::launch;
 use crate::sys;
@@ -49,10 +49,13 @@ impl HostFacts {
 }
 
 /// What a jar does without: it only makes one faster, or comes with limits that are not built yet.
-const OPTIONAL: &[&str] = &["fuse passthrough", KERNEL_OVERLAY, NETWORK_BY_NAME, "cgroup v2"];
+const OPTIONAL: &[&str] = &["fuse passthrough", KERNEL_OVERLAY, NETWORK_BY_NAME, "cgroup v2", JARS_INSIDE];
 
 /// What `--allow-net` needs.
 const NETWORK_BY_NAME: &str = "network by name";
+const JARS_INSIDE: &str = "jars inside a jar";
+/// The first version of landlock(7) that holds signals and abstract sockets.
+const SCOPES_SINCE: u32 = 6;
 
 const KERNEL_OVERLAY: &str = "kernel overlayfs in a user namespace";
 
@@ -77,6 +80,7 @@ pub fn probe() -> HostFacts {
             network_watch(),
             network_by_name(),
             cgroup(),
+            jars_inside(),
         ],
     }
 }
@@ -103,12 +107,16 @@ fn user() -> HostFact {
 
 /// Builds a jar of these parts alone, and lets it go.
 fn attempt(name: &'static str, layers: &[Layer], steps: Vec<Step>) -> Result<HostFact, SandboxError> {
-    let own = |id: u32| vec![IdRange { first: id, count: 1 }];
-    let identity = Identity { uids: own(geteuid().as_raw()), gids: own(getegid().as_raw()), deny_setgroups: true };
+    let around = match around::place() {
+        around::Place::Host => None,
+        around::Place::Open(around) => Some(around),
+        around::Place::Closed => return Err(SandboxError::Nested),
+    };
+    let identity = Identity::own(geteuid().as_raw(), getegid().as_raw());
     let mut namespaces = vec![Layer::UserNamespace, Layer::MountNamespace, Layer::PidNamespace];
-    namespaces.extend(layers);
-    let ground = Ground { namespaces, identity, accept_weak: vec![] };
-    let plan = Plan { ground, steps, argv: vec![], env: vec![], ahead: None };
+    namespaces.extend(layers.iter().filter(|layer| around.is_none() || **layer != Layer::CgroupNamespace));
+    let ground = Ground { namespaces, identity, accept_weak: vec![], around };
+    let plan = Plan { ground, steps, gaps: vec![], argv: vec![], env: vec![], ahead: None };
     let roots = [FilePath::from(PROBED_ROOT)];
     launch(&plan, &roots, &mut |_, _| Ok(())).map(|_| there(name, ""))
 }
@@ -133,7 +141,9 @@ fn other_namespaces() -> HostFact {
 }
 
 fn fresh_proc() -> HostFact {
-    tried("a proc of the jar's own", &[], vec![Step::Proc { at: FilePath::from("/proc") }])
+    // A jar inside a jar may do with that of the outer one.
+    let step = Step::Proc { at: FilePath::from("/proc"), or_outer: around::in_a_jar(), traceable: false };
+    tried("a proc of the jar's own", &[], vec![step])
 }
 
 fn mount_setattr() -> HostFact {
@@ -236,6 +246,21 @@ fn network_watch() -> HostFact {
 fn network_by_name() -> HostFact {
     let steps = vec![Step::Loopback, Step::Network { blocks: crate::net::routed(&[]) }];
     tried(NETWORK_BY_NAME, &[Layer::NetNamespace], steps)
+}
+
+fn jars_inside() -> HostFact {
+    match around::place() {
+        around::Place::Open(_) => there(JARS_INSIDE, "this jar allows them"),
+        around::Place::Closed => {
+            missing(JARS_INSIDE, "this jar allows none", SandboxError::Nested.hint().unwrap_or_default())
+        }
+        around::Place::Host if sys::landlock_abi().is_ok_and(|abi| abi >= SCOPES_SINCE) => {
+            there(JARS_INSIDE, "with --allow-nested")
+        }
+        around::Place::Host => {
+            there(JARS_INSIDE, "with --allow-nested; signals and abstract sockets are then not held (Linux 6.12 does)")
+        }
+    }
 }
 
 /// Needed for limits: a cgroup v2 hierarchy in which this process may make a group beside its own.

@@ -18,6 +18,9 @@ pub struct Request {
     pub kernel: Vec<KernelRoot>,
     /// What it may take. Those on the layers are for whoever serves them.
     pub limits: Limits,
+    /// Whether a Belljar inside may make jars of its own. That opens user namespaces and mounts, and Landlock does not
+    /// rule the file system; the containment says so.
+    pub allow_nested: bool,
 }
 
 /// A writable root over which the jar mounts overlayfs(5) by itself.

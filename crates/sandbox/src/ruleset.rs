@@ -46,6 +46,19 @@ pub(crate) fn restrict(writable: &[FilePath], abi: u32) -> Result<String, Errno>
     }
 }
 
+/// As [`restrict`] without the file system: signals and abstract sockets stay inside, and nobody outside is traced. The
+/// rules on files would forbid every mount.
+pub(crate) fn restrict_scopes(abi: u32) -> Result<String, Errno> {
+    let abi = ABI::from(abi.cast_signed());
+    let ruleset = Ruleset::default().set_compatibility(CompatLevel::HardRequirement);
+    let ruleset = ruleset.scope(Scope::from_all(abi)).map_err(errno)?;
+    let status = ruleset.create().map_err(errno)?.restrict_self().map_err(errno)?;
+    match status.ruleset {
+        RulesetStatus::FullyEnforced => Ok(format!("abi {abi}, scopes only")),
+        _ => Err(Errno::EOPNOTSUPP),
+    }
+}
+
 /// Whether a descriptor has a place in a file system; Landlock lets pipes and sockets be.
 fn has_path(fd: impl AsFd) -> Result<bool, Errno> {
     let kind = SFlag::from_bits_truncate(fstat(fd)?.st_mode & SFlag::S_IFMT.bits());

@@ -38,6 +38,8 @@ pub struct Running {
     pub(crate) watch: Option<Watch>,
     pub(crate) broker: Option<Broker>,
     pub(crate) meter: Meter,
+    /// Whether the watch has a thread of its own.
+    pub(crate) apart: bool,
     pub(crate) forwarding: Forwarding,
     pub(crate) foreground: Foreground,
 }
@@ -63,6 +65,8 @@ impl Running {
     /// [`SandboxError::Died`] when pid 1 of the jar was killed, [`SandboxError::Wire`] when the socket broke.
     pub fn wait(mut self) -> Result<Ended, SandboxError> {
         let mut watch = self.watch.take();
+        let thread =
+            if self.apart { watch.take().map(Watch::apart).transpose().map_err(SandboxError::Spawn)? } else { None };
         let mut stopped = false;
         let (exit, exec_error) = loop {
             let (message, call) = self.ready(watch.as_ref()).map_err(wire)?;
@@ -82,6 +86,8 @@ impl Running {
         };
         self.jar.reap_init();
         self.foreground.restore();
+        // Nobody is left to call, so the thread ends. A panic in it costs what it had seen.
+        let watch = thread.map_or(watch, |thread| thread.join().ok());
         let mut attempts = watch.map(Watch::into_attempts).unwrap_or_default();
         let (connections, refused) = self.broker.take().map(Broker::finish).unwrap_or_default();
         attempts.extend(refused);

@@ -1,6 +1,7 @@
 //! The stage: Belljar executed again with an empty environment, single-threaded, to make the namespaces. It forks the
 //! jar's pid 1 as its own sibling, writes the identity maps from outside (which root's map needs), and is gone.
 
+use crate::around;
 use crate::facts::IdRange;
 use crate::init;
 use crate::perform::Executor;
@@ -80,7 +81,7 @@ fn build(channel: &Channel, ground: &Ground) -> Result<(), Fault> {
     match child {
         Some(pid) => {
             drop(mapped);
-            introduce(channel, &ground.identity, pid, &map)
+            introduce(channel, ground, pid, &map)
         }
         None => {
             drop(map);
@@ -92,9 +93,11 @@ fn build(channel: &Channel, ground: &Ground) -> Result<(), Fault> {
 /// A namespace that could not be made, and why.
 type Missing = Vec<(Layer, Errno)>;
 
-/// All at once; if that is refused and some may be missing, without those.
+/// Through the door of the jar around this one, if there is one, and then all at once; if that is refused and some may be missing, without those.
 fn make_namespaces(ground: &Ground) -> Result<(Option<Pid>, Missing), Fault> {
     let fault = |errno| Fault::new(FaultKind::Namespaces, "make namespaces", errno);
+    let door = ground.around.as_ref().and_then(|around| around.door.as_ref());
+    door.map_or(Ok(()), around::enter).map_err(fault)?;
     let flags = |layers: &mut dyn Iterator<Item = &Layer>| layers.fold(0, |flags, layer| flags | clone_flag(*layer));
     let whole = flags(&mut ground.namespaces.iter());
     // A sibling, not a child: Belljar itself waits for pid 1, and the stage can go.
@@ -130,16 +133,23 @@ fn clone_flag(layer: Layer) -> i32 {
 }
 
 /// Tells Belljar of pid 1, gives it its ids, lets it go on.
-fn introduce(channel: &Channel, identity: &Identity, pid: Pid, map: &OwnedFd) -> Result<(), Fault> {
+fn introduce(channel: &Channel, ground: &Ground, pid: Pid, map: &OwnedFd) -> Result<(), Fault> {
     let other = |errno| Fault::new(FaultKind::Other, "introduce pid 1", errno);
     channel.send(&Up::Born { pid: pid.as_raw() }, None).map_err(other)?;
-    write_identity(identity, pid).map_err(|errno| Fault::new(FaultKind::IdentityMap, "map ids", errno))?;
+    if ground.around.is_none() {
+        write_identity(&ground.identity, &pid.to_string()).map_err(not_mapped)?;
+    }
     write(map, &[1]).map_err(other).map(drop)
 }
 
-fn write_identity(identity: &Identity, pid: Pid) -> Result<(), Errno> {
+fn not_mapped(errno: Errno) -> Fault {
+    Fault::new(FaultKind::IdentityMap, "map ids", errno)
+}
+
+/// `of` is a number in proc(5), or `self`.
+pub(crate) fn write_identity(identity: &Identity, of: &str) -> Result<(), Errno> {
     let file = |name: &str, text: &str| {
-        let written = std::fs::write(format!("/proc/{pid}/{name}"), text);
+        let written = std::fs::write(format!("/proc/{of}/{name}"), text);
         written.map_err(|error| error.raw_os_error().map_or(Errno::EIO, Errno::from_raw))
     };
     if identity.deny_setgroups {
@@ -156,7 +166,7 @@ fn map_text(ranges: &[IdRange]) -> String {
 /// Pid 1 of the jar, from its first breath to its exit code.
 fn first_process(channel: &Channel, ground: &Ground, mapped: &OwnedFd, missing: &Missing) -> i32 {
     let mut executor = Executor::new(channel, &ground.accept_weak);
-    let ready = wait_for_identity(mapped).and_then(|()| wait_for_plan(channel)).and_then(|plan| {
+    let ready = take_identity(ground, mapped).and_then(|()| wait_for_plan(channel)).and_then(|plan| {
         let signals = furnish(&mut executor, &plan, missing)?;
         Ok((plan, signals))
     });
@@ -181,6 +191,16 @@ fn wait_for_plan(channel: &Channel) -> Result<Plan, Fault> {
     }
 }
 
+/// In a jar inside a jar this process maps itself, as everybody may map the own id: from outside that is done by number,
+/// and proc(5) may have other numbers there.
+fn take_identity(ground: &Ground, mapped: &OwnedFd) -> Result<(), Fault> {
+    wait_for_identity(mapped)?;
+    match ground.around.is_some() {
+        true => write_identity(&ground.identity, "self").map_err(not_mapped),
+        false => Ok(()),
+    }
+}
+
 /// An end without a byte means that the stage failed and has said why; Belljar has closed or will close the socket.
 fn wait_for_identity(mapped: &OwnedFd) -> Result<(), Fault> {
     let fault = |errno| Fault::new(FaultKind::IdentityMap, "wait for ids", errno);
@@ -199,8 +219,13 @@ fn furnish(executor: &mut Executor<'_>, plan: &Plan, missing: &Missing) -> Resul
             None => executor.stands(*layer, detail(*layer, &plan.ground.identity)),
         }
     }
+    if plan.ground.around.is_some() {
+        executor.stands(Layer::CgroupNamespace, "that of the jar around this one");
+    }
+    executor.containment.missing.extend(plan.gaps.iter().cloned());
     executor.stands(Layer::CleanDescriptors, "");
     executor.host_root = !plan.ground.identity.deny_setgroups;
+    executor.inner = plan.ground.around.is_some();
     let umask = nix::sys::stat::umask(nix::sys::stat::Mode::empty());
     executor.perform(&plan.steps)?;
     nix::sys::stat::umask(umask);

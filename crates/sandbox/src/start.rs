@@ -1,7 +1,7 @@
 //! Starting a jar: hands the plan to a stage and answers it until every layer stands.
 
 use crate::error::SandboxError;
-use crate::facts::{RunFacts, in_a_jar};
+use crate::facts::RunFacts;
 use crate::init::exit_of;
 use crate::meter::Meter;
 use crate::net::{self, Broker, Sockets};
@@ -60,9 +60,6 @@ pub struct Standby {
 /// # Errors
 /// When the facts cannot be had or no process can be started.
 pub fn standby(accept_weak: &[Layer]) -> Result<Standby, SandboxError> {
-    if in_a_jar() {
-        return Err(SandboxError::Nested);
-    }
     let facts = RunFacts::gather()?;
     let nursery = Nursery::open(&ground(&facts, accept_weak))?;
     Ok(Standby { facts, nursery })
@@ -77,7 +74,8 @@ pub fn start(request: &Request, serve: &mut Serve<'_>) -> Result<Running, Sandbo
 }
 
 impl Standby {
-    /// Builds the jar and starts the command in it. The layers whose loss is accepted are those of [`standby`].
+    /// Builds the jar and starts the command in it. The layers whose loss is accepted are those of [`standby`]. A jar that
+    /// allows others inside ends with the thread that called that.
     ///
     /// `serve` is called for outer roots before inner ones; when it returns, requests on a FUSE connection must be
     /// answered (by threads of its own). Returns when the jar is complete and the command is about to be executed or
@@ -95,9 +93,13 @@ impl Standby {
         let rules = request.confinement.network.rules();
         let watch =
             watch.map(|listener| Watch::new(listener, if rules.is_empty() { vec![] } else { net::routed(rules) }));
-        let broker = network.map(|sockets| Broker::start(sockets, rules)).transpose().map_err(SandboxError::Broker)?;
+        let broker = network
+            .map(|sockets| Broker::start(sockets, rules, self.facts.around.is_some()))
+            .transpose()
+            .map_err(SandboxError::Broker)?;
         let meter = Meter::new(request.limits, counted, processes);
-        Ok(Running { channel, jar, containment, watch, broker, meter, forwarding, foreground })
+        let apart = request.allow_nested;
+        Ok(Running { channel, jar, containment, watch, apart, broker, meter, forwarding, foreground })
     }
 }
 

@@ -49,6 +49,13 @@ pub(crate) fn clone_process(flags: c_int) -> Result<Option<Pid>, Errno> {
     Ok((pid != 0).then(|| Pid::from_raw(i32::try_from(pid).unwrap_or(i32::MAX))))
 }
 
+/// setns(2): moves this process, which must have one thread, into a user namespace.
+pub(crate) fn enter_user_namespace(namespace: BorrowedFd<'_>) -> Result<(), Errno> {
+    // SAFETY: only integers are passed.
+    let code = unsafe { libc::setns(namespace.as_raw_fd(), libc::CLONE_NEWUSER) };
+    check(c_long::from(code)).map(drop)
+}
+
 /// mount_setattr(2) on `path` and, if `recursive`, on every mount below it.
 pub(crate) fn mount_setattr(path: &CStr, attr: MountAttr, recursive: bool) -> Result<(), Errno> {
     let flags = if recursive { AT_RECURSIVE } else { 0 };

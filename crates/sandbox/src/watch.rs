@@ -5,12 +5,14 @@ use crate::net::{NONE, NOT_ALLOWED};
 use crate::sys;
 use model::{Action, Attempt, Block, Endpoint, Target};
 use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::uio::{RemoteIoVec, process_vm_readv};
 use nix::unistd::Pid;
 use std::collections::BTreeMap;
-use std::io::IoSliceMut;
+use std::io::{self, IoSliceMut};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::thread::JoinHandle;
 
 /// A record is for people: a scan of a whole network is one line more.
 const PEERS_MAX: usize = 256;
@@ -62,8 +64,22 @@ impl Watch {
         true
     }
 
+    /// Looks from a thread of its own, until nobody can call any more. In a jar that allows others inside a command can
+    /// have a FUSE file system, and with it memory that never comes when it is read: whoever reads it then cannot even be
+    /// killed before the jar is. That must not be the thread that passes signals on and whose end ends the jar.
+    pub(crate) fn apart(mut self) -> io::Result<JoinHandle<Watch>> {
+        std::thread::Builder::new().name("network-watch".into()).spawn(move || {
+            while let Some(fd) = self.descriptor() {
+                let polled = poll(&mut [PollFd::new(fd, PollFlags::POLLIN)], PollTimeout::NONE);
+                if polled.is_ok() && !self.look() {
+                    break;
+                }
+            }
+            self.close()
+        })
+    }
+
     fn alive(&self) -> bool {
-        use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
         let Some(fd) = self.descriptor() else {
             return false;
         };

@@ -71,6 +71,7 @@ pub(crate) enum FaultKind {
     Network,
     Root,
     Cwd,
+    Standard,
     /// A layer that may be missing where its loss is accepted.
     Weak(Layer),
     Other,

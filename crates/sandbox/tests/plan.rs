@@ -1,8 +1,8 @@
 //! Plans as a person reads them, one snapshot for each kind of place a command is run in.
 #![allow(missing_docs, clippy::unwrap_used)]
 
-use belljar_sandbox::{IdRange, Request, RunFacts, SandboxError, Step, plan};
-use model::{Confinement, EnvVar, FilePath, Hidden, Network, RootKind, WritableRoot};
+use belljar_sandbox::{Around, IdRange, Request, RunFacts, SandboxError, Step, plan};
+use model::{Confinement, EnvVar, FilePath, Hidden, Layer, Network, RootKind, WritableRoot};
 
 fn facts(uid: u32) -> RunFacts {
     let all = if uid == 0 { vec![IdRange { first: 0, count: u32::MAX }] } else { vec![] };
@@ -16,6 +16,7 @@ fn facts(uid: u32) -> RunFacts {
         terminal: None,
         resolver: None,
         hostname: "box".into(),
+        around: None,
     }
 }
 
@@ -36,6 +37,7 @@ fn request(roots: &[(&str, RootKind)], hidden: &[&str], home: &str, cwd: &str) -
         accept_weak: vec![],
         kernel: vec![],
         limits: model::Limits::default(),
+        allow_nested: false,
     }
 }
 
@@ -88,6 +90,47 @@ fn a_writable_root_inside_a_hidden_directory() {
 }
 
 #[test]
+fn a_jar_of_root_that_allows_others_inside() {
+    let roots = [("/root", RootKind::Home), ("/root/project", RootKind::Workspace)];
+    let request = Request { allow_nested: true, ..request(&roots, &["/root/.ssh"], "/root", "/root/project") };
+    insta::assert_snapshot!(shown(&request, &facts(0)));
+}
+
+#[test]
+fn a_jar_of_root_inside_a_jar() {
+    let roots = [("/root", RootKind::Home), ("/root/project", RootKind::Workspace)];
+    let mut facts = facts(0);
+    facts.around = Some(Around { door: Some("/run/belljar-inside/userns".into()) });
+    insta::assert_snapshot!(shown(&request(&roots, &[], "/root", "/root/project"), &facts));
+}
+
+/// What is given up is on the plan, layer by layer, and only where it was asked for or cannot be had.
+#[test]
+fn jars_inside_cost_what_is_told() {
+    for uid in [0, 1000] {
+        let plain = request(&[], &[], "/home/u", "/");
+        let nested = Request { allow_nested: true, ..plain.clone() };
+        let mut inside = facts(uid);
+        inside.around = Some(Around { door: None });
+        let lost = |request: &Request, facts: &RunFacts| -> Vec<Layer> {
+            plan(request, facts).unwrap().gaps.into_iter().map(|gap| gap.layer).collect()
+        };
+        assert_eq!(lost(&plain, &facts(uid)), []);
+        assert_eq!(lost(&nested, &facts(uid)), [Layer::Landlock, Layer::Seccomp]);
+        assert_eq!(lost(&plain, &inside), [Layer::NetworkWatch]);
+        assert_eq!(lost(&nested, &inside), [Layer::Landlock, Layer::Seccomp, Layer::NetworkWatch]);
+        // Nothing that is open here is open where it was not asked for.
+        let steps = plan(&plain, &facts(uid)).unwrap().to_string();
+        for word in ["fuse", "belljar-inside", "open for jars inside", "door"] {
+            assert!(!steps.contains(word), "{word}");
+        }
+        let mut homeless = facts(uid);
+        homeless.places.retain(|place| place.as_bytes() != b"/run");
+        assert!(matches!(plan(&nested, &homeless), Err(SandboxError::Request(_))));
+    }
+}
+
+#[test]
 fn a_root_that_contains_private_places_comes_before_them() {
     let request = request(&[("/var", RootKind::Declared)], &[], "/home/u", "/var");
     let steps = plan(&request, &facts(1000)).unwrap().steps;
@@ -129,13 +172,24 @@ fn root_always_has_its_kernel_files_covered() {
     for roots in
         [&[][..], &[("/home", RootKind::Declared)], &[("/root", RootKind::Home), ("/root/x", RootKind::Workspace)]]
     {
-        let steps = plan(&request(roots, &[], "/root", "/root"), &facts(0)).unwrap().steps;
-        for path in ["/proc/sys", "/proc/sysrq-trigger", "/proc/irq", "/proc/bus"] {
-            assert!(steps.contains(&Step::ReadOnly { at: path.into() }), "{path}");
+        for around in [None, Some(Around { door: None })] {
+            let mut inside = facts(0);
+            inside.around = around;
+            for allow_nested in [false, true] {
+                let request = Request { allow_nested, ..request(roots, &[], "/root", "/root") };
+                assert_kernel_files_covered(&plan(&request, &inside).unwrap().steps);
+            }
         }
-        assert!(steps.contains(&Step::Mask { at: "/proc/kcore".into() }));
+        let steps = plan(&request(roots, &[], "/root", "/root"), &facts(0)).unwrap().steps;
         let hides_shadow = |step: &Step| matches!(step, Step::Without { at, names, .. } if at.as_bytes() == b"/etc" && names.contains(&"shadow".into()));
         assert!(steps.iter().any(hides_shadow));
-        assert!(steps.contains(&Step::DropPrivileges));
     }
+}
+
+fn assert_kernel_files_covered(steps: &[Step]) {
+    for path in ["/proc/sys", "/proc/sysrq-trigger", "/proc/irq", "/proc/bus"] {
+        assert!(steps.contains(&Step::ReadOnly { at: path.into() }), "{path}");
+    }
+    assert!(steps.contains(&Step::Mask { at: "/proc/kcore".into() }));
+    assert!(steps.contains(&Step::DropPrivileges));
 }

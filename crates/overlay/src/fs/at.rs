@@ -10,7 +10,7 @@ use nix::unistd::{Gid, Uid, UnlinkatFlags};
 use std::ffi::{OsStr, OsString};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 /// `struct stat` of stat(2).
 pub(crate) type Stat = FileStat;
@@ -92,9 +92,24 @@ fn open_piece(dir: impl AsFd, rel: &Path) -> Result<OwnedFd, Errno> {
         match nix::fcntl::openat2(&dir, rel, how) {
             // The kernel asks for another try when a rename raced with the walk (openat2(2)).
             Err(Errno::EAGAIN | Errno::EINTR) => {}
+            // In a jar: where its arguments lie no filter can look, so there it does not exist.
+            Err(Errno::ENOSYS) => return walk_to(dir, rel),
             other => return other,
         }
     }
+}
+
+/// What openat2(2) does in [`open_piece`], a name at a time, and never up.
+fn walk_to(dir: impl AsFd, rel: &Path) -> Result<OwnedFd, Errno> {
+    let mut at: Option<OwnedFd> = None;
+    for part in rel.components() {
+        let Component::Normal(name) = part else { return Err(Errno::EXDEV) };
+        at = Some(match &at {
+            Some(dir) => open_dir(dir, name)?,
+            None => open_dir(&dir, name)?,
+        });
+    }
+    at.ok_or(Errno::ENOENT)
 }
 
 fn pieces(rel: &Path) -> Vec<PathBuf> {
@@ -327,6 +342,22 @@ pub(crate) fn split(rel: &Path) -> Option<(&Path, &OsStr)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_walk_ends_where_openat2_does() {
+        let base = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(base.path().join("a/b")).unwrap();
+        std::fs::write(base.path().join("a/file"), "").unwrap();
+        std::os::unix::fs::symlink("a", base.path().join("link")).unwrap();
+        let root = open_root(base.path()).unwrap();
+        for rel in ["a", "a/b", "a/b/none", "a/file", "link", "link/b", "../x", "/etc", ""] {
+            let ino = |opened: Result<OwnedFd, Errno>| opened.map(|fd| nix::sys::stat::fstat(fd).unwrap().st_ino);
+            let (walked, opened) = (ino(walk_to(&root, Path::new(rel))), ino(open_piece(&root, Path::new(rel))));
+            assert_eq!(walked.ok(), opened.ok(), "{rel}");
+        }
+        // Nobody asks for a way up, and the walk knows none.
+        assert_eq!(walk_to(&root, Path::new("a/../a")).err(), Some(Errno::EXDEV));
+    }
 
     #[test]
     fn long_paths_are_cut_into_pieces_that_join_again() {

@@ -77,7 +77,9 @@ fn numbered(shared: &Shared, meant: SocketAddrV4) -> (Endpoint, Result<TcpStream
 fn dial(shared: &Shared, found: &[SocketAddr]) -> Result<TcpStream, String> {
     let mut why = "network/unreachable".to_owned();
     for address in found {
-        match vet::vetted(address.ip(), address.port(), &shared.rules) {
+        let outer = shared.inner && vet::is_synthetic(address.ip());
+        let vetted = if outer { Ok(()) } else { vet::vetted(address.ip(), address.port(), &shared.rules) };
+        match vetted {
             Err(what) => why = format!("network/{what}-address"),
             Ok(()) => match TcpStream::connect_timeout(address, DIAL) {
                 Ok(stream) => return Ok(stream),

@@ -5,7 +5,8 @@ pub(crate) mod table;
 
 use libc::sock_filter;
 
-/// The program for this machine's architecture. With `watch`, calls that name a network peer are reported first.
-pub(crate) fn program(watch: bool) -> Vec<sock_filter> {
-    program::compile(&table::rules(watch))
+/// The program for this machine's architecture. With `watch`, calls that name a network peer are reported first; with
+/// `nested`, a Belljar inside can make jars.
+pub(crate) fn program(watch: bool, nested: bool) -> Vec<sock_filter> {
+    program::compile(&table::rules(watch, nested))
 }

@@ -201,11 +201,14 @@ mod tests {
             0xffff_ffff,
             u64::MAX,
             1 << 40,
+            u64::from(libc::CLONE_NEWUSER.cast_unsigned()),
+            u64::from(libc::CLONE_NEWCGROUP.cast_unsigned()),
+            0x2000,
         ];
         let cases = words.iter().flat_map(|a| words.iter().map(move |b| [*a, *b, *a, *b, *a, *b]));
         let cases: Vec<[u64; 6]> = cases.chain(words.iter().map(|w| [10, *w, 0o101, *w, 0, 0])).collect();
-        for watch in [false, true] {
-            let rules = table::rules(watch);
+        for (watch, nested) in [(false, false), (true, false), (false, true), (true, true)] {
+            let rules = table::rules(watch, nested);
             let program = compile(&rules);
             for call in (0..=LAST_KNOWN + 1).chain([0x4000_0000, 0x4000_0001, u32::MAX]) {
                 for args in &cases {
@@ -219,12 +222,12 @@ mod tests {
     #[test]
     fn a_foreign_architecture_ends_the_process() {
         const I386: u32 = 0x4000_0003;
-        assert_eq!(run(&compile(&table::rules(true)), I386, 1, [0; 6]), SECCOMP_RET_KILL_PROCESS);
+        assert_eq!(run(&compile(&table::rules(true, false)), I386, 1, [0; 6]), SECCOMP_RET_KILL_PROCESS);
     }
 
     #[test]
     fn an_unlisted_call_is_allowed_after_few_steps() {
-        let program = compile(&table::rules(true));
+        let program = compile(&table::rules(true, true));
         assert!(program.len() < 400, "{} instructions", program.len());
     }
 }

@@ -112,6 +112,11 @@ const NEVER: &[c_long] = &[
     #[cfg(target_arch = "x86_64")]
     SYS_ioperm,
 ];
+/// Of these, what a Belljar inside needs. The mount API by descriptors stays closed, and with it the kernel's overlayfs as
+/// a backend inside; nothing is ever unmounted, and nobody changes his root.
+const FOR_JARS_INSIDE: &[c_long] = &[SYS_mount, SYS_mount_setattr, SYS_setns];
+/// What of mount(2) it does not need: the covers of the view are locked besides, by mount_namespaces(7).
+const REMOUNTS: u32 = 32 | 8192;
 const QUOTACTL_FD: c_long = 443;
 const FCHMODAT2: c_long = 452;
 const OPEN_TREE_ATTR: c_long = 467;
@@ -125,12 +130,13 @@ const UNSEEN: &[c_long] = &[SYS_clone3, SYS_openat2];
 const PERSONALITIES: &[u32] = &[0, 0x0008, 0x0002_0000, 0x0002_0008, 0x0004_0000, 0xffff_ffff];
 
 /// The whole table, sorted by call.
-pub(crate) fn rules(watch: bool) -> Vec<Rule> {
+pub(crate) fn rules(watch: bool, nested: bool) -> Vec<Rule> {
     let mut rules: Vec<Rule> = Vec::with_capacity(NEVER.len() + 32);
-    rules.extend(NEVER.iter().map(|call| always(*call, EPERM)));
+    let never = NEVER.iter().filter(|call| !(nested && FOR_JARS_INSIDE.contains(call)));
+    rules.extend(never.map(|call| always(*call, EPERM)));
     rules.extend(UNSEEN.iter().map(|call| always(*call, ENOSYS)));
     rules.extend(set_id_rules());
-    rules.extend(namespace_rules());
+    rules.extend(if nested { nested_rules() } else { namespace_rules() });
     rules.extend(socket_rules());
     rules.push(refuse(SYS_ioctl, EPERM, [[is(1, low(TIOCSTI))], [is(1, TIOCLINUX)], [is(1, low(TIOCSETD))]]));
     rules.push(refuse(SYS_personality, EPERM, [PERSONALITIES.iter().map(|value| is_not(0, *value))]));
@@ -167,6 +173,18 @@ fn namespace_rules() -> Vec<Rule> {
     vec![
         refuse(SYS_clone, EPERM, [[bits(0, NAMESPACES)]]),
         refuse(SYS_unshare, EPERM, [[bits(0, NAMESPACES | NEWTIME)]]),
+    ]
+}
+
+/// User namespaces and those a jar is made of, entered by making them or through the door. Never a cgroup namespace: whoever
+/// has one can mount the host's cgroups, where a user may end whatever runs beside Belljar, and root everything.
+fn nested_rules() -> Vec<Rule> {
+    let cgroup = CLONE_NEWCGROUP.cast_unsigned();
+    vec![
+        refuse(SYS_clone, EPERM, [[bits(0, cgroup)]]),
+        refuse(SYS_unshare, EPERM, [[bits(0, cgroup | NEWTIME)]]),
+        refuse(SYS_setns, EPERM, [[is_not(1, CLONE_NEWUSER.cast_unsigned())]]),
+        refuse(SYS_mount, EPERM, [[bits(3, REMOUNTS)]]),
     ]
 }
 
@@ -225,8 +243,23 @@ mod tests {
 
     #[test]
     fn every_call_has_one_row_and_is_known() {
-        let rules = rules(true);
-        assert!(rules.windows(2).all(|pair| pair[0].call < pair[1].call), "sorted, no call twice");
-        assert!(rules.iter().all(|rule| rule.call <= LAST_KNOWN));
+        for nested in [false, true] {
+            let rules = rules(true, nested);
+            assert!(rules.windows(2).all(|pair| pair[0].call < pair[1].call), "sorted, no call twice");
+            assert!(rules.iter().all(|rule| rule.call <= LAST_KNOWN));
+        }
+    }
+
+    /// Whatever is not named here is the same in a jar that allows others inside.
+    #[test]
+    fn jars_inside_change_five_rows_and_no_other() {
+        let [plain, nested] = [false, true].map(|nested| rules(true, nested));
+        let row = |rules: &[Rule], call: c_long| rules.iter().find(|rule| rule.call == number(call)).cloned();
+        let changed: Vec<c_long> =
+            (0..=c_long::from(LAST_KNOWN)).filter(|call| row(&plain, *call) != row(&nested, *call)).collect();
+        let mut expected = vec![SYS_clone, SYS_unshare, SYS_setns, SYS_mount, SYS_mount_setattr];
+        expected.sort_unstable();
+        assert_eq!(changed, expected);
+        assert_eq!(row(&nested, SYS_mount_setattr), None);
     }
 }

@@ -12,7 +12,7 @@ use std::os::unix::net::UnixListener;
 
 /// Who is first seen to succeed without a jar.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Control {
+pub enum Control {
     Both,
     Root,
     /// It would touch the machine, or this kernel refuses it to everybody.
@@ -21,7 +21,7 @@ enum Control {
 use Control::{Both, None as Never, Root};
 
 /// `$T` is the test's directory, `$J` this program, `$P` a process of the host.
-const ATTACKS: &[(&str, Control, &str)] = &[
+pub const ATTACKS: &[(&str, Control, &str)] = &[
     // Files.
     ("write outside of the roots", Both, "echo evil >> $T/file"),
     ("create outside of the roots", Both, "touch $T/new-$$"),
@@ -32,7 +32,7 @@ const ATTACKS: &[(&str, Control, &str)] = &[
     ("list a hidden directory", Both, "ls $T/hidden | grep key"),
     ("write into a hidden directory", Never, "echo evil > $T/hidden/new"),
     ("read another user's home", Both, "cat /home/other/key"),
-    ("read /etc/shadow", Root, "cat /etc/shadow"),
+    ("read /etc/shadow", Root, "cat /etc/shadow | grep -q ."),
     ("read a backup of /etc/shadow", Never, "test -s /etc/shadow- && cat /etc/shadow-"),
     ("read the shared /tmp", Both, "cat /tmp/shared"),
     ("read /run", Both, "cat /run/secret"),
@@ -122,7 +122,7 @@ const ATTACKS: &[(&str, Control, &str)] = &[
     ("gain by a set-user-id program", Never, "$J jar-attack exec-suid"),
     ("have a capability", Root, "grep -q 'CapEff:.*[1-9a-f]' /proc/self/status"),
     ("have a bounding set", Both, "grep -q 'CapBnd:.*[1-9a-f]' /proc/self/status"),
-    ("become another user", Root, "setpriv --reuid 1 --clear-groups true"),
+    ("become another user", Root, "setpriv --reuid 1 --clear-groups true || exit 1"),
     ("give a file away", Root, "touch /tmp/given-$$ && chown 1 /tmp/given-$$"),
     ("set the clock", Never, "date -s '2020-01-01'"),
     ("set the host name", Never, "hostname evil"),
@@ -140,7 +140,7 @@ pub fn scenes(world: &World) -> Vec<Scene> {
 }
 
 /// Things of the host that an attack may reach for, alive while it is tried.
-struct Bait {
+pub struct Bait {
     _unix: Vec<UnixListener>,
     tcp: std::net::TcpListener,
     process: std::process::Child,
@@ -148,7 +148,7 @@ struct Bait {
 }
 
 impl Bait {
-    fn lay(world: &World) -> Bait {
+    pub fn lay(world: &World) -> Bait {
         let mut unix = Vec::new();
         let paths: &[&str] = if world.root { &["/run/host.sock", "/tmp/host.sock"] } else { &[] };
         for path in paths {
@@ -170,6 +170,13 @@ impl Bait {
     fn pid(&self) -> String {
         self.process.id().to_string()
     }
+
+    /// What the scripts know it by.
+    pub fn variables(&self, world: &World) -> [(&'static str, String); 4] {
+        let port = self.tcp.local_addr().unwrap().port().to_string();
+        let (base, program) = (world.base.to_str().unwrap().to_owned(), world.program().to_str().unwrap().to_owned());
+        [("T", base), ("J", program), ("P", self.pid()), ("PORT", port)]
+    }
 }
 
 impl Drop for Bait {
@@ -185,9 +192,7 @@ const SHM_KEY: i32 = 0x0be1_17a1;
 
 fn play(world: &World, user: User, control: Control, script: &str) {
     let bait = Bait::lay(world);
-    let port = bait.tcp.local_addr().unwrap().port().to_string();
-    let (base, program) = (world.base.to_str().unwrap().to_owned(), world.program().to_str().unwrap().to_owned());
-    let variables = [("T", base), ("J", program), ("P", bait.pid()), ("PORT", port)];
+    let variables = bait.variables(world);
     let controlled = match control {
         Control::Both => user != User::Own,
         Control::Root => user == User::Root,
@@ -244,6 +249,9 @@ pub fn main(arguments: &[OsString]) {
 }
 
 fn attack(name: &str, arguments: &[&str]) -> c_long {
+    if let Some(code) = crate::nested::attack(name, arguments) {
+        return code;
+    }
     let number = |index: usize| arguments.get(index).map_or(0, |word| word.parse::<i32>().unwrap());
     let zero = [0u64; 32];
     let opened = |options: &mut std::fs::OpenOptions| options.open(arguments[0]).map_or(-1, |_| 0);

@@ -17,6 +17,7 @@
 mod attacks;
 mod everyday;
 mod holding;
+mod nested;
 mod overlay;
 mod runner;
 mod terminal;
@@ -59,6 +60,7 @@ fn suite(arguments: &[std::ffi::OsString]) {
         attacks::scenes(&world),
         everyday::scenes(&world),
         holding::scenes(),
+        nested::scenes(&world),
         overlay::scenes(&world),
         terminal::scenes(&world),
     ];
@@ -78,7 +80,7 @@ fn suite(arguments: &[std::ffi::OsString]) {
 
 /// The acts of the suite. A runner that starts a process for each test, as `cargo nextest` does, plays an act in each:
 /// preparing the stage takes longer than most scenes.
-const ACTS: &[&str] = &["attack", "everyday", "holding", "overlay", "terminal"];
+const ACTS: &[&str] = &["attack", "everyday", "holding", "nested", "overlay", "terminal"];
 
 fn list(ignored: bool) {
     for act in ACTS.iter().filter(|_| !ignored) {

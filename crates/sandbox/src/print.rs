@@ -1,0 +1,93 @@
+//! A plan as a person reads it.
+
+use crate::around::Around;
+use crate::facts::IdRange;
+use crate::plan::{Plan, Step};
+use std::fmt;
+
+/// One line a step, for people; paths are escaped.
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<String> = self.ground.namespaces.iter().map(ToString::to_string).collect();
+        writeln!(f, "namespaces {}", names.join(", "))?;
+        let ranges = |ranges: &[IdRange]| {
+            let words: Vec<String> = ranges.iter().map(|range| format!("{}+{}", range.first, range.count)).collect();
+            words.join(" ")
+        };
+        let groups = if self.ground.identity.deny_setgroups { ", setgroups denied" } else { "" };
+        let (uids, gids) = (ranges(&self.ground.identity.uids), ranges(&self.ground.identity.gids));
+        writeln!(f, "identity uids {uids}, gids {gids}{groups}")?;
+        if let Some(Around { door: Some(door) }) = &self.ground.around {
+            writeln!(f, "through {door}")?;
+        }
+        for step in &self.steps {
+            writeln!(f, "{step}")?;
+        }
+        for gap in &self.gaps {
+            writeln!(f, "without {}: {}", gap.layer, gap.why)?;
+        }
+        let words: Vec<String> = self.argv.iter().map(ToString::to_string).collect();
+        writeln!(f, "execute {}", words.join(" "))
+    }
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Step::Loopback => f.write_str("bring up loopback"),
+            Step::Processes { max } => write!(f, "limit processes and threads to {max}"),
+            Step::OpenFiles { max } => write!(f, "limit open files to {max}"),
+            Step::Network { blocks } => {
+                let blocks: Vec<String> =
+                    blocks.iter().map(|block| format!("{}/{}", block.base, block.prefix)).collect();
+                write!(f, "bring connections to {} to the broker", blocks.join(" "))
+            }
+            Step::Questions => f.write_str("answer questions about names: there are none"),
+            Step::Connections { count, spare: 0 } => write!(f, "open {count} connections to /dev/fuse"),
+            Step::Connections { count, spare } => write!(f, "open {count} connections to /dev/fuse, {spare} spare"),
+            Step::Kernel { index, lower, upper, .. } => {
+                write!(f, "make kernel overlay {index} of {upper} over {lower}")
+            }
+            Step::Seal => f.write_str("seal every mount: read-only, nosuid, nodev, private"),
+            Step::Reopen => f.write_str("open files among the standard descriptors again, read-only"),
+            Step::Scratch { max: None } => f.write_str("mount the scratch"),
+            Step::Scratch { max: Some(max) } => write!(f, "mount the scratch, {max} bytes"),
+            Step::Directory { at, mode } => write!(f, "make directory {at} {mode:04o}"),
+            Step::File { at, mode } => write!(f, "make file {at} {mode:04o}"),
+            Step::Text { at, text } => write!(f, "write {} bytes to {at}", text.len()),
+            Step::Link { at, to } => write!(f, "make link {at} to {to}"),
+            Step::Keep { from, at } => write!(f, "keep {from} as {at}"),
+            Step::Freeze { at } => write!(f, "freeze {at}"),
+            Step::Terminals { at } => write!(f, "mount devpts on {at}"),
+            Step::Replace { from, at } => write!(f, "replace {at} by {from}"),
+            Step::Cover { from, at } => write!(f, "cover {at} with {from}"),
+            Step::Devices { at } => write!(f, "allow devices below {at}"),
+            Step::Proc { at, or_outer, traceable } => {
+                let traceable = if *traceable { " of traceable processes" } else { "" };
+                let outer = if *or_outer { ", or keep the outer one" } else { "" };
+                write!(f, "mount proc{traceable} on {at}{outer}")
+            }
+            Step::Door { at } => write!(f, "make a door for jars inside at {at}"),
+            Step::Scopes => f.write_str("landlock: signals and abstract sockets stay inside"),
+            Step::ReadOnly { at } => write!(f, "make {at} read-only"),
+            Step::Mask { at } => write!(f, "mask {at}"),
+            Step::Without { at, names, .. } => {
+                let names: Vec<String> = names.iter().map(ToString::to_string).collect();
+                write!(f, "show {at} without {}", names.join(" "))
+            }
+            Step::Root { index, at } => write!(f, "mount overlay {index} on {at}"),
+            Step::AwaitRoots => f.write_str("wait for the overlays"),
+            Step::Landlock { writable } => {
+                let paths: Vec<String> = writable.iter().map(ToString::to_string).collect();
+                write!(f, "landlock: write only below {}", paths.join(" "))
+            }
+            Step::DropPrivileges => f.write_str("drop every capability, lock securebits, no new privileges"),
+            Step::Enter { at } => write!(f, "enter {at}"),
+            Step::Seccomp { watch, nested } => {
+                let watch = if *watch { " and the network watch" } else { "" };
+                let nested = if *nested { ", open for jars inside" } else { "" };
+                write!(f, "install the system call filter{watch}{nested}")
+            }
+        }
+    }
+}
