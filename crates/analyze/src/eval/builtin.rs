@@ -116,8 +116,17 @@ impl Eval<'_> {
     fn declare(&mut self, program: &str, args: &[Field]) {
         let exports = program == "export"
             || args.iter().any(|field| field.known().is_some_and(|text| text.starts_with('-') && text.contains('x')));
-        let integer =
-            args.iter().any(|field| field.known().is_some_and(|text| text.starts_with('-') && text.contains('i')));
+        let flagged = |letters: &[char]| {
+            args.iter().any(|field| field.known().is_some_and(|text| text.starts_with('-') && text.contains(letters)))
+        };
+        let integer = flagged(&['i']);
+        let converts = integer || flagged(&['l', 'u', 'c']);
+        let fixes = program == "readonly" || flagged(&['r']);
+        if program == "local" && self.locals.is_empty() {
+            // Bash refuses; nothing is assigned.
+            return;
+        }
+        let here = matches!(program, "local" | "declare" | "typeset") && !flagged(&['g']);
         for field in args {
             if field.many || field.value.prefix().is_empty() {
                 self.out.find(10, field.span, "a declaration whose name is not known");
@@ -142,6 +151,13 @@ impl Eval<'_> {
                 None => (text.clone(), None),
             };
             self.evaluated_again(&name, field.span);
+            let plain = name.trim_end_matches('+').split('[').next().unwrap_or(&name).to_owned();
+            if here {
+                self.keep_for_the_caller(&plain);
+            }
+            if converts {
+                self.state.altered.insert(plain.clone());
+            }
             if integer {
                 self.evaluated_again(&text, field.span);
                 self.state.integers.insert(name.trim_end_matches('+').to_owned());
@@ -151,8 +167,23 @@ impl Eval<'_> {
             }
             if let Some(value) = value {
                 self.check_environment(name.trim_end_matches('+'), &value, field.span, exports);
-                self.state.set(name.trim_end_matches('+'), if name.ends_with('+') { Value::Unknown } else { value });
+                let whole = !name.ends_with(['+', ']']);
+                self.state.set(&plain, if whole { value } else { Value::Unknown });
+            } else if here && !self.locals.is_empty() {
+                // A new variable without a value.
+                self.state.vars.remove(&plain);
             }
+            if fixes {
+                self.state.altered.insert(plain);
+            }
+        }
+    }
+
+    /// A variable of a function: what it was outside comes back when the function ends.
+    fn keep_for_the_caller(&mut self, name: &str) {
+        let before = self.state.vars.get(name).cloned();
+        if let Some(locals) = self.locals.last_mut() {
+            locals.entry(name.to_owned()).or_insert(before);
         }
     }
 
@@ -251,10 +282,14 @@ impl Eval<'_> {
 
     fn source_file(&mut self, args: &[Field], start: &Start) {
         let Some(file) = args.strip_prefix_dashes().first() else { return };
-        if let Stdin::Pipe(out) = &start.stdin
-            && file.known() == Some("/dev/stdin")
-        {
-            let text = Field { value: out.value.clone(), fetched: out.fetched, ..Field::constant("", file.span) };
+        let from_stdin = matches!(file.known(), Some("/dev/stdin" | "/dev/fd/0" | "/proc/self/fd/0"));
+        let given = match &start.stdin {
+            Stdin::Pipe(out) => Some((out.value.clone(), out.fetched)),
+            Stdin::Text(text) => Some((text.clone(), false)),
+            Stdin::File(_) | Stdin::Inherited => None,
+        };
+        if let Some((value, fetched)) = given.filter(|_| from_stdin) {
+            let text = Field { value, fetched, ..Field::constant("", file.span) };
             self.text_here(&text, start, false);
             return;
         }

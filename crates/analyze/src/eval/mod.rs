@@ -80,6 +80,8 @@ pub(crate) struct Eval<'a> {
     /// A `cd` that may have failed was not checked before this command.
     unchecked_cd: bool,
     called: BTreeSet<String>,
+    /// For each call that is followed, its own variables with what they were outside.
+    locals: Vec<BTreeMap<String, Option<Var>>>,
     exhausted: Option<Span>,
     /// Patterns for the names that the command before this one in a pipe prints.
     piped_names: Option<Vec<String>>,
@@ -103,6 +105,7 @@ impl<'a> Eval<'a> {
             functions: Shared::default(),
             positional: None,
             integers: Shared::default(),
+            altered: Shared::default(),
             loaded: Shared::default(),
             links: Shared::new(context.links.iter().map(|(link, target)| (link.normalise(), target.clone())).collect()),
             written: Shared::default(),
@@ -125,6 +128,7 @@ impl<'a> Eval<'a> {
             steps: 0,
             unchecked_cd: false,
             called: BTreeSet::new(),
+            locals: Vec::new(),
             exhausted: None,
             piped_names: None,
             ambient: Stdin::Inherited,
@@ -479,7 +483,14 @@ impl<'a> Eval<'a> {
         self.called.insert(name.to_owned());
         self.calls += 1;
         let outer = std::mem::replace(&mut self.state.positional, arguments);
+        self.locals.push(BTreeMap::new());
         let out = self.command(body, Stdin::Inherited);
+        for (name, before) in self.locals.pop().unwrap_or_default() {
+            match before {
+                Some(value) => self.state.vars.insert(name, value),
+                None => self.state.vars.remove(&name),
+            };
+        }
         self.state.positional = outer;
         self.calls -= 1;
         out

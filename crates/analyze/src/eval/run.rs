@@ -101,7 +101,8 @@ impl Eval<'_> {
             }
             AssignValue::Array(words) => {
                 let fields: Vec<Field> = words.iter().flat_map(|word| self.expand(word)).collect();
-                if keep && !assign.append && !fields.iter().any(|field| field.many || field.glob) {
+                let plain = !assign.append && !self.state.altered.contains(&assign.name);
+                if keep && plain && !fields.iter().any(|field| field.many || field.glob) {
                     let values = fields.into_iter().map(|field| field.value).collect();
                     self.state.vars.insert(assign.name.clone(), Var::Array(values));
                 } else if keep {

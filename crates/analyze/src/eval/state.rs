@@ -98,6 +98,8 @@ pub(crate) struct State {
     pub(crate) positional: Option<Vec<Value>>,
     /// Variables with the integer attribute: what is assigned to them is evaluated.
     pub(crate) integers: Shared<BTreeSet<String>>,
+    /// Variables with an attribute that changes or refuses what is assigned to them: `-i`, `-l`, `-u`, `-c`, `-r`.
+    pub(crate) altered: Shared<BTreeSet<String>>,
     /// Variables that once held text with a command substitution in it: where they are evaluated again, it may run. A
     /// branch may forget the value, but not this.
     pub(crate) loaded: Shared<BTreeSet<String>>,
@@ -132,6 +134,7 @@ impl State {
         if value.choices().is_some_and(|all| all.iter().any(runs)) {
             self.loaded.insert(name.to_owned());
         }
+        let value = if self.altered.contains(name) { Value::Unknown } else { value };
         self.vars.insert(name.to_owned(), Var::Scalar(value));
     }
 
@@ -158,6 +161,9 @@ impl State {
         }
         if !self.integers.is(&other.integers) {
             self.integers.extend(other.integers.iter().cloned());
+        }
+        if !self.altered.is(&other.altered) {
+            self.altered.extend(other.altered.iter().cloned());
         }
         if !self.loaded.is(&other.loaded) {
             self.loaded.extend(other.loaded.iter().cloned());

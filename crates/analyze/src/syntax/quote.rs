@@ -85,6 +85,7 @@ fn decode_escape<'a>(out: &mut Vec<u8>, escape: char, rest: &'a str) -> &'a str 
         return rest;
     }
     match escape {
+        'x' if rest.starts_with('{') => braced_byte(out, rest),
         'x' => numeric(out, rest, 16, 2, escape),
         'u' => numeric(out, rest, 16, 4, escape),
         'U' => numeric(out, rest, 16, 8, escape),
@@ -112,6 +113,16 @@ fn octal<'a>(out: &mut Vec<u8>, first: char, rest: &'a str) -> &'a str {
     }
     out.push((value & 0xff) as u8);
     rest.get(more..).unwrap_or("")
+}
+
+/// `\\x{H...}`, as bash reads it: any number of digits, of whose value one byte stays, and a brace that may be missing.
+fn braced_byte<'a>(out: &mut Vec<u8>, rest: &'a str) -> &'a str {
+    let rest = rest.strip_prefix('{').unwrap_or(rest);
+    let digits = rest.chars().take_while(char::is_ascii_hexdigit).count();
+    let (inside, rest) = rest.split_at_checked(digits).unwrap_or((rest, ""));
+    let value = inside.chars().fold(0u32, |value, c| (value << 4 | c.to_digit(16).unwrap_or(0)) & 0xff);
+    out.push((value & 0xff) as u8);
+    rest.strip_prefix('}').unwrap_or(rest)
 }
 
 fn numeric<'a>(out: &mut Vec<u8>, rest: &'a str, radix: u32, digits_max: usize, escape: char) -> &'a str {
@@ -142,6 +153,8 @@ mod tests {
             (r"\u00e9\e", "é\u{1b}"),
             (r"\cA\q", "\u{1}\\q"),
             (r"ab\0cd", "ab"),
+            (r"\x{41}\x{6a6b}c\x{6d", "Akcm"),
+            (r"a\x{}b", "a"),
         ] {
             assert_eq!(decode_ansi(raw), expected, "{raw}");
         }
