@@ -5,7 +5,11 @@ use super::run::Start;
 use super::state::Var;
 use super::value::{Field, Value};
 use super::{Eval, Output, Stdin};
+use crate::syntax::{Escapes, decode_printed};
 use model::{Action, PathScope, Reversibility, Risk, Target};
+
+/// What `set -k` does.
+const KEYWORD: &str = "arguments with a = become environment variables of what is run";
 
 impl Eval<'_> {
     /// Runs `program` if it is a builtin read in code.
@@ -76,12 +80,18 @@ impl Eval<'_> {
                     if tail.first().and_then(Field::known) == Some("history") {
                         self.out.find(12, first.span, "decides whether what is run is remembered");
                     }
+                    if tail.first().and_then(Field::known) == Some("keyword") {
+                        self.out.find(12, first.span, KEYWORD);
+                    }
                     self.state.exits_on_error |=
                         first.known() == Some("-o") && tail.first().and_then(Field::known) == Some("errexit");
                     rest = tail.get(1..).unwrap_or(&[]);
                 }
                 Some(text) if text.starts_with('-') && text.len() > 1 => {
                     self.state.exits_on_error |= text.contains('e');
+                    if text.contains('k') {
+                        self.out.find(12, first.span, KEYWORD);
+                    }
                     // `-euo pipefail`: the o takes the next word.
                     rest = if text.ends_with('o') { tail.get(1..).unwrap_or(&[]) } else { tail };
                 }
@@ -426,17 +436,29 @@ fn echo(args: &[Field]) -> Output {
         return Output { value: Value::Unknown, fetched };
     }
     let value = match text.value {
-        Value::Known(text) if escapes && text.contains('\\') => Value::Known(crate::syntax::decode_ansi(&text)),
+        Value::Known(text) if escapes && text.contains('\\') => {
+            decode_printed(&text, Escapes::Echo).map_or(Value::Unknown, Value::Known)
+        }
+        Value::OneOf(_) | Value::Shape(..) if escapes => Value::Unknown,
         other => other,
     };
     Output { value: if newline { value.concat(&Value::Known("\n".into())) } else { value }, fetched }
+}
+
+/// A number that is printed as it is written: no sign, no octal.
+fn plain_number(text: &str) -> bool {
+    text == "0"
+        || (!text.starts_with('0')
+            && text.len() < 18
+            && text.bytes().all(|byte| byte.is_ascii_digit())
+            && !text.is_empty())
 }
 
 /// What `printf` prints for constant arguments and the conversions `%s`, `%b`, `%d` and `%%`; else not known.
 fn printed(args: &[Field]) -> Value {
     let known: Option<Vec<&str>> = args.iter().map(|field| field.known().filter(|_| !field.glob)).collect();
     let Some((format, rest)) = known.as_deref().and_then(|all| all.split_first()) else { return Value::Unknown };
-    let format = crate::syntax::decode_ansi(format);
+    let Some(format) = decode_printed(format, Escapes::Format) else { return Value::Unknown };
     let mut out = String::new();
     let mut rest = rest.iter();
     loop {
@@ -447,8 +469,15 @@ fn printed(args: &[Field]) -> Value {
                 (_, false) => out.push(c),
                 _ => match chars.next() {
                     Some('%') => out.push('%'),
-                    Some('s' | 'd') => out.push_str(rest.next().unwrap_or(&"")),
-                    Some('b') => out.push_str(&crate::syntax::decode_ansi(rest.next().unwrap_or(&""))),
+                    Some('s') => out.push_str(rest.next().unwrap_or(&"")),
+                    Some('d') => match rest.next() {
+                        Some(number) if plain_number(number) => out.push_str(number),
+                        _ => return Value::Unknown,
+                    },
+                    Some('b') => match decode_printed(rest.next().unwrap_or(&""), Escapes::Argument) {
+                        Some(text) => out.push_str(&text),
+                        None => return Value::Unknown,
+                    },
                     _ => return Value::Unknown,
                 },
             }

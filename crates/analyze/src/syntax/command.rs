@@ -83,10 +83,15 @@ impl Reader<'_> {
                 self.blanks();
                 let name = self.word()?;
                 self.blanks();
-                let _ = self.eat("(") && {
+                let saved = (self.pos, self.last);
+                let brackets = self.eat("(") && {
                     self.blanks();
                     self.eat(")")
                 };
+                if !brackets {
+                    // The body is a subshell.
+                    (self.pos, self.last) = saved;
+                }
                 Some(self.function_body(name, start))
             }
             "coproc" => {

@@ -20,7 +20,7 @@ use std::time::Duration;
 const KINDS: usize = 3;
 
 /// How long one text may take. The processor time of each process is bounded besides.
-const PATIENCE: Duration = Duration::from_secs(4);
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Texts for one namespace: each has its own directories, made before.
 pub(crate) const BATCH: usize = 1000;
