@@ -114,7 +114,7 @@ fn judge_readings(text: &str, list: &syntax::ast::List, notes: &Notes, tree: tre
             }
         }
         tree::Outcome::Broken(span) if whole => report.find(2, span, "only one of two parsers could read the text"),
-        tree::Outcome::Broken(..) => {}
+        tree::Outcome::Broken(span) => report.find(2, span, "neither of two parsers could read the text"),
     }
 }
 

@@ -358,6 +358,12 @@ impl Eval<'_> {
         if args.first().and_then(Field::known) == Some("-v") {
             into = args.get(1).cloned();
             args = args.get(2..).unwrap_or(&[]);
+        } else if let Some((first, rest)) = args.split_first()
+            && let Some(name) = first.value.prefix().strip_prefix("-v")
+        {
+            let value = if first.known().is_some() { Value::Known(name.to_owned()) } else { Value::Unknown };
+            into = Some(Field { value, ..first.clone() });
+            args = rest;
         }
         let args = args.strip_prefix_dashes();
         let value = printed(args);

@@ -66,23 +66,24 @@ impl Eval<'_> {
     /// The arguments a word becomes.
     pub(super) fn expand(&mut self, word: &Word) -> Vec<Field> {
         if !brace::holds(&word.parts) {
-            return self.expand_parts(&word.parts, word.span);
+            return self.expand_parts(&word.parts, word.span, true);
         }
         let Some(words) = brace::expand(&word.parts) else {
             self.out.find(90, word.span, "a brace expansion makes too many words");
             return vec![Field { many: true, value: Value::Unknown, ..Field::constant("", word.span) }];
         };
-        words.iter().flat_map(|parts| self.expand_parts(parts, word.span)).collect()
+        words.iter().flat_map(|parts| self.expand_parts(parts, word.span, false)).collect()
     }
 
-    fn expand_parts(&mut self, parts: &[Part], span: Span) -> Vec<Field> {
+    /// `whole` where no brace expansion made the word: only then it may be like an assignment.
+    fn expand_parts(&mut self, parts: &[Part], span: Span, whole: bool) -> Vec<Field> {
         let mut fields = Fields { done: Vec::new(), open: None, span };
         for (at, part) in parts.iter().enumerate() {
             match part {
                 Part::Literal(text) => {
                     let rest = match at {
                         0 => {
-                            let text = like_assignment(text, &mut fields);
+                            let text = if whole { like_assignment(text, &mut fields) } else { text };
                             self.tilde(text, parts.len() == 1, &mut fields)
                         }
                         _ => text.as_str(),

@@ -100,7 +100,7 @@ impl<'a> Eval<'a> {
         let vars: BTreeMap<String, Var> =
             context.vars.iter().map(|(name, value)| (name.clone(), Var::Scalar(Value::Known(value.clone())))).collect();
         let mut state = State {
-            cwd: Cwd { places: vec![context.cwd.normalise()], if_failed: Vec::new() },
+            cwd: Cwd { places: vec![context.cwd.normalise()], if_failed: Vec::new(), failed_anywhere: false },
             vars: Shared::new(vars),
             functions: Shared::default(),
             positional: None,
@@ -436,7 +436,7 @@ impl<'a> Eval<'a> {
             self.state.positional = None;
         }
         if found.moves || found.anything {
-            self.state.cwd = Cwd { places: Vec::new(), if_failed: Vec::new() };
+            self.state.cwd = Cwd { places: Vec::new(), if_failed: Vec::new(), failed_anywhere: false };
         }
     }
 

@@ -23,6 +23,8 @@ pub(crate) struct Cwd {
     pub(crate) places: Vec<FilePath>,
     /// The directories where a `cd` failed that nobody checked yet; `&&` drops them.
     pub(crate) if_failed: Vec<FilePath>,
+    /// Such a `cd` started from a directory that is not known.
+    pub(crate) failed_anywhere: bool,
 }
 
 impl Cwd {
@@ -31,17 +33,22 @@ impl Cwd {
         let too_deep = |place: &FilePath| place.as_bytes().iter().filter(|byte| **byte == b'/').count() > CWD_PARTS_MAX;
         let to = if to.iter().any(too_deep) { Vec::new() } else { to };
         let old = std::mem::replace(&mut self.places, to);
+        self.failed_anywhere |= old.is_empty();
         self.if_failed = if self.places.is_empty() { Vec::new() } else { old };
     }
 
     /// The last command succeeded.
     pub(crate) fn succeeded(&mut self) {
         self.if_failed.clear();
+        self.failed_anywhere = false;
     }
 
     /// Nobody looked whether the last command succeeded.
     pub(crate) fn unchecked(&mut self) {
         let failed = std::mem::take(&mut self.if_failed);
+        if std::mem::take(&mut self.failed_anywhere) {
+            self.places.clear();
+        }
         if !self.places.is_empty() {
             self.add(failed);
         }
@@ -156,6 +163,7 @@ impl State {
             self.cwd.add(other.cwd.places);
         }
         self.cwd.add_failed(other.cwd.if_failed);
+        self.cwd.failed_anywhere |= other.cwd.failed_anywhere;
         if !self.functions.is(&other.functions) {
             self.functions.extend(other.functions.iter().map(|(name, body)| (name.clone(), Rc::clone(body))));
         }

@@ -76,7 +76,7 @@ fn without_numbers(word: &str) -> String {
 
 /// Whether an effect covers a file of this name in the working directory.
 fn announced(analysis: &Analysis, name: &str) -> bool {
-    let path = format!("{CWD}/{name}");
+    let path = FilePath::from(format!("{CWD}/{name}").as_str()).encode();
     analysis.effects.iter().any(|effect| match (&effect.action, &effect.target) {
         (Action::Read | Action::Execute | Action::Delete, _) => false,
         (_, Target::Unknown { .. }) => true,

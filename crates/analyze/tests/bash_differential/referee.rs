@@ -44,7 +44,7 @@ command_not_found_handle() {
   builtin printf '%s\0' ==CASE== "$belljar_case" "$#" "$@" >>"$belljar_out/starts"
   case $belljar_kind in
     1) return 1;;
-    2) builtin printf 'cy\n'; case $1 in *[acegikmoqsuwy]) return 1;; esac;;
+    2) [[ -z $1 ]] || builtin printf 'cy\n'; case $1 in *[acegikmoqsuwy]) return 1;; esac;;
   esac
   return 0
 }
