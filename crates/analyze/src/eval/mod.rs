@@ -188,7 +188,10 @@ impl<'a> Eval<'a> {
             }
             let gives_up = before == Joint::Or && leaves(entry);
             let printed = self.entry(entry);
-            out = Output { value: out.value.concat(&printed.value), fetched: out.fetched || printed.fetched };
+            let both = out.value.concat(&printed.value);
+            // Behind `&&` and `||` it may not have run.
+            let value = if joined && both != out.value { out.value.join(&both) } else { both };
+            out = Output { value, fetched: out.fetched || printed.fetched };
             if gives_up {
                 self.state.cwd.succeeded();
                 chain = None;

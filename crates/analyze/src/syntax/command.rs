@@ -379,7 +379,9 @@ impl Reader<'_> {
 
     /// A redirection if one stands here.
     fn redirect(&mut self) -> Option<Redirect> {
-        self.peek();
+        if !matches!(self.peek(), Some(b'<' | b'>' | b'&' | b'{' | b'0'..=b'9')) {
+            return None;
+        }
         let (start, last) = (self.pos, self.last);
         let fd = self.descriptor();
         let process = fd.is_none() && (self.at("<(") || self.at(">("));

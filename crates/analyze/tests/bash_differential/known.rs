@@ -61,5 +61,10 @@ pub(crate) const KNOWN: &[&str] = &[
     "cb $'\\x{41}'",
     "$(printf '%b' 'c\\0141'); $(printf 'c\\c'a); $(echo -e 'c\\0141')",
     "set -k; ca v=1",
+    "$(true && echo ca || echo cb) x",
+    "printf -vv cd1; $v",
+    "ca x{1..2}=~",
+    "case } in *)$(<<E\nE)&esac>h",
+    "ca <(while<$\ndo cb $[$([)];done)^",
     "export -n v=ca; $v x",
 ];

@@ -44,23 +44,36 @@ fn is_high(analysis: &Analysis) -> bool {
 }
 
 /// Whether the canonical form holds `argv`; a word in ‹› stands for any number of words.
-fn predicted(analysis: &Analysis, argv: &[String]) -> bool {
+fn predicted(analysis: &Analysis, argv: &[String], ran: &Ran) -> bool {
     // Bash itself takes `command` off before it looks for the program.
     let stripped = |words: &[String]| match words {
         [first, rest @ ..] if first == "command" => rest.to_vec(),
         all => all.to_vec(),
     };
-    analysis.canonical.iter().any(|invocation| fits(&invocation.argv, argv) || fits(&stripped(&invocation.argv), argv))
+    let files = Files { made: &ran.files, may_vanish: analysis.text.contains("nullglob") };
+    let fit = |words: &[String]| fits(words, argv, &files);
+    analysis.canonical.iter().any(|invocation| fit(&invocation.argv) || fit(&stripped(&invocation.argv)))
 }
 
-fn fits(pattern: &[String], argv: &[String]) -> bool {
-    match pattern.split_first() {
-        None => argv.is_empty(),
-        Some((first, rest)) if first.contains('‹') => (0..=argv.len()).any(|skip| fits(rest, &argv[skip..])),
-        Some((first, rest)) => argv
-            .split_first()
-            .is_some_and(|(word, more)| without_numbers(word) == without_numbers(first) && fits(rest, more)),
+/// What a pattern may become: names of files that the text made, or nothing.
+struct Files<'a> {
+    made: &'a [String],
+    may_vanish: bool,
+}
+
+fn fits(pattern: &[String], argv: &[String], files: &Files<'_>) -> bool {
+    let Some((first, rest)) = pattern.split_first() else { return argv.is_empty() };
+    if first.contains('‹') {
+        return (0..=argv.len()).any(|skip| fits(rest, &argv[skip..], files));
     }
+    let same = argv
+        .split_first()
+        .is_some_and(|(word, more)| without_numbers(word) == without_numbers(first) && fits(rest, more, files));
+    let found = || {
+        let names = argv.iter().take_while(|word| files.made.contains(word)).count();
+        (usize::from(!files.may_vanish)..=names).any(|skip| fits(rest, &argv[skip..], files))
+    };
+    same || (first.contains(['*', '?', '[']) && found())
 }
 
 /// The number of the descriptor behind a process substitution depends on what else is open.
@@ -94,7 +107,7 @@ fn unannounced(analysis: &Analysis, ran: &Ran) -> Vec<String> {
     // An empty name starts nothing.
     let named: Vec<&Vec<String>> =
         ran.starts.iter().filter(|argv| argv.first().is_some_and(|name| !name.is_empty())).collect();
-    let starts = named.iter().filter(|argv| !predicted(analysis, argv)).map(|argv| format!("ran {argv:?}"));
+    let starts = named.iter().filter(|argv| !predicted(analysis, argv, ran)).map(|argv| format!("ran {argv:?}"));
     let files = ran.files.iter().filter(|name| !announced(analysis, name)).map(|name| format!("made {name:?}"));
     let unknown = |argv: &&Vec<String>| ["ca", "cb", "ce", "cf", "cg"].contains(&argv[0].as_str());
     let explained = named.iter().any(unknown) && analysis.coverage == Coverage::Full;
