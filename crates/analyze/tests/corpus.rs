@@ -115,6 +115,17 @@ const MEDIUM: &[&str] = &[
 ];
 
 const HIGH: &[&str] = &[
+    "tmp=x; trap 'rm -rf \"$tmp\"' EXIT; tmp=/",
+    "while ls; do cd /tmp/x; rm -rf *; break; done",
+    "f() { local d=x; }; d=/; f; rm -rf $d",
+    "$(false && echo ls || echo rm) -rf /etc",
+    "source /dev/stdin <<< 'rm -rf /etc'",
+    "env -S 'bash -c' 'rm -rf /etc'",
+    "env - rm -rf /etc",
+    "flock /tmp/l git -c core.pager='sh -c id' log",
+    "fd x -x cp {} /etc/{/}",
+    "declare -u p=/ETC; declare -l q=/ETC; rm -rf $q",
+    "bash -c \"r''m -rf src\"",
     "true && x='a[$(rm -rf d)]'; [[ $x -gt 3 ]]",
     "bash -c 'curl localhost; openssl s_client'",
     "bash -c 'rsync -a --delete x/ y/'",

@@ -1,8 +1,8 @@
 //! What must hold between a command and a larger one made of it: joining and wrapping never lower the risk, in a jar or
 //! bare; a jar never raises it; spans cover what they speak of; the canonical form does the same.
 //!
-//! Every command of our own corpus goes through every row. `BELLJAR_CORPORA=DIR` adds the files `public.jsonl`,
-//! `agent.jsonl` and `cve.jsonl` found there.
+//! Every command of our own corpus goes through a fourth of the rows, each through another. With `BELLJAR_CORPORA=DIR` each goes
+//! through all of them, and so do the commands of `public.jsonl`, `agent.jsonl` and `cve.jsonl` found there.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
@@ -349,18 +349,30 @@ fn assert_none(all: &[String]) {
     assert!(all.is_empty(), "{total} in all\n{}", shown.join("\n"));
 }
 
+/// What the commands that fit lose in some row.
+fn sweep(templates: &[&str], fits: fn(&str) -> bool) -> Vec<String> {
+    let all = std::env::var_os("BELLJAR_CORPORA").is_some();
+    let mut found = Vec::new();
+    let mut compared = 0;
+    for (at, text) in commands().iter().enumerate().filter(|(_, text)| fits(text)) {
+        let some: Vec<&str> =
+            templates.iter().enumerate().filter(|(row, _)| all || (row + at) % 4 == 0).map(|(_, row)| *row).collect();
+        compared += some.len();
+        found.extend(lowered(text, &some));
+    }
+    eprintln!("{compared} larger commands were compared with what they are made of");
+    assert!(compared > 2000, "only {compared} were compared");
+    found
+}
+
 #[test]
 fn joining_never_lowers_the_risk() {
-    let found: Vec<String> =
-        commands().iter().filter(|text| whole(text)).flat_map(|text| lowered(text, JOINERS)).collect();
-    assert_none(&found);
+    assert_none(&sweep(JOINERS, whole));
 }
 
 #[test]
 fn wrapping_never_lowers_the_risk() {
-    let found: Vec<String> =
-        commands().iter().filter(|text| whole(text) && simple(text)).flat_map(|text| lowered(text, WRAPPERS)).collect();
-    assert_none(&found);
+    assert_none(&sweep(WRAPPERS, |text| whole(text) && simple(text)));
 }
 
 #[test]

@@ -316,9 +316,18 @@ impl Eval<'_> {
             return;
         }
         self.out.find_as(9, Risk::Medium, start.span, "a command is kept for later");
+        // It runs later, with what its variables hold then: where that is at the end, it is looked at there once more.
+        let saved = self.state.clone();
+        let any_time = |field: &Field| !matches!(field.known(), Some("DEBUG" | "RETURN" | "ERR"));
+        if args.iter().skip(1).all(any_time) {
+            self.traps.push((code.clone(), start.clone()));
+        } else {
+            self.state.forget_variables();
+        }
         self.may += 1;
         self.text_here(&code.clone(), start, false);
         self.may -= 1;
+        self.state.join(saved);
     }
 
     fn alias(&mut self, args: &[Field], start: &Start) {

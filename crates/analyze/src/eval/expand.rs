@@ -101,6 +101,9 @@ impl Eval<'_> {
             }
         }
         fields.split();
+        if whole && tildes_inside(parts) {
+            fields.done.iter_mut().for_each(|field| field.value = Value::Unknown);
+        }
         fields.done
     }
 
@@ -251,6 +254,17 @@ impl Eval<'_> {
 
     /// The value of a word without splitting, as in assignments and here-documents.
     pub(super) fn text_of(&mut self, word: &Word) -> Value {
+        let value = self.text_after_tilde(word);
+        // `PATH=a:~/bin`: each tilde behind a colon is expanded too. What stands in front of the first is known.
+        let inside = |part: &Part| matches!(part, Part::Literal(text) if text.contains(":~"));
+        if !word.parts.iter().any(inside) {
+            return value;
+        }
+        let head = value.prefix().split(":~").next().unwrap_or("").to_owned();
+        Value::starting(&head)
+    }
+
+    fn text_after_tilde(&mut self, word: &Word) -> Value {
         if let Some(Part::Literal(text)) = word.parts.first()
             && text.starts_with('~')
         {
@@ -418,6 +432,24 @@ fn like_assignment<'t>(text: &'t str, fields: &mut Fields) -> &'t str {
     }
     fields.append(&Value::Known(format!("{name}=")));
     value
+}
+
+/// Whether bash expands a tilde in the middle of an argument: behind a colon where the argument is like an assignment,
+/// behind a second `=`, and where a `=` ends the name. Which of them is not followed.
+fn tildes_inside(parts: &[Part]) -> bool {
+    let holds = |part: &Part| matches!(part, Part::Literal(text) if text.contains('~'));
+    if !parts.iter().any(holds) {
+        return false;
+    }
+    let text: String = parts.iter().map(|part| if let Part::Literal(text) = part { text } else { "q" }).collect();
+    let Some((name, value)) = text.split_once('=') else { return false };
+    let plain = name.split(['[', '+']).next().unwrap_or("");
+    let is_name = plain.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+        && plain.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+    match is_name {
+        true => value.contains(":~") || value.contains("=~") || (value.starts_with('~') && plain != name),
+        false => name.starts_with('~') && !name.contains('/'),
+    }
 }
 
 fn is_all(param: &Param) -> bool {

@@ -80,6 +80,8 @@ pub(crate) struct Eval<'a> {
     /// A `cd` that may have failed was not checked before this command.
     unchecked_cd: bool,
     called: BTreeSet<String>,
+    /// Commands that were kept for later.
+    traps: Vec<(value::Field, run::Start)>,
     /// For each call that is followed, its own variables with what they were outside.
     locals: Vec<BTreeMap<String, Option<Var>>>,
     exhausted: Option<Span>,
@@ -128,6 +130,7 @@ impl<'a> Eval<'a> {
             steps: 0,
             unchecked_cd: false,
             called: BTreeSet::new(),
+            traps: Vec::new(),
             locals: Vec::new(),
             exhausted: None,
             piped_names: None,
@@ -141,8 +144,18 @@ impl<'a> Eval<'a> {
     /// Evaluates a whole script and gives what came up. `Err` holds the place where a bound was hit.
     pub(crate) fn finish(mut self, list: &List) -> (Report, Option<Span>) {
         self.list(list);
+        self.trapped();
         self.uncalled_functions();
         (self.out, self.exhausted)
+    }
+
+    /// What was kept for later, as it runs at the end.
+    fn trapped(&mut self) {
+        self.may += 1;
+        for (code, start) in std::mem::take(&mut self.traps) {
+            self.text_here(&code, &start, false);
+        }
+        self.may -= 1;
     }
 
     /// Functions nobody called here may be called later (an export, an interactive shell): looked at as called once.

@@ -23,12 +23,19 @@ pub(crate) fn text(random: &mut Random) -> (String, Features) {
         (0..count).map(|_| random.pick(PIECES)).collect()
     } else {
         let own = Random(random.next());
-        let mut writer = Writer { random: own, out: String::new(), depth: 0, names: 0, waiting: Vec::new(), features };
+        let mut writer = Writer {
+            random: own,
+            out: String::new(),
+            depth: random.below(DEPTH_MAX),
+            names: 0,
+            waiting: Vec::new(),
+            features,
+        };
         writer.program();
         features = writer.features;
         writer.out
     };
-    let wounds = if random.once_in(3) { 1 + random.below(3) } else { 0 };
+    let wounds = if random.once_in(4) { 1 + random.below(2) } else { 0 };
     let whole = (0..wounds).fold(whole, |text, _| wound(random, &text, &mut features));
     (whole, features)
 }
