@@ -8,6 +8,8 @@ use belljar_analyze::{ShellContext, analyze};
 use model::{Action, Analysis, Coverage, FilePath, Risk, Target};
 
 const LOW: &[&str] = &[
+    "find /etc -name '*.conf' 2>/dev/null -type f",
+    "cat < a.txt -n; sort <b -u | head",
     "true && x=5; [[ $x -gt 3 ]] && echo y",
     "cat - <<E\nx\nE\nls -",
     "cat - a.txt <<-E\n\tx\n\tE",

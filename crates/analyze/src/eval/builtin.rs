@@ -318,14 +318,15 @@ impl Eval<'_> {
         self.out.find_as(9, Risk::Medium, start.span, "a command is kept for later");
         // It runs later, with what its variables hold then: where that is at the end, it is looked at there once more.
         let saved = self.state.clone();
-        let any_time = |field: &Field| !matches!(field.known(), Some("DEBUG" | "RETURN" | "ERR"));
-        if args.iter().skip(1).all(any_time) {
-            self.traps.push((code.clone(), start.clone()));
-        } else {
-            self.state.forget_variables();
-        }
         self.may += 1;
-        self.text_here(&code.clone(), start, false);
+        self.text_here(code, start, false);
+        if args.iter().skip(1).any(|field| matches!(field.known(), Some("DEBUG" | "RETURN" | "ERR"))) {
+            // These run again and again between here and there.
+            self.state.forget_variables();
+            self.text_here(code, start, false);
+        } else {
+            self.traps.push((code.clone(), start.clone()));
+        }
         self.may -= 1;
         self.state.join(saved);
     }

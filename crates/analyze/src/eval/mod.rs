@@ -105,6 +105,7 @@ impl<'a> Eval<'a> {
             cwd: Cwd { places: vec![context.cwd.normalise()], if_failed: Vec::new(), failed_anywhere: false },
             vars: Shared::new(vars),
             functions: Shared::default(),
+            either: Shared::default(),
             positional: None,
             integers: Shared::default(),
             altered: Shared::default(),
@@ -487,6 +488,9 @@ impl<'a> Eval<'a> {
         }
         // A new body under an old name has not been looked at yet.
         self.called.remove(&name);
+        if self.state.either.contains(&name) {
+            self.state.either.remove(&name);
+        }
         self.state.functions.insert(name, Rc::new(body.clone()));
     }
 

@@ -185,6 +185,10 @@ impl Eval<'_> {
         if !start.past_functions
             && let Some(body) = self.state.functions.get(called).map(Rc::clone)
         {
+            if self.state.either.contains(called) {
+                self.out.find(7, name.span, "which body of a function runs depends on what ran before");
+                self.out.unexplained(name.span);
+            }
             let known = !args.iter().any(|field| field.many);
             return self.call(called, &body, known.then(|| args.iter().map(|field| field.value.clone()).collect()));
         }

@@ -101,6 +101,8 @@ pub(crate) struct State {
     pub(crate) cwd: Cwd,
     pub(crate) vars: Shared<BTreeMap<String, Var>>,
     pub(crate) functions: Shared<BTreeMap<String, Rc<Command>>>,
+    /// Functions that have one body or another, by what ran before.
+    pub(crate) either: Shared<BTreeSet<String>>,
     /// `$1 ...`; `None` when unknown.
     pub(crate) positional: Option<Vec<Value>>,
     /// Variables with the integer attribute: what is assigned to them is evaluated.
@@ -165,7 +167,20 @@ impl State {
         self.cwd.add_failed(other.cwd.if_failed);
         self.cwd.failed_anywhere |= other.cwd.failed_anywhere;
         if !self.functions.is(&other.functions) {
-            self.functions.extend(other.functions.iter().map(|(name, body)| (name.clone(), Rc::clone(body))));
+            for (name, theirs) in other.functions.iter() {
+                match self.functions.get(name) {
+                    Some(ours) if Rc::ptr_eq(ours, theirs) => {}
+                    Some(_) => {
+                        self.either.insert(name.clone());
+                    }
+                    None => {
+                        self.functions.insert(name.clone(), Rc::clone(theirs));
+                    }
+                }
+            }
+        }
+        if !self.either.is(&other.either) {
+            self.either.extend(other.either.iter().cloned());
         }
         if !self.integers.is(&other.integers) {
             self.integers.extend(other.integers.iter().cloned());
