@@ -190,7 +190,7 @@ fn shorter(text: &str, length: usize) -> Option<String> {
         !is_high(&analysis)
             && unannounced(&analysis, ran).iter().any(|what| !what.starts_with("ran [") || what.starts_with("ran [\"c"))
     };
-    candidates.iter().zip(&ran).position(|pair| hides(pair)).map(|at| candidates[at].clone())
+    candidates.iter().zip(&ran).position(hides).map(|at| candidates[at].clone())
 }
 
 fn number(name: &str) -> Option<u64> {
