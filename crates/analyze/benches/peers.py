@@ -4,7 +4,7 @@
     peers.py public.jsonl agent.jsonl ...
 
 Nothing is fetched: `nah`, `dcg` and `belljar` are used where they are on PATH. Each runs in fresh user, mount, PID and
-network namespaces with an empty HOME. A peer that asks or denies counts as an alarm; ours alarms when HIGH.
+network namespaces, in an empty repository below an empty HOME. A peer that asks or denies counts as an alarm; ours alarms when HIGH.
 Recall: alarms on what is labelled high. False alarms: alarms on what is labelled low.
 """
 
@@ -20,10 +20,14 @@ JAIL = ["unshare", "--map-root-user", "-m", "-p", "-f", "-n", "--mount-proc", "-
 SECONDS = 20
 
 
+def project(home):
+    return os.path.join(home, "src", "project")
+
+
 def run(argv, home, text=None):
     env = {"PATH": os.environ["PATH"], "HOME": home, "LC_ALL": "C.UTF-8"}
     begun = time.perf_counter()
-    done = subprocess.run(JAIL + argv, input=text, capture_output=True, text=True, env=env, cwd=home, timeout=SECONDS)
+    done = subprocess.run(JAIL + argv, input=text, capture_output=True, text=True, env=env, cwd=project(home), timeout=SECONDS)
     return done, time.perf_counter() - begun
 
 
@@ -79,6 +83,8 @@ def main():
     if not rows:
         sys.exit(__doc__)
     with tempfile.TemporaryDirectory() as home:
+        # Guards ask where the project is: a repository below the home.
+        subprocess.run(["git", "init", "-q", project(home)], check=True)
         print(f"{len(rows)} commands; /bin/true in the same namespaces: {baseline(home) * 1e3:.1f} ms")
         for name, guard in [("belljar", belljar), ("nah", nah), ("dcg", dcg)]:
             if shutil.which(name):
