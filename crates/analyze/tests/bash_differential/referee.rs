@@ -13,7 +13,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Each text runs with programs that all succeed, that all fail, and of which some fail, by name, while each prints a
 /// word: what a substitution gives then becomes a command or an argument.
@@ -21,6 +21,9 @@ const KINDS: usize = 3;
 
 /// How long one text may take. The processor time of each process is bounded besides.
 const PATIENCE: Duration = Duration::from_secs(2);
+
+/// How long one namespace may live: a text may leave something behind that forks on while later ones still get on.
+const LIFETIME: Duration = Duration::from_secs(40);
 
 /// Texts for one namespace: each has its own directories, made before.
 pub(crate) const BATCH: usize = 1000;
@@ -109,7 +112,11 @@ fn in_namespace(texts: &[String], out: &Path) -> Vec<Ran> {
     let mut child = start(texts.len() * KINDS, out);
     let progress = progress_of(&mut child);
     let mut begun = None;
+    let born = Instant::now();
     let stopped = loop {
+        if born.elapsed() > LIFETIME {
+            break true;
+        }
         match progress.recv_timeout(PATIENCE) {
             Ok(case) => begun = Some(case),
             Err(RecvTimeoutError::Timeout) => break true,
