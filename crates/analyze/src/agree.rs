@@ -19,8 +19,10 @@ pub(crate) fn difference(ours: &List, theirs: &Seen) -> Option<Difference> {
     mine.list(ours);
     mine.seen.sort();
     let (ours, dashes) = (mine.seen, mine.dashes);
-    first_command(&ours.commands, &theirs.commands, &dashes)
-        .or_else(|| first(&ours.redirects, &theirs.redirects, "a redirection"))
+    let words = first_command(&ours.commands, &theirs.commands, &dashes)
+        .or_else(|| first(&ours.redirects, &theirs.redirects, "a redirection"));
+    words
+        .filter(|_| !same_pieces(&ours, theirs))
         .or_else(|| first(&ours.substitutions, &theirs.substitutions, "a substitution"))
         .or_else(|| first(&ours.assigns, &theirs.assigns, "an assignment"))
 }
@@ -42,6 +44,25 @@ fn first_command(ours: &[SeenCommand], theirs: &[SeenCommand], dashes: &[usize])
         }
     }
     others.next().map(|other| Difference { at: other.start, what: "where a command starts" })
+}
+
+/// Whether both see the same commands made of the same words and targets of redirections, and only differ about which
+/// is which: the tree's grammar takes all words behind `>f` for targets (`cat <a -n`), bash takes one, and so do we.
+fn same_pieces(ours: &Seen, theirs: &Seen) -> bool {
+    let starts = |seen: &Seen| seen.commands.iter().map(|command| command.start).collect::<Vec<_>>();
+    if starts(ours) != starts(theirs) {
+        return false;
+    }
+    let (mut mine, mut others) = (ours.redirects.clone(), theirs.redirects.clone());
+    for (a, b) in ours.commands.iter().zip(&theirs.commands) {
+        if let (Some(a), Some(b)) = (&a.words, &b.words) {
+            mine.extend(a);
+            others.extend(b);
+        }
+    }
+    mine.sort_unstable();
+    others.sort_unstable();
+    mine == others
 }
 
 fn first(ours: &[usize], theirs: &[usize], what: &'static str) -> Option<Difference> {

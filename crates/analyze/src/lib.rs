@@ -120,6 +120,10 @@ fn judge_readings(text: &str, list: &syntax::ast::List, notes: &Notes, tree: tre
             }
         }
         tree::Outcome::Broken(span) if whole => report.find(2, span, "only one of two parsers could read the text"),
+        // Bash may still run some of it; where words can hold commands nobody can tell what. Plain words are no danger.
+        tree::Outcome::Broken(span) if text.contains(['$', '`', '<', '>', '(']) => {
+            report.find(2, span, "neither of two parsers could read the text");
+        }
         tree::Outcome::Broken(..) => {}
     }
 }

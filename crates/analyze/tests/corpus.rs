@@ -8,6 +8,8 @@ use belljar_analyze::{ShellContext, analyze};
 use model::{Action, Analysis, Coverage, FilePath, Risk, Target};
 
 const LOW: &[&str] = &[
+    "find /etc -name '*.conf' 2>/dev/null -type f",
+    "cat < a.txt -n; sort <b -u | head",
     "true && x=5; [[ $x -gt 3 ]] && echo y",
     "cat - <<E\nx\nE\nls -",
     "cat - a.txt <<-E\n\tx\n\tE",
@@ -115,6 +117,17 @@ const MEDIUM: &[&str] = &[
 ];
 
 const HIGH: &[&str] = &[
+    "tmp=x; trap 'rm -rf \"$tmp\"' EXIT; tmp=/",
+    "while ls; do cd /tmp/x; rm -rf *; break; done",
+    "f() { local d=x; }; d=/; f; rm -rf $d",
+    "$(false && echo ls || echo rm) -rf /etc",
+    "source /dev/stdin <<< 'rm -rf /etc'",
+    "env -S 'bash -c' 'rm -rf /etc'",
+    "env - rm -rf /etc",
+    "flock /tmp/l git -c core.pager='sh -c id' log",
+    "fd x -x cp {} /etc/{/}",
+    "declare -u p=/ETC; declare -l q=/ETC; rm -rf $q",
+    "bash -c \"r''m -rf src\"",
     "true && x='a[$(rm -rf d)]'; [[ $x -gt 3 ]]",
     "bash -c 'curl localhost; openssl s_client'",
     "bash -c 'rsync -a --delete x/ y/'",

@@ -119,6 +119,9 @@ fn range(atoms: &[Atom]) -> Option<Vec<Vec<Atom>>> {
         .collect::<Option<_>>()?;
     let mut ends = text.split("..");
     let (from, to, step) = (ends.next()?, ends.next()?, ends.next());
+    if ends.next().is_some() {
+        return None;
+    }
     let step = step.map_or(Some(1), |text| text.parse::<i64>().ok())?.unsigned_abs().max(1);
     let letters = |text: &str| text.chars().next().filter(|c| text.len() == 1 && c.is_ascii_alphabetic());
     let (low, high, letter) = match (from.parse::<i64>(), to.parse::<i64>(), letters(from), letters(to)) {
@@ -127,7 +130,11 @@ fn range(atoms: &[Atom]) -> Option<Vec<Vec<Atom>>> {
         _ => return None,
     };
     let count = usize::try_from(low.abs_diff(high) / step).ok().filter(|count| *count < FIELDS_MAX)?;
-    let width = if from.starts_with('0') || to.starts_with('0') { from.len().max(to.len()) } else { 0 };
+    let padded = |text: &str| {
+        let digits = text.strip_prefix('-').unwrap_or(text);
+        digits.len() > 1 && digits.starts_with('0')
+    };
+    let width = if padded(from) || padded(to) { from.len().max(to.len()) } else { 0 };
     let item = |index: usize| {
         let away = i64::try_from(index as u64 * step).unwrap_or(0);
         let value = if low <= high { low + away } else { low - away };

@@ -5,7 +5,11 @@ use super::run::Start;
 use super::state::Var;
 use super::value::{Field, Value};
 use super::{Eval, Output, Stdin};
+use crate::syntax::{Escapes, decode_printed};
 use model::{Action, PathScope, Reversibility, Risk, Target};
+
+/// What `set -k` does.
+const KEYWORD: &str = "arguments with a = become environment variables of what is run";
 
 impl Eval<'_> {
     /// Runs `program` if it is a builtin read in code.
@@ -76,12 +80,18 @@ impl Eval<'_> {
                     if tail.first().and_then(Field::known) == Some("history") {
                         self.out.find(12, first.span, "decides whether what is run is remembered");
                     }
+                    if tail.first().and_then(Field::known) == Some("keyword") {
+                        self.out.find(12, first.span, KEYWORD);
+                    }
                     self.state.exits_on_error |=
                         first.known() == Some("-o") && tail.first().and_then(Field::known) == Some("errexit");
                     rest = tail.get(1..).unwrap_or(&[]);
                 }
                 Some(text) if text.starts_with('-') && text.len() > 1 => {
                     self.state.exits_on_error |= text.contains('e');
+                    if text.contains('k') {
+                        self.out.find(12, first.span, KEYWORD);
+                    }
                     // `-euo pipefail`: the o takes the next word.
                     rest = if text.ends_with('o') { tail.get(1..).unwrap_or(&[]) } else { tail };
                 }
@@ -116,8 +126,17 @@ impl Eval<'_> {
     fn declare(&mut self, program: &str, args: &[Field]) {
         let exports = program == "export"
             || args.iter().any(|field| field.known().is_some_and(|text| text.starts_with('-') && text.contains('x')));
-        let integer =
-            args.iter().any(|field| field.known().is_some_and(|text| text.starts_with('-') && text.contains('i')));
+        let flagged = |letters: &[char]| {
+            args.iter().any(|field| field.known().is_some_and(|text| text.starts_with('-') && text.contains(letters)))
+        };
+        let integer = flagged(&['i']);
+        let converts = integer || flagged(&['l', 'u', 'c']);
+        let fixes = program == "readonly" || flagged(&['r']);
+        if program == "local" && self.locals.is_empty() {
+            // Bash refuses; nothing is assigned.
+            return;
+        }
+        let here = matches!(program, "local" | "declare" | "typeset") && !flagged(&['g']);
         for field in args {
             if field.many || field.value.prefix().is_empty() {
                 self.out.find(10, field.span, "a declaration whose name is not known");
@@ -142,6 +161,13 @@ impl Eval<'_> {
                 None => (text.clone(), None),
             };
             self.evaluated_again(&name, field.span);
+            let plain = name.trim_end_matches('+').split('[').next().unwrap_or(&name).to_owned();
+            if here {
+                self.keep_for_the_caller(&plain);
+            }
+            if converts {
+                self.state.altered.insert(plain.clone());
+            }
             if integer {
                 self.evaluated_again(&text, field.span);
                 self.state.integers.insert(name.trim_end_matches('+').to_owned());
@@ -151,8 +177,23 @@ impl Eval<'_> {
             }
             if let Some(value) = value {
                 self.check_environment(name.trim_end_matches('+'), &value, field.span, exports);
-                self.state.set(name.trim_end_matches('+'), if name.ends_with('+') { Value::Unknown } else { value });
+                let whole = !name.ends_with(['+', ']']);
+                self.state.set(&plain, if whole { value } else { Value::Unknown });
+            } else if here && !self.locals.is_empty() {
+                // A new variable without a value.
+                self.state.vars.remove(&plain);
             }
+            if fixes {
+                self.state.altered.insert(plain);
+            }
+        }
+    }
+
+    /// A variable of a function: what it was outside comes back when the function ends.
+    fn keep_for_the_caller(&mut self, name: &str) {
+        let before = self.state.vars.get(name).cloned();
+        if let Some(locals) = self.locals.last_mut() {
+            locals.entry(name.to_owned()).or_insert(before);
         }
     }
 
@@ -251,10 +292,14 @@ impl Eval<'_> {
 
     fn source_file(&mut self, args: &[Field], start: &Start) {
         let Some(file) = args.strip_prefix_dashes().first() else { return };
-        if let Stdin::Pipe(out) = &start.stdin
-            && file.known() == Some("/dev/stdin")
-        {
-            let text = Field { value: out.value.clone(), fetched: out.fetched, ..Field::constant("", file.span) };
+        let from_stdin = matches!(file.known(), Some("/dev/stdin" | "/dev/fd/0" | "/proc/self/fd/0"));
+        let given = match &start.stdin {
+            Stdin::Pipe(out) => Some((out.value.clone(), out.fetched)),
+            Stdin::Text(text) => Some((text.clone(), false)),
+            Stdin::File(_) | Stdin::Inherited => None,
+        };
+        if let Some((value, fetched)) = given.filter(|_| from_stdin) {
+            let text = Field { value, fetched, ..Field::constant("", file.span) };
             self.text_here(&text, start, false);
             return;
         }
@@ -271,9 +316,19 @@ impl Eval<'_> {
             return;
         }
         self.out.find_as(9, Risk::Medium, start.span, "a command is kept for later");
+        // It runs later, with what its variables hold then: where that is at the end, it is looked at there once more.
+        let saved = self.state.clone();
         self.may += 1;
-        self.text_here(&code.clone(), start, false);
+        self.text_here(code, start, false);
+        if args.iter().skip(1).any(|field| matches!(field.known(), Some("DEBUG" | "RETURN" | "ERR"))) {
+            // These run again and again between here and there.
+            self.state.forget_variables();
+            self.text_here(code, start, false);
+        } else {
+            self.traps.push((code.clone(), start.clone()));
+        }
         self.may -= 1;
+        self.state.join(saved);
     }
 
     fn alias(&mut self, args: &[Field], start: &Start) {
@@ -313,6 +368,12 @@ impl Eval<'_> {
         if args.first().and_then(Field::known) == Some("-v") {
             into = args.get(1).cloned();
             args = args.get(2..).unwrap_or(&[]);
+        } else if let Some((first, rest)) = args.split_first()
+            && let Some(name) = first.value.prefix().strip_prefix("-v")
+        {
+            let value = if first.known().is_some() { Value::Known(name.to_owned()) } else { Value::Unknown };
+            into = Some(Field { value, ..first.clone() });
+            args = rest;
         }
         let args = args.strip_prefix_dashes();
         let value = printed(args);
@@ -391,17 +452,29 @@ fn echo(args: &[Field]) -> Output {
         return Output { value: Value::Unknown, fetched };
     }
     let value = match text.value {
-        Value::Known(text) if escapes && text.contains('\\') => Value::Known(crate::syntax::decode_ansi(&text)),
+        Value::Known(text) if escapes && text.contains('\\') => {
+            decode_printed(&text, Escapes::Echo).map_or(Value::Unknown, Value::Known)
+        }
+        Value::OneOf(_) | Value::Shape(..) if escapes => Value::Unknown,
         other => other,
     };
     Output { value: if newline { value.concat(&Value::Known("\n".into())) } else { value }, fetched }
+}
+
+/// A number that is printed as it is written: no sign, no octal.
+fn plain_number(text: &str) -> bool {
+    text == "0"
+        || (!text.starts_with('0')
+            && text.len() < 18
+            && text.bytes().all(|byte| byte.is_ascii_digit())
+            && !text.is_empty())
 }
 
 /// What `printf` prints for constant arguments and the conversions `%s`, `%b`, `%d` and `%%`; else not known.
 fn printed(args: &[Field]) -> Value {
     let known: Option<Vec<&str>> = args.iter().map(|field| field.known().filter(|_| !field.glob)).collect();
     let Some((format, rest)) = known.as_deref().and_then(|all| all.split_first()) else { return Value::Unknown };
-    let format = crate::syntax::decode_ansi(format);
+    let Some(format) = decode_printed(format, Escapes::Format) else { return Value::Unknown };
     let mut out = String::new();
     let mut rest = rest.iter();
     loop {
@@ -412,8 +485,15 @@ fn printed(args: &[Field]) -> Value {
                 (_, false) => out.push(c),
                 _ => match chars.next() {
                     Some('%') => out.push('%'),
-                    Some('s' | 'd') => out.push_str(rest.next().unwrap_or(&"")),
-                    Some('b') => out.push_str(&crate::syntax::decode_ansi(rest.next().unwrap_or(&""))),
+                    Some('s') => out.push_str(rest.next().unwrap_or(&"")),
+                    Some('d') => match rest.next() {
+                        Some(number) if plain_number(number) => out.push_str(number),
+                        _ => return Value::Unknown,
+                    },
+                    Some('b') => match decode_printed(rest.next().unwrap_or(&""), Escapes::Argument) {
+                        Some(text) => out.push_str(&text),
+                        None => return Value::Unknown,
+                    },
                     _ => return Value::Unknown,
                 },
             }

@@ -66,23 +66,24 @@ impl Eval<'_> {
     /// The arguments a word becomes.
     pub(super) fn expand(&mut self, word: &Word) -> Vec<Field> {
         if !brace::holds(&word.parts) {
-            return self.expand_parts(&word.parts, word.span);
+            return self.expand_parts(&word.parts, word.span, true);
         }
         let Some(words) = brace::expand(&word.parts) else {
             self.out.find(90, word.span, "a brace expansion makes too many words");
             return vec![Field { many: true, value: Value::Unknown, ..Field::constant("", word.span) }];
         };
-        words.iter().flat_map(|parts| self.expand_parts(parts, word.span)).collect()
+        words.iter().flat_map(|parts| self.expand_parts(parts, word.span, false)).collect()
     }
 
-    fn expand_parts(&mut self, parts: &[Part], span: Span) -> Vec<Field> {
+    /// `whole` where no brace expansion made the word: only then it may be like an assignment.
+    fn expand_parts(&mut self, parts: &[Part], span: Span, whole: bool) -> Vec<Field> {
         let mut fields = Fields { done: Vec::new(), open: None, span };
         for (at, part) in parts.iter().enumerate() {
             match part {
                 Part::Literal(text) => {
                     let rest = match at {
                         0 => {
-                            let text = like_assignment(text, &mut fields);
+                            let text = if whole { like_assignment(text, &mut fields) } else { text };
                             self.tilde(text, parts.len() == 1, &mut fields)
                         }
                         _ => text.as_str(),
@@ -100,6 +101,9 @@ impl Eval<'_> {
             }
         }
         fields.split();
+        if whole && tildes_inside(parts) {
+            fields.done.iter_mut().for_each(|field| field.value = Value::Unknown);
+        }
         fields.done
     }
 
@@ -250,6 +254,17 @@ impl Eval<'_> {
 
     /// The value of a word without splitting, as in assignments and here-documents.
     pub(super) fn text_of(&mut self, word: &Word) -> Value {
+        let value = self.text_after_tilde(word);
+        // `PATH=a:~/bin`: each tilde behind a colon is expanded too. What stands in front of the first is known.
+        let inside = |part: &Part| matches!(part, Part::Literal(text) if text.contains(":~"));
+        if !word.parts.iter().any(inside) {
+            return value;
+        }
+        let head = value.prefix().split(":~").next().unwrap_or("").to_owned();
+        Value::starting(&head)
+    }
+
+    fn text_after_tilde(&mut self, word: &Word) -> Value {
         if let Some(Part::Literal(text)) = word.parts.first()
             && text.starts_with('~')
         {
@@ -417,6 +432,24 @@ fn like_assignment<'t>(text: &'t str, fields: &mut Fields) -> &'t str {
     }
     fields.append(&Value::Known(format!("{name}=")));
     value
+}
+
+/// Whether bash expands a tilde in the middle of an argument: behind a colon where the argument is like an assignment,
+/// behind a second `=`, and where a `=` ends the name. Which of them is not followed.
+fn tildes_inside(parts: &[Part]) -> bool {
+    let holds = |part: &Part| matches!(part, Part::Literal(text) if text.contains('~'));
+    if !parts.iter().any(holds) {
+        return false;
+    }
+    let text: String = parts.iter().map(|part| if let Part::Literal(text) = part { text } else { "q" }).collect();
+    let Some((name, value)) = text.split_once('=') else { return false };
+    let plain = name.split(['[', '+']).next().unwrap_or("");
+    let is_name = plain.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+        && plain.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+    match is_name {
+        true => value.contains(":~") || value.contains("=~") || (value.starts_with('~') && plain != name),
+        false => name.starts_with('~') && !name.contains('/'),
+    }
 }
 
 fn is_all(param: &Param) -> bool {

@@ -82,6 +82,10 @@ pub(crate) struct Eval<'a> {
     /// A `cd` that may have failed was not checked before this command.
     unchecked_cd: bool,
     called: BTreeSet<String>,
+    /// Commands that were kept for later.
+    traps: Vec<(value::Field, run::Start)>,
+    /// For each call that is followed, its own variables with what they were outside.
+    locals: Vec<BTreeMap<String, Option<Var>>>,
     exhausted: Option<Span>,
     /// Patterns for the names that the command before this one in a pipe prints.
     piped_names: Option<Vec<String>>,
@@ -102,11 +106,13 @@ impl<'a> Eval<'a> {
         let vars: BTreeMap<String, Var> =
             context.vars.iter().map(|(name, value)| (name.clone(), Var::Scalar(Value::Known(value.clone())))).collect();
         let mut state = State {
-            cwd: Cwd { places: vec![context.cwd.normalise()], if_failed: Vec::new() },
+            cwd: Cwd { places: vec![context.cwd.normalise()], if_failed: Vec::new(), failed_anywhere: false },
             vars: Shared::new(vars),
             functions: Shared::default(),
+            either: Shared::default(),
             positional: None,
             integers: Shared::default(),
+            altered: Shared::default(),
             loaded: Shared::default(),
             links: Shared::new(context.links.iter().map(|(link, target)| (link.normalise(), target.clone())).collect()),
             written: Shared::default(),
@@ -129,6 +135,8 @@ impl<'a> Eval<'a> {
             steps: 0,
             unchecked_cd: false,
             called: BTreeSet::new(),
+            traps: Vec::new(),
+            locals: Vec::new(),
             exhausted: None,
             piped_names: None,
             ambient: Stdin::Inherited,
@@ -142,8 +150,18 @@ impl<'a> Eval<'a> {
     /// Evaluates a whole script and gives what came up. `Err` holds the place where a bound was hit.
     pub(crate) fn finish(mut self, list: &List) -> (Report, Option<Span>) {
         self.list(list);
+        self.trapped();
         self.uncalled_functions();
         (self.out, self.exhausted)
+    }
+
+    /// What was kept for later, as it runs at the end.
+    fn trapped(&mut self) {
+        self.may += 1;
+        for (code, start) in std::mem::take(&mut self.traps) {
+            self.text_here(&code, &start, false);
+        }
+        self.may -= 1;
     }
 
     /// Functions nobody called here may be called later (an export, an interactive shell): looked at as called once.
@@ -189,7 +207,10 @@ impl<'a> Eval<'a> {
             }
             let gives_up = before == Joint::Or && leaves(entry);
             let printed = self.entry(entry);
-            out = Output { value: out.value.concat(&printed.value), fetched: out.fetched || printed.fetched };
+            let both = out.value.concat(&printed.value);
+            // Behind `&&` and `||` it may not have run.
+            let value = if joined && both != out.value { out.value.join(&both) } else { both };
+            out = Output { value, fetched: out.fetched || printed.fetched };
             if gives_up {
                 self.state.cwd.succeeded();
                 chain = None;
@@ -390,7 +411,7 @@ impl<'a> Eval<'a> {
             self.state.positional = None;
         }
         if found.moves || found.anything {
-            self.state.cwd = Cwd { places: Vec::new(), if_failed: Vec::new() };
+            self.state.cwd = Cwd { places: Vec::new(), if_failed: Vec::new(), failed_anywhere: false };
         }
     }
 
@@ -425,6 +446,9 @@ impl<'a> Eval<'a> {
         }
         // A new body under an old name has not been looked at yet.
         self.called.remove(&name);
+        if self.state.either.contains(&name) {
+            self.state.either.remove(&name);
+        }
         self.state.functions.insert(name, Rc::new(body.clone()));
     }
 
@@ -437,7 +461,14 @@ impl<'a> Eval<'a> {
         self.called.insert(name.to_owned());
         self.calls += 1;
         let outer = std::mem::replace(&mut self.state.positional, arguments);
+        self.locals.push(BTreeMap::new());
         let out = self.command(body, Stdin::Inherited);
+        for (name, before) in self.locals.pop().unwrap_or_default() {
+            match before {
+                Some(value) => self.state.vars.insert(name, value),
+                None => self.state.vars.remove(&name),
+            };
+        }
         self.state.positional = outer;
         self.calls -= 1;
         out

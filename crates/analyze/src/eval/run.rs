@@ -7,7 +7,7 @@ use super::{Eval, Output, Stdin};
 use crate::commands::{self, wrapper};
 use crate::environment;
 use crate::limits::{VALUES_MAX, WRAPPER_DEPTH_MAX};
-use crate::syntax::ast::{Assign, AssignValue, Command, Simple};
+use crate::syntax::ast::{Assign, AssignValue, Command, Part, QuoteStyle, Simple, Word};
 use model::{Action, Certificate, Invocation, Reversibility, Risk, Span, Target};
 use std::rc::Rc;
 
@@ -65,6 +65,8 @@ impl Eval<'_> {
         for field in argv.iter().skip(1) {
             self.note_disguised_option(field);
         }
+        // In nested text spans say nothing about the words; elsewhere the name itself is looked at by its span.
+        simple.words.iter().skip(usize::from(self.nesting == 0)).for_each(|word| self.note_disguised_word(word));
         // `v=1 declare v=2`: bash puts the old value back, whatever the builtin assigned.
         let before: Vec<(String, Option<Var>)> =
             env.iter().map(|(name, ..)| (name.clone(), self.state.vars.get(name).cloned())).collect();
@@ -106,7 +108,8 @@ impl Eval<'_> {
             }
             AssignValue::Array(words) => {
                 let fields: Vec<Field> = words.iter().flat_map(|word| self.expand(word)).collect();
-                if keep && !assign.append && !fields.iter().any(|field| field.many || field.glob) {
+                let plain = !assign.append && !self.state.altered.contains(&assign.name);
+                if keep && plain && !fields.iter().any(|field| field.many || field.glob) {
                     let values = fields.into_iter().map(|field| field.value).collect();
                     self.state.vars.insert(assign.name.clone(), Var::Array(values));
                 } else if keep {
@@ -187,6 +190,10 @@ impl Eval<'_> {
         if !start.past_functions
             && let Some(body) = self.state.functions.get(called).map(Rc::clone)
         {
+            if self.state.either.contains(called) {
+                self.out.find(7, name.span, "which body of a function runs depends on what ran before");
+                self.out.unexplained(name.span);
+            }
             let known = !args.iter().any(|field| field.many);
             return self.call(called, &body, known.then(|| args.iter().map(|field| field.value.clone()).collect()));
         }
@@ -223,6 +230,14 @@ impl Eval<'_> {
         let names = plain == program || plain.strip_suffix(program).is_some_and(|dir| dir.ends_with('/'));
         if hides && (names || source.starts_with("$'")) {
             self.out.find(6, name.span, &format!("quotes inside a program's name hide that it is {program}"));
+        }
+    }
+
+    /// BJ006: a word put together from quotes so that it is the name of a program, wherever another shell or a wrapper
+    /// may take it for one.
+    fn note_disguised_word(&mut self, word: &Word) {
+        if let Some(name) = disguised(word).filter(|name| commands::is_known(name)) {
+            self.out.find(6, word.span, &format!("quotes inside a program's name hide that it is {name}"));
         }
     }
 
@@ -329,6 +344,15 @@ impl Eval<'_> {
         self.facts(wrapper.row.does, &[], start.span, name);
         let mut inner = parsed.operands.as_slice();
         if name == "env" {
+            // A lone `-` is `-i`.
+            inner = match inner.split_first() {
+                Some((first, rest)) if first.known() == Some("-") => rest,
+                _ => inner,
+            };
+            if self.env_split(&parsed, inner, start) {
+                self.state.cwd = saved;
+                return Output::unknown();
+            }
             inner = self.env_assignments(inner);
         }
         for skipped in inner.get(..wrapper.skips.min(inner.len())).unwrap_or(&[]) {
@@ -374,6 +398,25 @@ impl Eval<'_> {
     }
 
     /// `env NAME=value ...`: assignments in front of the inner command.
+    /// `env -S 'bash -c' TEXT`: the words of the string come first, then the operands. Whether it was that.
+    fn env_split(&mut self, parsed: &commands::options::Parsed, operands: &[Field], start: &Start) -> bool {
+        let split = parsed.hits.iter().rfind(|hit| hit.is("-S")).and_then(|hit| hit.value.as_ref());
+        let Some(split) = split.filter(|_| !operands.is_empty()) else { return false };
+        let known: Option<Vec<std::ffi::OsString>> = operands.iter().map(|field| Some(field.known()?.into())).collect();
+        match (split.known(), known) {
+            (Some(text), Some(words)) => {
+                let words = crate::quote::quote(&words);
+                let whole = format!("{text} {}", String::from_utf8_lossy(&words));
+                self.shell_text(&Field::constant(&whole, split.span), start);
+            }
+            _ => {
+                self.out.find(11, split.span, "which program runs depends on a value that is not known");
+                self.out.unexplained(start.span);
+            }
+        }
+        true
+    }
+
     fn env_assignments<'f>(&mut self, mut args: &'f [Field]) -> &'f [Field] {
         while let Some((first, rest)) = args.split_first() {
             let text = first.value.prefix().to_owned();
@@ -463,4 +506,28 @@ fn system_name(called: &str) -> Option<String> {
         Some((dir, name)) if SYSTEM_BIN.contains(&dir) && !name.is_empty() => Some(name.to_owned()),
         Some(_) => None,
     }
+}
+
+/// The text of a constant word in whose middle something is quoted or escaped, or that is quoted as `$'...'`.
+fn disguised(word: &Word) -> Option<String> {
+    let mut text = String::new();
+    for part in &word.parts {
+        match part {
+            Part::Literal(piece) | Part::Quoted(piece, _) => text.push_str(piece),
+            Part::Double(inner) => match inner.as_slice() {
+                [] => {}
+                [Part::Quoted(piece, _)] => text.push_str(piece),
+                _ => return None,
+            },
+            _ => return None,
+        }
+    }
+    let hides = match word.parts.as_slice() {
+        [Part::Quoted(_, style)] => *style == QuoteStyle::Ansi,
+        // `\ls`: past an alias.
+        [Part::Quoted(_, QuoteStyle::Backslash), Part::Literal(_)] => false,
+        [] | [_] => false,
+        _ => true,
+    };
+    hides.then_some(text)
 }

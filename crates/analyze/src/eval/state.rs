@@ -23,6 +23,8 @@ pub(crate) struct Cwd {
     pub(crate) places: Vec<FilePath>,
     /// The directories where a `cd` failed that nobody checked yet; `&&` drops them.
     pub(crate) if_failed: Vec<FilePath>,
+    /// Such a `cd` started from a directory that is not known.
+    pub(crate) failed_anywhere: bool,
 }
 
 impl Cwd {
@@ -31,17 +33,22 @@ impl Cwd {
         let too_deep = |place: &FilePath| place.as_bytes().iter().filter(|byte| **byte == b'/').count() > CWD_PARTS_MAX;
         let to = if to.iter().any(too_deep) { Vec::new() } else { to };
         let old = std::mem::replace(&mut self.places, to);
+        self.failed_anywhere |= old.is_empty();
         self.if_failed = if self.places.is_empty() { Vec::new() } else { old };
     }
 
     /// The last command succeeded.
     pub(crate) fn succeeded(&mut self) {
         self.if_failed.clear();
+        self.failed_anywhere = false;
     }
 
     /// Nobody looked whether the last command succeeded.
     pub(crate) fn unchecked(&mut self) {
         let failed = std::mem::take(&mut self.if_failed);
+        if std::mem::take(&mut self.failed_anywhere) {
+            self.places.clear();
+        }
         if !self.places.is_empty() {
             self.add(failed);
         }
@@ -94,10 +101,14 @@ pub(crate) struct State {
     pub(crate) cwd: Cwd,
     pub(crate) vars: Shared<BTreeMap<String, Var>>,
     pub(crate) functions: Shared<BTreeMap<String, Rc<Command>>>,
+    /// Functions that have one body or another, by what ran before.
+    pub(crate) either: Shared<BTreeSet<String>>,
     /// `$1 ...`; `None` when unknown.
     pub(crate) positional: Option<Vec<Value>>,
     /// Variables with the integer attribute: what is assigned to them is evaluated.
     pub(crate) integers: Shared<BTreeSet<String>>,
+    /// Variables with an attribute that changes or refuses what is assigned to them: `-i`, `-l`, `-u`, `-c`, `-r`.
+    pub(crate) altered: Shared<BTreeSet<String>>,
     /// Variables that once held text with a command substitution in it: where they are evaluated again, it may run. A
     /// branch may forget the value, but not this.
     pub(crate) loaded: Shared<BTreeSet<String>>,
@@ -132,6 +143,7 @@ impl State {
         if value.choices().is_some_and(|all| all.iter().any(runs)) {
             self.loaded.insert(name.to_owned());
         }
+        let value = if self.altered.contains(name) { Value::Unknown } else { value };
         self.vars.insert(name.to_owned(), Var::Scalar(value));
     }
 
@@ -153,11 +165,28 @@ impl State {
             self.cwd.add(other.cwd.places);
         }
         self.cwd.add_failed(other.cwd.if_failed);
+        self.cwd.failed_anywhere |= other.cwd.failed_anywhere;
         if !self.functions.is(&other.functions) {
-            self.functions.extend(other.functions.iter().map(|(name, body)| (name.clone(), Rc::clone(body))));
+            for (name, theirs) in other.functions.iter() {
+                match self.functions.get(name) {
+                    Some(ours) if Rc::ptr_eq(ours, theirs) => {}
+                    Some(_) => {
+                        self.either.insert(name.clone());
+                    }
+                    None => {
+                        self.functions.insert(name.clone(), Rc::clone(theirs));
+                    }
+                }
+            }
+        }
+        if !self.either.is(&other.either) {
+            self.either.extend(other.either.iter().cloned());
         }
         if !self.integers.is(&other.integers) {
             self.integers.extend(other.integers.iter().cloned());
+        }
+        if !self.altered.is(&other.altered) {
+            self.altered.extend(other.altered.iter().cloned());
         }
         if !self.loaded.is(&other.loaded) {
             self.loaded.extend(other.loaded.iter().cloned());

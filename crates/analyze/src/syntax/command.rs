@@ -83,10 +83,15 @@ impl Reader<'_> {
                 self.blanks();
                 let name = self.word()?;
                 self.blanks();
-                let _ = self.eat("(") && {
+                let saved = (self.pos, self.last);
+                let brackets = self.eat("(") && {
                     self.blanks();
                     self.eat(")")
                 };
+                if !brackets {
+                    // The body is a subshell.
+                    (self.pos, self.last) = saved;
+                }
                 Some(self.function_body(name, start))
             }
             "coproc" => {
@@ -387,7 +392,9 @@ impl Reader<'_> {
 
     /// A redirection if one stands here.
     fn redirect(&mut self) -> Option<Redirect> {
-        self.peek();
+        if !matches!(self.peek(), Some(b'<' | b'>' | b'&' | b'{' | b'0'..=b'9')) {
+            return None;
+        }
         let (start, last) = (self.pos, self.last);
         let fd = self.descriptor();
         let process = fd.is_none() && (self.at("<(") || self.at(">("));

@@ -85,21 +85,25 @@ impl<'a> Reader<'a> {
         }
     }
 
+    #[inline]
     pub(super) fn slice(&self, start: usize, end: usize) -> &'a str {
         self.text.get(start..end).unwrap_or("")
     }
 
     /// What is left, as it stands, continuations included.
+    #[inline]
     pub(super) fn rest(&self) -> &'a str {
         self.slice(self.pos, self.end)
     }
 
     /// The next byte as it stands.
+    #[inline]
     pub(super) fn raw(&self) -> Option<u8> {
         if self.pos < self.end { self.text.as_bytes().get(self.pos).copied() } else { None }
     }
 
     /// The next byte after taking out line continuations.
+    #[inline]
     pub(super) fn peek(&mut self) -> Option<u8> {
         while self.raw() == Some(b'\\') && self.rest().starts_with("\\\n") {
             self.pos += 2;
@@ -114,8 +118,12 @@ impl<'a> Reader<'a> {
     }
 
     /// Consumes the next character as it stands.
+    #[inline]
     pub(super) fn bump_raw(&mut self) -> Option<char> {
-        let c = self.rest().chars().next()?;
+        let c = match self.raw() {
+            Some(byte) if byte.is_ascii() => char::from(byte),
+            _ => self.rest().chars().next()?,
+        };
         self.pos += c.len_utf8();
         self.last = self.pos;
         Some(c)

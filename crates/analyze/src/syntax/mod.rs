@@ -10,7 +10,7 @@ mod quote;
 mod word;
 
 pub(crate) use cursor::{Base, Notes, ProblemKind};
-pub(crate) use quote::decode_ansi;
+pub(crate) use quote::{Escapes, decode_printed};
 
 use ast::List;
 use cursor::Reader;

@@ -41,8 +41,30 @@ impl Reader<'_> {
     }
 }
 
+/// Which escapes a text has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Escapes {
+    /// `$'...'`
+    Ansi,
+    /// The format of `printf`.
+    Format,
+    /// `echo -e`
+    Echo,
+    /// `%b` of `printf`.
+    Argument,
+}
+
 /// Decodes the escapes of `$'...'`. A NUL ends the string, as in bash.
 pub(crate) fn decode_ansi(raw: &str) -> String {
+    decode(raw, Escapes::Ansi).unwrap_or_default()
+}
+
+/// Decodes what a builtin prints. `None` where it would print less than the whole (`\\c`) or a NUL.
+pub(crate) fn decode_printed(raw: &str, escapes: Escapes) -> Option<String> {
+    decode(raw, escapes).filter(|text| !text.contains('\0'))
+}
+
+fn decode(raw: &str, escapes: Escapes) -> Option<String> {
     let mut out: Vec<u8> = Vec::with_capacity(raw.len());
     let mut rest = raw;
     while let Some(c) = rest.chars().next() {
@@ -56,10 +78,26 @@ pub(crate) fn decode_ansi(raw: &str) -> String {
             break;
         };
         rest = rest.get(escape.len_utf8()..).unwrap_or("");
-        rest = decode_escape(&mut out, escape, rest);
+        rest = match (escape, escapes) {
+            ('c', Escapes::Echo | Escapes::Argument) => return None,
+            ('c', Escapes::Format) | ('\'' | '"' | '?', Escapes::Echo | Escapes::Argument) => {
+                out.push(b'\\');
+                push_char(&mut out, escape);
+                rest
+            }
+            ('0', Escapes::Echo | Escapes::Argument) => octal(&mut out, '0', rest, 3),
+            ('x', Escapes::Echo | Escapes::Argument | Escapes::Format) => numeric(&mut out, rest, 16, 2, escape),
+            ('1'..='7', Escapes::Echo) => {
+                out.push(b'\\');
+                push_char(&mut out, escape);
+                rest
+            }
+            _ => decode_escape(&mut out, escape, rest),
+        };
     }
-    let text = out.split(|byte| *byte == 0).next().unwrap_or(&[]);
-    String::from_utf8_lossy(text).into_owned()
+    let whole = out.split(|byte| *byte == 0).next().unwrap_or(&[]);
+    let text = if escapes == Escapes::Ansi { whole } else { &out };
+    Some(String::from_utf8_lossy(text).into_owned())
 }
 
 fn push_char(out: &mut Vec<u8>, c: char) {
@@ -85,6 +123,7 @@ fn decode_escape<'a>(out: &mut Vec<u8>, escape: char, rest: &'a str) -> &'a str 
         return rest;
     }
     match escape {
+        'x' if rest.starts_with('{') => braced_byte(out, rest),
         'x' => numeric(out, rest, 16, 2, escape),
         'u' => numeric(out, rest, 16, 4, escape),
         'U' => numeric(out, rest, 16, 8, escape),
@@ -95,7 +134,7 @@ fn decode_escape<'a>(out: &mut Vec<u8>, escape: char, rest: &'a str) -> &'a str 
             }
             chars.as_str()
         }
-        '0'..='7' => octal(out, escape, rest),
+        '0'..='7' => octal(out, escape, rest, 2),
         other => {
             out.push(b'\\');
             push_char(out, other);
@@ -104,14 +143,24 @@ fn decode_escape<'a>(out: &mut Vec<u8>, escape: char, rest: &'a str) -> &'a str 
     }
 }
 
-fn octal<'a>(out: &mut Vec<u8>, first: char, rest: &'a str) -> &'a str {
+fn octal<'a>(out: &mut Vec<u8>, first: char, rest: &'a str, digits_max: usize) -> &'a str {
     let mut value = first.to_digit(8).unwrap_or(0);
-    let more = rest.chars().take(2).take_while(|c| c.is_digit(8)).count();
+    let more = rest.chars().take(digits_max).take_while(|c| c.is_digit(8)).count();
     for c in rest.chars().take(more) {
         value = value * 8 + c.to_digit(8).unwrap_or(0);
     }
     out.push((value & 0xff) as u8);
     rest.get(more..).unwrap_or("")
+}
+
+/// `\\x{H...}`, as bash reads it: any number of digits, of whose value one byte stays, and a brace that may be missing.
+fn braced_byte<'a>(out: &mut Vec<u8>, rest: &'a str) -> &'a str {
+    let rest = rest.strip_prefix('{').unwrap_or(rest);
+    let digits = rest.chars().take_while(char::is_ascii_hexdigit).count();
+    let (inside, rest) = rest.split_at_checked(digits).unwrap_or((rest, ""));
+    let value = inside.chars().fold(0u32, |value, c| (value << 4 | c.to_digit(16).unwrap_or(0)) & 0xff);
+    out.push((value & 0xff) as u8);
+    rest.strip_prefix('}').unwrap_or(rest)
 }
 
 fn numeric<'a>(out: &mut Vec<u8>, rest: &'a str, radix: u32, digits_max: usize, escape: char) -> &'a str {
@@ -131,7 +180,21 @@ fn numeric<'a>(out: &mut Vec<u8>, rest: &'a str, radix: u32, digits_max: usize, 
 
 #[cfg(test)]
 mod tests {
-    use super::decode_ansi;
+    use super::{Escapes, decode_ansi, decode_printed};
+
+    #[test]
+    fn what_builtins_print() {
+        for (raw, escapes, expected) in [
+            (r#"a\?b\'c\"\0141"#, Escapes::Format, Some("a?b'c\"\u{c}1")),
+            (r#"a\?\'\"\0141|\141"#, Escapes::Argument, Some("a\\?\\'\\\"a|a")),
+            (r#"a\?\'\"\0141|\141"#, Escapes::Echo, Some("a\\?\\'\\\"a|\\141")),
+            (r"a\cb", Escapes::Format, Some("a\\cb")),
+            (r"a\cb", Escapes::Echo, None),
+            (r"a\0b", Escapes::Format, None),
+        ] {
+            assert_eq!(decode_printed(raw, escapes).as_deref(), expected, "{raw} {escapes:?}");
+        }
+    }
 
     #[test]
     fn escapes_of_the_manual() {
@@ -142,6 +205,8 @@ mod tests {
             (r"\u00e9\e", "é\u{1b}"),
             (r"\cA\q", "\u{1}\\q"),
             (r"ab\0cd", "ab"),
+            (r"\x{41}\x{6a6b}c\x{6d", "Akcm"),
+            (r"a\x{}b", "a"),
         ] {
             assert_eq!(decode_ansi(raw), expected, "{raw}");
         }

@@ -1,7 +1,7 @@
 //! Words and what expands in them.
 
 use super::ast::{Assign, AssignValue, List, Param, Part, QuoteStyle, Word};
-use super::brackets::closing;
+use super::brackets::{balanced, closing};
 use super::cursor::{ProblemKind, Reader};
 
 /// The context text is read in when it is not a plain word.
@@ -136,8 +136,7 @@ impl Reader<'_> {
     fn process(&mut self, reads: bool) -> Part {
         let start = self.pos;
         self.bump_raw();
-        self.bump_raw();
-        let list = self.parenthesised(start, "a process substitution is not closed");
+        let list = self.substituted(start, "a process substitution is not closed");
         Part::Process { list, reads, span: self.span(start, self.last) }
     }
 
@@ -348,9 +347,25 @@ impl Reader<'_> {
             }
             (self.pos, self.last) = (pos, last);
         }
-        self.bump_raw();
-        let list = self.parenthesised(start, "a command substitution is not closed");
+        let list = self.substituted(start, "a command substitution is not closed");
         Part::Substitution { list, span: self.span(start, self.last) }
+    }
+
+    /// The list of a substitution, from its `(` on.
+    fn substituted(&mut self, start: usize, unclosed: &'static str) -> List {
+        // Bash looks for the end of `$((` and `<((` by the brackets alone, whatever it turns out to be.
+        let end = if self.at("((") {
+            let inside = self.rest().get(1..).and_then(|rest| closing(rest, b'(', b')'));
+            inside.map(|length| self.pos + 1 + length + 1)
+        } else {
+            None
+        };
+        self.bump_raw();
+        let list = self.parenthesised(start, unclosed);
+        if end.is_some_and(|end| end != self.last) {
+            self.problem(ProblemKind::Unsupported, start, "a substitution that ends elsewhere by its brackets");
+        }
+        list
     }
 
     /// Arithmetic behind `((`, up to and with `))`; `None` when it is not closed that way.
@@ -359,6 +374,9 @@ impl Reader<'_> {
         let (start, end) = (self.pos, self.pos + length);
         if self.slice(end, self.end).get(..2) != Some("))") {
             return None;
+        }
+        if !balanced(self.slice(start, end)) {
+            self.problem(ProblemKind::Unsupported, start, "arithmetic whose brackets make bash run it as commands");
         }
         let parts = self.deeper(|reader| reader.within(start, end, |reader| reader.inside(Inside::Arith)))?;
         self.pos = end + 2;
@@ -463,7 +481,7 @@ impl Reader<'_> {
             return None;
         }
         self.count();
-        let value = if self.peek() == Some(b'(') && subscript.is_none() {
+        let value = if self.peek() == Some(b'(') {
             self.bump_raw();
             AssignValue::Array(self.array(start))
         } else {

@@ -225,10 +225,13 @@ impl Eval<'_> {
         let here = Field::constant(".", start.span);
         let mut placed = false;
         for field in &mut argv {
-            if field.known().is_some_and(|text| text.contains("{")) {
-                *field = below(&here, field);
-                placed = true;
-            }
+            let Some(text) = field.known() else { continue };
+            let Some((head, tail)) = super::run::around_places(text) else { continue };
+            placed = true;
+            *field = match (head, tail) {
+                ("", "") => below(&here, field),
+                (head, tail) => Field { value: Value::shape(head, tail), ..field.clone() },
+            };
         }
         if !placed {
             argv.push(below(&here, &here));

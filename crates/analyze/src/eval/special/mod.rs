@@ -111,7 +111,8 @@ impl Eval<'_> {
         let at = args.iter().position(|field| matches!(field.known(), Some("-c" | "--command")))?;
         let before = args.get(..at).unwrap_or(&[]);
         let file = before.iter().rev().find(|field| !field.value.prefix().starts_with('-'))?;
-        if before.iter().filter(|field| !field.value.prefix().starts_with('-')).count() > 2 {
+        // Behind the file and another word, `-c` is an option of the command that word names.
+        if commands::options::parse(&commands::wrapper::find("flock")?.row, before).operands.len() != 1 {
             return None;
         }
         self.on_path(Action::Write, file, PathScope::Exact, "flock");

@@ -9,6 +9,16 @@ use crate::eval::{Eval, Output};
 /// What separates the command of `parallel` from its arguments.
 const SOURCES: &[&str] = &[":::", ":::+", "::::", "::::+"];
 
+/// What stands for an argument or a part of it.
+const PLACES: &[&str] = &["{}", "{.}", "{/}", "{//}", "{/.}", "{#}", "{%}"];
+
+/// What stands before the first and behind the last of [`PLACES`] in a word that has one.
+pub(super) fn around_places(text: &str) -> Option<(&str, &str)> {
+    let at = PLACES.iter().filter_map(|place| text.find(place)).min()?;
+    let end = PLACES.iter().filter_map(|place| Some(text.rfind(place)? + place.len())).max()?;
+    Some((text.get(..at)?, text.get(end..)?))
+}
+
 impl Eval<'_> {
     /// `parallel CMD ::: A B`: the command once for each argument.
     pub(super) fn parallel(&mut self, args: &[Field], start: &Start) -> Option<Output> {
@@ -33,15 +43,12 @@ impl Eval<'_> {
         let mut placed = false;
         for field in &parsed.operands {
             let text = field.known().unwrap_or("");
-            let holds = text.contains('{') && text.contains('}');
-            placed |= holds;
-            argv.push(match (holds, text) {
-                (true, "{}") => Field { span: field.span, ..argument.clone() },
-                (true, _) => Field {
-                    value: Value::shape(text.split('{').next().unwrap_or(""), text.rsplit('}').next().unwrap_or("")),
-                    ..field.clone()
-                },
-                (false, _) => field.clone(),
+            let around = around_places(text);
+            placed |= around.is_some();
+            argv.push(match around {
+                _ if text == "{}" => Field { span: field.span, ..argument.clone() },
+                Some((head, tail)) => Field { value: Value::shape(head, tail), ..field.clone() },
+                None => field.clone(),
             });
         }
         if !placed {
