@@ -240,8 +240,8 @@ impl Overlay {
     fn check_fresh(&self, plan: &ApplyPlan) -> Result<(), ApplyError> {
         self.check_at_rest()?;
         self.check_whole()?;
-        let renames = plan.steps.iter().filter(|step| matches!(step.action, Action::Stash | Action::Place { .. }));
-        let moving: HashSet<&Path> = renames.map(|step| step.path.as_path()).collect();
+        let leaves = |step: &&Step| matches!(step.action, Action::Stash | Action::Place { .. } | Action::Remove);
+        let moving: HashSet<&Path> = plan.steps.iter().filter(leaves).map(|step| step.path.as_path()).collect();
         let mut conflicts = Vec::new();
         let mut upper = Parents::new(open_own);
         let mut host = Parents::new(|root, rel| at::open_beneath(root, rel));
@@ -272,7 +272,7 @@ impl Overlay {
         host: &mut Parents,
     ) -> Result<Option<ConflictKind>, Errno> {
         let Some(was) = &step.host else {
-            // Where directories are renamed, a place is free or not only after that.
+            // Where directories are renamed or something makes room, a place is free or not only after that.
             let vacated = step.path.as_path().ancestors().any(|above| moving.contains(above));
             let there = !vacated && host.stat(&self.root, step.path.as_path())?.is_some();
             return Ok(there.then_some(ConflictKind::Appeared));

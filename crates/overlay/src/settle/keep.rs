@@ -54,7 +54,8 @@ pub(crate) struct Before {
     /// not even then. Renewed, they would let the next apply overwrite what the host's file has of its own.
     #[serde(default)]
     pub(crate) merged: Vec<(FilePath, Identity)>,
-    /// Host directories in which names come and go, by their path before the apply, with their modification times.
+    /// Host directories in which names come and go, and those that are renamed, by their path before the apply, with
+    /// their modification times.
     pub(crate) times: Vec<(FilePath, Moment)>,
 }
 
@@ -247,6 +248,8 @@ fn times_before(overlay: &Overlay, steps: &[Step]) -> Result<Vec<(FilePath, Mome
         dirs.extend(parent(&step.lower));
         match step.action {
             Action::Place { .. } => {
+                // It gets the time that the jar gave it, too.
+                dirs.insert(step.lower.as_path().to_owned());
                 if let Some(parent) = parent(&step.path) {
                     dirs.insert(overlay.lower_path(&parent)?);
                 }

@@ -440,6 +440,12 @@ impl<'p> Planner<'p> {
                 self.move_file(&mut steps, &removed, delta)?;
                 continue;
             }
+            if self.makes_room(delta)? {
+                self.add(&mut steps, Action::Remove, &delta.rel, &Delta { own: None, ..delta.clone() })?;
+                self.add(&mut steps, Action::Make, &delta.rel, &Delta { host: None, ..delta.clone() })?;
+                made.insert(delta.rel.as_path());
+                continue;
+            }
             let action = self.action(delta, &stashes)?;
             self.add(&mut steps, action, &delta.rel, delta)?;
             if let (Some(file), Some(step)) = (composed.remove(index), steps.last_mut()) {
@@ -503,12 +509,21 @@ impl<'p> Planner<'p> {
         })
     }
 
-    /// A new directory is one rename if everything in it is chosen and nothing in it stands over the host.
+    /// A directory in the place of something else that cannot come whole: what was there leaves, and it is made anew.
+    fn makes_room(&self, delta: &Delta) -> Planned<bool> {
+        let directory = delta.own.as_ref().is_some_and(at::is_dir);
+        Ok(delta.change.kind == ChangeKind::Replaced && directory && !self.moves_whole(delta)?)
+    }
+
+    /// A directory that was not there is one rename if everything in it is chosen and nothing in it stands over the host:
+    /// what was renamed into it has another place to leave, and of a directory of the host the layer has only what
+    /// changed.
     fn moves_whole(&self, delta: &Delta) -> Planned<bool> {
         let near = self.is_near(&delta.lower).map_err(|errno| (delta.rel.clone(), errno))?;
         // To another file system it is copied, and a file in it may have further names elsewhere.
         let alone = |delta: &Delta| near || delta.own.as_ref().is_some_and(|own| at::is_dir(own) || own.st_nlink == 1);
-        let fits = |index: usize| self.deltas.get(index).is_some_and(|delta| is_new(delta) && alone(delta));
+        let itself = |other: &Delta| std::ptr::eq(other, delta) || other.rel == delta.rel;
+        let fits = |index: usize| self.deltas.get(index).is_some_and(|d| (itself(d) || is_new(d)) && alone(d));
         Ok(below(self.deltas, &delta.change.path).into_iter().all(|index| self.chosen.contains(&index) && fits(index)))
     }
 

@@ -171,6 +171,45 @@ fn undo_is_the_way_back() {
     there_and_back(&furnished(), true);
 }
 
+/// Files, links and directories of the host that were renamed into a directory that took the place of something else: they
+/// leave their old places, and of directories the host's own content comes along.
+fn make_room(bench: &Bench) {
+    let view = bench.view();
+    view.unlink("was").unwrap();
+    view.mkdir("was").unwrap();
+    view.rename("ren", "was/ren", plain()).unwrap();
+    view.rename("a", "was/a", plain()).unwrap();
+    view.link("l1", "was/l3").unwrap();
+    view.write("was/new", b"new").unwrap();
+    view.unlink("link").unwrap();
+    view.mkdir("link").unwrap();
+    view.rename("was/ren/sub", "link/sub", plain()).unwrap();
+}
+
+#[test]
+fn what_was_renamed_into_what_took_anothers_place_is_not_lost() {
+    for across in [false, true] {
+        let stores = other_file_system();
+        let mut bench = Bench::new();
+        match &stores {
+            Some(stores) if across => bench.store = stores.path().join("store"),
+            _ if across => return,
+            _ => {}
+        }
+        furnish(&bench);
+        make_room(&bench);
+        let stock = Stock::of(&bench, !across);
+        let expected = view_of(&bench);
+        for round in 0..2 {
+            apply(&bench, &Selection::All);
+            assert_eq!(host_of(&bench), expected, "round {round}, across {across}");
+            assert_eq!(bench.changes(), Vec::<String>::new(), "round {round}, across {across}");
+            undo(&bench);
+            stock.check(&bench, &format!("round {round}, across {across}"));
+        }
+    }
+}
+
 #[test]
 fn undo_is_the_way_back_across_file_systems() {
     let Some(stores) = other_file_system() else { return };

@@ -1,13 +1,13 @@
 //! Whether an undo may begin: the host and the layer held against what the applies left.
 
 use super::Checked;
-use crate::changes::diff::{host_object, open_own, open_upper};
+use crate::changes::diff::{open_own, open_upper};
 use crate::error::{Conflict, ConflictKind};
 use crate::fs::at::{self, Stat};
 use crate::fs::parents::Parents;
 use crate::overlay::Overlay;
 use crate::settle::journal::{Action, Step};
-use crate::settle::keep::{self, Kept, Left, Moment, Now};
+use crate::settle::keep::{self, Kept, Left, Now};
 use crate::store::origin::Identity;
 use crate::view::layers::{Reach, reach};
 use model::FilePath;
@@ -18,9 +18,9 @@ use std::path::{Path, PathBuf};
 
 /// Holds the host and the layer against what the applies left.
 pub(super) struct Check<'c> {
-    overlay: &'c Overlay,
+    pub(super) overlay: &'c Overlay,
     /// Newest first.
-    kept: &'c [Kept],
+    pub(super) kept: &'c [Kept],
     expected: BTreeMap<PathBuf, Left>,
 }
 
@@ -119,36 +119,6 @@ impl<'c> Check<'c> {
             }
         }
         Ok(())
-    }
-
-    /// Directories nobody else has touched since get the times back that they had.
-    pub(super) fn times(&self) -> Result<Vec<(FilePath, Moment)>, Errno> {
-        let mut times: BTreeMap<FilePath, Moment> = BTreeMap::new();
-        for kept in self.kept {
-            let moves = keep::Moves::of(&kept.journal.steps);
-            let after: HashMap<&FilePath, &Moment> = kept.after.times.iter().map(|(path, time)| (path, time)).collect();
-            for (path, before) in &kept.journal.before.times {
-                let now = host_object(&self.overlay.root, &moves.now_at(path.as_path()))?;
-                let now = now.filter(|(_, stat)| at::is_dir(stat)).map(|(_, stat)| keep::mtime(&stat));
-                let untouched = match (after.get(path), now) {
-                    (Some(after), Some(now)) => **after == now,
-                    (None, _) => true,
-                    (Some(_), None) => false,
-                };
-                // What an older apply left is what the next one found.
-                if untouched || times.get(path).is_some_and(|then| after.get(path) == Some(&then)) {
-                    times.insert(path.clone(), *before);
-                } else {
-                    times.remove(path);
-                }
-            }
-        }
-        // Across file systems the pre-images pass through the root.
-        if self.kept.iter().any(|kept| kept.journal.steps.iter().any(|step| !step.near)) {
-            let now = keep::mtime(&at::stat(&self.overlay.root, at::dot())?);
-            times.entry(FilePath::from("")).or_insert(now);
-        }
-        Ok(times.into_iter().collect())
     }
 }
 

@@ -7,6 +7,7 @@
 mod check;
 mod directories;
 mod returning;
+mod times;
 mod worker;
 
 use self::check::{Check, unbroken};
