@@ -17,7 +17,7 @@ use nix::errno::Errno;
 use std::collections::HashSet;
 use std::ffi::OsStr;
 use std::os::fd::OwnedFd;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// What came of an apply.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -300,8 +300,8 @@ impl Overlay {
 
     /// The host is the new origin of what was applied.
     fn settle_records(&self, steps: &[Step]) -> Result<(), Errno> {
+        let mut now = self.moved_records(steps)?;
         self.store.origins.forget_all(&keep::forgotten(steps))?;
-        let mut now = Vec::new();
         for step in
             steps.iter().filter(|s| matches!(s.action, Action::Make | Action::Attributes | Action::Place { .. }))
         {
@@ -310,6 +310,26 @@ impl Overlay {
         }
         self.store.origins.cover_all(&now)?;
         steps.iter().filter(|step| step.leaves_rest()).try_for_each(|step| self.start_anew(step))
+    }
+
+    /// The records of files in renamed directories that got another name, by their new paths: that name may wait still, and
+    /// is held against them. Should a crash lose them, that is told as a conflict.
+    fn moved_records(&self, steps: &[Step]) -> Result<Vec<(PathBuf, Identity)>, Errno> {
+        let (origins, moves) = (&self.store.origins, keep::Moves::of(steps));
+        let stashed = steps.iter().filter(|step| step.action == Action::Stash);
+        let stashed: Vec<(PathBuf, bool)> = stashed.map(|step| (step.path.as_path().to_owned(), true)).collect();
+        let settled = |path: &Path| {
+            let settles = |step: &Step| matches!(step.action, Action::Put | Action::Remove);
+            steps.iter().any(|step| settles(step) && path.starts_with(step.path.as_path()))
+        };
+        let mut moved = Vec::new();
+        for path in origins.paths_at(&stashed) {
+            let now = moves.now_at(path.as_path());
+            let Some(was) = origins.get(path.as_path()).filter(|_| !settled(&now)) else { continue };
+            let there = host_object(&self.root, &now)?.filter(|(_, stat)| !at::is_dir(stat) && was.matches(stat));
+            moved.extend(there.map(|_| (now, was)));
+        }
+        Ok(moved)
     }
 
     pub(crate) fn count_left(&self) -> Result<u64, OverlayError> {

@@ -376,8 +376,8 @@ impl<'p> Planner<'p> {
         let recorded = self.overlay.store.origins.get(&delta.lower);
         match (&delta.host, recorded) {
             (None, None) => None,
-            // Its old host object was renamed away, which is a change of its own.
-            (None, Some(_)) if self.moved.contains(delta.lower.as_path()) => None,
+            // Its old host object was renamed away, alone or with a directory, which is a change of its own.
+            (None, Some(_)) if delta.lower.ancestors().any(|above| self.moved.contains(above)) => None,
             (None, Some(_)) => Some(ConflictKind::Gone),
             (Some(_), None) => Some(ConflictKind::Appeared),
             (Some(host), Some(was)) => (!was.matches(host)).then_some(ConflictKind::Changed),

@@ -194,7 +194,13 @@ pub(super) fn run_both(bench: &Bench, twin: &Path, ops: &[Op]) -> Result<(), Tes
 
 /// A directory in which names came and went without a trace keeps the host's time.
 fn forget_untold_times(tree: &mut std::collections::BTreeMap<String, String>, changes: &[String]) {
-    let paths = || changes.iter().flat_map(|change| change.split(' ').skip(1));
+    // `M b c` is of `b` alone: the rest says how it differs. Renames and links have another path.
+    let paths = || {
+        changes.iter().flat_map(|change| {
+            let another = change.starts_with(['R', 'L']).then(|| change.split(' ').nth(3)).flatten();
+            change.split(' ').nth(1).into_iter().chain(another)
+        })
+    };
     let told =
         |dir: &str| paths().any(|path| path == dir || path.rsplit_once('/').is_some_and(|(above, _)| above == dir));
     for (path, body) in tree.iter_mut().filter(|(_, body)| body.starts_with('4')) {

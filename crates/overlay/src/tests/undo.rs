@@ -73,6 +73,7 @@ pub(super) fn change_much(view: &View) {
     view.write("link/inside", b"i").unwrap();
     view.unlink("was").unwrap();
     view.mkdir("was").unwrap();
+    view.rename("d/e/c", "was/c", plain()).unwrap();
     view.chmod("d/e", 0o700).unwrap();
     view.set_xattr("d/e", "user.k", "other").unwrap();
     view.set_xattr("d", "user.more", "v").unwrap();
