@@ -11,6 +11,7 @@ use crate::view::node::{Node, Table};
 use model::FilePath;
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, RenameFlags};
+use std::collections::{HashMap, HashSet};
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::os::fd::OwnedFd;
@@ -104,6 +105,46 @@ impl Store {
     /// The name in `work` for an object that loses its name in the view.
     pub(crate) fn grave(&self, stat: &Stat) -> OsString {
         OsString::from(if self.must_stay(stat) { kept_name(stat.st_ino) } else { self.fresh_name() })
+    }
+
+    /// Takes away the name in `work` that an open file had. It may have become the last one of an object that had others
+    /// when it was made, and that a checkpoint holds: then it is one of those from now on.
+    pub(crate) fn close_grave(&self, name: &OsStr) -> Result<(), Errno> {
+        let Some(stat) = at::stat_opt(&self.work, name)? else { return Ok(()) };
+        if !self.must_stay(&stat) {
+            return at::unlink_opt(&self.work, name);
+        }
+        let kept = OsString::from(kept_name(stat.st_ino));
+        at::rename(&self.work, name, &self.work, &kept, RenameFlags::RENAME_NOREPLACE)
+    }
+
+    /// [`Store::close_grave`] for what an earlier process had open when it ended: of that, what a checkpoint names.
+    pub(crate) fn rescue_graves(&self) -> Result<(), Errno> {
+        let graves = if self.undo.is_on() { self.work_names(b't')? } else { Vec::new() };
+        if graves.is_empty() {
+            return Ok(());
+        }
+        let held = |record: Record| match record {
+            Record::Name { was: Was::Object(ino), .. } => Some(ino),
+            _ => None,
+        };
+        let held: HashSet<u64> = self.undo.records(0, None)?.into_iter().filter_map(held).collect();
+        // An object may lie in several graves: one is enough to keep it, if it has no other name.
+        let mut lying: HashMap<u64, Vec<OsString>> = HashMap::new();
+        for name in graves {
+            if let Some(stat) = at::stat_opt(&self.work, &name)?.filter(|stat| held.contains(&stat.st_ino)) {
+                lying.entry(stat.st_ino).or_default().push(name);
+            }
+        }
+        for (ino, names) in lying {
+            let Some(name) = names.first() else { continue };
+            let links = at::stat(&self.work, name)?.st_nlink;
+            if usize::try_from(links).is_ok_and(|links| links == names.len()) {
+                let kept = OsString::from(kept_name(ino));
+                at::rename(&self.work, name, &self.work, &kept, RenameFlags::RENAME_NOREPLACE)?;
+            }
+        }
+        Ok(())
     }
 
     /// Whether a checkpoint holds the object and nothing else does.

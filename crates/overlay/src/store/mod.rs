@@ -170,6 +170,7 @@ impl Store {
 
     /// Removes what a killed process left half-made. Only while the store is locked.
     pub(crate) fn clean_work(&self) -> Result<(), Errno> {
+        self.rescue_graves()?;
         // What was kept for checkpoints that were forgotten is of no use either.
         let useless: &[u8] = if self.undo.is_on() { b"t" } else { b"tkc" };
         for entry in at::list_own(&self.work)? {

@@ -397,7 +397,7 @@ impl Layers {
         match tomb {
             // One that a checkpoint holds stays.
             Tomb::Named(name) if is_kept_name(name) => Ok(()),
-            Tomb::Named(name) => at::unlink_opt(&self.store.work, OsStr::new(name)),
+            Tomb::Named(name) => self.store.close_grave(OsStr::new(name)),
             Tomb::Held { .. } => Ok(()),
         }
     }
