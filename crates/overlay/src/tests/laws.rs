@@ -168,11 +168,19 @@ fn alike(native: Result<(), Errno>, view: Result<(), Errno>) -> bool {
     native == view
 }
 
-/// Fills a host directory and a native twin of it with the same things.
+/// Whether it would give another name to a link or pipe of the host.
+pub(super) fn parts(root: &Path, op: &Op) -> bool {
+    matches!(op, Op::Link(of, _) if fs::symlink_metadata(root.join(of)).is_ok_and(|meta| !meta.is_file()))
+}
+
+/// Fills a host directory and a native twin of it with the same things, without further names of links and pipes, which
+/// part from each other when one is changed.
 pub(super) fn furnish(roots: &[&Path], ops: &[Op]) {
     for op in ops {
         for root in roots {
-            let _ = native(root, op);
+            if !parts(root, op) {
+                let _ = native(root, op);
+            }
         }
     }
 }
