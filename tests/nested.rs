@@ -203,6 +203,16 @@ both! {
     }
 
     /// The kernel's overlay is not for such a jar, and that is said where such things are said.
+    fn what_only_the_outer_jar_can_have_is_said(world) {
+        bring(world);
+        for (option, why) in [("--allow-net web.test", "has no network"), ("--limit mem=1G", "are the outer jar's")] {
+            let run = open(world, "discard", &format!("$B run {option} -- true; echo $?")).run();
+            run.success().stdout_is("125\n");
+            assert!(run.stderr.contains(why), "{}", run.report());
+        }
+        assert_nothing_left(world);
+    }
+
     fn fuse_keeps_a_jar_that_allows_others(world) {
         bring(world);
         world.file("a", "old\n");

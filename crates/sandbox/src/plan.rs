@@ -273,9 +273,7 @@ pub fn ground(facts: &RunFacts, accept_weak: &[Layer]) -> Ground {
 /// [`SandboxError::Request`] when the request cannot be a jar.
 pub fn plan(request: &Request, facts: &RunFacts) -> Result<Plan, SandboxError> {
     request.check()?;
-    if facts.around.is_some() && request.limits.on_processes() {
-        // Its processes cannot be told from the others of the jar around it by whoever would count them.
-        let why = "limits on memory, processes and processor time are the outer jar's: give them to that";
+    if let (Some(_), Some(why)) = (&facts.around, outer_only(request)) {
         return Err(SandboxError::Request(why.to_owned()));
     }
     nested::check(request, facts)?;
@@ -287,6 +285,16 @@ pub fn plan(request: &Request, facts: &RunFacts) -> Result<Plan, SandboxError> {
         env: environment(request),
         ahead: ahead(request),
     })
+}
+
+/// What a jar inside another cannot have: its processes cannot be told from the others of that by whoever would count
+/// them, and of netlink the outer filter leaves only routes.
+fn outer_only(request: &Request) -> Option<&'static str> {
+    if request.limits.on_processes() {
+        return Some("limits on memory, processes and processor time are the outer jar's: give them to that");
+    }
+    let named = !request.confinement.network.rules().is_empty();
+    named.then_some("a jar inside another has no network: run what needs one in the outer jar, with --allow-net there")
 }
 
 /// The workspace is read ahead; a home is too large and mostly not asked for.

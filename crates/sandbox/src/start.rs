@@ -93,10 +93,7 @@ impl Standby {
         let rules = request.confinement.network.rules();
         let watch =
             watch.map(|listener| Watch::new(listener, if rules.is_empty() { vec![] } else { net::routed(rules) }));
-        let broker = network
-            .map(|sockets| Broker::start(sockets, rules, self.facts.around.is_some()))
-            .transpose()
-            .map_err(SandboxError::Broker)?;
+        let broker = network.map(|sockets| Broker::start(sockets, rules)).transpose().map_err(SandboxError::Broker)?;
         let meter = Meter::new(request.limits, counted, processes);
         let apart = request.allow_nested;
         Ok(Running { channel, jar, containment, watch, apart, broker, meter, forwarding, foreground })

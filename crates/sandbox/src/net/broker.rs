@@ -46,8 +46,6 @@ pub(crate) struct Sockets {
 /// What all threads share.
 pub(super) struct Shared {
     pub(super) rules: Vec<NetRule>,
-    /// Whether there is a jar around this one.
-    pub(super) inner: bool,
     pub(super) names: Mutex<Names>,
     pub(super) record: Record,
     /// Readable, or rather closed, once the command has ended.
@@ -83,14 +81,14 @@ pub(crate) struct Broker {
 }
 
 impl Broker {
-    /// Begins to serve. In a jar inside a jar (`inner`) the addresses that names lead to are those of the outer one.
+    /// Begins to serve.
     ///
     /// # Errors
     /// When no thread can be started.
-    pub(crate) fn start(sockets: Sockets, rules: &[NetRule], inner: bool) -> io::Result<Broker> {
+    pub(crate) fn start(sockets: Sockets, rules: &[NetRule]) -> io::Result<Broker> {
         let (over, going_on) = pipe2(OFlag::O_CLOEXEC)?;
         let (record, names, carried) = (Record::default(), Mutex::default(), AtomicUsize::new(0));
-        let shared = Arc::new(Shared { rules: rules.to_vec(), inner, names, record, over, carried });
+        let shared = Arc::new(Shared { rules: rules.to_vec(), names, record, over, carried });
         let server = Server {
             connections: sockets.connections.map(TcpListener::from),
             questions: UdpSocket::from(sockets.questions),

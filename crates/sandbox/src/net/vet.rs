@@ -1,7 +1,6 @@
 //! Which addresses a name may lead to. A name that leads to an address of the host or of the networks around it (DNS
 //! rebinding, cloud metadata services, a router's own page) was allowed by nobody.
 
-use crate::net::setup::SYNTHETIC;
 use model::{Block, NetRule};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -42,11 +41,6 @@ pub(super) fn vetted(address: IpAddr, port: u16, rules: &[NetRule]) -> Result<()
     };
     let named = |rule: &&NetRule| rule.allows_address(v4, port) && rule.block().is_some_and(|own| kind.covers(own));
     if rules.iter().any(|rule| named(&rule)) { Ok(()) } else { Err(what) }
-}
-
-/// Whether it stands for a name, in a jar around this one.
-pub(super) fn is_synthetic(address: IpAddr) -> bool {
-    matches!(address, IpAddr::V4(v4) if SYNTHETIC.contains(v4))
 }
 
 fn special_v4(address: Ipv4Addr) -> Option<(Block, &'static str)> {
