@@ -1,11 +1,9 @@
 //! Where undo, rewind, hunks, merges and expiry meet, driven from outside.
 
-use crate::support::{assert_nothing_left, both, only_trial, sh};
+use crate::support::{assert_nothing_left, backdate, both, only_trial, sh};
 use serde_json::{Value, json};
 use std::time::Duration;
 use testkit::{Run, World, until};
-
-const DAY_MS: u64 = 24 * 60 * 60 * 1000;
 
 fn jar<'w>(world: &'w World, script: &str) -> Run<'w> {
     world.belljar(["run", "--jar", "work", "--apply", "never", "--", "sh", "-c", script])
@@ -62,14 +60,6 @@ fn many(world: &World) {
     for n in 1..=200 {
         world.file(format!("f{n}"), "old\n");
     }
-}
-
-fn backdate(world: &World, id: &str, field: &str, days: u64) {
-    let path = world.state().join("belljar/trials").join(id).join("trial.json");
-    let mut record: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
-    let then = record[field].as_u64().unwrap() - days * DAY_MS - 1;
-    record[field] = then.into();
-    std::fs::write(&path, record.to_string()).unwrap();
 }
 
 /// Bytes of everything kept of a trial.

@@ -1,12 +1,10 @@
 //! Undo from outside: what was applied goes back, waits again, and nobody's later work is lost. And what goes by itself.
 
-use crate::support::{assert_nothing_left, both, only_trial, sh};
+use crate::support::{assert_nothing_left, backdate, both, only_trial, sh};
 use serde_json::Value;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use testkit::{Snapshot, World};
-
-const DAY_MS: u64 = 24 * 60 * 60 * 1000;
 
 fn plant(world: &World) {
     world.file("a", "old\n").file("gone/g", "g\n").file("ren/r", "r\n").file("kept", "k\n");
@@ -24,15 +22,6 @@ fn tree(world: &World) -> String {
     let mode = |path: &Path| world.workspace().join(path).symlink_metadata().unwrap().permissions().mode();
     let modes: Vec<String> = snapshot.0.keys().map(|path| format!("{:o} {}", mode(path), path.display())).collect();
     format!("{}\n{}", snapshot.render(), modes.join("\n"))
-}
-
-/// Changes a field of a trial's record on the disk, as if it had been written at another time.
-fn backdate(world: &World, id: &str, field: &str, days: u64) {
-    let path = world.state().join("belljar/trials").join(id).join("trial.json");
-    let mut record: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
-    let then = record[field].as_u64().unwrap() - days * DAY_MS - 1;
-    record[field] = then.into();
-    std::fs::write(&path, record.to_string()).unwrap();
 }
 
 fn sweep_is_due(world: &World) {
