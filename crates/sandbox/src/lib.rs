@@ -25,6 +25,7 @@ mod perform;
 mod plan;
 mod print;
 mod probe;
+mod refusals;
 mod reopen;
 mod request;
 mod ruleset;

@@ -2,20 +2,18 @@
 //! refuses is the empty network namespace, so a peer that changes after it was read changes a record, never a right.
 
 use crate::net::{NONE, NOT_ALLOWED};
+use crate::refusals::Refusals;
 use crate::sys;
-use model::{Action, Attempt, Block, Endpoint, Target};
+use model::{Attempt, Block, Endpoint, Target};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::uio::{RemoteIoVec, process_vm_readv};
 use nix::unistd::Pid;
-use std::collections::BTreeMap;
 use std::io::{self, IoSliceMut};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::thread::JoinHandle;
 
-/// A record is for people: a scan of a whole network is one line more.
-const PEERS_MAX: usize = 256;
 /// `struct sockaddr_in6`, the longest address of interest.
 const ADDRESS_BYTES_MAX: usize = 28;
 
@@ -24,12 +22,12 @@ pub(crate) struct Watch {
     listener: Option<OwnedFd>,
     /// What leads to the broker, which keeps its own record.
     carried: Vec<Block>,
-    seen: BTreeMap<Target, u64>,
+    seen: Refusals,
 }
 
 impl Watch {
     pub(crate) fn new(listener: OwnedFd, carried: Vec<Block>) -> Watch {
-        Watch { listener: Some(listener), carried, seen: BTreeMap::new() }
+        Watch { listener: Some(listener), carried, seen: Refusals::default() }
     }
 
     /// What to poll, as long as somebody can call.
@@ -90,16 +88,13 @@ impl Watch {
     }
 
     fn note(&mut self, target: Target) {
-        let full = self.seen.len() >= PEERS_MAX && !self.seen.contains_key(&target);
-        let target = if full { unknown("more peers than are listed") } else { target };
-        *self.seen.entry(target).or_insert(0) += 1;
+        let rule = if self.carried.is_empty() { NONE } else { NOT_ALLOWED };
+        self.seen.note(target, rule);
     }
 
     /// Everything seen, each peer once.
     pub(crate) fn into_attempts(self) -> Vec<Attempt> {
-        let rule = if self.carried.is_empty() { NONE } else { NOT_ALLOWED };
-        let attempt = |(target, times)| Attempt { action: Action::Connect, target, rule: rule.to_owned(), times };
-        self.seen.into_iter().map(attempt).collect()
+        self.seen.attempts()
     }
 }
 
@@ -149,6 +144,7 @@ fn outside(address: &[u8], carried: &[Block]) -> Option<Endpoint> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::refusals::PEERS_MAX;
 
     fn address(family: u16, port: u16, rest: &[u8]) -> Vec<u8> {
         [&family.to_ne_bytes()[..], &port.to_be_bytes(), rest].concat()
@@ -179,7 +175,7 @@ mod tests {
 
     #[test]
     fn the_record_is_bounded() {
-        let mut watch = Watch { listener: None, carried: Vec::new(), seen: BTreeMap::new() };
+        let mut watch = Watch { listener: None, carried: Vec::new(), seen: Refusals::default() };
         for number in 0..1000u16 {
             watch.note(Target::Peer(Endpoint { host: "192.0.2.1".into(), port: Some(number) }));
         }

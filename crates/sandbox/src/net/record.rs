@@ -1,12 +1,10 @@
 //! What became of the jar's network: bounded, and complete at every moment, since a connection may outlive the command.
 
-use model::{Action, Attempt, Connection, Endpoint, Target};
+use crate::refusals::{PEERS_MAX, Refusals};
+use model::{Attempt, Connection, Endpoint, Target};
 use std::collections::BTreeMap;
 use std::net::SocketAddrV4;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-
-/// Peers of either kind that are listed; the rest counts as one more.
-const PEERS_MAX: usize = 256;
 
 #[derive(Default)]
 struct Sums {
@@ -18,7 +16,7 @@ struct Sums {
 #[derive(Default)]
 struct Seen {
     carried: BTreeMap<Endpoint, Sums>,
-    refused: BTreeMap<(Target, String), u64>,
+    refused: Refusals,
 }
 
 /// Counts what several threads carry.
@@ -43,11 +41,7 @@ impl Record {
 
     /// A name or a connection was refused, by this rule.
     pub(super) fn refused(&self, peer: Endpoint, rule: &str) {
-        let mut seen = self.seen();
-        let key = (Target::Peer(peer), rule.to_owned());
-        let full = seen.refused.len() >= PEERS_MAX && !seen.refused.contains_key(&key);
-        let key = if full { (unlisted(), rule.to_owned()) } else { key };
-        *seen.refused.entry(key).or_insert(0) += 1;
+        self.seen().refused.note(Target::Peer(peer), rule);
     }
 
     /// All of it so far.
@@ -57,11 +51,7 @@ impl Record {
             let Sums { times, sent, received } = *sums;
             Connection { peer: peer.clone(), times, sent, received }
         };
-        let attempt = |((target, rule), times): (&(Target, String), &u64)| {
-            let (target, rule) = (target.clone(), rule.clone());
-            Attempt { action: Action::Connect, target, rule, times: *times }
-        };
-        (seen.carried.iter().map(connection).collect(), seen.refused.iter().map(attempt).collect())
+        (seen.carried.iter().map(connection).collect(), seen.refused.attempts())
     }
 
     fn sums(&self, peer: &Endpoint, add: impl FnOnce(&mut Sums)) {
@@ -76,10 +66,6 @@ impl Record {
     fn seen(&self) -> MutexGuard<'_, Seen> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-fn unlisted() -> Target {
-    Target::Unknown { text: "more peers than are listed".to_owned() }
 }
 
 /// An address as a peer.
