@@ -2,7 +2,7 @@
 
 use crate::nested::{OUTER_NUMBERS, OUTER_PROC};
 use crate::net;
-use crate::plan::{EMPTY_DIRECTORY, EMPTY_FILE, Step};
+use crate::plan::{EMPTY_DIRECTORY, EMPTY_FILE, Ground, Step};
 use crate::wire::{Channel, Down, Fault, FaultKind, Up};
 use crate::{around, reopen, ruleset, seccomp, sys};
 use model::{Block, Containment, FilePath, Gap, Layer, LayerState};
@@ -25,7 +25,7 @@ const MASKED_VIEW: &str = "read-only view; secrets in /etc show again if the hos
 /// State of the walk.
 pub(crate) struct Executor<'a> {
     channel: &'a Channel,
-    accept_weak: &'a [Layer],
+    ground: &'a Ground,
     scratch: Option<OwnedFd>,
     /// Opened FUSE connections that no root has taken yet.
     connections: Vec<OwnedFd>,
@@ -37,10 +37,6 @@ pub(crate) struct Executor<'a> {
     kept: usize,
     /// What stands so far.
     pub(crate) containment: Containment,
-    /// Whether the command is of the host's root, for whom some limits do not hold.
-    pub(crate) host_root: bool,
-    /// Whether there is a jar around this one.
-    pub(crate) inner: bool,
     /// Whether Belljar must count the jar's processes itself.
     pub(crate) counted: bool,
     /// The descriptor of the network watch.
@@ -48,27 +44,13 @@ pub(crate) struct Executor<'a> {
 }
 
 impl<'a> Executor<'a> {
-    pub(crate) fn new(channel: &'a Channel, accept_weak: &'a [Layer]) -> Executor<'a> {
+    pub(crate) fn new(channel: &'a Channel, ground: &'a Ground) -> Executor<'a> {
         let containment = Containment::default();
         let (connections, kernel) = (Vec::new(), Vec::new());
         let (unserved, served, kept) = (0, 0, 0);
         let (scratch, watch) = (None, None);
-        let (host_root, inner, counted) = (false, false, false);
-        Executor {
-            channel,
-            accept_weak,
-            scratch,
-            connections,
-            kernel,
-            unserved,
-            served,
-            kept,
-            containment,
-            host_root,
-            inner,
-            counted,
-            watch,
-        }
+        let counted = false;
+        Executor { channel, ground, scratch, connections, kernel, unserved, served, kept, containment, counted, watch }
     }
 
     /// Every step in order; the first that fails ends the jar.
@@ -83,7 +65,7 @@ impl<'a> Executor<'a> {
 
     /// Notes that a layer is missing, if that was accepted by name.
     pub(crate) fn lacks(&mut self, layer: Layer, step: &str, errno: Errno) -> Result<(), Fault> {
-        if !self.accept_weak.contains(&layer) {
+        if !self.ground.accept_weak.contains(&layer) {
             return Err(Fault::new(FaultKind::Weak(layer), step, errno));
         }
         self.containment.missing.push(Gap { layer, why: format!("{step}: {}", errno.desc()) });
@@ -92,7 +74,10 @@ impl<'a> Executor<'a> {
 
     fn step(&mut self, step: &Step) -> Result<(), Fault> {
         let done = match step {
-            Step::Processes { max } => return self.limit_processes(*max),
+            Step::Processes { max } => {
+                self.limit_processes(*max);
+                Ok(())
+            }
             Step::OpenFiles { max } => lower_limit(Resource::RLIMIT_NOFILE, *max),
             Step::Loopback => loopback(),
             Step::Network { blocks } => self.network(blocks),
@@ -143,32 +128,29 @@ impl<'a> Executor<'a> {
     /// By the highest number a process may have, which is the pid namespace's own from Linux 6.14 on; else by
     /// RLIMIT_NPROC, which since Linux 5.14 counts those of a user namespace but never holds for root of the host;
     /// else Belljar counts from outside.
-    fn limit_processes(&mut self, max: u64) -> Result<(), Fault> {
+    fn limit_processes(&mut self, max: u64) {
         // The lowest 300 numbers are given once only.
         const RESERVED_PIDS: u64 = 301;
         let numbers = || std::fs::write("/proc/sys/kernel/pid_max", max.saturating_add(RESERVED_PIDS).to_string());
-        if self.inner {
-            self.stands(Layer::ProcessLimit, "that of the jar around this one");
-            return Ok(());
+        if self.ground.around.is_some() {
+            return self.stands(Layer::ProcessLimit, "that of the jar around this one");
         }
+        // An ordinary user's map needs setgroups(2) denied, and nobody else's does.
+        let host_root = !self.ground.identity.deny_setgroups;
         let how = if numbers().is_ok() {
             "by their numbers"
-        } else if !self.host_root && lower_limit(Resource::RLIMIT_NPROC, max).is_ok() {
+        } else if !host_root && lower_limit(Resource::RLIMIT_NPROC, max).is_ok() {
             "by RLIMIT_NPROC"
         } else {
             self.counted = true;
-            "counted from outside, some ten times a second"
+            "counted from outside, some forty times a second"
         };
         self.stands(Layer::ProcessLimit, format!("{max}, {how}"));
-        Ok(())
     }
 
     /// Belljar serves the sockets from outside, where the network is.
     fn network(&mut self, blocks: &[Block]) -> Result<(), Errno> {
-        // Without a network of its own, it would be the host's whose routes are changed.
-        if !self.containment.active.iter().any(|state| state.layer == Layer::NetNamespace) {
-            return Err(Errno::ENONET);
-        }
+        self.check_network()?;
         let (connections, questions) = net::open(blocks)?;
         self.channel.send(&Up::Connections, Some(connections.as_fd()))?;
         self.channel.send(&Up::Questions, Some(questions.as_fd()))?;
@@ -177,10 +159,15 @@ impl<'a> Executor<'a> {
         Ok(())
     }
 
+    /// Without a network of its own, it would be the host's that is changed.
+    fn check_network(&self) -> Result<(), Errno> {
+        let own = self.containment.active.iter().any(|state| state.layer == Layer::NetNamespace);
+        if own { Ok(()) } else { Err(Errno::ENONET) }
+    }
+
     /// Only for what can be told afterwards: without a network namespace, or a free port in it, names stay unknown.
     fn questions(&self) -> Result<(), Errno> {
-        let own = self.containment.active.iter().any(|state| state.layer == Layer::NetNamespace);
-        match if own { net::refuser() } else { Err(Errno::ENONET) } {
+        match self.check_network().and_then(|()| net::refuser()) {
             Ok(questions) => self.channel.send(&Up::Questions, Some(questions.as_fd())),
             Err(_) => Ok(()),
         }

@@ -165,7 +165,7 @@ fn map_text(ranges: &[IdRange]) -> String {
 
 /// Pid 1 of the jar, from its first breath to its exit code.
 fn first_process(channel: &Channel, ground: &Ground, mapped: &OwnedFd, missing: &Missing) -> i32 {
-    let mut executor = Executor::new(channel, &ground.accept_weak);
+    let mut executor = Executor::new(channel, ground);
     let ready = take_identity(ground, mapped).and_then(|()| wait_for_plan(channel)).and_then(|plan| {
         let signals = furnish(&mut executor, &plan, missing)?;
         Ok((plan, signals))
@@ -224,8 +224,6 @@ fn furnish(executor: &mut Executor<'_>, plan: &Plan, missing: &Missing) -> Resul
     }
     executor.containment.missing.extend(plan.gaps.iter().cloned());
     executor.stands(Layer::CleanDescriptors, "");
-    executor.host_root = !plan.ground.identity.deny_setgroups;
-    executor.inner = plan.ground.around.is_some();
     let umask = nix::sys::stat::umask(nix::sys::stat::Mode::empty());
     executor.perform(&plan.steps)?;
     nix::sys::stat::umask(umask);

@@ -190,9 +190,7 @@ impl Jar {
         };
         SandboxError::Died { who, how }
     }
-}
 
-impl Jar {
     /// Kills everything in it.
     pub(crate) fn end(&self) {
         if let Some(init) = self.init {
