@@ -114,7 +114,12 @@ impl Store {
         if !self.must_stay(&stat) {
             return at::unlink_opt(&self.work, name);
         }
-        let kept = OsString::from(kept_name(stat.st_ino));
+        self.keep_grave(name, stat.st_ino)
+    }
+
+    /// From now on it is one that only a checkpoint holds.
+    fn keep_grave(&self, name: &OsStr, ino: u64) -> Result<(), Errno> {
+        let kept = OsString::from(kept_name(ino));
         at::rename(&self.work, name, &self.work, &kept, RenameFlags::RENAME_NOREPLACE)
     }
 
@@ -140,8 +145,7 @@ impl Store {
             let Some(name) = names.first() else { continue };
             let links = at::stat(&self.work, name)?.st_nlink;
             if usize::try_from(links).is_ok_and(|links| links == names.len()) {
-                let kept = OsString::from(kept_name(ino));
-                at::rename(&self.work, name, &self.work, &kept, RenameFlags::RENAME_NOREPLACE)?;
+                self.keep_grave(name, ino)?;
             }
         }
         Ok(())

@@ -522,8 +522,8 @@ impl<'p> Planner<'p> {
         let near = self.is_near(&delta.lower).map_err(|errno| (delta.rel.clone(), errno))?;
         // To another file system it is copied, and a file in it may have further names elsewhere.
         let alone = |delta: &Delta| near || delta.own.as_ref().is_some_and(|own| at::is_dir(own) || own.st_nlink == 1);
-        let itself = |other: &Delta| std::ptr::eq(other, delta) || other.rel == delta.rel;
-        let fits = |index: usize| self.deltas.get(index).is_some_and(|d| (itself(d) || is_new(d)) && alone(d));
+        let inside = |other: &Delta| std::ptr::eq(other, delta) || is_new(other);
+        let fits = |index: usize| self.deltas.get(index).is_some_and(|other| inside(other) && alone(other));
         Ok(below(self.deltas, &delta.change.path).into_iter().all(|index| self.chosen.contains(&index) && fits(index)))
     }
 
