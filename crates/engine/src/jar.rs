@@ -76,6 +76,17 @@ pub struct Rewound {
     pub left: u64,
 }
 
+/// What one command tried, and whom it reached.
+fn seen(attempts: &[Attempt], connections: &[Connection]) -> impl Iterator<Item = Attempt> {
+    let reached = |connection: &Connection| Attempt {
+        action: Action::Connect,
+        target: Target::Peer(connection.peer.clone()),
+        rule: "network/allowed".to_owned(),
+        times: connection.times,
+    };
+    attempts.iter().cloned().chain(connections.iter().map(reached))
+}
+
 impl TrialRecord {
     /// What was announced by the commands whose changes wait.
     #[must_use]
@@ -100,30 +111,14 @@ impl TrialRecord {
         Cow::Owned(all)
     }
 
-    /// What was tried by the commands whose changes wait.
-    #[must_use]
-    pub fn tried(&self) -> Cow<'_, [Attempt]> {
-        match self.jar {
-            None => Cow::Borrowed(&self.attempts),
-            Some(_) => Cow::Owned(merged(self.waiting().flat_map(|run| run.attempts.iter().cloned()).collect())),
-        }
-    }
-
-    /// What was tried, and whom it reached: everything beside its changes that can be compared with what was announced.
+    /// What was tried by the commands whose changes wait, and whom they reached: everything beside their changes that can
+    /// be compared with what was announced.
     #[must_use]
     pub fn observed(&self) -> Vec<Attempt> {
-        let reached = |connection: &Connection| Attempt {
-            action: Action::Connect,
-            target: Target::Peer(connection.peer.clone()),
-            rule: "network/allowed".to_owned(),
-            times: connection.times,
-        };
-        let mut all = self.tried().into_owned();
         match self.jar {
-            None => all.extend(self.connections.iter().map(reached)),
-            Some(_) => all.extend(self.waiting().flat_map(|run| &run.connections).map(reached)),
+            None => merged(seen(&self.attempts, &self.connections).collect()),
+            Some(_) => merged(self.waiting().flat_map(|run| seen(&run.attempts, &run.connections)).collect()),
         }
-        merged(all)
     }
 
     /// The commands that can be taken back by going back to before command `to`; by default the last one.
