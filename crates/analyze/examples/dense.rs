@@ -1,7 +1,7 @@
 //! How long whole scripts take: `cargo run --release -p belljar-analyze --example dense -- FILE...`.
 //!
-//! Without a file, texts of 100 kB that are dense in one kind of thing each: where one costs much more than the others,
-//! something in the analyser is not linear.
+//! Without a file, texts of 100 kB that are dense in one kind of thing each, and the longest of each kind that is still
+//! followed to its end (no BJ090): where one costs much more than the others, something in the analyser is not linear.
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, clippy::print_stdout)]
 
 use belljar_analyze::{ShellContext, analyze};
@@ -28,7 +28,10 @@ const LINES: &[&str] = &[
 fn main() {
     let files: Vec<String> = std::env::args().skip(1).collect();
     if files.is_empty() {
-        dense().iter().for_each(|(name, text)| tell(name, text));
+        for (name, make) in dense() {
+            tell(name, &make(BYTES));
+            tell("longest followed", &longest_followed(&make));
+        }
     }
     for file in &files {
         tell(file, &std::fs::read_to_string(file).unwrap());
@@ -37,41 +40,95 @@ fn main() {
 
 /// The best of a few rounds: what the analysis costs, not what else the machine does.
 fn tell(name: &str, text: &str) {
-    let shell = ShellContext { cwd: FilePath::from("/w/project"), ..ShellContext::default() };
     let once = || {
         let start = Instant::now();
-        let analysis = std::hint::black_box(analyze(text, &shell));
+        let analysis = std::hint::black_box(analyze(text, &shell()));
         (start.elapsed(), analysis.effects.len())
     };
     let (best, effects) = (0..ROUNDS).map(|_| once()).min().unwrap_or((Duration::ZERO, 0));
     println!("{name:>24} {:>7} bytes {:>8.1} ms {effects:>6} effects", text.len(), best.as_secs_f64() * 1e3);
 }
 
-fn dense() -> Vec<(&'static str, String)> {
-    let full = |piece: &dyn Fn(usize) -> String| {
-        let mut text = String::new();
-        let mut count = 0;
-        while text.len() < BYTES {
-            text.push_str(&piece(count));
-            count += 1;
-        }
-        text
-    };
+fn shell() -> ShellContext {
+    ShellContext { cwd: FilePath::from("/w/project"), ..ShellContext::default() }
+}
+
+fn longest_followed(make: &Make) -> String {
+    let followed =
+        |bytes| !analyze(&make(bytes), &shell()).findings.iter().any(|finding| finding.check.to_string() == "BJ090");
+    let (mut low, mut high) = (1, BYTES);
+    while low + 1 < high {
+        let middle = low.midpoint(high);
+        if followed(middle) { low = middle } else { high = middle }
+    }
+    make(low)
+}
+
+/// Makes a text of about so many bytes.
+type Make = Box<dyn Fn(usize) -> String>;
+
+fn full(bytes: usize, piece: impl Fn(usize) -> String) -> String {
+    let mut text = String::new();
+    let mut count = 0;
+    while text.len() < bytes {
+        text.push_str(&piece(count));
+        count += 1;
+    }
+    text
+}
+
+/// `head`, then `piece` again and again, then `tail`.
+fn kind(head: &'static str, piece: &'static str, tail: &'static str) -> Make {
+    Box::new(move |bytes| format!("{head}{}{tail}", full(bytes, |at| piece.replace('@', &at.to_string()))))
+}
+
+fn ordinary(bytes: usize) -> String {
+    full(bytes, |at| LINES.get(at % LINES.len()).map_or(String::new(), |line| format!("{line}\n")))
+}
+
+fn dense() -> Vec<(&'static str, Make)> {
     vec![
+        ("ordinary lines", Box::new(ordinary)),
+        ("commands on one line", kind("", "rm a;", "")),
+        ("assignments", kind("", "x=1;", "")),
+        ("variables", kind("", "v@=$(echo @)\n", "")),
+        ("words", kind("echo ", "a ", "")),
+        ("files", kind("rm ", "f@ ", "")),
+        ("a here-document", kind("cat <<E\n", "some text $x `a`\n", "E\n")),
+        ("a quoted here-document", kind("cat > f <<'E'\n", "some text $x `a`\n", "E\n")),
+        ("a chain", kind("", "cp a@ b@ && ", "ls")),
+        ("branches", kind("", "if a; then b; else c; fi\n", "")),
+        ("functions", kind("", "f@() { rm a@; }\n", "")),
+        ("a quoted text", kind("echo '", "x", "'")),
+        ("a pipe", kind("", "cat a | ", "wc")),
+        ("subshells", kind("", "(cd a@; rm b)\n", "")),
+        ("directories", kind("", "cd a@; rm b; cd ..\n", "")),
+        ("redirections", kind("", "echo a >> f@\n", "")),
+        ("arithmetic", kind("", "((x+=@)); echo $((x*2+@))\n", "")),
+        ("expansions", kind("x=a; ", "echo ${x:-a} ${x#b} \"${x%%c}\"\n", "")),
+        ("braces", kind("", "rm {a,b}{c,d}{e,f}@\n", "")),
+        ("globs", kind("", "rm *.a@ [b-d]?\n", "")),
+        ("doubled values", kind("x=aaaaaaaa;", "x=$x$x; echo $x;", "")),
+        ("many values", kind("for x in a b c d e f g h i j; do ", "y=$x$x; rm \"$y$x\" $y;", "done")),
+        ("calls", kind("f() { rm a; cd b; }\n", "f\n", "")),
+        ("one text evaluated", kind("x='rm a; rm b; rm c; rm d; rm e; rm f; rm g; rm h'\n", "eval \"$x\"\n", "")),
         (
-            "ordinary lines",
-            full(&|at| LINES.iter().cycle().nth(at % LINES.len()).map_or(String::new(), |line| format!("{line}\n"))),
+            "a long text evaluated",
+            Box::new(|bytes| {
+                let inner = full(bytes.min(30_000), |_| "rm a;".to_owned());
+                format!("x='{inner}'\n{}", full(bytes.saturating_sub(inner.len()), |_| "eval \"$x\"\n".to_owned()))
+            }),
         ),
-        ("commands on one line", full(&|_| "rm a;".to_owned())),
-        ("assignments", full(&|_| "x=1;".to_owned())),
-        ("variables", full(&|at| format!("v{at}=$(echo {at})\n"))),
-        ("words", full(&|at| if at == 0 { "echo ".to_owned() } else { "a ".to_owned() })),
-        ("files", full(&|at| if at == 0 { "rm ".to_owned() } else { format!("f{at} ") })),
-        ("a here-document", "cat <<E\n".to_owned() + &full(&|_| "some text $x `a`\n".to_owned()) + "E\n"),
-        ("a chain", full(&|at| format!("cp a{at} b{at} && ")) + "ls"),
-        ("branches", full(&|_| "if a; then b; else c; fi\n".to_owned())),
-        ("functions", full(&|at| format!("f{at}() {{ rm a{at}; }}\n"))),
-        ("a quoted text", format!("echo '{}'", "x".repeat(BYTES))),
-        ("a pipe", full(&|_| "cat a | ".to_owned()) + "wc"),
+        ("inner shells", kind("", "bash -c 'rm a; ls | wc'\n", "")),
+        ("inner Python", kind("", "python3 -c 'print(1 + 2)'\n", "")),
+        ("inner JavaScript", kind("", "node -e 'console.log(1 + 2)'\n", "")),
+        ("inner awk", kind("", "awk '{print $1}' f\n", "")),
+        ("find", kind("find . ", "-name a@ -o ", "-print")),
+        ("SQL", kind("sqlite3 db \"", "select @ from a; ", "\"")),
+        ("sed", kind("sed '", "s/a@/b/;", "' f")),
+        ("jq", kind("jq '", ".a@ | ", ".b' f")),
+        ("open brackets", kind("", "$(( ", "")),
+        ("open quotes", kind("", "\"$(", "")),
+        ("backquotes", kind("", "`echo \\`", "")),
     ]
 }

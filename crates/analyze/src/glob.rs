@@ -19,9 +19,12 @@ pub(crate) fn overlaps(a: &str, b: &str) -> bool {
         return a == b;
     }
     match (plain(a), plain(b)) {
-        (_, true) if simple(a) => return matches(a.as_bytes(), b.as_bytes()),
-        (true, _) if simple(b) => return matches(b.as_bytes(), a.as_bytes()),
+        (_, true) if a.is_ascii() => return matches(a.as_bytes(), b.as_bytes()),
+        (true, _) if b.is_ascii() => return matches(b.as_bytes(), a.as_bytes()),
         _ => {}
+    }
+    if !ends_agree(a.as_bytes(), b.as_bytes()) {
+        return false;
     }
     let (a, b) = (tokens(a), tokens(b));
     // reachable[j]: the tokens of `a` so far can end where the first j tokens of `b` end.
@@ -33,14 +36,19 @@ pub(crate) fn overlaps(a: &str, b: &str) -> bool {
     reachable.last().copied().unwrap_or(false)
 }
 
+/// Whether what stands before the first wildcard of each, and behind the last, does not already tell them apart: nearly all
+/// pairs end here.
+fn ends_agree(a: &[u8], b: &[u8]) -> bool {
+    let literal = |byte: &&u8| !matches!(**byte, b'*' | b'?' | b'[' | b']');
+    let head = |text: &[u8]| text.iter().take_while(literal).count();
+    let tail = |text: &[u8]| text.iter().rev().take_while(literal).count();
+    let heads = a.iter().zip(b).take(head(a).min(head(b))).all(|(x, y)| x == y);
+    heads && a.iter().rev().zip(b.iter().rev()).take(tail(a).min(tail(b))).all(|(x, y)| x == y)
+}
+
 /// ASCII without wildcards.
 fn plain(text: &str) -> bool {
     text.is_ascii() && !text.contains(['*', '?', '['])
-}
-
-/// ASCII without sets, so that bytes can be compared.
-fn simple(pattern: &str) -> bool {
-    pattern.is_ascii() && !pattern.contains('[')
 }
 
 /// Matches without allocating: back to the last star where a byte differs.
@@ -54,6 +62,7 @@ fn matches(pattern: &[u8], text: &[u8]) -> bool {
                 p += 1;
             }
             Some(b'?') => (p, t) = (p + 1, t + 1),
+            Some(b'[') if set_end(pattern, p).is_some() => (p, t) = (set_end(pattern, p).unwrap_or(p + 1), t + 1),
             Some(other) if other == byte => (p, t) = (p + 1, t + 1),
             _ => match star {
                 Some((behind, from)) => {
@@ -65,6 +74,12 @@ fn matches(pattern: &[u8], text: &[u8]) -> bool {
         }
     }
     pattern.get(p..).is_some_and(|rest| rest.iter().all(|byte| *byte == b'*'))
+}
+
+/// Where the set ends that begins at `open`; `None` where the bracket stands for itself.
+fn set_end(pattern: &[u8], open: usize) -> Option<usize> {
+    let from = open + 2;
+    Some(from + pattern.get(from..)?.iter().position(|byte| *byte == b']')? + 1)
 }
 
 /// Row of the empty pattern: only stars of `b` match nothing.
@@ -124,12 +139,31 @@ mod tests {
 
     #[test]
     fn overlapping_patterns() {
-        for (a, b) in
-            [(".ssh", ".ss?"), ("id_rsa", "id_*"), ("*.pem", "a*"), ("a[bc]d", "acd"), ("*", "x"), ("a*c", "ab*")]
-        {
+        for (a, b) in [
+            (".ssh", ".ss?"),
+            ("id_rsa", "id_*"),
+            ("*.pem", "a*"),
+            ("a[bc]d", "acd"),
+            ("*", "x"),
+            ("a*c", "ab*"),
+            ("*[b-d]?", "xby"),
+            ("[]a]", "a"),
+            ("[a", "[a"),
+            ("é*", "é[x]"),
+            ("a[b]*", "[a]bc"),
+        ] {
             assert!(overlaps(a, b) && overlaps(b, a), "{a} {b}");
         }
-        for (a, b) in [(".ssh", ".sh"), ("*.pem", "*.rs"), ("a?", "a"), ("", "a"), ("abc", "a*d")] {
+        for (a, b) in [
+            (".ssh", ".sh"),
+            ("*.pem", "*.rs"),
+            ("a?", "a"),
+            ("", "a"),
+            ("abc", "a*d"),
+            ("é*", "è?"),
+            ("[a", "a"),
+            ("*[b-d]?", "b"),
+        ] {
             assert!(!overlaps(a, b) && !overlaps(b, a), "{a} {b}");
         }
     }

@@ -49,9 +49,10 @@ pub fn analyze(text: &str, shell: &ShellContext) -> Analysis {
     }
     text::disguises(text, &mut report);
     let (list, notes) = syntax::read(text, Base::At(0));
-    let tree = tree::read(text);
+    // A text that is too large for the one reader is not given to the slower one: the verdict stands.
+    let tree = if notes.exhausted { tree::Outcome::Stopped } else { tree::read(text) };
     judge_readings(text, &list, &notes, tree, &mut report);
-    let (evaluated, exhausted) = Eval::new(text, shell).finish(&list);
+    let (evaluated, exhausted) = Eval::new(text, shell).finish(&list, notes.nodes);
     merge(&mut report, evaluated);
     if let Some(span) = exhausted.or(notes.exhausted.then(|| Span::new(0, text.len()))) {
         report.find(90, span, "the text is too deeply nested or too large to be followed to its end");

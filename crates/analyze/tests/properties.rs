@@ -210,10 +210,24 @@ fn what_is_too_large_is_high_and_not_covered() {
         "`".repeat(4000),
         "\"${a:-".repeat(3000),
         "<<E ".repeat(2000),
+        "rm a;".repeat(4000),
+        format!("x='{}'; eval \"$x\"; eval \"$x\"", "rm a;".repeat(1000)),
+        "python3 -c 'print(1)';".repeat(3000),
         "echo {1..9}{1..9}{1..9}{1..9}{1..9};".repeat(50),
     ] {
         let analysis = analyze(&text, &shell());
         assert!(worst(&analysis) >= Risk::Medium, "{:.40}", text);
         assert!(in_range(&analysis), "{:.40}", text);
+    }
+}
+
+#[test]
+fn a_long_script_is_followed_to_its_end() {
+    let script = "for f in *.rs; do wc -l \"$f\"; done\ncd src && make -j4; echo done\ngit log --oneline | head -5\n"
+        .repeat(150);
+    let written = format!("cat > notes <<'E'\n{}E\n", "any text $x `a`\n".repeat(10_000));
+    for text in [script, written] {
+        let analysis = analyze(&text, &shell());
+        assert!(!analysis.findings.iter().any(|finding| finding.check.0 == 90), "{:?}", analysis.findings.first());
     }
 }

@@ -6,6 +6,7 @@ use super::{Eval, Output, Stdin};
 use crate::code::{self, Facts};
 use crate::commands::Row;
 use crate::commands::{options, row};
+use crate::limits::CODE_BYTES_A_NODE;
 use model::{Action, PathScope, Reversibility, Risk, Span, Target};
 
 const SHELLS: &[&str] =
@@ -181,7 +182,8 @@ impl Eval<'_> {
     }
 
     fn awk_code(&mut self, code: &Field, start: &Start) {
-        match code.known().and_then(code::awk::read) {
+        let text = code.known().filter(|text| self.may_read(text.len() / CODE_BYTES_A_NODE, code.span));
+        match text.and_then(code::awk::read) {
             Some(facts) => self.code_does(&facts, code.span, "awk", start),
             None => self.opaque_code(code.span, "awk", start),
         }

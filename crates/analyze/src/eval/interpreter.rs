@@ -4,6 +4,7 @@ use super::run::Start;
 use super::value::{Field, Value};
 use super::{Eval, Output, Stdin};
 use crate::code::{self, Facts, python_names::LIBRARY};
+use crate::limits::CODE_BYTES_A_NODE;
 use model::{Action, FilePath, PathScope, Reversibility, Span, Target};
 
 /// How an interpreter is called.
@@ -284,8 +285,8 @@ impl Eval<'_> {
     }
 
     /// What code does, where all of it is understood.
-    fn understood(&self, language: &Interpreter, program: &str, code: &Field) -> Option<Facts> {
-        let text = code.known()?;
+    fn understood(&mut self, language: &Interpreter, program: &str, code: &Field) -> Option<Facts> {
+        let text = code.known().filter(|text| self.may_read(text.len() / CODE_BYTES_A_NODE, code.span))?;
         match language.name {
             "python" if is_python3(program) => code::python::read(text),
             "node" => code::javascript::read(text),

@@ -22,7 +22,7 @@ pub(crate) mod state;
 pub(crate) mod value;
 
 use crate::context::ShellContext;
-use crate::limits::{CALL_DEPTH_MAX, NESTED_TEXT_DEPTH_MAX, SOURCE_CHARS_MAX, STEPS_MAX};
+use crate::limits::{CALL_DEPTH_MAX, NESTED_TEXT_DEPTH_MAX, NODES_MAX, SOURCE_CHARS_MAX, STEPS_MAX};
 use crate::syntax::ast::{Arm, Command, Entry, Joint, Kind, List, Pipeline, Word};
 use crate::syntax::{self, Base};
 use model::{FilePath, Span};
@@ -79,6 +79,8 @@ pub(crate) struct Eval<'a> {
     nesting: usize,
     calls: usize,
     steps: usize,
+    /// Nodes of the text and of the texts inside it.
+    nodes: usize,
     /// A `cd` that may have failed was not checked before this command.
     unchecked_cd: bool,
     called: BTreeSet<String>,
@@ -133,6 +135,7 @@ impl<'a> Eval<'a> {
             nesting: 0,
             calls: 0,
             steps: 0,
+            nodes: 0,
             unchecked_cd: false,
             called: BTreeSet::new(),
             traps: Vec::new(),
@@ -147,8 +150,9 @@ impl<'a> Eval<'a> {
         }
     }
 
-    /// Evaluates a whole script and gives what came up. `Err` holds the place where a bound was hit.
-    pub(crate) fn finish(mut self, list: &List) -> (Report, Option<Span>) {
+    /// Evaluates a whole script of so many nodes and gives what came up, and the place where a bound was hit.
+    pub(crate) fn finish(mut self, list: &List, nodes: usize) -> (Report, Option<Span>) {
+        self.nodes = nodes;
         self.list(list);
         self.trapped();
         self.uncalled_functions();
@@ -189,6 +193,15 @@ impl<'a> Eval<'a> {
 
     fn give_up(&mut self, span: Span) {
         self.exhausted.get_or_insert(span);
+    }
+
+    /// Takes `nodes` more from what the whole analysis may read; `false` once it is used up.
+    fn may_read(&mut self, nodes: usize, span: Span) -> bool {
+        self.nodes += nodes;
+        if self.nodes > NODES_MAX {
+            self.give_up(span);
+        }
+        self.exhausted.is_none()
     }
 
     fn list(&mut self, list: &List) -> Output {
@@ -481,7 +494,16 @@ impl<'a> Eval<'a> {
             return Output::unknown();
         }
         crate::text::disguises_in(text, fixed, &mut self.out);
+        if self.exhausted.is_some() {
+            self.out.unexplained(fixed);
+            return Output::unknown();
+        }
         let (list, notes) = syntax::read(text, Base::Fixed(fixed));
+        // It is read once more for the comparison.
+        if notes.exhausted || !self.may_read(2 * notes.nodes, fixed) {
+            self.give_up(fixed);
+            return Output::unknown();
+        }
         for problem in &notes.problems {
             self.out.find(1, problem.span, problem.what);
             self.out.unexplained(problem.span);
@@ -489,9 +511,6 @@ impl<'a> Eval<'a> {
         if !matches!(crate::tree::read(text), crate::tree::Outcome::Clean(seen) if crate::agree::difference(&crate::syntax::read(text, Base::At(0)).0, &seen).is_none())
         {
             self.out.find(2, fixed, "two parsers read the inner shell text differently");
-        }
-        if notes.exhausted {
-            self.give_up(fixed);
         }
         self.nesting += 1;
         let out = if fresh { self.in_subshell(|eval| eval.fresh_shell(&list)) } else { self.list(&list) };

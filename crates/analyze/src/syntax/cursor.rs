@@ -42,6 +42,8 @@ pub(crate) struct Notes {
     pub(crate) comments: Vec<Span>,
     /// A bound was hit; the rest was not read.
     pub(crate) exhausted: bool,
+    /// Nodes of the structure that were read.
+    pub(crate) nodes: usize,
 }
 
 /// A recursive-descent reader over one text.
@@ -74,7 +76,7 @@ impl<'a> Reader<'a> {
     }
 
     pub(super) fn into_notes(self) -> Notes {
-        self.notes
+        Notes { nodes: self.nodes, ..self.notes }
     }
 
     /// The span of `start..end` in the analysed text.
