@@ -13,6 +13,11 @@ fn run(world: &World, limit: &str, script: &str) -> (Output, Value) {
     (out, report)
 }
 
+/// Bytes on standard error that the command wrote and not Belljar.
+fn own_output(out: &Output) -> usize {
+    out.stderr.split_inclusive('\n').filter(|line| line.trim_matches(['y', '\n']).is_empty()).map(str::len).sum()
+}
+
 const REFUSED: &str = "No space left on device";
 
 both! {
@@ -118,8 +123,8 @@ both! {
         world.belljar(["discard", "--yes"]).run().success();
     }
 
-    fn a_limit_that_is_not_there_yet_stops_the_run(world) {
-        for (limit, words) in [("output=4G", "not available yet"), ("disk=lots", "wants bytes"), ("speed=9", "names no limit")] {
+    fn a_limit_that_is_wrong_stops_the_run(world) {
+        for (limit, words) in [("output=1h", "wants bytes"), ("disk=lots", "wants bytes"), ("speed=9", "names no limit")] {
             let out = world.belljar(["run", "--limit", limit, "--", "touch", "ran"]).run();
             out.code(2);
             assert!(out.stderr.contains(words), "{}", out.report());
@@ -240,6 +245,47 @@ both! {
             assert!(show.stdout.contains(told) && show.stdout.contains("made"), "{told}{}", show.report());
             world.belljar(["discard", &id, "--yes"]).run().success();
         }
+        assert_nothing_left(world);
+    }
+
+    fn a_flood_of_output_is_ended_and_what_may_pass_arrives_whole(world) {
+        let flood = "echo x > made; yes & yes 1>&2 & wait";
+        for (limit, script) in [("output=100K", flood), ("output=100K", "echo x > made; head -c 102401 /dev/zero")] {
+            let (out, report) = run(world, limit, script);
+            assert_eq!((&report["limits_hit"], out.stdout.len() + own_output(&out)), (&json!(["output"]), 102_400), "{script}");
+            let id = only_trial(world);
+            world.belljar(["show", &id]).run().stdout_has("it printed more than 100K");
+            world.belljar(["discard", &id, "--yes"]).run().success();
+        }
+        let (out, report) = run(world, "output=100K", "head -c 102000 /dev/zero | tr '\\0' x; exit 3");
+        assert_eq!((&report["limits_hit"], out.code(3).stdout.len()), (&json!([]), 102_000));
+        assert_nothing_left(world);
+    }
+
+    /// What ends in one place keeps its order, and who writes where nobody reads any more dies of it as ever.
+    fn counted_output_is_a_pipe_like_any_other(world) {
+        let exe = world.exe().display();
+        let script = |command: &str| format!("{exe} run --apply discard --limit output=1M -- {command}");
+        let order = "sh -c 'for n in 1 2 3 4 5 6 7 8 9; do echo o$n; echo e$n >&2; done' 2>&1";
+        let expected: String = (1..=9).map(|n| format!("o{n}\ne{n}\n")).collect();
+        world.command("sh").args(["-c", &script(order)]).run().success().stdout_is(&expected);
+        let broken = format!("({}; echo code $? >&2) | head -c 3", script("sh -c 'while echo abc; do :; done'"));
+        let out = world.command("sh").args(["-c", &broken]).run();
+        out.success().stdout_is("abc").stderr_has("code 141");
+        assert_nothing_left(world);
+    }
+
+    fn output_to_a_terminal_is_not_counted_in_silence(world) {
+        let ask = |options: &str| {
+            let script = format!("{} run --apply discard --limit output=10 {options} -- sh -c 'test -t 1 && echo a long line here'", world.exe().display());
+            let mut pty = world.command("sh").args(["-c", &script]).on_terminal();
+            let status = pty.wait();
+            (status.code(), pty.screen())
+        };
+        let (code, screen) = ask("");
+        assert!(code == Some(125) && screen.contains("what goes to a terminal is not counted"), "{code:?} {screen}");
+        let (code, screen) = ask("--accept-weak output-limit");
+        assert!(code == Some(0) && screen.contains("a long line here") && screen.contains("without output limit"), "{code:?} {screen}");
         assert_nothing_left(world);
     }
 

@@ -85,7 +85,7 @@ pub(crate) struct Run {
     /// Hand on a variable that is withheld by default, or set one
     #[arg(long, value_name = "NAME[=VALUE]")]
     pub(crate) env: Vec<OsString>,
-    /// What the jar may take: mem=4G, pids=512, cpu=10m, time=20m, disk=10G, files=100000, fds=1024
+    /// What the jar may take: mem=4G, pids=512, cpu=10m, time=20m, disk=10G, files=100000, fds=1024, output=64M
     #[arg(long, value_name = "NAME=VALUE,...")]
     pub(crate) limit: Vec<String>,
     /// Run although this layer of the jar cannot be had here; the result says that it was missing

@@ -53,7 +53,7 @@ fn journey(
     accepted: &[Layer],
     person: Option<&mut dyn Person>,
 ) -> Result<(Outcome, Swept), RunError> {
-    let standby = engine::standby(accepted)?;
+    let standby = engine::standby(accepted, request.limits.output)?;
     let engine = Engine::open(&request.place)?;
     let outcome = engine.run(request, standby, person)?;
     // What has expired goes when the command has ended: it must not wait for that.

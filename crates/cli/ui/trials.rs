@@ -74,6 +74,9 @@ fn ended_by(limit: Limit, limits: &Limits) -> Option<String> {
         }
         Limit::Cpu => format!("the command was ended: it used up {} of processor time", time(limits.cpu_s)),
         Limit::Wall => format!("the command was ended: it ran for {}", time(limits.wall_s)),
+        Limit::Output => {
+            format!("the command was ended: it printed more than {}", as_given(limits.output.unwrap_or_default()))
+        }
         Limit::Processes => {
             let most = limits.processes.unwrap_or(Limits::PROCESSES);
             format!("the command hit the limit of {most} processes and threads: it could not start more")
@@ -98,7 +101,7 @@ fn limits(out: &mut impl Write, style: Style, record: &TrialRecord) -> io::Resul
                 "the disk of Belljar's state is nearly full, and the command did not get the rest".to_owned()
             }
             Limit::HostDisk => "the disk of Belljar's state was full while the command ran".to_owned(),
-            Limit::Memory | Limit::Processes | Limit::Cpu | Limit::Wall => continue,
+            Limit::Memory | Limit::Processes | Limit::Cpu | Limit::Wall | Limit::Output => continue,
         };
         writeln!(
             out,

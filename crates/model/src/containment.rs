@@ -36,19 +36,22 @@ pub enum Layer {
     CleanDescriptors,
     /// The number of processes is limited.
     ProcessLimit,
+    /// What the command prints is counted and limited.
+    OutputLimit,
     /// Connection attempts are observed by seccomp user notification.
     NetworkWatch,
 }
 
 impl Layer {
     /// Layers without which a jar can be made at all, where their loss is accepted by name.
-    pub const MAY_LACK: [Layer; 7] = [
+    pub const MAY_LACK: [Layer; 8] = [
         Layer::IpcNamespace,
         Layer::UtsNamespace,
         Layer::NetNamespace,
         Layer::CgroupNamespace,
         Layer::Landlock,
         Layer::Seccomp,
+        Layer::OutputLimit,
         Layer::NetworkWatch,
     ];
 
@@ -76,6 +79,7 @@ impl fmt::Display for Layer {
             Layer::NoNewPrivs => "no new privileges",
             Layer::CleanDescriptors => "clean descriptors",
             Layer::ProcessLimit => "process limit",
+            Layer::OutputLimit => "output limit",
             Layer::NetworkWatch => "network watch",
         })
     }

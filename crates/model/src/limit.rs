@@ -22,6 +22,9 @@ pub struct Limits {
     /// Seconds that pass on a clock.
     #[serde(default)]
     pub wall_s: Option<u64>,
+    /// Bytes that the command prints on its standard output and error together.
+    #[serde(default)]
+    pub output: Option<u64>,
     /// Open files of each process.
     #[serde(default)]
     pub open_files: Option<u64>,
@@ -65,4 +68,6 @@ pub enum Limit {
     Cpu,
     /// [`Limits::wall_s`]: likewise.
     Wall,
+    /// [`Limits::output`]: likewise.
+    Output,
 }

@@ -21,6 +21,7 @@ mod init;
 mod meter;
 mod nested;
 mod net;
+mod output;
 mod perform;
 mod plan;
 mod print;

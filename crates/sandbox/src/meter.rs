@@ -47,7 +47,7 @@ impl Meter {
 
     /// How long nothing needs to be looked at.
     pub(crate) fn patience(&self) -> PollTimeout {
-        let next = self.processes.as_ref().map(|_| self.next);
+        let next = (self.processes.is_some() || self.limits.output.is_some()).then_some(self.next);
         let Some(at) = next.into_iter().chain(self.end).min() else {
             return PollTimeout::NONE;
         };
@@ -56,16 +56,22 @@ impl Meter {
         PollTimeout::try_from(i32::try_from(left).unwrap_or(i32::MAX)).unwrap_or(PollTimeout::NONE)
     }
 
-    /// Looks, if it is time to. True when the jar has taken too much.
-    pub(crate) fn look(&mut self) -> bool {
+    /// Looks, if it is time to. True when the jar has taken too much, or printed too much.
+    pub(crate) fn look(&mut self, printed: bool) -> bool {
         let now = Instant::now();
+        if printed {
+            self.met = Some(Limit::Output);
+            return true;
+        }
         if self.end.is_some_and(|end| now >= end) {
             self.met = Some(Limit::Wall);
             return true;
         }
-        let Some(processes) = self.processes.as_ref().filter(|_| now >= self.next) else {
+        if now < self.next {
             return false;
-        };
+        }
+        self.next = now + LOOK;
+        let Some(processes) = &self.processes else { return false };
         // A jar that is ending has no processes to look at, and says so itself.
         let taken = look(processes, &mut self.spent).unwrap_or_default();
         self.next = Instant::now() + LOOK.max(now.elapsed() * COST_PART);

@@ -3,6 +3,7 @@
 use crate::error::SandboxError;
 use crate::meter::Meter;
 use crate::net::Broker;
+use crate::output::Carrying;
 use crate::signals::Forwarding;
 use crate::start::Jar;
 use crate::terminal::Foreground;
@@ -37,6 +38,7 @@ pub struct Running {
     pub(crate) containment: Containment,
     pub(crate) watch: Option<Watch>,
     pub(crate) broker: Option<Broker>,
+    pub(crate) output: Option<Carrying>,
     pub(crate) meter: Meter,
     /// Whether the watch has a thread of its own.
     pub(crate) apart: bool,
@@ -70,7 +72,7 @@ impl Running {
         let mut stopped = false;
         let (exit, exec_error) = loop {
             let (message, call) = self.ready(watch.as_ref()).map_err(wire)?;
-            if self.meter.look() {
+            if self.meter.look(self.output.as_ref().is_some_and(Carrying::over)) {
                 self.jar.end();
                 break (Exit::Signal(libc::SIGKILL), None);
             }
@@ -86,12 +88,14 @@ impl Running {
         };
         self.jar.reap_init();
         self.foreground.restore();
+        // What ended before anybody looked may have printed too much all the same.
+        let printed = self.output.take().is_some_and(Carrying::finish).then_some(Limit::Output);
         // Nobody is left to call, so the thread ends. A panic in it costs what it had seen.
         let watch = thread.map_or(watch, |thread| thread.join().ok());
         let mut attempts = watch.map(Watch::into_attempts).unwrap_or_default();
         let (connections, refused) = self.broker.take().map(Broker::finish).unwrap_or_default();
         attempts.extend(refused);
-        let limit = self.meter.met();
+        let limit = self.meter.met().or(printed);
         Ok(Ended { exit, exec_error, containment: self.containment, attempts, connections, limit })
     }
 

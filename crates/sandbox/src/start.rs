@@ -5,6 +5,7 @@ use crate::facts::RunFacts;
 use crate::init::exit_of;
 use crate::meter::Meter;
 use crate::net::{self, Broker, Sockets};
+use crate::output::Output;
 use crate::plan::{Ground, Plan, ground, plan};
 use crate::request::Request;
 use crate::running::Running;
@@ -52,17 +53,21 @@ pub type Serve<'a> = dyn FnMut(usize, Mounted<'_>) -> io::Result<()> + 'a;
 pub struct Standby {
     facts: RunFacts,
     nursery: Nursery,
+    output: Option<Output>,
 }
 
 /// Begins to make the namespaces of a jar while its command is still being decided on; returns at once. What cannot
-/// be made is told by [`Standby::start`].
+/// be made is told by [`Standby::start`]. `output_max` are the bytes that the command may print, which must be known before
+/// anything has its descriptors.
 ///
 /// # Errors
-/// When the facts cannot be had or no process can be started.
-pub fn standby(accept_weak: &[Layer]) -> Result<Standby, SandboxError> {
+/// When the facts cannot be had, no process can be started, or what is printed cannot be counted.
+pub fn standby(accept_weak: &[Layer], output_max: Option<u64>) -> Result<Standby, SandboxError> {
     let facts = RunFacts::gather()?;
-    let nursery = Nursery::open(&ground(&facts, accept_weak))?;
-    Ok(Standby { facts, nursery })
+    let mut output = output_max.map(|max| Output::limited(max, accept_weak)).transpose()?;
+    let nursery = Nursery::open(&ground(&facts, accept_weak), output.as_ref())?;
+    output.iter_mut().for_each(Output::given);
+    Ok(Standby { facts, nursery, output })
 }
 
 /// As [`Standby::start`], with nothing made beforehand.
@@ -70,7 +75,7 @@ pub fn standby(accept_weak: &[Layer]) -> Result<Standby, SandboxError> {
 /// # Errors
 /// As there.
 pub fn start(request: &Request, serve: &mut Serve<'_>) -> Result<Running, SandboxError> {
-    standby(&request.accept_weak)?.start(request, serve)
+    standby(&request.accept_weak, request.limits.output)?.start(request, serve)
 }
 
 impl Standby {
@@ -88,15 +93,19 @@ impl Standby {
         let foreground = Foreground::remember();
         let forwarding = Forwarding::install().map_err(|errno| SandboxError::Spawn(errno.into()))?;
         let roots: Vec<FilePath> = request.confinement.roots.iter().map(|root| root.path.clone()).collect();
-        let Launched { channel, jar, containment, counted, processes, watch, network } =
+        let Launched { channel, jar, mut containment, counted, processes, watch, network } =
             self.nursery.launch(&plan, &roots, serve)?;
         let rules = request.confinement.network.rules();
         let watch =
             watch.map(|listener| Watch::new(listener, if rules.is_empty() { vec![] } else { net::routed(rules) }));
         let broker = network.map(|sockets| Broker::start(sockets, rules)).transpose().map_err(SandboxError::Broker)?;
+        let (stands, lacks) = self.output.as_ref().map(Output::state).unwrap_or_default();
+        containment.active.extend(stands);
+        containment.missing.extend(lacks);
+        let output = self.output.map(Output::carry).transpose().map_err(SandboxError::Spawn)?;
         let meter = Meter::new(request.limits, counted, processes);
         let apart = request.allow_nested;
-        Ok(Running { channel, jar, containment, watch, apart, broker, meter, forwarding, foreground })
+        Ok(Running { channel, jar, containment, watch, apart, broker, output, meter, forwarding, foreground })
     }
 }
 
@@ -114,7 +123,7 @@ pub(crate) struct Launched {
 
 /// Starts a stage for `plan` and answers it until every layer stands.
 pub(crate) fn launch(plan: &Plan, roots: &[FilePath], serve: &mut Serve<'_>) -> Result<Launched, SandboxError> {
-    Nursery::open(&plan.ground)?.launch(plan, roots, serve)
+    Nursery::open(&plan.ground, None)?.launch(plan, roots, serve)
 }
 
 /// A stage that has been told the ground and not yet the plan.
@@ -124,9 +133,9 @@ struct Nursery {
 }
 
 impl Nursery {
-    fn open(ground: &Ground) -> Result<Nursery, SandboxError> {
+    fn open(ground: &Ground, output: Option<&Output>) -> Result<Nursery, SandboxError> {
         let (channel, theirs) = Channel::pair().map_err(|errno| SandboxError::Spawn(errno.into()))?;
-        let stage = spawn(ground, theirs).map_err(SandboxError::Spawn)?;
+        let stage = spawn(ground, theirs, output).map_err(SandboxError::Spawn)?;
         Ok(Nursery { begun: Some((channel, Jar { stage: Some(stage), init: None })) })
     }
 
@@ -219,11 +228,15 @@ fn reap(pid: Pid) -> Option<Exit> {
     }
 }
 
-/// Executes this program again, with nothing in its environment and two descriptors.
-fn spawn(ground: &Ground, control: OwnedFd) -> io::Result<Pid> {
+/// Executes this program again, with nothing in its environment and two descriptors more.
+fn spawn(ground: &Ground, control: OwnedFd, output: Option<&Output>) -> io::Result<Pid> {
     let ground = file_of(ground)?;
     let (control, ground) = (above_fixed(&control)?, above_fixed(&ground)?);
     let mut actions = PosixSpawnFileActions::init()?;
+    // Before the fixed numbers are taken, which may be those of the pipes.
+    for (stream, end) in output.into_iter().flat_map(Output::ends) {
+        actions.add_dup2(end.as_raw_fd(), stream)?;
+    }
     actions.add_dup2(control.as_raw_fd(), CONTROL_FD)?;
     actions.add_dup2(ground.as_raw_fd(), GROUND_FD)?;
     let nothing: [&CStr; 0] = [];
