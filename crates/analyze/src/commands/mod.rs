@@ -15,14 +15,17 @@ pub(crate) mod builtin;
 pub(crate) mod cloud;
 pub(crate) mod files;
 pub(crate) mod git;
+pub(crate) mod kinds;
 pub(crate) mod network;
 pub(crate) mod options;
 pub(crate) mod package;
 pub(crate) mod process;
 pub(crate) mod roles;
+pub(crate) mod runners;
 pub(crate) mod search;
 pub(crate) mod system;
 pub(crate) mod text;
+pub(crate) mod verbs;
 pub(crate) mod wrapper;
 
 use std::collections::HashMap;

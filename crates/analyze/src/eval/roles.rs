@@ -16,6 +16,7 @@ impl Eval<'_> {
             "tree" => self.on_path(Action::Read, field, PathScope::Tree, by),
             "list" => self.listed(field, by),
             "write" if is_stdin(field) => {}
+            "write" if field.value.prefix().starts_with(['|', '!']) => self.piped_into(field, by, start),
             "write" => self.on_path(Action::Write, field, PathScope::Exact, by),
             "dest" => self.written_below(field, by),
             "create" | "dir" => self.on_path(Action::Create, field, PathScope::Exact, by),
@@ -57,6 +58,16 @@ impl Eval<'_> {
             self.on_path(Action::Write, field, PathScope::Exact, by);
         } else {
             self.on_path(Action::Write, field, PathScope::Tree, by);
+        }
+    }
+
+    /// `strace -o '|CMD'`: what is written goes to a command.
+    fn piped_into(&mut self, field: &Field, by: &str, start: &Start) {
+        self.on_path(Action::Write, field, PathScope::Exact, by);
+        if let Some(text) = field.known().map(|text| text.trim_start_matches(['|', '!']).to_owned()) {
+            self.shell_text(&Field::constant(&text, field.span), start);
+        } else {
+            self.out.find(14, field.span, &format!("{by} pipes into a command that is not known"));
         }
     }
 
@@ -225,6 +236,7 @@ impl Eval<'_> {
             self.out.find_as(15, Risk::Medium, field.span, &format!("which package {by} takes is not known"));
         } else if place.starts_with(['.', '/', '~']) {
             self.on_path(Action::Read, field, PathScope::Tree, by);
+            self.effect(Action::Execute, self.program_at(place), Reversibility::Harmless, field.span, by);
         }
     }
 
@@ -243,6 +255,9 @@ impl Eval<'_> {
             self.url(field, by);
         } else {
             self.on_path(Action::Read, field, PathScope::Tree, by);
+            if by == "go run" && text.contains('/') {
+                self.effect(Action::Execute, self.program_at(text), Reversibility::Harmless, field.span, by);
+            }
         }
     }
 
@@ -258,6 +273,11 @@ impl Eval<'_> {
             let inner = value.replace("$(shell ", "$(").replace("$$", "$");
             self.may += 1;
             self.shell_text(&Field::constant(&inner, field.span), start);
+            self.may -= 1;
+        }
+        if let Some(inner) = super::opaque::embedded(value) {
+            self.may += 1;
+            self.shell_text(&Field::constant(inner, field.span), start);
             self.may -= 1;
         }
         if field.known().is_none() {
