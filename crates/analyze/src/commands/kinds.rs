@@ -18,6 +18,7 @@ static KINDS: &[Kind] = &[
     Kind { tools: "update-desktop-database desktop-file-install kwriteconfig5 gconftool-2", does: "changes:the_desktop bj016" },
     Kind { tools: "zmodload ztcp zsocket zftp zpty sysopen", does: "exec bj014" },
     Kind { tools: "cpan cpanm rustup-init sdkman", does: "exec bj015" },
+    Kind { tools: "http-server caddy miniserve httpd darkhttpd thttpd ttyd gotty code-server", does: "listen" },
     // Modules of python, as `python -m` runs them.
     Kind { tools: "-m:webbrowser -m:antigravity -m:ftplib -m:smtplib -m:smtpd -m:telnetlib -m:poplib -m:imaplib -m:nntplib -m:aiosmtpd", does: "net: bj017" },
     Kind { tools: "-m:code -m:idlelib -m:runpy -m:asyncio -m:pty -m:IPython", does: "exec bj013" },
@@ -121,6 +122,7 @@ static LOADS: &[Options] = &[
     options("rustc", "linker ar -Clinker -Zcodegen-backend"),
     options("make gmake", "-f- - --eval"),
     options("convert magick mogrify identify composite montage", "msl mvg ephemeral vid"),
+    options("nix-env", "-i -iA --install -U -u --upgrade"),
     options("ctags", "--options --optlib-dir"),
     options("pytest", "-p --rootdir --override-ini"),
     options("gradle ./gradlew gradlew", "-I --init-script --include-build"),
@@ -154,6 +156,56 @@ static LOADS: &[Options] = &[
     options("systemctl", "-H --host --root"),
     options("xterm", "-display"),
 ];
+
+/// Options that say in which directory, or with which project or packages, a tool works.
+static PLACES: &[&str] = &[
+    "-C",
+    "-S",
+    "--prefix",
+    "--manifest-path",
+    "--directory",
+    "--project",
+    "--find-links",
+    "--cwd",
+    "--dir",
+    "--path",
+    "-chdir",
+];
+
+/// Tools that run code of the project they work on.
+static WORKERS: &[&str] = &[
+    "cargo",
+    "npm",
+    "pnpm",
+    "yarn",
+    "make",
+    "gmake",
+    "cmake",
+    "uv",
+    "poetry",
+    "go",
+    "pip",
+    "pip3",
+    "terraform",
+    "tofu",
+    "ninja",
+    "bun",
+    "meson",
+    "gem",
+];
+
+/// The word with which `tool` is told to run code from a directory that anyone can write.
+pub(crate) fn strange_place<'w>(tool: &str, words: &[&'w str]) -> Option<&'w str> {
+    let open = |path: &str| ["/tmp/", "/var/tmp/", "/dev/shm/"].iter().any(|place| path.starts_with(place));
+    let apart = |two: &&[&str]| matches!(two, [option, path] if PLACES.contains(option) && open(path));
+    let attached =
+        |word: &&&str| word.split_once('=').is_some_and(|(option, path)| PLACES.contains(&option) && open(path));
+    if !WORKERS.contains(&tool) {
+        return None;
+    }
+    let place = words.windows(2).find(apart).and_then(|two| two.get(1)).or_else(|| words.iter().find(attached));
+    place.copied()
+}
 
 type Words = HashMap<&'static str, Vec<&'static str>>;
 

@@ -8,6 +8,9 @@
 //!   `role*=X` stands for `X` when there is none. A leading `+` stops option parsing at the first operand.
 //! - does: facts that hold for every run (see [`roles::Fact`]).
 //!
+//! Tools without rows for all they do are told by tables that can only raise the risk: [`runners`] whose operands are another
+//! command, [`verbs`] that cannot be taken back, [`kinds`] of tools and of options.
+//!
 //! What a row does not list is not understood: the command stays visible and is never called read-only.
 
 pub(crate) mod build;

@@ -38,7 +38,7 @@ static VERBS: &[Verbs] = &[
         "publish unpublish deploy undeploy destroy",
         REGISTRY,
     ),
-    verbs("gradle ./gradlew gradlew sbt", 3, "publish publishTo* publishSigned publishAll* deploy* release", REGISTRY),
+    verbs("gradle ./gradlew gradlew sbt", 3, "publish* deploy* release", REGISTRY),
     verbs("mvn ./mvnw mvnw", 4, "deploy* release", REGISTRY),
     verbs("rake", 2, "release", REGISTRY),
     verbs("lerna", 1, "version release", REGISTRY),
@@ -68,7 +68,7 @@ static VERBS: &[Verbs] = &[
         "edit delete disable enable archive transfer rename lock alias/set alias/import extension/install extension/upgrade config/set ssh-key/add gpg-key/add codespace/ssh",
         REGISTRY,
     ),
-    verbs("gh", 2, "gist/create gist/edit", REGISTRY),
+    verbs("gh", 2, "gist/create gist/edit repo/create", REGISTRY),
     verbs(
         "uv cargo cpan cpanm mix nix gem npm yarn pnpm mvn",
         2,
@@ -80,6 +80,12 @@ static VERBS: &[Verbs] = &[
     verbs("tailscale", 1, "up funnel serve set down file", "net: bj020"),
     verbs("doppler infisical chamber teller", 2, "secrets export read env show sh", "bj017"),
     verbs("bq", 1, "rm update load insert cp mk extract", CLOUD),
+    verbs("yarn", 5, "npm/publish", REGISTRY),
+    verbs("cargo", 2, "release workspaces/publish", REGISTRY),
+    verbs("setup.py", 5, "upload register", REGISTRY),
+    verbs("dotnet", 3, "database/drop", DATABASE),
+    verbs("yarn pnpm bun", 1, "create", "exec bj015"),
+    verbs("deno", 1, "install", "exec bj015"),
     verbs("security", 1, "find-generic-password find-internet-password dump-keychain export", "bj017"),
     verbs("git", 2, "lfs/prune svn/dcommit p4/submit imap-send", REGISTRY),
     verbs("pip pip3 poetry pipenv", 2, "config/set config/edit", "changes:where_packages_come_from bj016"),
@@ -123,22 +129,22 @@ static VERBS: &[Verbs] = &[
     verbs(
         "docker podman",
         2,
-        "stack/rm stack/deploy swarm/* system/reset plugin/install context/create context/update manifest/push machine/rm",
+        "stack/rm stack/deploy service/rm service/scale secret/rm config/rm node/rm node/update pod/rm pod/kill network/rm swarm/* system/reset plugin/install context/create context/update manifest/push machine/rm",
         CLUSTER,
     ),
-    verbs("nerdctl crictl ctr", 2, "rm rmi prune kill run exec delete", MACHINES),
+    verbs("nerdctl crictl ctr", 3, "rm rmi rmp stopp prune kill run exec delete", MACHINES),
     verbs(
         "lxc incus machinectl virsh vagrant VBoxManage multipass qm pct limactl colima distrobox toolbox prlctl",
         2,
-        "shell login delete* destroy* undefine unregistervm purge rm reset poweroff kill terminate restore config/device config/set",
+        "shell login delete* destroy* vol-delete pool-delete pool-destroy net-destroy net-undefine snapshot-delete undefine unregistervm purge rm reset poweroff kill terminate restore config/device config/set",
         MACHINES,
     ),
     // Databases, queues and their schemas.
     verbs(
-        "prisma knex sequelize typeorm drizzle-kit flyway liquibase alembic dbmate goose migrate atlas sqlx diesel rails rake manage.py artisan",
+        "prisma knex sequelize typeorm drizzle-kit flyway liquibase alembic dbmate goose migrate atlas sqlx diesel rails rake manage.py artisan console ace",
         2,
         "reset drop drop-all drop:* db:drop* db:reset db:purge db:wipe db:schema:load db:truncate* flush reset_db clean downgrade down revert undo \
-         migrate:fresh migrate:reset migrate:refresh schema:drop",
+         migrate:fresh migrate:reset migrate:refresh schema:drop migration:fresh migration:reset database:drop doctrine:database:drop doctrine:schema:drop",
         DATABASE,
     ),
     verbs("influx cockroach arangosh", 2, "delete drop remove restore", DATABASE),
@@ -228,6 +234,11 @@ fn is_verb(verb: &str, word: &str) -> bool {
         Some(head) => word.starts_with(head),
         None => word == verb,
     };
+    // What is published on this machine alone reaches nobody; `+publish` is sbt's for every version.
+    if word.ends_with("Local") {
+        return false;
+    }
+    let word = word.trim_start_matches('+');
     is(word) || !word.contains('/') && word.split(':').any(is) || word.strip_prefix("hex.").is_some_and(is)
 }
 

@@ -234,6 +234,9 @@ impl Eval<'_> {
         if kinds::takes_code(tool, words).is_some_and(|given| given || (fed && unknown)) {
             self.out.find(13, start.span, &format!("code for {tool} that is not understood runs"));
         }
+        if let Some(place) = kinds::strange_place(tool, words) {
+            self.out.find(15, start.span, &format!("{tool} runs code from {place}, which anyone can write"));
+        }
         if let Some(word) = kinds::loads(tool, words) {
             self.out.find(14, start.span, &format!("{word} makes {tool} run or load what it is told"));
         }

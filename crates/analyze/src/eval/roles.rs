@@ -249,7 +249,7 @@ impl Eval<'_> {
         let remote = text.contains("://")
             || text.starts_with("git@")
             || text.starts_with("github.com/")
-            || (by == "go run" && text.contains('@'));
+            || (by == "go run" && (text.contains('@') || is_import_path(text)));
         if remote {
             self.out.find(15, field.span, &format!("{by} takes what it runs from the network"));
             self.url(field, by);
@@ -291,6 +291,11 @@ impl Eval<'_> {
             self.state.set(name.split('[').next().unwrap_or(name), Value::Unknown);
         }
     }
+}
+
+/// `example.org/cmd`: a module by the host it comes from, and no file.
+fn is_import_path(text: &str) -> bool {
+    text.split_once('/').is_some_and(|(host, _)| host.contains('.') && !host.starts_with('.')) && !text.ends_with(".go")
 }
 
 fn is_stdin(field: &Field) -> bool {
