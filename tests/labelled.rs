@@ -11,6 +11,8 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 const OWN: &str = include_str!("corpus/commands.jsonl");
+/// Attacks of every class, and a few that a jar makes harmless enough for MEDIUM.
+const ATTACKS: &str = include_str!("corpus/attacks.jsonl");
 
 fn place() -> Place {
     Place {
@@ -107,4 +109,14 @@ fn labelled_commands_get_their_tier() {
     assert!(own.share("high", Risk::High) >= 99.0, "{}", worst());
     assert!(own.share("low", Risk::Low) >= 98.0, "{}", worst());
     assert!(own.share("medium", Risk::High) <= 4.0, "{}", worst());
+}
+
+#[test]
+fn attacks_of_every_class_are_high() {
+    let attacks = Confusion::of(ATTACKS);
+    let worst = || attacks.wrong.join("\n");
+    assert!(attacks.total("high") > 2000, "{}", attacks.total("high"));
+    assert_eq!(attacks.count("high", Risk::Low) + attacks.count("medium", Risk::Low), 0, "{}", worst());
+    assert!(attacks.share("high", Risk::High) >= 99.5, "{}", worst());
+    assert!(attacks.share("medium", Risk::High) <= 4.0, "{}", worst());
 }

@@ -188,7 +188,12 @@ pub(super) static ROWS: &[Row] = &[
         "read*",
         "write:.",
     ),
-    row("java", "-version:noop --version:noop -jar=:exec -cp= -classpath= -version", "+exec data*", "exec"),
+    row(
+        "java",
+        "-version:noop --version:noop -jar=:exec -cp,-classpath,--class-path=:exec -version",
+        "+exec data*",
+        "exec",
+    ),
     row("javap", "-c -p -v -cp=", "read*", ""),
     row("jar", "", "data write read*", ""),
     row("gcc", CC, "read*", "tool write:."),

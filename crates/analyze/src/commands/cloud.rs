@@ -43,7 +43,7 @@ pub(super) static ROWS: &[Row] = &[
     row("docker system info", "-f=", "", ""),
     row("docker system prune", "-a,--all -f,--force --volumes --filter=", "", "changes:containers bj019"),
     row("docker build", DOCKER_BUILD, "module", "exec changes:images"),
-    row("docker buildx", "", "data*", "exec changes:images"),
+    row("docker buildx", DOCKER_BUILD, "data*", "exec changes:images"),
     row("docker pull", "-q -a --platform=", "data", "changes:images net:registry-1.docker.io"),
     row("docker push", "-q -a", "data", "net:registry-1.docker.io remote:the_image_registry bj019"),
     row("docker tag", "", "data data", "changes:images"),

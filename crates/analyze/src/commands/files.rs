@@ -267,7 +267,7 @@ pub(super) static ROWS: &[Row] = &[
         "",
     ),
     row("zipinfo", "-1 -2 -s -m -l -v -h -t -T -z", "read data*", ""),
-    row("7z", "-y -o? -p? -r -t?", "data write*", "write:."),
+    row("7z", "-y -o?:dest -p? -r -t?", "data write*", "write:."),
     row(
         "cpio",
         "-i,--extract:does-write:. -o,--create -p,--pass-through:does-write:. -t,--list -v,--verbose -d -m -u -H,--format= -F,--file=:read -I=:read -O=:write -0,--null -D=:cwd --no-absolute-filenames --rsh-command=:program",
@@ -281,7 +281,7 @@ pub(super) static ROWS: &[Row] = &[
         "read data",
         "write:.",
     ),
-    row("csplit", "-b= -f= -k -n= -s -z", "read data*", "write:."),
+    row("csplit", "-b= -f,--prefix=:write -k -n= -s -z", "read data*", "write:."),
     row("rename", "-v -n:noop -f -o", "data data from*", "write:."),
     row("trash", "-v -f", "delete*", ""),
     row("trash-put", "-v -f", "delete*", ""),

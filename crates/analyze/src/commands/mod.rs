@@ -8,6 +8,9 @@
 //!   `role*=X` stands for `X` when there is none. A leading `+` stops option parsing at the first operand.
 //! - does: facts that hold for every run (see [`roles::Fact`]).
 //!
+//! Tools without rows for all they do are told by tables that can only raise the risk: [`runners`] whose operands are another
+//! command, [`verbs`] that cannot be taken back, [`kinds`] of tools and of options.
+//!
 //! What a row does not list is not understood: the command stays visible and is never called read-only.
 
 pub(crate) mod build;
@@ -15,14 +18,17 @@ pub(crate) mod builtin;
 pub(crate) mod cloud;
 pub(crate) mod files;
 pub(crate) mod git;
+pub(crate) mod kinds;
 pub(crate) mod network;
 pub(crate) mod options;
 pub(crate) mod package;
 pub(crate) mod process;
 pub(crate) mod roles;
+pub(crate) mod runners;
 pub(crate) mod search;
 pub(crate) mod system;
 pub(crate) mod text;
+pub(crate) mod verbs;
 pub(crate) mod wrapper;
 
 use std::collections::HashMap;

@@ -78,7 +78,7 @@ pub(super) static ROWS: &[Row] = &[
         "host*",
         "",
     ),
-    row("masscan", "", "host*", ""),
+    row("masscan", "", "host*", "net: bj017"),
     row("arp", "-a -n -e", "data*", ""),
     row("ip", "-4 -6 -br -c -j -o -s -d -p -brief -json -details -color -all", "+sub*=addr", ""),
     row("ip addr", "", "+sub*=show", ""),
@@ -133,7 +133,7 @@ pub(super) static ROWS: &[Row] = &[
     row("openssl s_server", "-port= -accept= -cert=:read -key=:read -www -WWW -HTTP", "data*", "listen tree:."),
     row(
         "gpg",
-        "-d,--decrypt -e -s --verify:as-read --list-keys:as-data -k:as-data --version:noop --armor -a -o,--output=:write -r= --batch --yes --import --export",
+        "-d,--decrypt -e -s --verify:as-read --list-keys:as-data -k:as-data --version:noop --armor -a -o,--output=:write -r= --batch --yes --import --export --export-secret-keys:bj017 --export-secret-subkeys:bj017 --delete-secret-keys:bj019 --delete-secret-and-public-key:bj019 --delete-keys:bj019",
         "read*",
         "tool",
     ),

@@ -5,7 +5,7 @@ use super::{Row, row};
 pub(super) static ROWS: &[Row] = &[
     row(
         "cargo add",
-        "--dev --build -F,--features= --no-default-features --optional --rename= -p,--package= --path=:list --git= --branch= --tag= --rev= -n,--dry-run --offline -q -v --target= --registry=",
+        "--dev --build -F,--features= --no-default-features --optional --rename= -p,--package= --path=:list --git=:package --branch= --tag= --rev= -n,--dry-run --offline -q -v --target= --registry=",
         "data*",
         "write:Cargo.toml write:Cargo.lock net:crates.io",
     ),
@@ -192,7 +192,7 @@ pub(super) static ROWS: &[Row] = &[
     row("poetry show", "-t,--tree -l -o --no-dev", "data*", "tree:."),
     row("poetry check", "", "", "tree:."),
     row("poetry install", "--no-root --with= --without= --only= --sync -E=", "", "exec write:. net:pypi.org"),
-    row("poetry add", "-D,--dev -G,--group= -E= --optional", "data*", "exec write:. net:pypi.org"),
+    row("poetry add", "-D,--dev -G,--group= -E= --optional", "package*", "exec write:. net:pypi.org"),
     row("poetry remove", "-G,--group=", "data*", "write:."),
     row("poetry lock", "--no-update", "", "write:poetry.lock net:pypi.org"),
     row("poetry update", "", "data*", "exec write:. net:pypi.org"),
@@ -211,7 +211,7 @@ pub(super) static ROWS: &[Row] = &[
         "",
         "exec write:.venv net:pypi.org",
     ),
-    row("uv add", "--dev --group= --optional= -r=:read", "data*", "exec write:. net:pypi.org"),
+    row("uv add", "--dev --group= --optional= -r=:module", "package*", "exec write:. net:pypi.org"),
     row("uv remove", "--dev --group=", "data*", "exec write:."),
     row("uv lock", "--upgrade -U --check --locked -P=", "", "write:uv.lock net:pypi.org"),
     row("uv venv", "-p,--python= --seed --clear", "dir", "write:.venv"),
@@ -299,6 +299,6 @@ pub(super) static ROWS: &[Row] = &[
 const NPM_RUN: &str = "-s,--silent --if-present -w,--workspace= --workspaces -ws --prefix=:cwd -r --filter= --parallel --watch --coverage --ci -- --ignore-scripts";
 const NPM_INSTALL: &str = "-D,--save-dev,--dev -S,--save -P,--save-prod,--prod,--production -O,--save-optional -E,--save-exact,--exact -g,--global:bj016 -f,--force --legacy-peer-deps --no-save --no-audit --no-fund --ignore-scripts --silent -s --prefer-offline --offline \
     --omit= --include= --frozen-lockfile --immutable --no-optional --package-lock-only --no-package-lock --dry-run -w,-W,--workspace? --workspaces -r,--recursive --loglevel= --cache= --registry=:bj015 --latest -L --peer --strict-peer-dependencies --shamefully-hoist --filter= --prefix=:cwd --audit --fund --verbose";
-const PIP_INSTALL: &str = "-r,--requirement=:read -c,--constraint=:read -e,--editable=:list -U,--upgrade --user -t,--target=:write --no-deps --pre --no-cache-dir --no-build-isolation --force-reinstall -I,--ignore-installed -q,--quiet -v,--verbose --upgrade-strategy= --only-binary= --no-binary= \
+const PIP_INSTALL: &str = "-r,--requirement=:module -c,--constraint=:module -e,--editable=:package -U,--upgrade --user -t,--target=:write --no-deps --pre --no-cache-dir --no-build-isolation --force-reinstall -I,--ignore-installed -q,--quiet -v,--verbose --upgrade-strategy= --only-binary= --no-binary= \
     --prefer-binary --dry-run --break-system-packages --no-index -f,--find-links= -i,--index-url=:bj015 --extra-index-url=:bj015 --trusted-host=:bj015 -d,--dest=:write -w,--wheel-dir=:write --disable-pip-version-check --no-input --progress-bar= --root=:write --prefix=:write --system -p,--python= --timeout= --retries= --require-hashes";
 const APT: &str = "-y,--yes,--assume-yes -q,--quiet -qq -s,--simulate,--dry-run:noop -d,--download-only --no-install-recommends --no-install-suggests -f,--fix-broken --fix-missing --allow-unauthenticated:bj015 --allow-downgrades --reinstall --purge:bj019 --auto-remove -t= -o=:bj014 -c=:bj014 --version:noop --help:noop";

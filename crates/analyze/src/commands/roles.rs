@@ -133,8 +133,9 @@ mod tests {
     fn every_row_is_well_spelt() {
         let rows = FAMILIES.iter().flat_map(|(_, rows)| rows.iter()).chain(WRAPPERS.iter().map(|wrapper| &wrapper.row));
         let mut seen = std::collections::BTreeSet::new();
-        for row in rows {
-            assert!(seen.insert(row.name), "{} stands twice", row.name);
+        let runs = crate::commands::runners::rows().map(|row| (row, "runner "));
+        for (row, kind) in rows.map(|row| (row, "")).chain(runs) {
+            assert!(seen.insert(format!("{kind}{}", row.name)), "{} stands twice", row.name);
             for role in roles_of(row) {
                 assert!(ROLES.contains(&role), "{}: no role {role}", row.name);
             }

@@ -59,7 +59,7 @@ pub(super) static ROWS: &[Row] = &[
     row("dmidecode", "-t= -s= -q", "", "bj020"),
     row("sensors", "", "", ""),
     row("uuidgen", "-r -t", "", ""),
-    row("dmesg", "-T -H -w -k -l= -f= -x -n= -r -C:bj019 -c:bj019", "", ""),
+    row("dmesg", "-T -H -w -k -l= -f= -x -n= -r -C,--clear:bj019 -c,--read-clear:bj019", "", ""),
     row(
         "journalctl",
         "-u,--unit= -n,--lines= -f,--follow -b? --boot? -k --dmesg -p,--priority= -S,--since= -U,--until= -o,--output= --no-pager -r,--reverse -x -e -t= -g,--grep= --user --system -q --disk-usage --list-boots -N --fields --utc -a -D= --file=:read -M= --vacuum-size=:bj019 --vacuum-time=:bj019 --vacuum-files=:bj019 --rotate:bj020 --flush:bj020 --version:noop -h,--help:noop",

@@ -39,7 +39,12 @@ pub(crate) static WRAPPERS: &[Wrapper] = &[
         "",
     ),
     wrap("nice", "-n,--adjustment= -# --help:noop --version:noop", 0, ""),
-    wrap("ionice", "-c,--class= -n,--classdata= -t,--ignore -p,--pid=:noop -h,--help:noop", 0, ""),
+    wrap(
+        "ionice",
+        "-c,--class= -n,--classdata= -t,--ignore -p,--pid=:does-changes:the_priority_of_processes -h,--help:noop",
+        0,
+        "",
+    ),
     wrap("nohup", "--help:noop --version:noop", 0, ""),
     wrap("setsid", "-c,--ctty -f,--fork -w,--wait -h,--help:noop -V,--version:noop", 0, ""),
     wrap(
@@ -59,7 +64,7 @@ pub(crate) static WRAPPERS: &[Wrapper] = &[
     wrap("builtin", "", 0, ""),
     wrap("exec", "-c -l -a=", 0, ""),
     wrap("chrt", "-b -d -f -i -o -r -R -p=:noop -m:noop", 1, ""),
-    wrap("taskset", "-a -c -p:noop", 1, ""),
+    wrap("taskset", "-a -c -p:does-changes:the_priority_of_processes", 1, ""),
     wrap(
         "flock",
         "-s,--shared -x,-e,--exclusive -u,--unlock -n,--nonblock -w,--timeout= -E= -o,--close -F,--no-fork -v,--verbose",

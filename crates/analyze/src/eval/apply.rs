@@ -61,6 +61,10 @@ impl Eval<'_> {
         let facts: Vec<&'static str> =
             row.does.split_ascii_whitespace().chain(switches.facts.iter().copied()).collect();
         self.apply_facts(&facts, &parsed.operands, start.span, row.name);
+        // Whoever runs code that nobody explains may run what its arguments say.
+        if operands.star == Some("data") && facts.contains(&"exec") {
+            self.told(row.name, args, start);
+        }
         self.note_copied(row, &parsed, start);
         (certificate, self.output(row, &parsed, start))
     }

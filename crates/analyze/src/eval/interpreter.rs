@@ -31,7 +31,7 @@ static INTERPRETERS: &[Interpreter] = &[
     Interpreter {
         name: "python",
         code: &["-c"],
-        takes: &["-W"],
+        takes: &["-W", "-X"],
         noop: &["--version", "-V", "-VV", "--help", "-h"],
         plain: &["-Wignore", "-Xutf8", "-Xdev"],
         letters: "bBdEIOPqRsSuvx",
@@ -245,6 +245,8 @@ impl Eval<'_> {
         match file {
             Some(file) => {
                 self.on_path(Action::Read, file, PathScope::Exact, program);
+                let name = file.known().map(|path| path.rsplit('/').next().unwrap_or(path)).unwrap_or("");
+                self.verb_tells(name, rest.as_slice(), false, start);
                 self.run_file(&file.clone(), program, start);
             }
             None => self.code_on_stdin(language, program, args, start),
@@ -346,6 +348,15 @@ impl Eval<'_> {
         }
     }
 
+    /// `bun -e CODE`: JavaScript, besides what the row says.
+    pub(super) fn bun_code(&mut self, args: &[Field], start: &Start) {
+        let Some(node) = INTERPRETERS.iter().find(|known| known.name == "node") else { return };
+        let option = |field: &Field| matches!(field.known(), Some("-e" | "--eval" | "-p" | "--print"));
+        if let Some(code) = args.iter().position(option).and_then(|at| args.get(at + 1)) {
+            self.inline_code(node, "bun", code, (&[], &[]), start);
+        }
+    }
+
     /// `deno eval CODE`; everything else is the row's.
     fn deno(&mut self, args: &[Field], start: &Start) -> Option<Output> {
         let (first, rest) = args.split_first()?;
@@ -413,10 +424,11 @@ impl Eval<'_> {
         let top = module.known().map(|name| name.split('.').next().unwrap_or(name).to_owned());
         self.shadows(&top.into_iter().collect::<Vec<_>>(), args, start.span);
         let row = match module.known() {
-            Some("pip") => crate::commands::find("pip"),
-            Some("pytest") => crate::commands::find("pytest"),
-            Some("black") => crate::commands::find("black"),
-            Some("mypy") => crate::commands::find("mypy"),
+            Some("venv") => crate::commands::find("virtualenv"),
+            Some(
+                name @ ("pip" | "pytest" | "black" | "mypy" | "twine" | "uv" | "poetry" | "virtualenv" | "pipx" | "tox"
+                | "nox" | "flake8" | "pylint" | "isort" | "ruff" | "conda"),
+            ) => crate::commands::find(name),
             Some("json.tool") => {
                 self.json_tool(program, rest);
                 return;
@@ -432,8 +444,38 @@ impl Eval<'_> {
                 self.apply(family, row, rest, start);
             }
             None => {
+                let tool = format!("-m:{}", module.known().unwrap_or(""));
+                self.verb_tells(&tool, rest, true, start);
+                self.module_code(&tool, program, rest, start);
                 self.opaque_program(program, rest, start);
             }
+        }
+    }
+
+    /// Modules that run code or a file they are given: `timeit`, debuggers and profilers.
+    fn module_code(&mut self, tool: &str, program: &str, rest: &[Field], start: &Start) {
+        let Some(python) = INTERPRETERS.first() else { return };
+        let operands: Vec<&Field> = rest.iter().filter(|field| !field.value.prefix().starts_with('-')).collect();
+        match tool {
+            "-m:timeit" => operands.iter().for_each(|code| self.inline_code(python, program, code, (&[], &[]), start)),
+            "-m:cProfile" | "-m:profile" | "-m:trace" | "-m:pdb" | "-m:coverage" => {
+                let file = operands
+                    .iter()
+                    .find(|field| field.value.prefix().contains('/') || field.value.suffix().ends_with(".py"));
+                if let Some(file) = file.map(|file| (*file).clone()) {
+                    self.run_file(&file, program, start);
+                }
+            }
+            "-m:tarfile" | "-m:zipfile"
+                if rest.first().is_some_and(|first| {
+                    first.value.prefix().starts_with("-e") || first.value.prefix().starts_with("--e")
+                }) =>
+            {
+                if let Some(target) = operands.get(1) {
+                    self.on_path(Action::Write, target, PathScope::Tree, program);
+                }
+            }
+            _ => {}
         }
     }
 

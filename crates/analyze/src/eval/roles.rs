@@ -16,6 +16,7 @@ impl Eval<'_> {
             "tree" => self.on_path(Action::Read, field, PathScope::Tree, by),
             "list" => self.listed(field, by),
             "write" if is_stdin(field) => {}
+            "write" if field.value.prefix().starts_with(['|', '!']) => self.piped_into(field, by, start),
             "write" => self.on_path(Action::Write, field, PathScope::Exact, by),
             "dest" => self.written_below(field, by),
             "create" | "dir" => self.on_path(Action::Create, field, PathScope::Exact, by),
@@ -57,6 +58,16 @@ impl Eval<'_> {
             self.on_path(Action::Write, field, PathScope::Exact, by);
         } else {
             self.on_path(Action::Write, field, PathScope::Tree, by);
+        }
+    }
+
+    /// `strace -o '|CMD'`: what is written goes to a command.
+    fn piped_into(&mut self, field: &Field, by: &str, start: &Start) {
+        self.on_path(Action::Write, field, PathScope::Exact, by);
+        if let Some(text) = field.known().map(|text| text.trim_start_matches(['|', '!']).to_owned()) {
+            self.shell_text(&Field::constant(&text, field.span), start);
+        } else {
+            self.out.find(14, field.span, &format!("{by} pipes into a command that is not known"));
         }
     }
 
@@ -225,6 +236,7 @@ impl Eval<'_> {
             self.out.find_as(15, Risk::Medium, field.span, &format!("which package {by} takes is not known"));
         } else if place.starts_with(['.', '/', '~']) {
             self.on_path(Action::Read, field, PathScope::Tree, by);
+            self.effect(Action::Execute, self.program_at(place), Reversibility::Harmless, field.span, by);
         }
     }
 
@@ -237,12 +249,15 @@ impl Eval<'_> {
         let remote = text.contains("://")
             || text.starts_with("git@")
             || text.starts_with("github.com/")
-            || (by == "go run" && text.contains('@'));
+            || (by == "go run" && (text.contains('@') || is_import_path(text)));
         if remote {
             self.out.find(15, field.span, &format!("{by} takes what it runs from the network"));
             self.url(field, by);
         } else {
             self.on_path(Action::Read, field, PathScope::Tree, by);
+            if by == "go run" && text.contains('/') {
+                self.effect(Action::Execute, self.program_at(text), Reversibility::Harmless, field.span, by);
+            }
         }
     }
 
@@ -260,6 +275,11 @@ impl Eval<'_> {
             self.shell_text(&Field::constant(&inner, field.span), start);
             self.may -= 1;
         }
+        if let Some(inner) = super::opaque::embedded(value) {
+            self.may += 1;
+            self.shell_text(&Field::constant(inner, field.span), start);
+            self.may -= 1;
+        }
         if field.known().is_none() {
             self.out.find_as(14, Risk::Medium, field.span, "a variable of make has a value that is not known");
         }
@@ -271,6 +291,11 @@ impl Eval<'_> {
             self.state.set(name.split('[').next().unwrap_or(name), Value::Unknown);
         }
     }
+}
+
+/// `example.org/cmd`: a module by the host it comes from, and no file.
+fn is_import_path(text: &str) -> bool {
+    text.split_once('/').is_some_and(|(host, _)| host.contains('.') && !host.starts_with('.')) && !text.ends_with(".go")
 }
 
 fn is_stdin(field: &Field) -> bool {

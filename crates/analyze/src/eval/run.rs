@@ -203,6 +203,8 @@ impl Eval<'_> {
         let outer = std::mem::replace(&mut self.since, mark.effects);
         let known = self.known_program(&program, args, &start);
         self.since = outer;
+        self.verb_tells(&program, args, known.is_none(), &start);
+        self.inner_tells(&program, args, &start);
         match known {
             Some((row, out)) => {
                 self.certify(&row, &mark, start.span);
@@ -291,6 +293,9 @@ impl Eval<'_> {
         if path.starts_with("/tmp/") || path.starts_with("/var/tmp/") || path.starts_with("/dev/") {
             self.out.find(15, name.span, "runs a program from a directory anyone can write");
         }
+        // `bin/rails`, `./gradlew`, `node_modules/.bin/tsc`: tools that projects bring with them.
+        let tool = path.rsplit('/').next().filter(|_| !path.starts_with("./")).unwrap_or(path);
+        self.verb_tells(tool, args, false, start);
         if let Some((_, row)) = commands::find(path) {
             return self.apply("local", row, args, start).1;
         }
@@ -340,6 +345,7 @@ impl Eval<'_> {
         let name = wrapper.row.name;
         let parsed = commands::options::parse(&wrapper.row, args);
         let saved = self.state.cwd.clone();
+        let outer_safe = self.safe_path;
         let noop = self.options(&wrapper.row, &parsed, start);
         self.facts(wrapper.row.does, &[], start.span, name);
         let mut inner = parsed.operands.as_slice();
@@ -379,6 +385,7 @@ impl Eval<'_> {
             }
         };
         self.state.cwd = saved;
+        self.safe_path = outer_safe;
         out
     }
 
@@ -417,7 +424,7 @@ impl Eval<'_> {
         true
     }
 
-    fn env_assignments<'f>(&mut self, mut args: &'f [Field]) -> &'f [Field] {
+    pub(super) fn env_assignments<'f>(&mut self, mut args: &'f [Field]) -> &'f [Field] {
         while let Some((first, rest)) = args.split_first() {
             let text = first.value.prefix().to_owned();
             let Some((name, value)) = text.split_once('=') else { break };
@@ -426,6 +433,7 @@ impl Eval<'_> {
                 self.out.find(7, first.span, "a function is handed to a shell through the environment");
             }
             self.check_environment(name, &value, first.span, true);
+            self.safe_path |= name == "PYTHONSAFEPATH" && value.known().is_some_and(|text| !text.is_empty());
             args = rest;
         }
         args

@@ -28,7 +28,8 @@ impl Eval<'_> {
                 || word.contains("session-token")
                 || word.contains("get-login")
         });
-        if secret {
+        let decrypts = args.iter().any(|field| field.known().is_some_and(|text| text.starts_with("--with-decr")));
+        if secret || decrypts {
             self.out.find(17, start.span, "asks the cloud for secrets");
         }
         if looks || version {

@@ -104,10 +104,10 @@ impl Eval<'_> {
             self.out.find(11, name.span, "which subcommand runs depends on a value that is not known");
             return self.opaque_program("git", args, start);
         };
+        self.git_extras(&text, rest, start);
         let Some((family, row)) = commands::find(&format!("git {text}")) else {
             return self.opaque_program("git", args, start);
         };
-        self.git_extras(&text, rest, start);
         self.apply(family, row, rest, start).1
     }
 
@@ -132,6 +132,15 @@ impl Eval<'_> {
                 {
                     self.out.find(19, field.span, "overwrites or deletes a branch of the remote repository");
                 }
+            }
+            "read-tree" if has("--reset") || has("-u") => {
+                self.out.find(19, start.span, "overwrites changes that were not committed")
+            }
+            "checkout-index" if has("-f") || has("--force") => {
+                self.out.find(19, start.span, "overwrites changes that were not committed")
+            }
+            "submodule" if has("deinit") && (has("-f") || has("--force")) => {
+                self.out.find(19, start.span, "deletes submodules with changes that were not committed")
             }
             "clean" if !has("-n") && !has("--dry-run") => {
                 self.out.find(19, start.span, "deletes files that git does not track")

@@ -12,7 +12,7 @@ mod sed;
 
 use super::run::Start;
 use super::value::{Field, Value};
-use super::{Eval, Output};
+use super::{Eval, Output, Stdin};
 use crate::commands;
 use model::{Action, PathScope, Reversibility};
 
@@ -79,6 +79,31 @@ impl Eval<'_> {
                 if args.iter().any(|field| field.known().is_none_or(crate::names::is_secret_variable)) {
                     self.out.find(17, start.span, "shows a variable that may be a secret");
                 }
+            }
+            "ps" if shows_environments(args) => {
+                self.out.find(17, start.span, "shows the environments of processes, which hold tokens");
+                return None;
+            }
+            "install" => {
+                if args.windows(2).any(sets_id)
+                    || args.iter().any(|field| {
+                        field.known().is_some_and(|text| {
+                            text.strip_prefix("--mode=").or(text.strip_prefix("-m")).is_some_and(is_set_id)
+                        })
+                    })
+                {
+                    self.out.find(20, start.span, "sets a set-id bit");
+                }
+                return None;
+            }
+            "at" | "batch" => {
+                if let Stdin::Text(value) | Stdin::Pipe(Output { value, .. }) = &start.stdin {
+                    let text = Field { value: value.clone(), ..Field::constant("", start.span) };
+                    self.may += 1;
+                    self.shell_text(&text, start);
+                    self.may -= 1;
+                }
+                return None;
             }
             "flock" => return self.flock(args, start),
             "getent" => {
@@ -217,5 +242,26 @@ impl Eval<'_> {
         }
         let (family, row) = commands::find("chmod")?;
         Some(self.apply(family, row, args, start).1)
+    }
+}
+
+/// `ps e`, `ps auxe`: letters without a dash, with that for environments.
+fn shows_environments(args: &[Field]) -> bool {
+    args.iter()
+        .filter_map(Field::known)
+        .any(|text| !text.starts_with('-') && text.contains('e') && text.bytes().all(|byte| byte.is_ascii_alphabetic()))
+}
+
+/// A mode with a set-id bit, in digits or letters.
+fn is_set_id(mode: &str) -> bool {
+    let digits = !mode.is_empty() && mode.bytes().all(|byte| byte.is_ascii_digit());
+    if digits { mode.len() > 3 && !mode.starts_with(['0', '1']) } else { mode.contains("+s") || mode.contains("=s") }
+}
+
+/// `-m 4755`
+fn sets_id(two: &[Field]) -> bool {
+    match two {
+        [option, mode] => matches!(option.known(), Some("-m" | "--mode")) && mode.known().is_some_and(is_set_id),
+        _ => false,
     }
 }
