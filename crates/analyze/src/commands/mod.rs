@@ -23,6 +23,7 @@ pub(crate) mod roles;
 pub(crate) mod search;
 pub(crate) mod system;
 pub(crate) mod text;
+pub(crate) mod version;
 pub(crate) mod wrapper;
 
 use std::collections::HashMap;
