@@ -11,6 +11,8 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 const OWN: &str = include_str!("corpus/commands.jsonl");
+/// What agents and developers type all day, written without a look at the tables: it measures friction.
+const EVERYDAY: &str = include_str!("corpus/everyday.jsonl");
 
 fn place() -> Place {
     Place {
@@ -107,4 +109,15 @@ fn labelled_commands_get_their_tier() {
     assert!(own.share("high", Risk::High) >= 99.0, "{}", worst());
     assert!(own.share("low", Risk::Low) >= 98.0, "{}", worst());
     assert!(own.share("medium", Risk::High) <= 4.0, "{}", worst());
+}
+
+#[test]
+fn everyday_commands_are_not_judged_too_high() {
+    let all = Confusion::of(EVERYDAY);
+    all.tell();
+    assert!(all.total("low") > 900 && all.total("medium") > 600);
+    let worst = || all.wrong.join("\n");
+    assert!(all.share("low", Risk::Low) >= 98.0, "{}", worst());
+    assert_eq!(all.count("high", Risk::Low), 0, "{}", worst());
+    assert!(all.share("medium", Risk::High) <= 2.0, "{}", worst());
 }
