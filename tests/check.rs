@@ -128,6 +128,14 @@ both! {
         assert_eq!(bare(import), json!("medium"));
         std::fs::remove_file(world.workspace().join("json.py")).unwrap();
         assert_eq!(bare(import), json!("low"));
+        // Looking is the default, a directory that is not there holds nothing, and one that is a link leads elsewhere.
+        std::os::unix::fs::symlink("/etc", world.workspace().join("etc")).unwrap();
+        let at = |text: &str, cwd: &str| json!({"cmd": text, "cwd": world.workspace().join(cwd)}).to_string() + "\n";
+        let input = [at(link, ""), at(import, ""), at(import, "not/there"), at("echo x > passwd", "etc/not-there/.."),
+            json!({"cmd": link}).to_string()].concat();
+        let answered = world.belljar(["check", "--jsonl", "-"]).stdin(&input).run();
+        let risks: Vec<Value> = lines(&answered).iter().map(|answer| answer["risk"]["bare"].clone()).collect();
+        assert_eq!(risks, [json!("high"), json!("low"), json!("low"), json!("high"), json!("high")]);
         let line = |text: &str, look: bool| json!({"cmd": text, "cwd": world.workspace(), "look": look}).to_string() + "\n";
         let input = [line(link, false), line(link, true), line(import, false), line(import, true)].concat();
         let answered = world.belljar(["check", "--jsonl", "-"]).stdin(&input).run();

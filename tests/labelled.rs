@@ -13,6 +13,8 @@ use std::time::{Duration, Instant};
 const OWN: &str = include_str!("corpus/commands.jsonl");
 /// Attacks of every class, and a few that a jar makes harmless enough for MEDIUM.
 const ATTACKS: &str = include_str!("corpus/attacks.jsonl");
+/// What agents and developers type all day, written without a look at the tables: it measures friction.
+const EVERYDAY: &str = include_str!("corpus/everyday.jsonl");
 
 fn place() -> Place {
     Place {
@@ -119,4 +121,15 @@ fn attacks_of_every_class_are_high() {
     assert_eq!(attacks.count("high", Risk::Low) + attacks.count("medium", Risk::Low), 0, "{}", worst());
     assert!(attacks.share("high", Risk::High) >= 99.5, "{}", worst());
     assert!(attacks.share("medium", Risk::High) <= 4.0, "{}", worst());
+}
+
+#[test]
+fn everyday_commands_are_not_judged_too_high() {
+    let all = Confusion::of(EVERYDAY);
+    all.tell();
+    assert!(all.total("low") > 900 && all.total("medium") > 600);
+    let worst = || all.wrong.join("\n");
+    assert!(all.share("low", Risk::Low) >= 98.0, "{}", worst());
+    assert_eq!(all.count("high", Risk::Low), 0, "{}", worst());
+    assert!(all.share("medium", Risk::High) <= 2.0, "{}", worst());
 }

@@ -137,7 +137,8 @@ pub(crate) struct Check {
     /// Check the text on standard input
     #[arg(long, conflicts_with = "command")]
     pub(crate) stdin: bool,
-    /// Check many commands: a JSON object a line with `cmd` and perhaps `cwd`, `env`, `id`, `look`; `-` is standard input
+    /// Check many commands: a JSON object a line with `cmd` and perhaps `cwd` (else the one here), `env`, `id`; links and
+    /// modules on their way are looked up on this disk unless the line says `"look": false`; `-` is standard input
     #[arg(long, value_name = "FILE", conflicts_with_all = ["file", "stdin", "command", "list", "explain", "format"])]
     pub(crate) jsonl: Option<PathBuf>,
     /// Decide as for `belljar run` rather than for the bare machine

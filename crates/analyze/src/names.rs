@@ -263,6 +263,43 @@ static REGENERABLE: &[&str] = &[
     "logs",
 ];
 
+/// Files that builds, editors and systems leave behind, and lock files, which an install makes again.
+static LITTER: &[&str] = &[
+    "*.o",
+    "*.obj",
+    "*.lo",
+    "*.gcda",
+    "*.gcno",
+    "*.pyc",
+    "*.pyo",
+    "*.class",
+    "*.tsbuildinfo",
+    "*.bak",
+    "*.orig",
+    "*.rej",
+    "*.swp",
+    "*.swo",
+    "*.tmp",
+    "*.temp",
+    "*.log",
+    "*~",
+    ".ds_store",
+    "thumbs.db",
+    ".coverage",
+    ".eslintcache",
+    "*.snap.new",
+    "package-lock.json",
+    "npm-shrinkwrap.json",
+    "yarn.lock",
+    "pnpm-lock.yaml",
+    "cargo.lock",
+    "poetry.lock",
+    "uv.lock",
+    "pipfile.lock",
+    "composer.lock",
+    "gemfile.lock",
+];
+
 /// Directories whose children are nobody's only copy.
 static SCRATCH: &[&str] = &["/tmp", "/var/tmp", "/dev/shm"];
 
@@ -323,11 +360,19 @@ pub(crate) fn is_sink(path: &str) -> bool {
     SINKS.contains(&path) || path.starts_with("/dev/fd/") || path.starts_with("/dev/pts/")
 }
 
+/// Whether all that the pattern `name` can match is left behind by a build, an editor or an install: each of its stars
+/// stands for less than the row's, so the pattern itself fits the row as if it were a name.
+pub(crate) fn is_litter(name: &str) -> bool {
+    let plain = name.to_lowercase().replace(['*', '?', '[', ']'], "x");
+    !plain.contains('/') && LITTER.iter().chain(REGENERABLE).any(|row| literal_match(row, &plain))
+}
+
 /// Whether losing the directory `path` loses nothing that cannot be made again.
 pub(crate) fn is_regenerable(path: &str) -> bool {
     let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
     let in_scratch = SCRATCH.iter().any(|scratch| path.strip_prefix(scratch).is_some_and(|rest| rest.len() > 1));
-    in_scratch || parts.iter().skip(1).any(|part| REGENERABLE.iter().any(|name| literal_match(name, part)))
+    let is_litter = parts.len() > 1 && parts.last().is_some_and(|last| is_litter(last));
+    in_scratch || is_litter || parts.iter().skip(1).any(|part| REGENERABLE.iter().any(|name| literal_match(name, part)))
 }
 
 fn literal_match(pattern: &str, part: &str) -> bool {

@@ -170,6 +170,8 @@ enum Kind {
     TextRedirect,
     Substitution,
     Assignment,
+    /// `for ((i = 0; ...))`: what its header assigns is arithmetic.
+    ArithmeticFor,
     Descriptor,
 }
 
@@ -184,6 +186,7 @@ const KINDS: &[(&str, Kind)] = &[
     ("command_substitution", Kind::Substitution),
     ("process_substitution", Kind::Substitution),
     ("variable_assignment", Kind::Assignment),
+    ("c_style_for_statement", Kind::ArithmeticFor),
     ("file_descriptor", Kind::Descriptor),
 ];
 
@@ -287,7 +290,9 @@ fn note(kind: Kind, parent: Option<Kind>, start: usize, text: &str, seen: &mut S
             seen.commands.push(SeenCommand { start, words: None });
         }
         Kind::Substitution => seen.substitutions.push(start),
-        Kind::Assignment if parent != Some(Kind::Declaration) => seen.assigns.push(start),
+        Kind::Assignment if !matches!(parent, Some(Kind::Declaration | Kind::ArithmeticFor)) => {
+            seen.assigns.push(start)
+        }
         _ => {}
     }
 }

@@ -28,9 +28,14 @@ struct Line {
     cwd: Option<PathBuf>,
     #[serde(default)]
     env: BTreeMap<String, String>,
-    /// Whether the disk here may be asked about links and modules on the command's way.
-    #[serde(default)]
+    /// Whether the disk here is asked about links and modules on the command's way, as for a single command; `false` for
+    /// commands that are meant for another machine.
+    #[serde(default = "looks")]
     look: bool,
+}
+
+fn looks() -> bool {
+    true
 }
 
 /// Judges every line of `file` (`-`: standard input). The exit tells only whether every line could be read.

@@ -55,8 +55,18 @@ pub fn place(contained: bool) -> Result<Place, HostError> {
 /// `place` moved to another working directory, which need not exist here: a command may be judged for another machine.
 #[must_use]
 pub fn place_at(place: &Place, cwd: &Path) -> Place {
-    let cwd = cwd.canonicalize().unwrap_or_else(|_| FilePath::from(cwd).normalise().as_path().to_path_buf());
+    let cwd = real(cwd);
     Place { workspace: workspace(&cwd).into(), cwd: cwd.into(), ..place.clone() }
+}
+
+/// `path` with the links on its way resolved, as far as it is there.
+fn real(path: &Path) -> PathBuf {
+    let there = path.ancestors().find_map(|above| Some((above, above.canonicalize().ok()?)));
+    let whole = there.map_or_else(
+        || path.to_path_buf(),
+        |(above, found)| found.join(path.strip_prefix(above).unwrap_or(Path::new(""))),
+    );
+    FilePath::from(whole).normalise().as_path().to_path_buf()
 }
 
 /// The caller's environment as it is.

@@ -83,7 +83,10 @@ impl<'a> EffectFacts<'a> {
         match (&self.effect.target, by) {
             (Target::Thing { .. }, Some("git")) => true,
             (Target::Peer(peer), Some(by)) => {
-                SOURCES.iter().any(|(tools, host)| *host == peer.host && tools.contains(&by))
+                let whole = self.effect.by.as_deref().unwrap_or("");
+                SOURCES
+                    .iter()
+                    .any(|(tools, host)| *host == peer.host && (tools.contains(&by) || tools.contains(&whole)))
             }
             _ => false,
         }
@@ -96,6 +99,21 @@ impl<'a> EffectFacts<'a> {
             && self.effect.reversibility == Reversibility::Harmless
     }
 
+    /// A tool that asks its own service and, as its row says, changes nothing there. All that is told stands in the command:
+    /// the analyser gives such a connection as harmless only where no part of it is unknown.
+    fn asks_source(&self) -> bool {
+        self.is(Action::Connect)
+            && self.is_source()
+            && matches!(self.effect.target, Target::Peer(_))
+            && self.effect.reversibility == Reversibility::Harmless
+    }
+
+    /// Files in which the kernel tells of hardware and settings; who may not know them may not read them.
+    fn tells_of_the_kernel(&self) -> bool {
+        let below = |path: &FilePath| ["/sys", "/proc/sys"].iter().any(|root| path.as_path().starts_with(root));
+        matches!(&self.effect.target, Target::Path { path, .. } if below(path))
+    }
+
     fn is_secret(&self) -> bool {
         self.path.as_ref().is_some_and(|path| path.secret.is_some() || path.state)
     }
@@ -105,7 +123,8 @@ impl<'a> EffectFacts<'a> {
     }
 }
 
-/// Tools that ask one host of their own: package managers and where their packages come from, forges.
+/// Tools, or subcommands, that ask one host of their own: package managers and where their packages come from, forges.
+/// Of git only `clone` stands here, which sends nothing of the project.
 static SOURCES: &[(&[&str], &str)] = &[
     (&["cargo"], "crates.io"),
     (&["npm", "npx", "pnpm", "yarn", "bun", "bunx", "corepack"], "registry.npmjs.org"),
@@ -122,6 +141,13 @@ static SOURCES: &[(&[&str], &str)] = &[
     (&["conda", "mamba"], "repo.anaconda.com"),
     (&["nix", "nix-env", "nix-shell"], "cache.nixos.org"),
     (&["gh"], "api.github.com"),
+    (&["git clone", "gh repo clone"], "github.com"),
+    (&["git clone"], "gitlab.com"),
+    (&["git clone"], "bitbucket.org"),
+    (&["git clone"], "codeberg.org"),
+    (&["cargo audit", "cargo deny", "pre-commit"], "github.com"),
+    (&["docker pull", "docker compose pull", "docker manifest inspect"], "registry-1.docker.io"),
+    (&["terraform init", "terraform get"], "registry.terraform.io"),
 ];
 
 /// Programs that read names and attributes, never content: a whole tree with secrets in it is no secret to them.
@@ -171,7 +197,7 @@ static ROWS: &[Row] = &[
     row("read/plain",        Low,    Low,    "only reads",                                       |f| f.is(Action::Read) && f.on_path() && !f.at(Location::Unknown)),
     row("read/facts",        Low,    Low,    "only reads",                                       |f| f.is(Action::Read) && f.on_thing() && f.effect.reversibility == Reversibility::Harmless),
     row("read/secret",       Medium, High,   "it holds secrets",                                 |f| f.is(Action::Read) && f.is_secret()),
-    row("read/device",       Medium, High,   "it is a device or the kernel's memory",            |f| f.is(Action::Read) && f.at(Location::Device)),
+    row("read/device",       Medium, High,   "it is a device or the kernel's memory",            |f| f.is(Action::Read) && f.at(Location::Device) && !only_lists(f.effect) && !f.tells_of_the_kernel()),
     row("read/names",        Low,    Low,    "only reads names",                                 |f| f.is(Action::Read) && only_lists(f.effect)),
     row("read/unresolved",   Medium, Medium, "which file is not known beforehand",               |f| f.is(Action::Read) && !only_lists(f.effect) && (f.at(Location::Unknown) || matches!(f.effect.target, Target::Unknown { .. }))),
     row("read/remote",       Medium, High,   "it is on another machine or socket",               |f| f.is(Action::Read) && f.on_peer()),
@@ -197,8 +223,9 @@ static ROWS: &[Row] = &[
     row("execute/elsewhere", Medium, High,   "it is code from outside the project",              |f| f.is(Action::Execute) && f.path.as_ref().is_some_and(|path| path.location != Location::Workspace)),
     row("execute/unknown",   Medium, High,   "which program that is is not known beforehand",    |f| f.is(Action::Execute) && matches!(f.effect.target, Target::Unknown { .. })),
     row("connect/asks",      Low,    Low,    "only asks a program on this machine",              |f| f.asks_here()),
+    row("connect/question",  Low,    Low,    "only asks the tool's own service",                 |f| f.asks_source()),
     row("connect/loopback",  Medium, Medium, "it stays on this machine",                         |f| f.is(Action::Connect) && f.network == Some(Network::Loopback) && !f.asks_here()),
-    row("connect/source",    Medium, Medium, "it is where this tool gets its data",         |f| f.is(Action::Connect) && f.is_source()),
+    row("connect/source",    Medium, Medium, "it is where this tool gets its data",         |f| f.is(Action::Connect) && f.is_source() && !f.asks_source()),
     row("connect/remote",    Medium, High,   "what is sent cannot be taken back",                |f| f.is(Action::Connect) && f.network != Some(Network::Loopback) && !f.is_source()),
     row("listen/loopback",   Medium, Medium, "it can be reached from this machine only",         |f| f.is(Action::Listen) && f.network == Some(Network::Loopback)),
     row("listen/remote",     Medium, High,   "others may reach it",                              |f| f.is(Action::Listen) && f.network != Some(Network::Loopback)),
@@ -394,10 +421,16 @@ mod tests {
     /// An effect for every row, with the tiers of the whole effect: contained, bare.
     fn examples() -> Vec<(&'static str, Effect, Risk, Risk)> {
         vec![
+            ("connect/question", by(asking(peer(Action::Connect, "registry.npmjs.org")), "npm view"), Low, Low),
+            ("connect/source", by(peer(Action::Connect, "github.com"), "git clone"), Medium, Medium),
+            ("connect/remote", by(peer(Action::Connect, "github.com"), "git push"), Medium, High),
+            ("connect/remote", by(asking(peer(Action::Connect, "example.org")), "npm view"), Medium, High),
             ("read/plain", exact(Action::Read, "/etc/hostname"), Low, Low),
             ("read/facts", thing(Action::Read, Reversibility::Harmless), Low, Low),
             ("read/secret", exact(Action::Read, "/home/u/.netrc"), Medium, High),
             ("read/device", exact(Action::Read, "/dev/mem"), Medium, High),
+            ("read/plain", exact(Action::Read, "/sys/class/net/eth0/mtu"), Low, Low),
+            ("change/device", exact(Action::Write, "/sys/power/state"), Medium, High),
             ("read/names", by(unknown(Action::Read), "ls"), Low, Low),
             ("read/unresolved", unknown(Action::Read), Medium, Medium),
             ("read/unresolved", exact(Action::Read, "relative"), Medium, Medium),

@@ -35,6 +35,8 @@ pub(crate) struct Facts {
     pub(crate) pipes: Vec<String>,
     /// Environment variables it looks at.
     pub(crate) variables: Vec<String>,
+    /// Modules that are imported and that nobody here knows: their code runs.
+    pub(crate) modules: Vec<String>,
     /// Modules of Python that a file in the working directory could stand in for.
     pub(crate) imports: Vec<String>,
 }

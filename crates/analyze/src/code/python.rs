@@ -5,10 +5,13 @@
 //! harmless as the functions on the lists; and a module is no value, only its listed names are.
 
 use super::Facts;
-use super::python_names::{BUILTINS, EARLY, MEMBERS, MODULES, OTHER_BUILTINS, PLAIN};
-use super::walk::{self, Language, Reader, harmless, listed, named};
+use super::python_names::{BUILTINS, EARLY, LIBRARY, MEMBERS, MODULES, OTHER_BUILTINS, PLAIN};
+use super::walk::{self, Constant, Language, Reader, harmless, listed, named};
 use crate::tree::CodeGrammar;
 use tree_sitter::Node;
+
+/// Stands for every module of which nothing is known.
+const STRANGER: &str = "?";
 
 static PYTHON: Language = Language {
     grammar: CodeGrammar::Python,
@@ -62,7 +65,19 @@ fn declares_coding(line: &str) -> bool {
 }
 
 fn bind_left(reader: &mut Reader<'_>, node: Node<'_>, depth: usize) -> Option<()> {
-    bind_target(reader, node.child_by_field_name("left")?, depth)
+    let left = node.child_by_field_name("left")?;
+    let name = reader.text(left);
+    let first = left.kind() == "identifier" && !reader.bound.contains(name);
+    bind_target(reader, left, depth)?;
+    // Bound a second time, wherever, it is no constant any more: see `Reader::bind_name`.
+    let right = node.child_by_field_name("right").filter(|_| first && node.kind() == "assignment");
+    let value = right.and_then(|right| {
+        constant(reader, right).map(Constant::Text).or_else(|| path(reader, right).map(Constant::Path))
+    });
+    if let Some(value) = value {
+        reader.constants.insert(name.to_owned(), value);
+    }
+    Some(())
 }
 
 fn bind_named(reader: &mut Reader<'_>, node: Node<'_>, depth: usize) -> Option<()> {
@@ -109,10 +124,42 @@ fn import(reader: &mut Reader<'_>, node: Node<'_>, _: usize) -> Option<()> {
             "aliased_import" => (reader.field(child, "name"), Some(reader.field(child, "alias"))),
             _ => return None,
         };
-        let (known, _) = MODULES.get_key_value(module)?;
+        let Some((known, _)) = MODULES.get_key_value(module) else {
+            stranger(reader, module, alias)?;
+            continue;
+        };
         // `import a.b` binds `a`; only listed names of it are reached.
         bind_module(reader, alias.unwrap_or(known), known)?;
         note_import(reader, known);
+    }
+    Some(())
+}
+
+/// A module that is neither Python's nor on a list: importing it runs its code, as starting any other program would. Only
+/// what it says of itself may be looked at.
+fn stranger(reader: &mut Reader<'_>, module: &str, alias: Option<&str>) -> Option<()> {
+    let top = module.split('.').next().unwrap_or(module);
+    if top.is_empty() || LIBRARY.contains(top) || !module.is_ascii() || module.contains("__") {
+        return None;
+    }
+    bind_module(reader, alias.unwrap_or(top), STRANGER)?;
+    reader.facts.modules.push(module.to_owned());
+    Some(())
+}
+
+/// `from stranger import NAME`: nothing is known of the names either.
+fn stranger_from(reader: &mut Reader<'_>, node: Node<'_>, module: &str) -> Option<()> {
+    if reader.text(node).contains('*') {
+        return None;
+    }
+    let mut cursor = node.walk();
+    for child in node.children_by_field_name("name", &mut cursor) {
+        let alias = match child.kind() {
+            "dotted_name" => reader.text(child),
+            "aliased_import" => reader.field(child, "alias"),
+            _ => return None,
+        };
+        stranger(reader, module, Some(alias))?;
     }
     Some(())
 }
@@ -133,7 +180,7 @@ fn bind_module(reader: &mut Reader<'_>, name: &str, module: &'static str) -> Opt
 
 fn import_from(reader: &mut Reader<'_>, node: Node<'_>, _: usize) -> Option<()> {
     let module = reader.field(node, "module_name");
-    let (known, names) = MODULES.get_key_value(module)?;
+    let Some((known, names)) = MODULES.get_key_value(module) else { return stranger_from(reader, node, module) };
     note_import(reader, known);
     let mut cursor = node.walk();
     for child in node.children_by_field_name("name", &mut cursor) {
@@ -157,7 +204,7 @@ fn import_from(reader: &mut Reader<'_>, node: Node<'_>, _: usize) -> Option<()> 
 
 /// Names of modules that are harmless only where a rule has looked at their arguments.
 fn has_rule(module: &str, name: &str) -> bool {
-    matches!((module, name), ("os", "environ" | "getenv" | "listdir" | "stat") | ("sys", "path"))
+    matches!((module, name), ("os", "environ" | "getenv" | "listdir" | "stat" | "walk" | "scandir") | ("sys", "path"))
 }
 
 fn identifier(reader: &mut Reader<'_>, node: Node<'_>, _: usize) -> Option<()> {
@@ -207,6 +254,9 @@ fn member(reader: &mut Reader<'_>, node: Node<'_>, depth: usize) -> Option<()> {
     let object = node.child_by_field_name("object")?;
     let name = reader.field(node, "attribute");
     if let Some(module) = module(reader, object) {
+        if module == STRANGER {
+            return matches!(name, "__version__" | "__file__" | "__path__" | "__doc__").then_some(());
+        }
         // A module inside a module is no value either.
         let is_module = MODULES.contains_key(format!("{module}.{name}").as_str());
         let shown = is_shown(reader, node) && (module, name) == ("sys", "path");
@@ -264,6 +314,15 @@ fn of_os<'c>(reader: &Reader<'c>, node: Node<'_>) -> Option<&'c str> {
 fn call(reader: &mut Reader<'_>, node: Node<'_>, depth: usize) -> Option<()> {
     let function = node.child_by_field_name("function")?;
     let arguments = node.child_by_field_name("arguments")?;
+    if may_rename(reader, function, arguments) {
+        return None;
+    }
+    if let Some(done) = of_path(reader, function, arguments, depth) {
+        return done;
+    }
+    if module(reader, function) == Some("pathlib.Path") {
+        return reader.node(arguments, depth + 1);
+    }
     match function.kind() {
         "identifier" if reader.text(function) == "open" => return open(reader, arguments, depth),
         "attribute" if special(reader, function).is_some() => {
@@ -279,7 +338,7 @@ fn call(reader: &mut Reader<'_>, node: Node<'_>, depth: usize) -> Option<()> {
 /// Functions of `os` whose first argument is looked at.
 fn special<'c>(reader: &Reader<'c>, function: Node<'_>) -> Option<&'c str> {
     if let Some(name) = of_os(reader, function) {
-        return matches!(name, "getenv" | "listdir" | "stat").then_some(name);
+        return matches!(name, "getenv" | "listdir" | "stat" | "walk" | "scandir").then_some(name);
     }
     let object = function.child_by_field_name("object")?;
     let environ = object.kind() == "attribute" && of_os(reader, object) == Some("environ");
@@ -291,8 +350,10 @@ fn special_call(reader: &mut Reader<'_>, what: &str, arguments: Node<'_>, depth:
     let first = given.first().map(|first| constant(reader, *first));
     match (what, first) {
         ("getenv", Some(Some(name))) => reader.facts.variables.push(name),
-        ("listdir", None) => reader.facts.reads.push(".".to_owned()),
-        ("listdir" | "stat", Some(Some(name))) if !name.is_empty() => reader.facts.reads.push(name),
+        ("listdir" | "scandir", None) => reader.facts.reads.push(".".to_owned()),
+        ("listdir" | "stat" | "walk" | "scandir", Some(Some(name))) if !name.is_empty() => {
+            reader.facts.reads.push(name)
+        }
         _ => return None,
     }
     given.into_iter().skip(1).try_for_each(|argument| reader.node(argument, depth + 1))
@@ -318,7 +379,7 @@ fn open(reader: &mut Reader<'_>, arguments: Node<'_>, depth: usize) -> Option<()
             }
         };
         match key {
-            "file" => name = constant(reader, value),
+            "file" => name = constant(reader, value).or_else(|| path(reader, value)),
             "mode" => mode = constant(reader, value),
             "encoding" | "errors" | "newline" | "buffering" => reader.node(value, depth + 1)?,
             _ => return None,
@@ -336,8 +397,59 @@ fn open(reader: &mut Reader<'_>, arguments: Node<'_>, depth: usize) -> Option<()
     Some(())
 }
 
-/// A string literal without escapes and without code in it.
+/// The path that `Path('name')`, `Path('dir') / 'name'` or a name for one of them is.
+fn path(reader: &Reader<'_>, node: Node<'_>) -> Option<String> {
+    match node.kind() {
+        "identifier" => match reader.constants.get(reader.text(node)) {
+            Some(Constant::Path(path)) => Some(path.clone()),
+            _ => None,
+        },
+        "call" => {
+            let function = node.child_by_field_name("function")?;
+            let given = named(node.child_by_field_name("arguments")?);
+            let [only] = given.as_slice() else { return None };
+            let only = *only;
+            (module(reader, function) == Some("pathlib.Path")).then(|| constant(reader, only)).flatten()
+        }
+        "binary_operator" if reader.field(node, "operator") == "/" => {
+            let base = path(reader, node.child_by_field_name("left")?)?;
+            let name = constant(reader, node.child_by_field_name("right")?)?;
+            Some(if name.starts_with('/') { name } else { format!("{base}/{name}") })
+        }
+        _ => None,
+    }
+}
+
+/// A method of a path that is known, which touches the disk. `None`: it is none.
+fn of_path(reader: &mut Reader<'_>, function: Node<'_>, arguments: Node<'_>, depth: usize) -> Option<Option<()>> {
+    if function.kind() != "attribute" {
+        return None;
+    }
+    let path = path(reader, function.child_by_field_name("object")?).filter(|path| !path.is_empty())?;
+    match reader.field(function, "attribute") {
+        "read_text" | "read_bytes" | "iterdir" | "glob" | "rglob" | "exists" | "is_file" | "is_dir" | "stat" => {
+            reader.facts.reads.push(path);
+        }
+        "write_text" | "write_bytes" | "touch" | "mkdir" => reader.facts.writes.push(path),
+        _ => return None,
+    }
+    Some(reader.node(arguments, depth + 1))
+}
+
+/// `path.replace(other)` renames a file; a text's takes two arguments.
+fn may_rename(reader: &Reader<'_>, function: Node<'_>, arguments: Node<'_>) -> bool {
+    let texts = named(arguments).into_iter().filter(|argument| argument.kind() != "keyword_argument").count();
+    function.kind() == "attribute"
+        && reader.field(function, "attribute") == "replace"
+        && texts < 2
+        && reader.modules.values().any(|module| module.starts_with("pathlib"))
+}
+
+/// A string literal without escapes and without code in it, or a name that is bound once and to such a literal.
 fn constant(reader: &Reader<'_>, node: Node<'_>) -> Option<String> {
+    if let ("identifier", Some(Constant::Text(text))) = (node.kind(), reader.constants.get(reader.text(node))) {
+        return Some(text.clone());
+    }
     if node.kind() != "string" {
         return None;
     }

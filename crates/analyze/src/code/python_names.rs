@@ -56,7 +56,7 @@ pub(super) static MODULES: Modules = LazyLock::new(|| {
         ),
         (
             "os",
-            "getcwd sep linesep pathsep cpu_count name getpid path listdir stat environ getenv curdir pardir devnull",
+            "getcwd sep linesep pathsep cpu_count name getpid path listdir stat walk scandir environ getenv curdir pardir devnull",
         ),
         (
             "os.path",
@@ -65,7 +65,7 @@ pub(super) static MODULES: Modules = LazyLock::new(|| {
         ),
         ("platform", "platform system machine python_version release version node processor uname"),
         ("datetime", "datetime date time timedelta timezone UTC"),
-        ("time", "time strftime gmtime localtime perf_counter monotonic mktime ctime"),
+        ("time", "sleep time strftime gmtime localtime perf_counter monotonic mktime ctime"),
         ("collections", "Counter defaultdict OrderedDict deque namedtuple"),
         ("hashlib", "md5 sha1 sha224 sha256 sha384 sha512 blake2b blake2s"),
         ("base64", "b64encode b64decode b32encode b32decode b16encode b16decode urlsafe_b64encode urlsafe_b64decode"),
@@ -88,6 +88,19 @@ pub(super) static MODULES: Modules = LazyLock::new(|| {
         ("struct", "pack unpack calcsize"),
         ("binascii", "hexlify unhexlify crc32"),
         ("shlex", "split quote join"),
+        ("tomllib", "load loads TOMLDecodeError"),
+        ("pathlib", "PurePath PurePosixPath"),
+        ("pathlib.Path", ""),
+        ("glob", "glob iglob escape"),
+        ("heapq", "heappush heappop heapify nlargest nsmallest merge"),
+        ("bisect", "bisect bisect_left bisect_right insort"),
+        ("operator", "itemgetter add sub mul eq ne lt gt le ge"),
+        ("html", "escape unescape"),
+        ("ipaddress", "ip_address ip_network IPv4Address IPv6Address IPv4Network"),
+        ("zlib", "crc32 adler32 compress decompress"),
+        ("copy", "copy deepcopy"),
+        ("keyword", "kwlist iskeyword"),
+        ("importlib.metadata", "version"),
         ("difflib", "unified_diff ndiff SequenceMatcher get_close_matches"),
     ])
 });
@@ -111,7 +124,7 @@ pub(super) static MEMBERS: Names = LazyLock::new(|| {
          real imag conjugate bit_length to_bytes from_bytes fromhex is_integer numerator denominator \
          as_integer_ratio major minor micro releaselevel serial maxsize name cache_tag scheme netloc query fragment \
          hostname port geturl fromkeys fieldnames line_num ratio machine system release node buffer int bytes urn \
-         quantize args lineno colno msg",
+         quantize args lineno colno msg stem suffix suffixes parent parts as_posix exists is_file is_dir",
     )
 });
 

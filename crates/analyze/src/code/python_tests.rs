@@ -162,3 +162,57 @@ fn everything_else_is_opaque() {
     assert_eq!(read(&"(".repeat(5000)), None);
     assert_eq!(read(&format!("x = {}1{}", "(".repeat(300), ")".repeat(300))), None);
 }
+
+#[test]
+fn a_name_bound_once_is_the_text_it_stands_for() {
+    let facts = read("p = 'a.py'\ns = open(p).read()\nopen(p, 'w').write(s.replace('x', 'y'))").unwrap();
+    assert_eq!((facts.reads, facts.writes), (vec!["a.py".to_owned()], vec!["a.py".to_owned()]));
+    for twice in [
+        "p = 'a'\np = 'b'\nopen(p)",
+        "p = 'a'\np += '/b'\nopen(p)",
+        "p = 'a'\nfor p in ['b']:\n    open(p)",
+        "p = 'a'\ndef f(p):\n    open(p)",
+        "p = 'a'\nprint([open(p) for p in ['b']])",
+        "p = 'a'\n(p := 'b')\nopen(p)",
+        "p, q = 'a', 'b'\nopen(p)",
+        "from os import sep as p\np = 'a'\nopen(p)",
+        "p = 'a'\nfrom os import sep as p\nopen(p)",
+    ] {
+        assert!(read(twice).is_none(), "{twice}");
+    }
+}
+
+#[test]
+fn paths_read_and_write_what_they_name() {
+    let facts = read("from pathlib import Path\np = Path('d') / 'a.rs'\nt = p.read_text()\np.write_text(t)").unwrap();
+    assert_eq!((facts.reads, facts.writes), (vec!["d/a.rs".to_owned()], vec!["d/a.rs".to_owned()]));
+    assert!(read("import pathlib\nprint([p.name for p in pathlib.Path('.').rglob('*.py')])").is_some());
+    for other in [
+        "from pathlib import Path\nPath('a').replace('b')",
+        "from pathlib import Path\nPath('a').unlink()",
+        "from pathlib import Path\nPath('a').rename('b')",
+        "from pathlib import Path\nfor p in Path('.').glob('*'):\n    p.write_text('x')",
+        "from pathlib import Path\nprint(Path(input()).read_text())",
+        "from pathlib import Path\nPath = open\nPath('a')",
+    ] {
+        assert!(read(other).is_none(), "{other}");
+    }
+}
+
+#[test]
+fn what_a_stranger_says_of_itself_may_be_looked_at() {
+    let facts = read("import numpy as np\nprint(np.__version__)").unwrap();
+    assert_eq!(facts.modules, ["numpy"]);
+    assert_eq!(read("from app import main\nprint('ok')").unwrap().modules, ["app"]);
+    for other in [
+        "import requests\nrequests.get('http://x.example')",
+        "import requests as r\nr.__dict__",
+        "from app import main\nmain()",
+        "from app import *",
+        "import subprocess\nprint(subprocess.__file__)",
+        "import a.b\na.b.c",
+        "import numpy\nnumpy = 1",
+    ] {
+        assert!(read(other).is_none(), "{other}");
+    }
+}

@@ -55,7 +55,16 @@ pub(super) struct Reader<'c> {
     pub(super) bound: BTreeSet<String>,
     /// Names the program gives to functions of its own, and to nothing else.
     pub(super) functions: BTreeSet<String>,
+    /// Names that are bound once, to this constant: a text, or a path made from one.
+    pub(super) constants: BTreeMap<String, Constant>,
     pub(super) facts: Facts,
+}
+
+/// A constant a name stands for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Constant {
+    Text(String),
+    Path(String),
 }
 
 /// What `code` does; `None` where anything in it is not in the tables.
@@ -73,6 +82,7 @@ pub(super) fn read(language: &'static Language, code: &str) -> Option<Facts> {
             modules: BTreeMap::new(),
             bound: BTreeSet::new(),
             functions: BTreeSet::new(),
+            constants: BTreeMap::new(),
             facts: Facts::default(),
         };
         reader.bind(root, 0)?;
@@ -127,6 +137,7 @@ impl<'c> Reader<'c> {
     /// Binds `name` to a value.
     pub(super) fn bind_name(&mut self, name: &str) {
         self.functions.remove(name);
+        self.constants.remove(name);
         self.bound.insert(name.to_owned());
     }
 

@@ -287,7 +287,12 @@ pub(super) static ROWS: &[Row] = &[
     row("trash-put", "-v -f", "delete*", ""),
     row("xdg-open", "", "exec", ""),
     row("open", "-a= -e -t -n -g -R", "exec*", ""),
-    row("lsof", "-i? -n -P -p= -t -u= -c= -d= +D= -a", "list*", ""),
+    row(
+        "lsof",
+        "-i? -n -P -p= -t -u= -c= -d= -a -l -b -w -O -R -U -N -V -s? -F? -r? -g? -T? +D= +d= +L? +c= +f? +w +M",
+        "list*",
+        "",
+    ),
     row("fuser", "-v -n= -u -a -k:does-signal:processes -m -s -i", "list*", ""),
     row("mountpoint", "-q -d -x", "list", ""),
     row("findmnt", "-l -n -o= -t= -J -r -a -T= -D --df", "list*", ""),

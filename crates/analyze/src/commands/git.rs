@@ -174,7 +174,7 @@ pub(super) static ROWS: &[Row] = &[
     row("git submodule foreach", "--recursive -q", "+shell*", ""),
     row(
         "git config",
-        "--global:does-write:~/.gitconfig --system:does-write:/etc/gitconfig --local --worktree -f,--file=:write --get --get-all --get-regexp --get-urlmatch -l,--list -z,--null --name-only --show-origin --show-scope --type= --bool --int --path --default= --includes --no-includes --add --unset --unset-all --replace-all -e,--edit:does-exec --rename-section --remove-section",
+        "--global --system --local --worktree -f,--file=:write --get --get-all --get-regexp --get-urlmatch -l,--list -z,--null --name-only --show-origin --show-scope --type= --bool --int --path --default= --includes --no-includes --add --unset --unset-all --replace-all -e,--edit:does-exec --rename-section --remove-section",
         "data*",
         "",
     ),
@@ -198,7 +198,7 @@ pub(super) static ROWS: &[Row] = &[
     ),
     row(
         "git commit",
-        "-m,--message= -a,--all -p,--patch --amend --no-edit -v,--verbose -q,--quiet -n,--no-verify -s,--signoff --no-signoff -S? --gpg-sign? --no-gpg-sign --allow-empty --allow-empty-message -F,--file=:read -C,--reuse-message= -c,--reedit-message= -e,--edit --fixup= --squash= --author= --date= --trailer= -t,--template=:read --cleanup= -o,--only -i,--include --dry-run --short --porcelain --status --no-status --reset-author -u? --untracked-files? -h,--help:noop",
+        "-m,--message= -a,--all -p,--patch --amend --no-edit -v,--verbose -q,--quiet -n,--no-verify -s,--signoff --no-signoff -S? --gpg-sign? --no-gpg-sign --allow-empty --allow-empty-message -F,--file=:read -C,--reuse-message= -c,--reedit-message= -e,--edit --fixup= --squash= --author= --date= --trailer= -t,--template=:read --cleanup= -o,--only -i,--include --dry-run:noop --short --porcelain --status --no-status --reset-author -u? --untracked-files? -h,--help:noop",
         "data*",
         "repo tool",
     ),
@@ -317,7 +317,8 @@ pub(super) static ROWS: &[Row] = &[
         "repo",
     ),
     row("git update-ref", "-d -m= --no-deref --stdin", "data*", "repo bj019"),
-    row("git symbolic-ref", "-q --short -m= -d:does-repo", "data data", "repo"),
+    // With a second operand it writes: see `special::git`.
+    row("git symbolic-ref", "-q,--quiet --short --no-recurse -m= -d,--delete:does-repo", "data data", "tree:."),
     row("git write-tree", "", "", "repo"),
     row("git hash-object", "-w:does-repo -t= --stdin --stdin-paths --path= --no-filters --literally", "read*", ""),
     row(
@@ -344,7 +345,11 @@ pub(super) static ROWS: &[Row] = &[
     row("git bundle", "", "data write data*", "tree:."),
     row("git sparse-checkout", "", "data*", "repo write:."),
     row("git lfs", "", "+sub", ""),
-    row("git lfs ls-files", "", "data*", "tree:."),
+    row("git lfs ls-files", "-l,--long -s,--size -a,--all -n,--name-only", "data*", "tree:."),
+    row("git lfs version", "", "", ""),
+    row("git lfs env", "", "", ""),
+    row("git lfs status", "-p --json", "", "tree:."),
+    row("git lfs track", "-n --lockable -v", "data*", "write:.gitattributes"),
     row("git lfs pull", "", "data*", "repo write:. net:"),
 ];
 
@@ -354,6 +359,6 @@ const LOG: &str = "--oneline -p,--patch,-u -s,--no-patch --stat? --shortstat --n
     --merges --no-merges --first-parent --reverse --date-order --topo-order --author-date-order --pretty? --format= --abbrev-commit --no-abbrev-commit --abbrev? --date= --relative-date --follow -L= -S= -G= --pickaxe-all --pickaxe-regex \
     --cached,--staged --color? --no-color --color-words? --word-diff? --word-diff-regex= --color-moved? -w,--ignore-all-space -b,--ignore-space-change --ignore-blank-lines --ignore-space-at-eol --ignore-cr-at-eol -U,--unified= -M,--find-renames? -C,--find-copies? \
     --find-copies-harder -D --diff-filter= --exit-code --quiet -q --check -R -a,--text --binary --full-index -z --no-index -W,--function-context --minimal --patience --histogram --diff-algorithm= --no-renames --raw --relative? --no-relative --merge-base \
-    -c --cc -m --diff-merges= --combined-all-paths --inter-hunk-context= --submodule? --ignore-submodules? --src-prefix= --dst-prefix= --no-prefix --line-prefix= --anchored= --indent-heuristic --no-indent-heuristic --no-ext-diff --no-textconv \
+    -c --cc -m --no-commit-id -v --diff-merges= --combined-all-paths --inter-hunk-context= --submodule? --ignore-submodules? --src-prefix= --dst-prefix= --no-prefix --line-prefix= --anchored= --indent-heuristic --no-indent-heuristic --no-ext-diff --no-textconv \
     --ext-diff:does-exec+bj014 --textconv:does-exec+bj014 --output=:write -r -t --root --boundary --left-right --cherry-pick --cherry-mark --cherry --left-only --right-only --count --objects --parents --children --show-signature --notes? --no-notes --source --log-size \
     -g,--walk-reflogs --simplify-by-decoration --full-history --dense --sparse --ancestry-path? --use-mailmap --mailmap --no-mailmap --no-expand-tabs --show-pulls --no-walk? --do-walk --exclude= --ignore-missing --bisect --stdin --not -e,--email --numbered --group= -h,--help:noop";

@@ -29,6 +29,7 @@ pub(crate) mod search;
 pub(crate) mod system;
 pub(crate) mod text;
 pub(crate) mod verbs;
+pub(crate) mod version;
 pub(crate) mod wrapper;
 
 use std::collections::HashMap;

@@ -154,7 +154,7 @@ fn unknown_option(entries: &[Entry], parsed: &mut Parsed, arg: &Field, prefix: &
         return;
     }
     parsed.operands.push(arg.clone());
-    if entries.iter().any(|entry| entry.acts().any(does_more_than_read)) {
+    if !arg.value.is_tame() && entries.iter().any(|entry| entry.acts().any(does_more_than_read)) {
         parsed.unknown.push(arg.span);
     }
 }

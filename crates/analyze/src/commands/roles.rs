@@ -35,6 +35,9 @@ pub(crate) enum Fact {
     Tree(&'static str),
     /// `net:HOST`: HOST may be connected to; no host means one that is not known.
     Net(&'static str),
+    /// `asks:HOST`: the tool's own service is asked and changes nothing. What it is asked stands in the command; where a
+    /// value there is not known this is a connection like any other.
+    Asks(&'static str),
     /// `listen`: connections are accepted.
     Listen,
     /// `signal:WHAT`: processes are signalled.
@@ -59,6 +62,7 @@ pub(crate) fn fact(text: &'static str) -> Option<Fact> {
         "write" => Fact::Write(argument),
         "tree" => Fact::Tree(argument),
         "net" => Fact::Net(argument),
+        "asks" => Fact::Asks(argument),
         "listen" => Fact::Listen,
         "signal" => Fact::Signal(argument),
         "privilege" => Fact::Privilege(argument),

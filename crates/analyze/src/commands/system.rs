@@ -62,13 +62,13 @@ pub(super) static ROWS: &[Row] = &[
     row("dmesg", "-T -H -w -k -l= -f= -x -n= -r -C,--clear:bj019 -c,--read-clear:bj019", "", ""),
     row(
         "journalctl",
-        "-u,--unit= -n,--lines= -f,--follow -b? --boot? -k --dmesg -p,--priority= -S,--since= -U,--until= -o,--output= --no-pager -r,--reverse -x -e -t= -g,--grep= --user --system -q --disk-usage --list-boots -N --fields --utc -a -D= --file=:read -M= --vacuum-size=:bj019 --vacuum-time=:bj019 --vacuum-files=:bj019 --rotate:bj020 --flush:bj020 --version:noop -h,--help:noop",
+        "-u,--unit= -n,--lines= -f,--follow -b? --boot? -k -# --dmesg -p,--priority= -S,--since= -U,--until= -o,--output= --no-pager -r,--reverse -x -e -t= -g,--grep= --user --system -q --disk-usage --list-boots -N --fields --utc -a -D= --file=:read -M= --vacuum-size=:bj019 --vacuum-time=:bj019 --vacuum-files=:bj019 --rotate:bj020 --flush:bj020 --version:noop -h,--help:noop",
         "data*",
         "",
     ),
     row(
         "systemctl",
-        "--user --system -a,--all -l,--full -n,--lines= --no-pager -q,--quiet -t,--type= --state= -p,--property= --value --plain --no-legend -o= --version:noop -h,--help:noop --now -f,--force -H=:host -M=",
+        "--user --system -a,--all -l,--full -n,--lines= --no-pager -q,--quiet -t,--type= --state= -p,--property= --value --plain --no-legend -o= --version:noop -h,--help:noop --now -f,--force --failed -r,--recursive -H=:host -M=",
         "+sub*=list-units",
         "",
     ),

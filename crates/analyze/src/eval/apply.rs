@@ -7,7 +7,7 @@ use crate::commands::options::{Act, Hit, Parsed, parse};
 use crate::commands::roles::Operands;
 use crate::commands::{self, Row};
 use crate::limits::VALUE_BYTES_MAX;
-use model::Span;
+use model::{Action, Reversibility, Span};
 
 /// Subcommands of subcommands that are followed (`git remote get-url`).
 const SUBCOMMAND_DEPTH_MAX: usize = 4;
@@ -46,9 +46,12 @@ impl Eval<'_> {
         start: &Start,
         depth: usize,
     ) -> (String, Output) {
+        let certificate = format!("{family}/{}", row.name);
+        if family != "local" && asks_for_help(args) {
+            return (certificate, Output::unknown());
+        }
         let parsed = parse(row, args);
         let switches = self.switches(row, &parsed, start);
-        let certificate = format!("{family}/{}", row.name);
         if switches.noop {
             return (certificate, Output::unknown());
         }
@@ -60,13 +63,24 @@ impl Eval<'_> {
         self.operands(row, &operands, &parsed, &switches, start);
         let facts: Vec<&'static str> =
             row.does.split_ascii_whitespace().chain(switches.facts.iter().copied()).collect();
+        let before = self.out.effects.len();
         self.apply_facts(&facts, &parsed.operands, start.span, row.name);
+        if args.iter().any(|field| field.known().is_none() || field.many) {
+            self.tells_unknown(before);
+        }
         // Whoever runs code that nobody explains may run what its arguments say.
         if operands.star == Some("data") && facts.contains(&"exec") {
             self.told(row.name, args, start);
         }
         self.note_copied(row, &parsed, start);
         (certificate, self.output(row, &parsed, start))
+    }
+
+    /// What is not known beforehand may be anything, and who is asked is told it.
+    fn tells_unknown(&mut self, before: usize) {
+        for effect in self.out.effects.iter_mut().skip(before).filter(|effect| effect.action == Action::Connect) {
+            effect.reversibility = Reversibility::Never;
+        }
     }
 
     fn subcommand(
@@ -83,14 +97,17 @@ impl Eval<'_> {
             None => (Some(operands.default.unwrap_or("").to_owned()), [].as_slice()),
         };
         let by = row.name;
-        let base = if by == "podman" {
-            "docker"
-        } else if by == "pip3" {
-            "pip"
-        } else {
-            by
+        let base = match by {
+            "podman" => "docker",
+            "docker-compose" => "docker compose",
+            "pip3" => "pip",
+            by => by,
         };
+        // `NAME *` stands for all subcommands that have no row of their own.
         let found = name.as_deref().and_then(|name| commands::find(&format!("{base} {name}")));
+        let others =
+            || name.as_deref().filter(|name| !name.is_empty()).and_then(|_| commands::find(&format!("{base} *")));
+        let found = found.or_else(others);
         match found {
             Some((family, inner)) if depth < SUBCOMMAND_DEPTH_MAX => {
                 self.apply_row(family, inner, rest, start, depth + 1)
@@ -261,6 +278,12 @@ fn reads_default(row: &Row, switches: &Switches) -> bool {
         || switches.recursive
         || row.name == "rg"
         || !matches!(row.name, "grep" | "egrep" | "fgrep")
+}
+
+/// A program of the tables that is given nothing but `--help` or `--version` tells about itself, or complains. One that
+/// prints its operands prints these.
+fn asks_for_help(args: &[Field]) -> bool {
+    matches!(args, [only] if matches!(only.known(), Some("--help" | "--version")))
 }
 
 /// How a check speaks about a row's fact or option.

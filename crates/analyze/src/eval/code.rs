@@ -81,6 +81,14 @@ impl Eval<'_> {
                 }
             }
         }
+        // `bash -n SCRIPT`: commands are read and not run.
+        if let [option, script] = args
+            && option.known() == Some("-n")
+            && script.known().is_some_and(|text| !text.starts_with(['-', '+']))
+        {
+            self.on_path(Action::Read, script, PathScope::Exact, program);
+            return Output { value: Value::Unknown, fetched: false };
+        }
         if interactive {
             self.opaque_program(program, &[], start);
         }
@@ -175,6 +183,9 @@ impl Eval<'_> {
         }
         for text in facts.shell.iter().chain(&facts.pipes) {
             self.runs_inside(13, &Field::constant(text, span), by, start);
+        }
+        for module in &facts.modules {
+            self.executes(&format!("the module {module} of {by}"), start);
         }
         if !facts.shell.is_empty() {
             self.out.find_as(13, Risk::Medium, span, &format!("{by} runs a command"));

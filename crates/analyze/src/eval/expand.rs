@@ -200,7 +200,7 @@ impl Eval<'_> {
             return;
         }
         let (value, fetched) = self.part_value(part);
-        self.append_unquoted(&value, numeric(part), fields);
+        self.append_unquoted(&value, numeric(part) || value.is_tame(), fields);
         if fetched {
             fields.current().fetched = true;
         }
@@ -342,6 +342,9 @@ impl Eval<'_> {
 
     fn variable(&self, param: &Param) -> Value {
         let name = param.name.as_str();
+        if name == "!" {
+            return Value::own_process();
+        }
         if let Ok(index) = name.parse::<usize>() {
             return self
                 .state
@@ -470,6 +473,7 @@ fn trimmed(value: Value) -> Value {
     match value {
         Value::Known(text) => Value::Known(text.trim_end_matches('\n').to_owned()),
         Value::OneOf(all) => Value::any_of(all.iter().map(|text| text.trim_end_matches('\n').to_owned()).collect()),
+        Value::Shape(head, tail) if tail.is_empty() => Value::Shape(head, tail),
         Value::Shape(head, tail) => Value::shape(&head, tail.trim_end_matches('\n')),
         Value::Unknown => Value::Unknown,
     }

@@ -38,6 +38,7 @@ impl Eval<'_> {
             Fact::Write(path) => self.at_place(Action::Write, path, span, by),
             Fact::Tree(path) => self.repository_read(path, span, by),
             Fact::Net(host) => self.registry(host, operands, span, by),
+            Fact::Asks(host) => self.asks(host, span, by),
             Fact::Listen => self.thing(Action::Listen, "a network port", Reversibility::Never, span, by),
             Fact::Signal(what) => self.thing(Action::Signal, what, Reversibility::Never, span, by),
             Fact::Privilege(what) => self.thing(Action::Privilege, what, Reversibility::Never, span, by),
@@ -45,6 +46,13 @@ impl Eval<'_> {
             Fact::Changes(what) => self.thing(Action::Write, what, Reversibility::ByHand, span, by),
             Fact::Check(id) => self.out.find(id, span, &format!("{by} {}", what_check(id))),
         }
+    }
+
+    pub(super) fn asks(&mut self, host: &str, span: Span, by: &str) {
+        let peer = Target::Peer(model::Endpoint { host: host.to_owned(), port: None });
+        self.may += 1;
+        self.effect(Action::Connect, peer, Reversibility::Harmless, span, by);
+        self.may -= 1;
     }
 
     fn registry(&mut self, host: &str, operands: &[Field], span: Span, by: &str) {

@@ -109,6 +109,9 @@ static INTERPRETERS: &[Interpreter] = &[
     Interpreter { name: "pwsh", code: &["-c", "-Command", "-EncodedCommand"], noop: &["-v"], ..NOTHING },
 ];
 
+/// Interpreters with the option that only looks at a script's syntax. Of Perl's `-c` this is not so: it runs `BEGIN`.
+const CHECKS: &[(&str, &str)] = &[("node", "--check"), ("node", "-c"), ("ruby", "-c"), ("php", "-l")];
+
 /// What one word of the options is.
 enum Word {
     /// Code, attached or in the next word.
@@ -187,6 +190,14 @@ impl Eval<'_> {
             .iter()
             .find(|known| known.name == program || (known.name == stem && stem != program))
             .or_else(|| INTERPRETERS.iter().find(|known| known.name == "node" && program == "nodejs"))?;
+        if let [option, script] = args
+            && let (Some(option), Some(file)) = (option.known(), script.known())
+            && CHECKS.contains(&(language.name, option))
+            && !file.starts_with('-')
+        {
+            self.on_path(Action::Read, script, PathScope::Exact, program);
+            return Some(Output { value: Value::Unknown, fetched: false });
+        }
         self.interpreted(language, program, args, start);
         Some(Output::unknown())
     }

@@ -44,11 +44,17 @@ impl Eval<'_> {
         let here = self.state.cwd.places.first().filter(|_| self.state.cwd.places.len() == 1)?;
         // These print whole paths, the others names in the directory that they list.
         let whole = matches!(name.plain()?, "find" | "fd" | "fdfind" | "rg" | "grep");
+        let litter = (name.plain()? == "find")
+            .then(|| {
+                let texts: Vec<String> = arguments.iter().map(text_of).collect();
+                crate::eval::special::litter_name(texts.iter().map(|text| Some(text.as_str())))
+            })
+            .flatten();
         let below = |effect: &model::Effect| match &effect.target {
             model::Target::Path { path, .. }
                 if effect.action == model::Action::Read && (whole || path.starts_with(here)) =>
             {
-                Some(format!("{}/*", path.encode().trim_end_matches("/*")))
+                Some(format!("{}/{}", path.encode().trim_end_matches("/*"), litter.as_deref().unwrap_or("*")))
             }
             _ => None,
         };
@@ -71,4 +77,13 @@ impl Eval<'_> {
         names.extend(secrets);
         Some(names)
     }
+}
+
+/// A word of plain and quoted pieces.
+fn text_of(word: &Word) -> String {
+    let pieces = word.parts.iter().map(|part| match part {
+        Part::Literal(text) | Part::Quoted(text, _) => text.as_str(),
+        _ => "",
+    });
+    pieces.collect()
 }

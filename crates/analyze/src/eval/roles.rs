@@ -200,7 +200,9 @@ impl Eval<'_> {
     }
 
     fn signalled(&mut self, field: &Field, by: &str) {
-        let one = field.known().is_some_and(|text| text.parse::<u32>().is_ok_and(|pid| pid > 1));
+        let job = |text: &str| text.strip_prefix('%').is_some_and(|job| !job.is_empty());
+        let one = field.known().is_some_and(|text| text.parse::<u32>().is_ok_and(|pid| pid > 1) || job(text))
+            || field.value.is_own_process();
         let what = match field.known() {
             Some("1") => {
                 self.out.find(20, field.span, "signals the first process, which keeps the system running");

@@ -195,7 +195,10 @@ impl Eval<'_> {
                 self.out.unexplained(name.span);
             }
             let known = !args.iter().any(|field| field.many);
-            return self.call(called, &body, known.then(|| args.iter().map(|field| field.value.clone()).collect()));
+            let mark = self.mark();
+            let out = self.call(called, &body, known.then(|| args.iter().map(|field| field.value.clone()).collect()));
+            self.certify(&format!("function/{called}"), &mark, start.span);
+            return out;
         }
         let Some(program) = system_name(called) else { return self.local_program(called, name, args, &start) };
         self.note_disguise(&program, name);
@@ -209,6 +212,10 @@ impl Eval<'_> {
             Some((row, out)) => {
                 self.certify(&row, &mark, start.span);
                 out
+            }
+            None if tells_version(&program, args) => {
+                self.certify(&format!("version/{program}"), &mark, start.span);
+                Output::unknown()
             }
             None => self.opaque_program(&program, args, &start),
         }
@@ -505,6 +512,12 @@ impl Eval<'_> {
             self.out.certificates.push(Certificate { span, row: row.to_owned() });
         }
     }
+}
+
+/// Whether a program that no other table knows only tells its version.
+fn tells_version(program: &str, args: &[Field]) -> bool {
+    let words: Option<Vec<&str>> = args.iter().map(Field::known).collect();
+    words.is_some_and(|words| commands::version::tells(program, &words))
 }
 
 /// The bare name of a program that is looked up in the system's directories; `None` for any other path.

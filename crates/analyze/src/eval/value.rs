@@ -9,6 +9,12 @@ const SUFFIX_BYTES_MAX: usize = 256;
 /// Glob characters, and what stands for them in a value that a glob made.
 const LIVE: [(char, char); 3] = [('*', '\u{f0000}'), ('?', '\u{f0001}'), ('[', '\u{f0002}')];
 
+/// What `$!` starts with here: the number of a process that this shell started (planes 15 and 16 are for private use).
+const OWN_PROCESS: &str = "\u{f0100}";
+
+/// What the name of a git object starts with here.
+const OBJECT_NAME: &str = "\u{f0101}";
+
 /// The lattice of values, from most to least known.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Value {
@@ -54,6 +60,26 @@ impl Value {
             Value::Known(text) | Value::Shape(_, text) => text,
             Value::OneOf(_) | Value::Unknown => "",
         }
+    }
+
+    /// The number of a process that this shell started in the background.
+    pub(crate) fn own_process() -> Value {
+        Value::Shape(OWN_PROCESS.to_owned(), String::new())
+    }
+
+    /// The name of a git object: digits and letters, whatever else is not known.
+    pub(crate) fn object_name() -> Value {
+        Value::Shape(OBJECT_NAME.to_owned(), String::new())
+    }
+
+    /// Whether it is at most a name without blanks, globs and dashes.
+    pub(crate) fn is_tame(&self) -> bool {
+        self.is_own_process() || matches!(self, Value::Shape(head, tail) if head == OBJECT_NAME && tail.is_empty())
+    }
+
+    /// Whether it can only be the number of a process that this shell started.
+    pub(crate) fn is_own_process(&self) -> bool {
+        matches!(self, Value::Shape(head, tail) if head == OWN_PROCESS && tail.is_empty())
     }
 
     /// A value for any of `texts`.
@@ -103,6 +129,8 @@ impl Value {
 
     /// Only how it starts and how it ends. Of a long end the last bytes are kept: a file's name stands there.
     pub(crate) fn shape(head: &str, tail: &str) -> Value {
+        // A text that starts like one of these is none of them.
+        let head = if matches!(head, OWN_PROCESS | OBJECT_NAME) { "" } else { head };
         let cut = tail.len().saturating_sub(SUFFIX_BYTES_MAX);
         let tail = (cut..tail.len()).find_map(|at| tail.get(at..)).unwrap_or("");
         if head.is_empty() && tail.is_empty() { Value::Unknown } else { Value::Shape(head.to_owned(), tail.to_owned()) }
@@ -119,6 +147,8 @@ impl Value {
     /// `self` followed by `next`.
     pub(crate) fn concat(&self, next: &Value) -> Value {
         match (self.choices(), next.choices()) {
+            (Some([empty]), None) if empty.is_empty() => next.clone(),
+            (None, Some([empty])) if empty.is_empty() => self.clone(),
             (Some(heads), Some(tails)) if heads.len() * tails.len() <= VALUES_MAX => Value::any_of(
                 heads.iter().flat_map(|head| tails.iter().map(move |tail| format!("{head}{tail}"))).collect(),
             ),

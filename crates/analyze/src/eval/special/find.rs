@@ -29,8 +29,14 @@ impl Eval<'_> {
         if !filters(rest) && points.iter().any(|point| self.holds_secrets(point)) {
             asked.push(".ssh/*".to_owned());
         }
+        // Of data files of one kind in a project few are secrets; below a home they may be.
+        if !points.iter().any(|point| self.holds_secrets(point)) {
+            asked.retain(|name| !is_data(name));
+        }
         let found: Vec<Field> = points.iter().flat_map(|point| named_below(point, &asked)).collect();
         points.extend(found);
+        let litter = litter_taken(rest);
+        let points = Points { all: points, litter };
         while let Some((first, tail)) = rest.split_first() {
             rest = self.find_primary(first, tail, &points, start);
         }
@@ -73,7 +79,7 @@ impl Eval<'_> {
         self.out.findings = findings;
     }
 
-    fn find_primary<'f>(&mut self, first: &Field, tail: &'f [Field], points: &[Field], start: &Start) -> &'f [Field] {
+    fn find_primary<'f>(&mut self, first: &Field, tail: &'f [Field], points: &Points, start: &Start) -> &'f [Field] {
         const TESTS: &[&str] = &[
             "-name",
             "-iname",
@@ -155,8 +161,11 @@ impl Eval<'_> {
             Some(word) if FILES.contains(&word) || word.starts_with("-newer") => tail.get(1..).unwrap_or(&[]),
             Some(word) if FLAGS.contains(&word) => tail,
             Some("-delete") => {
-                for point in points {
-                    self.found_deleted(point);
+                for point in &points.all {
+                    match &points.litter {
+                        Some(name) => self.role("delete", &below(point, first, name), false, "find", start),
+                        None => self.found_deleted(point),
+                    }
                 }
                 tail
             }
@@ -194,12 +203,12 @@ impl Eval<'_> {
     }
 
     /// `-exec CMD ... ;` or `+`: `{}` stands for names below the start points.
-    fn find_exec<'f>(&mut self, tail: &'f [Field], points: &[Field], start: &Start) -> &'f [Field] {
+    fn find_exec<'f>(&mut self, tail: &'f [Field], points: &Points, start: &Start) -> &'f [Field] {
         let end = tail.iter().position(|field| matches!(field.known(), Some(";" | "+"))).unwrap_or(tail.len());
         let mut argv: Vec<Field> = Vec::new();
         for field in tail.get(..end).unwrap_or(&[]) {
             match field.known() {
-                Some("{}") => argv.extend(points.iter().map(|point| below(point, field))),
+                Some("{}") => argv.extend(points.all.iter().map(|point| below(point, field, points.name()))),
                 Some(text) if text.contains("{}") => {
                     let head = text.split_once("{}").map_or("", |(head, _)| head);
                     let tail = text.rsplit_once("{}").map_or("", |(_, tail)| tail);
@@ -229,12 +238,12 @@ impl Eval<'_> {
             let Some((head, tail)) = super::run::around_places(text) else { continue };
             placed = true;
             *field = match (head, tail) {
-                ("", "") => below(&here, field),
+                ("", "") => below(&here, field, "*"),
                 (head, tail) => Field { value: Value::shape(head, tail), ..field.clone() },
             };
         }
         if !placed {
-            argv.push(below(&here, &here));
+            argv.push(below(&here, &here, "*"));
         }
         self.may += 1;
         self.run(&argv, Start { unwrapped: start.unwrapped + 1, past_functions: true, ..start.clone() });
@@ -262,11 +271,50 @@ fn named_below(point: &Field, names: &[String]) -> Vec<Field> {
     names.iter().map(at).collect()
 }
 
-/// A name somewhere below `point`, as the word `at` will hold it.
-fn below(point: &Field, at: &Field) -> Field {
+/// Where `find` starts, and the pattern of the names it takes where those are of no worth.
+struct Points {
+    all: Vec<Field>,
+    litter: Option<String>,
+}
+
+impl Points {
+    fn name(&self) -> &str {
+        self.litter.as_deref().unwrap_or("*")
+    }
+}
+
+/// The pattern of names an expression takes, if it surely takes no others and all of them are left behind by builds: a
+/// plain conjunction with `-name` in front of its first action.
+pub(in crate::eval) fn litter_name<'w>(words: impl Iterator<Item = Option<&'w str>>) -> Option<String> {
+    const JOINS: &[&str] = &["!", "-not", "-o", "-or", ",", "(", ")"];
+    const ACTIONS: &[&str] = &["-delete", "-exec", "-execdir", "-ok", "-okdir"];
+    let words: Vec<&str> = words.collect::<Option<_>>()?;
+    if words.iter().any(|word| JOINS.contains(word)) {
+        return None;
+    }
+    let before = words.iter().take_while(|word| !ACTIONS.contains(word));
+    let named = before.zip(words.iter().skip(1)).filter(|(test, _)| matches!(**test, "-name" | "-iname"));
+    named.map(|(_, name)| *name).find(|name| crate::names::is_litter(name)).map(str::to_owned)
+}
+
+fn litter_taken(expression: &[Field]) -> Option<String> {
+    litter_name(expression.iter().map(Field::known))
+}
+
+/// `*.json`: data of an ordinary kind. Kinds that only keys have are secrets by their ending.
+fn is_data(name: &str) -> bool {
+    const DATA: &[&str] =
+        &["*.json", "*.yml", "*.yaml", "*.toml", "*.xml", "*.txt", "*.md", "*.py", "*.js", "*.ts", "*.rb", "*.go"];
+    DATA.contains(&name)
+}
+
+/// A name somewhere below `point` that fits `name`, as the word `at` will hold it.
+fn below(point: &Field, at: &Field, name: &str) -> Field {
     let value = match point.known() {
         // Of `.` only what is below it is meant: programs refuse the directory itself.
-        Some("." | "./") => Value::Known("./*".to_owned()),
+        Some("." | "./") => Value::Known(format!("./{name}")),
+        // A start point that is a file is found itself, if its name fits.
+        Some(text) if name != "*" => Value::Known(format!("{}/{name}", text.trim_end_matches('/'))),
         // A start point may be a file: then it is found itself.
         Some(text) => Value::any_of(vec![format!("{}/*", text.trim_end_matches('/')), text.to_owned()]),
         None => point.value.clone(),

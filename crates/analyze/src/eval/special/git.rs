@@ -108,7 +108,8 @@ impl Eval<'_> {
         let Some((family, row)) = commands::find(&format!("git {text}")) else {
             return self.opaque_program("git", args, start);
         };
-        self.apply(family, row, rest, start).1
+        let out = self.apply(family, row, rest, start).1;
+        if prints_objects(&text, rest) { Output { value: Value::object_name(), ..out } } else { out }
     }
 
     /// What the options of a row cannot say: paths behind `--`, names that start with `+`, transports that run programs.
@@ -142,7 +143,7 @@ impl Eval<'_> {
             "submodule" if has("deinit") && (has("-f") || has("--force")) => {
                 self.out.find(19, start.span, "deletes submodules with changes that were not committed")
             }
-            "clean" if !has("-n") && !has("--dry-run") => {
+            "clean" if !args.iter().any(tries_only) => {
                 self.out.find(19, start.span, "deletes files that git does not track")
             }
             "config" => self.git_config(args, start),
@@ -204,13 +205,16 @@ impl Eval<'_> {
                 Some("--get" | "--get-all" | "--get-regexp" | "--list" | "-l" | "--get-urlmatch" | "get" | "list")
             )
         });
-        if reads
-            || (words.len() < 2
-                && !args.iter().any(|field| field.known().is_some_and(|text| text.starts_with("--unset"))))
-        {
+        if reads || (words.len() < 2 && !args.iter().any(changes_setting)) {
             return;
         }
         self.thing(Action::Write, "the git configuration", Reversibility::ByOverlay, start.span, "git");
+        for (option, file) in [("--global", ".gitconfig"), ("--system", "/etc/gitconfig")] {
+            if args.iter().any(|field| field.known().is_none_or(|text| text == option)) {
+                let path = self.home_path().join(file).encode();
+                self.on_path(Action::Write, &Field::constant(&path, start.span), PathScope::Exact, "git config");
+            }
+        }
         if let Some(name) = words.first() {
             if name.known().is_some_and(|name| name.to_lowercase().starts_with("alias."))
                 && let Some(meaning) = words.get(1)
@@ -266,6 +270,34 @@ impl Eval<'_> {
             self.out.find(14, at.span, "a setting of git that can run a program or change what it trusts");
         }
     }
+}
+
+/// Whether a command prints names of objects and nothing else: `git merge-base`, and `git rev-parse` of revisions.
+fn prints_objects(name: &str, args: &[Field]) -> bool {
+    let plain = |text: &str| !text.starts_with('-');
+    let fits = |text: &str| match name {
+        "merge-base" => plain(text) || matches!(text, "-a" | "--all" | "--octopus" | "--fork-point"),
+        "rev-parse" => plain(text) || matches!(text, "--verify" | "--short" | "-q" | "--quiet"),
+        _ => false,
+    };
+    // Of what is no revision `git rev-parse` says the word itself.
+    !args.is_empty() && args.iter().all(|field| field.known().is_some_and(fits))
+}
+
+/// `-n`, also among other letters of `git clean`; `-e` takes the rest of the word.
+fn tries_only(field: &Field) -> bool {
+    let letters = |text: &str| text.strip_prefix('-').map(|rest| rest.split('e').next().unwrap_or("").to_owned());
+    field.known().is_some_and(|text| {
+        text == "--dry-run" || (!text.starts_with("--") && letters(text).is_some_and(|letters| letters.contains('n')))
+    })
+}
+
+/// Whether a word makes `git config` write with less than a name and a value; what is not known may be such a word.
+fn changes_setting(field: &Field) -> bool {
+    const WRITES: [&str; 8] = ["--unset", "--remove-s", "--rename-s", "--add", "--edit", "-e", "unset", "edit"];
+    let writes =
+        |text: &str| WRITES.iter().any(|start| text.starts_with(start) || (text.len() > 3 && start.starts_with(text)));
+    field.known().is_none_or(writes)
 }
 
 /// `alias.NAME=MEANING`

@@ -4,6 +4,7 @@ mod archive;
 mod cloud;
 mod database;
 mod find;
+pub(super) use find::litter_name;
 mod git;
 mod jq;
 mod network;
@@ -121,6 +122,8 @@ impl Eval<'_> {
                 }
             }
             "aws" => self.aws(args, start),
+            "gcloud" | "az" => return self.cloud_looks(args),
+            "gh" => return self.gh_asks(args, start),
             "redis-cli" => return self.redis(args, start),
             "psql" | "mysql" | "mariadb" => return self.sql_client(program, args, start),
             "sqlite3" => return self.sqlite(args, start),

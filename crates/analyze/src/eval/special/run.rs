@@ -5,6 +5,7 @@ use crate::commands::{self, options};
 use crate::eval::run::Start;
 use crate::eval::value::{Field, Value};
 use crate::eval::{Eval, Output};
+use model::{Action, PathScope};
 
 /// What separates the command of `parallel` from its arguments.
 const SOURCES: &[&str] = &[":::", ":::+", "::::", "::::+"];
@@ -76,6 +77,12 @@ impl Eval<'_> {
         let out = self.apply(family, row, args, start).1;
         let parsed = options::parse(row, args);
         let (verb, rest) = parsed.operands.split_first()?;
+        let changes = verb.known().and_then(|verb| commands::find(&format!("{program} {verb}")));
+        if program == "kubectl" && changes.is_some_and(|(_, row)| !row.does.is_empty()) {
+            for hit in parsed.hits.iter().filter(|hit| hit.is("--context") || hit.is("--cluster") || hit.is("--user")) {
+                self.out.find(20, hit.span, "changes another cluster than the one that is set");
+            }
+        }
         let verb = verb.known().filter(|verb| matches!(*verb, "exec" | "run"))?;
         let base = if program == "podman" { "docker" } else { program };
         let (_, row) = commands::find(&format!("{base} {verb}"))?;
@@ -90,6 +97,11 @@ impl Eval<'_> {
 
     /// `npx`, `uv run`, `poetry run`, `direnv exec`: the row, then what the words behind it give away.
     pub(super) fn runner(&mut self, program: &str, args: &[Field], start: &Start) -> Option<Output> {
+        // `npm run` alone lists the scripts.
+        if matches!(program, "npm" | "pnpm") && matches!(args, [only] if only.known() == Some("run")) {
+            self.on_path(Action::Read, &Field::constant("package.json", start.span), PathScope::Exact, program);
+            return Some(unknown());
+        }
         let (family, row) = commands::find(program)?;
         let out = self.apply(family, row, args, start).1;
         let verb = args.iter().position(|field| {
