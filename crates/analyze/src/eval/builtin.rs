@@ -76,6 +76,17 @@ impl Eval<'_> {
                     self.set_positional(tail);
                     return;
                 }
+                Some("-") => {
+                    if !tail.is_empty() {
+                        self.set_positional(tail);
+                    }
+                    return;
+                }
+                Some(text) if text.starts_with(['-', '+']) && !text.bytes().skip(1).all(is_set_letter) => {
+                    // Bash refuses all of it, once it gets there.
+                    self.state.positional = None;
+                    return;
+                }
                 Some("-o" | "+o") => {
                     if tail.first().and_then(Field::known) == Some("history") {
                         self.out.find(12, first.span, "decides whether what is run is remembered");
@@ -95,12 +106,16 @@ impl Eval<'_> {
                     // `-euo pipefail`: the o takes the next word.
                     rest = if text.ends_with('o') { tail.get(1..).unwrap_or(&[]) } else { tail };
                 }
-                Some(text) if text.starts_with('+') => {
+                Some(text) if text.starts_with('+') && text.len() > 1 => {
                     self.state.exits_on_error &= !text.contains('e');
-                    rest = tail;
+                    rest = if text.ends_with('o') { tail.get(1..).unwrap_or(&[]) } else { tail };
                 }
-                _ => {
-                    self.set_positional(rest);
+                known => {
+                    // What is not known may be an option.
+                    match known.or(Some(first.value.prefix()).filter(|prefix| !prefix.is_empty() && !first.many)) {
+                        Some(text) if !text.starts_with(['-', '+']) => self.set_positional(rest),
+                        _ => self.state.positional = None,
+                    }
                     return;
                 }
             }
@@ -214,9 +229,14 @@ impl Eval<'_> {
     fn read(&mut self, args: &[Field], stdin: &Stdin) {
         let mut names: Vec<&Field> = Vec::new();
         let mut rest = args.iter();
+        // With other options it reads elsewhere, or not a line; without -r backslashes go.
+        let mut whole_line = true;
+        let mut raw = false;
         while let Some(field) = rest.next() {
             match field.known() {
-                Some(text) if text.starts_with('-') => {
+                Some(text) if text.starts_with('-') && names.is_empty() => {
+                    whole_line &= text.bytes().skip(1).all(|letter| b"raeps".contains(&letter));
+                    raw |= text.contains('r');
                     let takes = text.ends_with(['d', 'n', 'N', 'p', 't', 'u', 'i']);
                     let array = text.ends_with('a');
                     if takes {
@@ -231,16 +251,17 @@ impl Eval<'_> {
         let found = self.piped_names.as_ref().filter(|_| matches!(stdin, Stdin::Pipe(_)) && names.len() == 1);
         let found = found.map(|all| Value::any_of(all.iter().map(|name| Value::found_by_glob(name)).collect()));
         let line = match stdin {
-            Stdin::Text(Value::Known(text)) => text.lines().next().map(str::to_owned),
+            Stdin::Text(Value::Known(text)) => text.split('\n').next().map(str::to_owned),
             _ => None,
         };
+        let line = line.filter(|line| whole_line && (raw || !line.contains('\\')));
         let separators = self.state.scalar("IFS").and_then(|value| value.known().map(str::to_owned));
         let words: Option<Vec<String>> = match (line, separators) {
-            (Some(line), Some(blanks)) if blanks == " \t\n" => {
-                Some(line.split_whitespace().map(str::to_owned).collect())
-            }
-            // Other characters part fields one by one, and the last name gets the rest as it is.
-            (Some(line), Some(others)) if !others.contains([' ', '\t', '\n']) => {
+            (Some(line), Some(blanks)) if blanks == " \t\n" => Some(fields_of(&line, names.len())),
+            // Other characters part fields one by one, and the last name gets the rest as it is, without one at its end.
+            (Some(line), Some(others))
+                if !others.contains([' ', '\t', '\n']) && !line.ends_with(|c| others.contains(c)) =>
+            {
                 Some(line.splitn(names.len().max(1), |c| others.contains(c)).map(str::to_owned).collect())
             }
             _ => None,
@@ -252,7 +273,6 @@ impl Eval<'_> {
                 continue;
             };
             let value = match &words {
-                Some(words) if at + 1 == names.len() => Value::Known(words.get(at..).unwrap_or(&[]).join(" ")),
                 Some(words) => Value::Known(words.get(at).cloned().unwrap_or_default()),
                 None => found.clone().unwrap_or(Value::Unknown),
             };
@@ -287,7 +307,10 @@ impl Eval<'_> {
         if text.value.choices().is_some() && !text.many {
             self.out.find_as(9, Risk::Medium, start.span, "text is evaluated as a command");
         }
-        self.text_here(&text, start, false)
+        let outer = std::mem::replace(&mut self.ambient, super::shared(&start.stdin));
+        let out = self.text_here(&text, start, false);
+        self.ambient = outer;
+        out
     }
 
     fn source_file(&mut self, args: &[Field], start: &Start) {
@@ -304,7 +327,7 @@ impl Eval<'_> {
             return;
         }
         self.on_path(Action::Read, file, PathScope::Exact, "source");
-        let severity = if file.known().is_some() && !file.fetched { Risk::Medium } else { Risk::High };
+        let severity = if file.known().is_some() && !file.fetched && !from_stdin { Risk::Medium } else { Risk::High };
         self.out.find_as(9, severity, file.span, "a file is read as commands");
         self.run_file(&file.clone(), "source", start);
     }
@@ -365,20 +388,19 @@ impl Eval<'_> {
     fn printf(&mut self, args: &[Field]) -> Output {
         let mut args = args;
         let mut into = None;
-        if args.first().and_then(Field::known) == Some("-v") {
-            into = args.get(1).cloned();
-            args = args.get(2..).unwrap_or(&[]);
-        } else if let Some((first, rest)) = args.split_first()
+        // The last of several counts, and each is looked at.
+        while let Some((first, rest)) = args.split_first()
             && let Some(name) = first.value.prefix().strip_prefix("-v")
         {
+            let attached = !name.is_empty() || first.known().is_none();
             let value = if first.known().is_some() { Value::Known(name.to_owned()) } else { Value::Unknown };
-            into = Some(Field { value, ..first.clone() });
-            args = rest;
+            into = if attached { Some(Field { value, ..first.clone() }) } else { rest.first().cloned() };
+            args = if attached { rest } else { rest.get(1..).unwrap_or(&[]) };
+            into.iter().for_each(|name| self.subscript_data(name));
         }
         let args = args.strip_prefix_dashes();
         let value = printed(args);
         if let Some(name) = into {
-            self.subscript_data(&name);
             match name.known() {
                 Some(name) => self.state.set(name.split('[').next().unwrap_or(name), value),
                 None => self.state.forget_variables(),
@@ -423,6 +445,25 @@ impl Eval<'_> {
         self.may -= usize::from(several);
         out
     }
+}
+
+/// Letters of options that `set` knows.
+fn is_set_letter(letter: u8) -> bool {
+    b"abefhkmnoptuvxBCEHPT".contains(&letter)
+}
+
+/// A line in `count` fields as `read` parts it at blanks: the last gets the rest as it is, without blanks at its ends.
+fn fields_of(line: &str, count: usize) -> Vec<String> {
+    let blank = [' ', '\t'];
+    let mut rest = line.trim_matches(blank);
+    let mut fields = Vec::new();
+    while fields.len() + 1 < count && !rest.is_empty() {
+        let (field, more) = rest.split_once(blank).unwrap_or((rest, ""));
+        fields.push(field.to_owned());
+        rest = more.trim_start_matches(blank);
+    }
+    fields.push(rest.to_owned());
+    fields
 }
 
 /// Arguments behind a leading `--`.

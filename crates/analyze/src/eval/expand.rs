@@ -12,12 +12,15 @@ use model::Span;
 struct Fields {
     done: Vec<Field>,
     open: Option<Field>,
+    /// A blank ended the last field, and what is behind it may be one more separator of the same place.
+    behind_blank: bool,
     span: Span,
 }
 
 impl Fields {
     fn current(&mut self) -> &mut Field {
         let span = self.span;
+        self.behind_blank = false;
         self.open.get_or_insert_with(|| Field {
             value: Value::Known(String::new()),
             glob: false,
@@ -39,18 +42,26 @@ impl Fields {
         self.done.extend(self.open.take());
     }
 
-    /// Appends a constant as an unquoted expansion gives it: split at `separators`, globs live.
+    /// Appends a constant as an unquoted expansion gives it: split at `separators`, globs live. Blanks among them part
+    /// fields together; each other one ends a field, which may be empty.
     fn append_split(&mut self, text: &str, separators: &str) {
-        let mut pieces = text.split(|c| separators.contains(c));
-        if let Some(first) = pieces.next().filter(|first| !first.is_empty()) {
-            self.append_live(first);
-        } else if text.is_empty() {
-            return;
-        }
-        for piece in pieces {
-            self.split();
-            if !piece.is_empty() {
+        let is_blank = |c: char| separators.contains(c) && matches!(c, ' ' | '\t' | '\n');
+        let mut rest = text;
+        while let Some(first) = rest.chars().next() {
+            if is_blank(first) {
+                rest = rest.trim_start_matches(is_blank);
+                self.behind_blank |= self.open.is_some();
+                self.split();
+            } else if separators.contains(first) {
+                if !std::mem::take(&mut self.behind_blank) {
+                    self.current().quoted = true;
+                    self.split();
+                }
+                rest = rest.get(first.len_utf8()..).unwrap_or("").trim_start_matches(is_blank);
+            } else {
+                let (piece, more) = rest.split_at(rest.find(|c| separators.contains(c)).unwrap_or(rest.len()));
                 self.append_live(piece);
+                rest = more;
             }
         }
     }
@@ -77,7 +88,7 @@ impl Eval<'_> {
 
     /// `whole` where no brace expansion made the word: only then it may be like an assignment.
     fn expand_parts(&mut self, parts: &[Part], span: Span, whole: bool) -> Vec<Field> {
-        let mut fields = Fields { done: Vec::new(), open: None, span };
+        let mut fields = Fields { done: Vec::new(), open: None, behind_blank: false, span };
         for (at, part) in parts.iter().enumerate() {
             match part {
                 Part::Literal(text) => {
@@ -211,8 +222,8 @@ impl Eval<'_> {
             Some(Value::Known(text)) => Some(text),
             _ => None,
         };
-        match (value, separators) {
-            (Value::Known(text), Some(separators)) => fields.append_split(text, &separators),
+        match (value, &separators) {
+            (Value::Known(text), Some(separators)) => fields.append_split(text, separators),
             (Value::OneOf(all), Some(separators))
                 if !all
                     .iter()
@@ -221,8 +232,10 @@ impl Eval<'_> {
                 fields.append(value);
             }
             _ => {
+                // A number is one word unless digits part words.
+                let parts = separators.is_none_or(|all| all.contains(|c: char| c == '-' || c.is_ascii_digit()));
                 fields.append(value);
-                fields.current().many |= !numeric;
+                fields.current().many |= !numeric || parts;
             }
         }
     }
@@ -268,7 +281,7 @@ impl Eval<'_> {
         if let Some(Part::Literal(text)) = word.parts.first()
             && text.starts_with('~')
         {
-            let mut fields = Fields { done: Vec::new(), open: None, span: word.span };
+            let mut fields = Fields { done: Vec::new(), open: None, behind_blank: false, span: word.span };
             let rest = self.tilde(text, word.parts.len() == 1, &mut fields).to_owned();
             fields.append(&Value::Known(rest));
             let head = fields.open.map_or(Value::Unknown, |field| field.value);
@@ -294,7 +307,7 @@ impl Eval<'_> {
                 (trimmed(out.value), out.fetched)
             }
             Part::Process { list, reads, span } => {
-                let mut fields = Fields { done: Vec::new(), open: None, span: *span };
+                let mut fields = Fields { done: Vec::new(), open: None, behind_blank: false, span: *span };
                 self.process(list, *reads, *span, &mut fields);
                 (Value::Known("/dev/fd/63".into()), fields.open.is_some_and(|field| field.fetched))
             }

@@ -280,7 +280,11 @@ impl<'a> Eval<'a> {
             other => {
                 let (stdin, redirected) = self.redirects(&command.redirects, stdin, "");
                 let outer = std::mem::replace(&mut self.ambient, shared(&stdin));
+                let without = redirected.may_fail.then(|| self.state.clone());
                 let out = self.compound(other, stdin);
+                if let Some(without) = without {
+                    self.perhaps_not_run(without);
+                }
                 self.ambient = outer;
                 self.note_written(&redirected, &out);
                 out
@@ -288,6 +292,13 @@ impl<'a> Eval<'a> {
         };
         self.depth -= 1;
         out
+    }
+
+    /// The state where a redirection failed is possible too. That `cd` may fail is followed where it runs.
+    fn perhaps_not_run(&mut self, without: State) {
+        let cwd = self.state.cwd.clone();
+        self.state.join(without);
+        self.state.cwd = cwd;
     }
 
     fn compound(&mut self, kind: &Kind, stdin: Stdin) -> Output {

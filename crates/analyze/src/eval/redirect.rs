@@ -12,6 +12,8 @@ pub(super) struct Redirected {
     pub(super) canonical: Vec<String>,
     /// The files written from the start, `>`.
     pub(super) truncated: Vec<Field>,
+    /// A file may not open, and then the command does not run.
+    pub(super) may_fail: bool,
     /// The files standard output goes to, and whether at their end.
     outputs: Vec<(Field, bool)>,
 }
@@ -45,6 +47,8 @@ impl Eval<'_> {
         let shown = self.shown(&field);
         seen.canonical.push(format!("{}{operator} {shown}", fd.clone().unwrap_or_else(|| default_fd.into())));
         self.open(redirect.op, &field, by, seen);
+        let opens = !matches!(redirect.op, RedirectOp::DupOut | RedirectOp::DupIn | RedirectOp::HereString);
+        seen.may_fail |= opens && !field.known().is_some_and(crate::names::is_sink);
         let prints = fd.is_none() || fd.as_deref() == Some("1");
         match redirect.op {
             RedirectOp::Out | RedirectOp::Both if prints => seen.outputs.push((field.clone(), false)),

@@ -79,7 +79,11 @@ impl Eval<'_> {
             name == "PYTHONSAFEPATH" && value.known().is_some_and(|text| !text.is_empty())
         };
         let outer_safe = std::mem::replace(&mut self.safe_path, env.iter().any(safe));
+        let without = redirected.may_fail.then(|| self.state.clone());
         let out = self.run(&argv, Start { stdin, span: command.span, unwrapped: 0, past_functions: false });
+        if let Some(without) = without {
+            self.perhaps_not_run(without);
+        }
         self.shown = outer;
         self.safe_path = outer_safe;
         self.note_written(&redirected, &out);
@@ -195,7 +199,11 @@ impl Eval<'_> {
                 self.out.unexplained(name.span);
             }
             let known = !args.iter().any(|field| field.many);
-            return self.call(called, &body, known.then(|| args.iter().map(|field| field.value.clone()).collect()));
+            let arguments = known.then(|| args.iter().map(|field| field.value.clone()).collect());
+            let outer = std::mem::replace(&mut self.ambient, super::shared(&start.stdin));
+            let out = self.call(called, &body, arguments);
+            self.ambient = outer;
+            return out;
         }
         let Some(program) = system_name(called) else { return self.local_program(called, name, args, &start) };
         self.note_disguise(&program, name);

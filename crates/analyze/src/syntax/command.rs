@@ -283,6 +283,10 @@ impl Reader<'_> {
         if named || !plain {
             self.problem(ProblemKind::Unsupported, start, "a coprocess");
         }
+        // Bash 5.2 prints the commands of a substitution and reads them anew, and prints a name that was not there.
+        if self.substitutions > 0 {
+            self.problem(ProblemKind::Unsupported, start, "a coprocess in a substitution");
+        }
         match inner {
             Some(command) => Kind::Coproc(Box::new(command)),
             None => {

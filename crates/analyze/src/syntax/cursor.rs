@@ -55,6 +55,8 @@ pub(crate) struct Reader<'a> {
     depth: usize,
     nodes: usize,
     pub(super) pending: Vec<Pending>,
+    /// Substitutions that are open here.
+    pub(super) substitutions: usize,
     pub(super) notes: Notes,
 }
 
@@ -69,6 +71,7 @@ impl<'a> Reader<'a> {
             depth: 0,
             nodes: 0,
             pending: Vec::new(),
+            substitutions: 0,
             notes: Notes::default(),
         }
     }

@@ -361,7 +361,9 @@ impl Reader<'_> {
             None
         };
         self.bump_raw();
+        self.substitutions += 1;
         let list = self.parenthesised(start, unclosed);
+        self.substitutions -= 1;
         if end.is_some_and(|end| end != self.last) {
             self.problem(ProblemKind::Unsupported, start, "a substitution that ends elsewhere by its brackets");
         }
@@ -483,7 +485,12 @@ impl Reader<'_> {
         self.count();
         let value = if self.peek() == Some(b'(') {
             self.bump_raw();
-            AssignValue::Array(self.array(start))
+            let words = self.array(start);
+            // Bash reads on, a `#` included, and takes all of it for one plain value.
+            if self.peek().is_some_and(|byte| !is_meta(byte)) {
+                self.problem(ProblemKind::Unsupported, start, "something stands directly behind an array");
+            }
+            AssignValue::Array(words)
         } else {
             let at = self.last;
             let empty = Word { parts: Vec::new(), span: self.span(at, at) };
