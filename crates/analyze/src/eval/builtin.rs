@@ -11,6 +11,40 @@ use model::{Action, PathScope, Reversibility, Risk, Target};
 /// What `set -k` does.
 const KEYWORD: &str = "arguments with a = become environment variables of what is run";
 
+/// What `set -o posix` and `set +B` do.
+const READS_ANEW: &str = "changes how the shell reads what follows";
+
+/// Names of options that `set -o` knows.
+const SET_NAMES: &[&str] = &[
+    "allexport",
+    "braceexpand",
+    "emacs",
+    "errexit",
+    "errtrace",
+    "functrace",
+    "hashall",
+    "histexpand",
+    "history",
+    "ignoreeof",
+    "interactive-comments",
+    "keyword",
+    "monitor",
+    "noclobber",
+    "noexec",
+    "noglob",
+    "nolog",
+    "notify",
+    "nounset",
+    "onecmd",
+    "physical",
+    "pipefail",
+    "posix",
+    "privileged",
+    "verbose",
+    "vi",
+    "xtrace",
+];
+
 impl Eval<'_> {
     /// Runs `program` if it is a builtin read in code.
     pub(super) fn builtin(&mut self, program: &str, args: &[Field], start: &Start) -> Option<Output> {
@@ -22,6 +56,10 @@ impl Eval<'_> {
             "export" | "declare" | "typeset" | "local" | "readonly" => self.declare(program, args),
             "unset" => self.unset(args),
             "read" => self.read(args, &start.stdin),
+            "getopts" => {
+                let names = ["OPTARG", "OPTIND"].into_iter().chain(args.get(1).and_then(Field::known));
+                names.for_each(|name| self.state.set(name, Value::Unknown));
+            }
             "mapfile" | "readarray" => self.mapfile(args, start),
             "let" => args.iter().for_each(|field| self.subscript_data(field)),
             "eval" => return Some(self.eval(args, start)),
@@ -94,6 +132,16 @@ impl Eval<'_> {
                     if tail.first().and_then(Field::known) == Some("keyword") {
                         self.out.find(12, first.span, KEYWORD);
                     }
+                    match tail.first().map(Field::known) {
+                        None | Some(Some("history" | "keyword")) => {}
+                        Some(Some("posix" | "braceexpand")) => self.out.find(7, first.span, READS_ANEW),
+                        Some(Some(name)) if SET_NAMES.contains(&name) => {}
+                        // What bash does not know it refuses, with all that follows.
+                        Some(_) => {
+                            self.state.positional = None;
+                            return;
+                        }
+                    }
                     self.state.exits_on_error |=
                         first.known() == Some("-o") && tail.first().and_then(Field::known) == Some("errexit");
                     rest = tail.get(1..).unwrap_or(&[]);
@@ -103,11 +151,17 @@ impl Eval<'_> {
                     if text.contains('k') {
                         self.out.find(12, first.span, KEYWORD);
                     }
+                    if text.ends_with('o') && tail.first().and_then(Field::known) == Some("posix") {
+                        self.out.find(7, first.span, READS_ANEW);
+                    }
                     // `-euo pipefail`: the o takes the next word.
                     rest = if text.ends_with('o') { tail.get(1..).unwrap_or(&[]) } else { tail };
                 }
                 Some(text) if text.starts_with('+') && text.len() > 1 => {
                     self.state.exits_on_error &= !text.contains('e');
+                    if text.contains('B') {
+                        self.out.find(7, first.span, READS_ANEW);
+                    }
                     rest = if text.ends_with('o') { tail.get(1..).unwrap_or(&[]) } else { tail };
                 }
                 known => {
@@ -327,7 +381,14 @@ impl Eval<'_> {
             return;
         }
         self.on_path(Action::Read, file, PathScope::Exact, "source");
-        let severity = if file.known().is_some() && !file.fetched && !from_stdin { Risk::Medium } else { Risk::High };
+        // What stands in a device or in a pipe is not known.
+        let device = |path: &model::FilePath| {
+            let path = path.encode();
+            path != "/dev/null" && (path.starts_with("/dev/") || path.starts_with("/proc/"))
+        };
+        let opaque = file.known().is_none_or(|name| self.resolve(name).iter().any(|(path, _)| device(path)));
+        let severity =
+            if file.known().is_some() && !file.fetched && !from_stdin && !opaque { Risk::Medium } else { Risk::High };
         self.out.find_as(9, severity, file.span, "a file is read as commands");
         self.run_file(&file.clone(), "source", start);
     }

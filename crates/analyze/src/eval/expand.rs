@@ -402,7 +402,10 @@ impl Eval<'_> {
                 _ => Value::Unknown,
             },
             "/" | "//" => match (current.known(), argument.known().and_then(|text| text.split_once('/'))) {
-                (Some(text), Some((from, to))) if !from.is_empty() && !from.contains(['*', '?', '[']) => {
+                // In what is put in, `&` is what was found.
+                (Some(text), Some((from, to)))
+                    if !from.is_empty() && !from.contains(['*', '?', '[']) && !to.contains(['&', '\\']) =>
+                {
                     Value::Known(if param.op == "//" { text.replace(from, to) } else { text.replacen(from, to, 1) })
                 }
                 _ => Value::Unknown,
@@ -490,11 +493,16 @@ fn trimmed(value: Value) -> Value {
 
 fn slice(current: &Value, argument: &Value) -> Value {
     let (Some(text), Some(argument)) = (current.known(), argument.known()) else { return Value::Unknown };
-    let (offset, length) = argument.split_once(':').unwrap_or((argument, ""));
+    let (offset, length) = match argument.split_once(':') {
+        Some((offset, length)) => (offset, Some(length.trim())),
+        None => (argument, None),
+    };
     let Ok(offset) = offset.trim().parse::<usize>() else { return Value::Unknown };
-    let length = match length.trim() {
-        "" => usize::MAX,
-        digits => match digits.parse::<usize>() {
+    let length = match length {
+        None => usize::MAX,
+        // An expression of nothing is 0.
+        Some("") => 0,
+        Some(digits) => match digits.parse::<usize>() {
             Ok(length) => length,
             Err(_) => return Value::Unknown,
         },

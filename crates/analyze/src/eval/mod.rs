@@ -206,6 +206,10 @@ impl<'a> Eval<'a> {
                 self.may = conditions + 1;
             }
             let gives_up = before == Joint::Or && leaves(entry);
+            if before == Joint::Or && !gives_up {
+                // The `cd` in front of it may be what failed.
+                self.state.cwd.unchecked();
+            }
             let printed = self.entry(entry);
             let both = out.value.concat(&printed.value);
             // Behind `&&` and `||` it may not have run.
@@ -282,9 +286,10 @@ impl<'a> Eval<'a> {
                 let outer = std::mem::replace(&mut self.ambient, shared(&stdin));
                 let without = redirected.may_fail.then(|| self.state.clone());
                 let out = self.compound(other, stdin);
-                if let Some(without) = without {
-                    self.perhaps_not_run(without);
-                }
+                let out = match without {
+                    Some(without) => self.perhaps_not_run(without, out),
+                    None => out,
+                };
                 self.ambient = outer;
                 self.note_written(&redirected, &out);
                 out
@@ -295,10 +300,11 @@ impl<'a> Eval<'a> {
     }
 
     /// The state where a redirection failed is possible too. That `cd` may fail is followed where it runs.
-    fn perhaps_not_run(&mut self, without: State) {
+    fn perhaps_not_run(&mut self, without: State, out: Output) -> Output {
         let cwd = self.state.cwd.clone();
         self.state.join(without);
         self.state.cwd = cwd;
+        Output { value: out.value.join(&Value::Known(String::new())), fetched: out.fetched }
     }
 
     fn compound(&mut self, kind: &Kind, stdin: Stdin) -> Output {

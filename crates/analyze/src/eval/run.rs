@@ -46,7 +46,9 @@ impl Eval<'_> {
         }
         self.note_emptied(&argv, &redirected, command.span);
         if argv.is_empty() {
-            return Output::nothing();
+            // `$(< file)` is what stands in the file.
+            let reads = matches!(stdin, Stdin::File(_)) && !command.redirects.is_empty();
+            return if reads { Output::unknown() } else { Output::nothing() };
         }
         self.out.canonical.push(Invocation {
             argv: argv.iter().map(|field| self.shown(field)).collect(),
@@ -70,10 +72,11 @@ impl Eval<'_> {
         // `v=1 declare v=2`: bash puts the old value back, whatever the builtin assigned.
         let before: Vec<(String, Option<Var>)> =
             env.iter().map(|(name, ..)| (name.clone(), self.state.vars.get(name).cloned())).collect();
-        // What the builtin itself sees: `IFS=, read a b`.
-        for (name, value, _) in env.iter().filter(|(name, ..)| name == "IFS") {
+        // What a builtin or function itself sees: `IFS=, read a b`.
+        for (name, value, _) in &env {
             self.state.set(name, value.clone());
         }
+        let given: Vec<Option<Var>> = env.iter().map(|(name, ..)| self.state.vars.get(name).cloned()).collect();
         let outer = std::mem::replace(&mut self.shown, shown);
         let safe = |(name, value, _): &(String, Value, Span)| {
             name == "PYTHONSAFEPATH" && value.known().is_some_and(|text| !text.is_empty())
@@ -81,13 +84,17 @@ impl Eval<'_> {
         let outer_safe = std::mem::replace(&mut self.safe_path, env.iter().any(safe));
         let without = redirected.may_fail.then(|| self.state.clone());
         let out = self.run(&argv, Start { stdin, span: command.span, unwrapped: 0, past_functions: false });
-        if let Some(without) = without {
-            self.perhaps_not_run(without);
-        }
+        let out = match without {
+            Some(without) => self.perhaps_not_run(without, out),
+            None => out,
+        };
         self.shown = outer;
         self.safe_path = outer_safe;
         self.note_written(&redirected, &out);
-        for (name, value) in before {
+        for ((name, value), given) in before.into_iter().zip(given) {
+            // Some builtins assign the variable of the shell, others this one that goes away.
+            let value =
+                if self.state.vars.get(&name) == given.as_ref() { value } else { Some(Var::Scalar(Value::Unknown)) };
             match value {
                 Some(value) => self.state.vars.insert(name, value),
                 None => self.state.vars.remove(&name),

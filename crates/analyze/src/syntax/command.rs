@@ -420,6 +420,7 @@ impl Reader<'_> {
     }
 
     fn announce(&mut self, delimiter: &Word, strip_tabs: bool) -> Rc<OnceCell<Word>> {
+        self.document_inside |= self.substitutions > 0;
         let body = Rc::new(OnceCell::new());
         let (text, verbatim) = delimiter_text(delimiter);
         self.pending.push(Pending { delimiter: text, verbatim, strip_tabs, body: Rc::clone(&body) });

@@ -57,6 +57,8 @@ pub(crate) struct Reader<'a> {
     pub(super) pending: Vec<Pending>,
     /// Substitutions that are open here.
     pub(super) substitutions: usize,
+    /// A here-document was announced in them.
+    pub(super) document_inside: bool,
     pub(super) notes: Notes,
 }
 
@@ -72,6 +74,7 @@ impl<'a> Reader<'a> {
             nodes: 0,
             pending: Vec::new(),
             substitutions: 0,
+            document_inside: false,
             notes: Notes::default(),
         }
     }

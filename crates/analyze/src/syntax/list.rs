@@ -76,7 +76,11 @@ impl Reader<'_> {
                 Some(Joint::Next)
             }
             b';' if !self.at(";;") && !self.at(";&") => {
+                let start = self.pos;
                 self.bump_raw();
+                if self.document_inside {
+                    self.behind_document(start);
+                }
                 Some(Joint::Next)
             }
             b'&' if self.eat("&&") => Some(Joint::And),
@@ -86,6 +90,14 @@ impl Reader<'_> {
             }
             b'|' if self.eat("||") => Some(Joint::Or),
             _ => None,
+        }
+    }
+
+    /// Bash 5.2 prints the commands of a substitution and reads them anew. Behind a here-document it forgets a `;`.
+    fn behind_document(&mut self, start: usize) {
+        self.blanks_and_newlines();
+        if !self.at_list_end() {
+            self.problem(ProblemKind::Unsupported, start, "commands behind a here-document in a substitution");
         }
     }
 

@@ -364,6 +364,7 @@ impl Reader<'_> {
         self.substitutions += 1;
         let list = self.parenthesised(start, unclosed);
         self.substitutions -= 1;
+        self.document_inside &= self.substitutions > 0;
         if end.is_some_and(|end| end != self.last) {
             self.problem(ProblemKind::Unsupported, start, "a substitution that ends elsewhere by its brackets");
         }
