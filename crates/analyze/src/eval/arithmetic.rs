@@ -110,7 +110,7 @@ impl Eval<'_> {
                     self.variables_in(text, field.span);
                 }
             }
-            None if field.value.prefix().contains('[') => {
+            None if field.value.prefix().contains('[') || field.value.suffix().contains('[') => {
                 self.out.find(10, field.span, "a subscript that is not known is evaluated");
             }
             None => {}

@@ -168,7 +168,10 @@ impl Eval<'_> {
                     // What is not known may be an option.
                     match known.or(Some(first.value.prefix()).filter(|prefix| !prefix.is_empty() && !first.many)) {
                         Some(text) if !text.starts_with(['-', '+']) => self.set_positional(rest),
-                        _ => self.state.positional = None,
+                        _ => {
+                            self.out.find(7, first.span, "options of the shell that are not known");
+                            self.state.positional = None;
+                        }
                     }
                     return;
                 }
@@ -205,6 +208,16 @@ impl Eval<'_> {
             // Bash refuses; nothing is assigned.
             return;
         }
+        // An option bash does not know is refused, and nothing is assigned.
+        let letters = match program {
+            "export" => "fnp",
+            "readonly" => "aAfp",
+            _ => "aAfFgiIlnrtuxcp",
+        };
+        let refused = args.iter().any(|field| {
+            let text = field.value.prefix();
+            text != "--" && text.starts_with(['-', '+']) && !text.chars().skip(1).all(|letter| letters.contains(letter))
+        });
         let here = matches!(program, "local" | "declare" | "typeset") && !flagged(&['g']);
         for field in args {
             if field.many || field.value.prefix().is_empty() {
@@ -246,7 +259,7 @@ impl Eval<'_> {
             }
             if let Some(value) = value {
                 self.check_environment(name.trim_end_matches('+'), &value, field.span, exports);
-                let whole = !name.ends_with(['+', ']']);
+                let whole = !name.ends_with(['+', ']']) && !refused;
                 self.state.set(&plain, if whole { value } else { Value::Unknown });
             } else if here && !self.locals.is_empty() {
                 // A new variable without a value.
@@ -454,7 +467,10 @@ impl Eval<'_> {
             && let Some(name) = first.value.prefix().strip_prefix("-v")
         {
             let attached = !name.is_empty() || first.known().is_none();
-            let value = if first.known().is_some() { Value::Known(name.to_owned()) } else { Value::Unknown };
+            let value = match first.known() {
+                Some(_) => Value::Known(name.to_owned()),
+                None => Value::shape(name, first.value.suffix()),
+            };
             into = if attached { Some(Field { value, ..first.clone() }) } else { rest.first().cloned() };
             args = if attached { rest } else { rest.get(1..).unwrap_or(&[]) };
             into.iter().for_each(|name| self.subscript_data(name));
@@ -543,10 +559,14 @@ impl Dashes for [Field] {
 
 /// What `echo` prints.
 fn echo(args: &[Field]) -> Output {
-    let flags =
-        args.iter().take_while(|field| matches!(field.known(), Some("-n" | "-e" | "-E" | "-ne" | "-en"))).count();
-    let escapes = args.iter().take(flags).any(|field| field.known().is_some_and(|text| text.contains('e')));
-    let newline = !args.iter().take(flags).any(|field| field.known().is_some_and(|text| text.contains('n')));
+    let letters = |text: &str| {
+        text.strip_prefix('-').is_some_and(|all| !all.is_empty() && all.trim_matches(['n', 'e', 'E']).is_empty())
+    };
+    let flags = args.iter().take_while(|field| field.known().is_some_and(letters)).count();
+    let given: String = args.iter().take(flags).filter_map(Field::known).collect();
+    // The last of `-e` and `-E` counts.
+    let escapes = given.rfind(['e', 'E']).is_some_and(|at| given.get(at..).is_some_and(|rest| rest.starts_with('e')));
+    let newline = !given.contains('n');
     let rest = args.get(flags..).unwrap_or(&[]);
     let text = joined(rest);
     let fetched = text.fetched;

@@ -112,6 +112,10 @@ impl Eval<'_> {
             }
         }
         fields.split();
+        if lone_dollar(parts) {
+            // Bash then does not part what the expansions gave; where exactly is not followed.
+            return vec![Field { many: true, value: Value::Unknown, ..Field::constant("", span) }];
+        }
         if whole && tildes_inside(parts) {
             fields.done.iter_mut().for_each(|field| field.value = Value::Unknown);
         }
@@ -334,6 +338,14 @@ impl Eval<'_> {
         if !only_asks && self.shown.len() < VALUES_MAX && crate::names::is_secret_variable(&param.name) {
             self.shown.push(param.name.clone());
         }
+        // Where the argument is parted is decided before its expansions and quotes go.
+        let parting = match param.op {
+            "/" | "//" => Some('/'),
+            ":" => Some(':'),
+            _ => None,
+        };
+        let argument =
+            if parting.is_some_and(|c| parted_elsewhere(&param.argument, c)) { Value::Unknown } else { argument };
         let current = if param.indirect { Value::Unknown } else { self.variable(param) };
         self.met_loaded |= current.choices().is_none() && self.state.loaded.contains(&param.name);
         if param.op == "@" && argument.known() == Some("P") {
@@ -404,7 +416,10 @@ impl Eval<'_> {
             "/" | "//" => match (current.known(), argument.known().and_then(|text| text.split_once('/'))) {
                 // In what is put in, `&` is what was found.
                 (Some(text), Some((from, to)))
-                    if !from.is_empty() && !from.contains(['*', '?', '[']) && !to.contains(['&', '\\']) =>
+                    if !from.is_empty()
+                        && !from.contains(['*', '?', '['])
+                        && !from.starts_with(['#', '%'])
+                        && !to.contains(['&', '\\']) =>
                 {
                     Value::Known(if param.op == "//" { text.replace(from, to) } else { text.replacen(from, to, 1) })
                 }
@@ -466,6 +481,26 @@ fn tildes_inside(parts: &[Part]) -> bool {
         true => value.contains(":~") || value.contains("=~") || (value.starts_with('~') && plain != name),
         false => name.starts_with('~') && !name.contains('/'),
     }
+}
+
+/// Whether `c` stands, or may stand, in what is quoted or expanded there.
+fn parted_elsewhere(parts: &[Part], c: char) -> bool {
+    parts.iter().any(|part| match part {
+        Part::Literal(_) => false,
+        Part::Quoted(text, _) => text.contains(c),
+        Part::Double(inner) => {
+            parted_elsewhere(inner, c)
+                || inner.iter().any(|part| matches!(part, Part::Literal(text) if text.contains(c)))
+        }
+        _ => true,
+    })
+}
+
+/// Whether a `$` that starts nothing stands beside an expansion, both outside of quotes.
+fn lone_dollar(parts: &[Part]) -> bool {
+    let plain = |part: &Part| matches!(part, Part::Literal(text) if text.contains('$'));
+    let expands = |part: &Part| matches!(part, Part::Param(_) | Part::Substitution { .. } | Part::Arith(_));
+    parts.iter().any(plain) && parts.iter().any(expands)
 }
 
 fn is_all(param: &Param) -> bool {

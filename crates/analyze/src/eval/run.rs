@@ -9,6 +9,7 @@ use crate::environment;
 use crate::limits::{VALUES_MAX, WRAPPER_DEPTH_MAX};
 use crate::syntax::ast::{Assign, AssignValue, Command, Part, QuoteStyle, Simple, Word};
 use model::{Action, Certificate, Invocation, Reversibility, Risk, Span, Target};
+use std::collections::BTreeSet;
 use std::rc::Rc;
 
 /// Directories whose programs are the system's own.
@@ -91,7 +92,11 @@ impl Eval<'_> {
         self.shown = outer;
         self.safe_path = outer_safe;
         self.note_written(&redirected, &out);
+        let mut back: BTreeSet<String> = BTreeSet::new();
         for ((name, value), given) in before.into_iter().zip(given) {
+            if !back.insert(name.clone()) {
+                continue;
+            }
             // Some builtins assign the variable of the shell, others this one that goes away.
             let value =
                 if self.state.vars.get(&name) == given.as_ref() { value } else { Some(Var::Scalar(Value::Unknown)) };

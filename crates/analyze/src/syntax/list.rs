@@ -194,9 +194,12 @@ impl Reader<'_> {
             } else if self.eat_reserved("time") {
                 pipeline.timed = Some(self.span(start, self.last));
                 self.blanks();
-                let _ = self.at("-p ") && self.eat("-p");
-                self.blanks();
-                let _ = self.at("-- ") && self.eat("--");
+                for option in ["-p", "--"] {
+                    let whole =
+                        self.rest().get(option.len()..).is_none_or(|rest| rest.bytes().next().is_none_or(is_meta));
+                    let _ = whole && self.at(option) && self.eat(option);
+                    self.blanks();
+                }
             } else {
                 break;
             }

@@ -378,7 +378,9 @@ impl Reader<'_> {
         if self.slice(end, self.end).get(..2) != Some("))") {
             return None;
         }
-        if !balanced(self.slice(start, end)) {
+        // Bash 5.2 prints the substitutions in it and reads them anew: a pattern of `case` then has one bracket only.
+        let text = self.slice(start, end);
+        if !balanced(text) || (text.contains("case") && text.contains('(')) {
             self.problem(ProblemKind::Unsupported, start, "arithmetic whose brackets make bash run it as commands");
         }
         let parts = self.deeper(|reader| reader.within(start, end, |reader| reader.inside(Inside::Arith)))?;
@@ -424,7 +426,13 @@ impl Reader<'_> {
         if op.is_empty() && self.peek().is_some_and(|byte| byte != b'}') && !name.is_empty() && !indirect {
             self.problem(ProblemKind::Unexpected, start, "not a parameter expansion");
         }
+        let from = self.pos;
         let argument = self.inside(Inside::Brace { double });
+        let text = self.slice(from, self.pos);
+        let quoted = matches!(op, "" | "-" | ":-" | "+" | ":+" | "=" | ":=");
+        if double && !quoted && (text.contains("<(") || text.contains(">(")) {
+            self.problem(ProblemKind::Unsupported, start, "a process substitution in an argument that is not quoted");
+        }
         let span = self.span(start, self.last);
         Part::Param(Box::new(Param { name, braced: true, subscript, indirect, length, op, argument, span }))
     }

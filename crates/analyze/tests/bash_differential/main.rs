@@ -30,7 +30,7 @@ use run::{Plan, Worker};
 use std::path::PathBuf;
 
 /// Texts that are tried on every run, besides the ones in the table.
-const TEXTS: u64 = 4000;
+const TEXTS: u64 = 5000;
 
 fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok().and_then(|text| text.parse().ok())
