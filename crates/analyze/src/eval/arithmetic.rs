@@ -86,6 +86,10 @@ impl Eval<'_> {
 
     /// The operands of `[[`, `[` or `test` that are evaluated as arithmetic or subscripts.
     pub(super) fn test_operands(&mut self, fields: &[Field]) {
+        if fields.iter().any(|field| field.known().is_none()) {
+            // It may be an operator that evaluates what is beside it.
+            self.perhaps_subscripts(fields);
+        }
         for (at, field) in fields.iter().enumerate() {
             let Some(operator) = field.known() else { continue };
             let near: &[Option<&Field>] = if NUMERIC.contains(&operator) {
@@ -97,6 +101,15 @@ impl Eval<'_> {
             };
             for operand in near.iter().flatten() {
                 self.subscript_data(operand);
+            }
+        }
+    }
+
+    /// Words that are evaluated as names of variables if a word that is not known says so.
+    pub(super) fn perhaps_subscripts(&mut self, fields: &[Field]) {
+        for field in fields {
+            for text in field.value.choices().unwrap_or(&[]).iter().filter(|text| text.contains('[')) {
+                self.evaluated_again(text, field.span);
             }
         }
     }

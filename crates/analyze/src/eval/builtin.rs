@@ -475,6 +475,9 @@ impl Eval<'_> {
             args = if attached { rest } else { rest.get(1..).unwrap_or(&[]) };
             into.iter().for_each(|name| self.subscript_data(name));
         }
+        if args.first().is_some_and(|format| format.known().is_none()) {
+            self.perhaps_subscripts(args);
+        }
         let args = args.strip_prefix_dashes();
         let value = printed(args);
         if let Some(name) = into {

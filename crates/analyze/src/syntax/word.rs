@@ -246,6 +246,10 @@ impl Reader<'_> {
         let start = self.pos;
         self.bump_raw();
         let (text, escaped, closed) = self.backtick_text(start, double);
+        // Where bash looks for braces it does not know backticks in quotes: quotes in them end the quotes around them.
+        if double && text.contains('"') && self.text.contains('{') {
+            self.problem(ProblemKind::Unsupported, start, "quotes in backticks in quotes, and a brace");
+        }
         let (body_start, body_end) = (start + 1, self.last.saturating_sub(usize::from(closed)).max(start + 1));
         let span = self.span(start, self.last);
         let waiting = std::mem::take(&mut self.pending);

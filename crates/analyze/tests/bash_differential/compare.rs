@@ -22,7 +22,11 @@ fn predicted(analysis: &Analysis, argv: &[String], ran: &Ran) -> bool {
         [first, rest @ ..] if first == "command" => rest.to_vec(),
         all => all.to_vec(),
     };
-    let files = Files { made: &ran.files, may_vanish: analysis.text.contains("nullglob") };
+    let files = Files {
+        made: &ran.files,
+        may_vanish: analysis.text.contains("nullglob"),
+        moved: ["cd /", "cd .", "pushd"].iter().any(|piece| analysis.text.contains(piece)),
+    };
     let fit = |words: &[String]| fits(words, argv, &files);
     analysis.canonical.iter().any(|invocation| fit(&invocation.argv) || fit(&stripped(&invocation.argv)))
 }
@@ -31,6 +35,8 @@ fn predicted(analysis: &Analysis, argv: &[String], ran: &Ran) -> bool {
 struct Files<'a> {
     made: &'a [String],
     may_vanish: bool,
+    /// The text may look for names in another directory, where other files are.
+    moved: bool,
 }
 
 fn fits(pattern: &[String], argv: &[String], files: &Files<'_>) -> bool {
@@ -43,7 +49,7 @@ fn fits(pattern: &[String], argv: &[String], files: &Files<'_>) -> bool {
         .is_some_and(|(word, more)| without_numbers(word) == without_numbers(first) && fits(rest, more, files));
     let found = || {
         // The descriptor of a process substitution is a file too.
-        let exists = |word: &&String| files.made.contains(word) || word.starts_with("/dev/fd/");
+        let exists = |word: &&String| files.moved || files.made.contains(word) || word.starts_with("/dev/fd/");
         let names = argv.iter().take_while(exists).count();
         (usize::from(!files.may_vanish)..=names).any(|skip| fits(rest, &argv[skip..], files))
     };

@@ -119,4 +119,8 @@ pub(crate) const KNOWN: &[&str] = &[
     "v=cb; declare --g v=ca; $v x",
     "coproc cb x[ a > b ] >f",
     "cb $(('1'+$(cc $(case x in (x) ca;; esac))))",
+    "test -$@v 'a[$(ca)]'; printf -$@v 'a[$(cb)]'",
+    "ca \"`eval \"cb {a,b}\"`\"",
+    "ca || fa() { ''; }; cb $(fa)",
+    "export -rt -n v=ca; $v 'a b' x",
 ];
