@@ -17,6 +17,12 @@ pub(super) fn holds(parts: &[Part]) -> bool {
     parts.iter().any(|part| matches!(part, Part::Literal(text) if text.contains('{')))
 }
 
+/// Whether an expansion beside a brace holds braces: bash counts them too, and its own ends elsewhere.
+pub(super) fn uncertain(parts: &[Part]) -> bool {
+    let brace = |part: &Part| matches!(part, Part::Literal(text) | Part::Quoted(text, _) if text.contains(['{', '}']));
+    parts.iter().any(|part| matches!(part, Part::Param(param) if param.argument.iter().any(brace)))
+}
+
 /// The words that `parts` expand to, or `None` when there are more than [`FIELDS_MAX`].
 pub(super) fn expand(parts: &[Part]) -> Option<Vec<Vec<Part>>> {
     if !holds(parts) {

@@ -1,49 +1,12 @@
 //! Builtins that change the shell itself or evaluate text.
 
 use super::apply::joined;
+use super::printed::{echo, printed};
 use super::run::Start;
 use super::state::Var;
 use super::value::{Field, Value};
 use super::{Eval, Output, Stdin};
-use crate::syntax::{Escapes, decode_printed};
 use model::{Action, PathScope, Reversibility, Risk, Target};
-
-/// What `set -k` does.
-const KEYWORD: &str = "arguments with a = become environment variables of what is run";
-
-/// What `set -o posix` and `set +B` do.
-const READS_ANEW: &str = "changes how the shell reads what follows";
-
-/// Names of options that `set -o` knows.
-const SET_NAMES: &[&str] = &[
-    "allexport",
-    "braceexpand",
-    "emacs",
-    "errexit",
-    "errtrace",
-    "functrace",
-    "hashall",
-    "histexpand",
-    "history",
-    "ignoreeof",
-    "interactive-comments",
-    "keyword",
-    "monitor",
-    "noclobber",
-    "noexec",
-    "noglob",
-    "nolog",
-    "notify",
-    "nounset",
-    "onecmd",
-    "physical",
-    "pipefail",
-    "posix",
-    "privileged",
-    "verbose",
-    "vi",
-    "xtrace",
-];
 
 impl Eval<'_> {
     /// Runs `program` if it is a builtin read in code.
@@ -104,95 +67,6 @@ impl Eval<'_> {
                 self.state.cwd.if_failed.clear();
             }
         }
-    }
-
-    fn set(&mut self, args: &[Field]) {
-        let mut rest = args;
-        while let Some((first, tail)) = rest.split_first() {
-            match first.known() {
-                Some("--") => {
-                    self.set_positional(tail);
-                    return;
-                }
-                Some("-") => {
-                    if !tail.is_empty() {
-                        self.set_positional(tail);
-                    }
-                    return;
-                }
-                Some(text) if text.starts_with(['-', '+']) && !text.bytes().skip(1).all(is_set_letter) => {
-                    // Bash refuses all of it, once it gets there.
-                    self.state.positional = None;
-                    return;
-                }
-                Some("-o" | "+o") => {
-                    if tail.first().and_then(Field::known) == Some("history") {
-                        self.out.find(12, first.span, "decides whether what is run is remembered");
-                    }
-                    if tail.first().and_then(Field::known) == Some("keyword") {
-                        self.out.find(12, first.span, KEYWORD);
-                    }
-                    match tail.first().map(Field::known) {
-                        None | Some(Some("history" | "keyword")) => {}
-                        Some(Some("posix" | "braceexpand")) => self.out.find(7, first.span, READS_ANEW),
-                        Some(Some(name)) if SET_NAMES.contains(&name) => {}
-                        // What bash does not know it refuses, with all that follows.
-                        Some(_) => {
-                            self.state.positional = None;
-                            return;
-                        }
-                    }
-                    self.state.exits_on_error |=
-                        first.known() == Some("-o") && tail.first().and_then(Field::known) == Some("errexit");
-                    rest = tail.get(1..).unwrap_or(&[]);
-                }
-                Some(text) if text.starts_with('-') && text.len() > 1 => {
-                    self.state.exits_on_error |= text.contains('e');
-                    if text.contains('k') {
-                        self.out.find(12, first.span, KEYWORD);
-                    }
-                    if text.ends_with('o') && tail.first().and_then(Field::known) == Some("posix") {
-                        self.out.find(7, first.span, READS_ANEW);
-                    }
-                    // `-euo pipefail`: the o takes the next word.
-                    rest = if text.ends_with('o') { tail.get(1..).unwrap_or(&[]) } else { tail };
-                }
-                Some(text) if text.starts_with('+') && text.len() > 1 => {
-                    self.state.exits_on_error &= !text.contains('e');
-                    if text.contains('B') {
-                        self.out.find(7, first.span, READS_ANEW);
-                    }
-                    rest = if text.ends_with('o') { tail.get(1..).unwrap_or(&[]) } else { tail };
-                }
-                known => {
-                    // What is not known may be an option.
-                    match known.or(Some(first.value.prefix()).filter(|prefix| !prefix.is_empty() && !first.many)) {
-                        Some(text) if !text.starts_with(['-', '+']) => self.set_positional(rest),
-                        _ => {
-                            self.out.find(7, first.span, "options of the shell that are not known");
-                            self.state.positional = None;
-                        }
-                    }
-                    return;
-                }
-            }
-        }
-    }
-
-    fn set_positional(&mut self, fields: &[Field]) {
-        let known = !fields.iter().any(|field| field.many || field.glob);
-        self.state.positional = known.then(|| fields.iter().map(|field| field.value.clone()).collect());
-    }
-
-    fn shift(&mut self, args: &[Field]) {
-        let count = match args.first() {
-            None => Some(1),
-            Some(field) => field.known().and_then(|text| text.parse::<usize>().ok()),
-        };
-        self.state.positional = match (self.state.positional.take(), count) {
-            (Some(all), Some(count)) => Some(all.into_iter().skip(count).collect()),
-            _ => None,
-        };
     }
 
     fn declare(&mut self, program: &str, args: &[Field]) {
@@ -527,11 +401,6 @@ impl Eval<'_> {
     }
 }
 
-/// Letters of options that `set` knows.
-fn is_set_letter(letter: u8) -> bool {
-    b"abefhkmnoptuvxBCEHPT".contains(&letter)
-}
-
 /// A line in `count` fields as `read` parts it at blanks: the last gets the rest as it is, without blanks at its ends.
 fn fields_of(line: &str, count: usize) -> Vec<String> {
     let blank = [' ', '\t'];
@@ -556,75 +425,6 @@ impl Dashes for [Field] {
         match self.split_first() {
             Some((first, rest)) if first.known() == Some("--") => rest,
             _ => self,
-        }
-    }
-}
-
-/// What `echo` prints.
-fn echo(args: &[Field]) -> Output {
-    let letters = |text: &str| {
-        text.strip_prefix('-').is_some_and(|all| !all.is_empty() && all.trim_matches(['n', 'e', 'E']).is_empty())
-    };
-    let flags = args.iter().take_while(|field| field.known().is_some_and(letters)).count();
-    let given: String = args.iter().take(flags).filter_map(Field::known).collect();
-    // The last of `-e` and `-E` counts.
-    let escapes = given.rfind(['e', 'E']).is_some_and(|at| given.get(at..).is_some_and(|rest| rest.starts_with('e')));
-    let newline = !given.contains('n');
-    let rest = args.get(flags..).unwrap_or(&[]);
-    let text = joined(rest);
-    let fetched = text.fetched;
-    if text.many || rest.iter().any(|field| field.glob) {
-        return Output { value: Value::Unknown, fetched };
-    }
-    let value = match text.value {
-        Value::Known(text) if escapes && text.contains('\\') => {
-            decode_printed(&text, Escapes::Echo).map_or(Value::Unknown, Value::Known)
-        }
-        Value::OneOf(_) | Value::Shape(..) if escapes => Value::Unknown,
-        other => other,
-    };
-    Output { value: if newline { value.concat(&Value::Known("\n".into())) } else { value }, fetched }
-}
-
-/// A number that is printed as it is written: no sign, no octal.
-fn plain_number(text: &str) -> bool {
-    text == "0"
-        || (!text.starts_with('0')
-            && text.len() < 18
-            && text.bytes().all(|byte| byte.is_ascii_digit())
-            && !text.is_empty())
-}
-
-/// What `printf` prints for constant arguments and the conversions `%s`, `%b`, `%d` and `%%`; else not known.
-fn printed(args: &[Field]) -> Value {
-    let known: Option<Vec<&str>> = args.iter().map(|field| field.known().filter(|_| !field.glob)).collect();
-    let Some((format, rest)) = known.as_deref().and_then(|all| all.split_first()) else { return Value::Unknown };
-    let Some(format) = decode_printed(format, Escapes::Format) else { return Value::Unknown };
-    let mut out = String::new();
-    let mut rest = rest.iter();
-    loop {
-        let left = rest.len();
-        let mut chars = format.chars();
-        while let Some(c) = chars.next() {
-            match (c, c == '%') {
-                (_, false) => out.push(c),
-                _ => match chars.next() {
-                    Some('%') => out.push('%'),
-                    Some('s') => out.push_str(rest.next().unwrap_or(&"")),
-                    Some('d') => match rest.next() {
-                        Some(number) if plain_number(number) => out.push_str(number),
-                        _ => return Value::Unknown,
-                    },
-                    Some('b') => match decode_printed(rest.next().unwrap_or(&""), Escapes::Argument) {
-                        Some(text) => out.push_str(&text),
-                        None => return Value::Unknown,
-                    },
-                    _ => return Value::Unknown,
-                },
-            }
-        }
-        if rest.len() == 0 || rest.len() == left || out.len() > crate::limits::VALUE_BYTES_MAX {
-            return if rest.len() == 0 { Value::Known(out) } else { Value::Unknown };
         }
     }
 }

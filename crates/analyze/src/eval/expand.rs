@@ -1,6 +1,7 @@
 //! Word expansion: from the parts of a word to the arguments it becomes.
 
 use super::brace;
+use super::fields::Fields;
 use super::state::Var;
 use super::value::{Field, Value};
 use super::{Eval, Output, Stdin};
@@ -8,76 +9,14 @@ use crate::limits::VALUES_MAX;
 use crate::syntax::ast::{Param, Part, Word};
 use model::Span;
 
-/// Fields under construction.
-struct Fields {
-    done: Vec<Field>,
-    open: Option<Field>,
-    /// A blank ended the last field, and what is behind it may be one more separator of the same place.
-    behind_blank: bool,
-    span: Span,
-}
-
-impl Fields {
-    fn current(&mut self) -> &mut Field {
-        let span = self.span;
-        self.behind_blank = false;
-        self.open.get_or_insert_with(|| Field {
-            value: Value::Known(String::new()),
-            glob: false,
-            many: false,
-            quoted: false,
-            fetched: false,
-            span,
-        })
-    }
-
-    fn append(&mut self, value: &Value) {
-        let plain = value.with_plain_stars();
-        let field = self.current();
-        field.glob |= plain.is_some();
-        field.value = field.value.concat(plain.as_ref().unwrap_or(value));
-    }
-
-    fn split(&mut self) {
-        self.done.extend(self.open.take());
-    }
-
-    /// Appends a constant as an unquoted expansion gives it: split at `separators`, globs live. Blanks among them part
-    /// fields together; each other one ends a field, which may be empty.
-    fn append_split(&mut self, text: &str, separators: &str) {
-        let is_blank = |c: char| separators.contains(c) && matches!(c, ' ' | '\t' | '\n');
-        let mut rest = text;
-        while let Some(first) = rest.chars().next() {
-            if is_blank(first) {
-                rest = rest.trim_start_matches(is_blank);
-                self.behind_blank |= self.open.is_some();
-                self.split();
-            } else if separators.contains(first) {
-                if !std::mem::take(&mut self.behind_blank) {
-                    self.current().quoted = true;
-                    self.split();
-                }
-                rest = rest.get(first.len_utf8()..).unwrap_or("").trim_start_matches(is_blank);
-            } else {
-                let (piece, more) = rest.split_at(rest.find(|c| separators.contains(c)).unwrap_or(rest.len()));
-                self.append_live(piece);
-                rest = more;
-            }
-        }
-    }
-
-    fn append_live(&mut self, text: &str) {
-        self.current().glob |=
-            text.contains(['*', '?']) || text.split_once('[').is_some_and(|(_, rest)| rest.contains(']'));
-        self.append(&Value::Known(text.to_owned()));
-    }
-}
-
 impl Eval<'_> {
     /// The arguments a word becomes.
     pub(super) fn expand(&mut self, word: &Word) -> Vec<Field> {
         if !brace::holds(&word.parts) {
             return self.expand_parts(&word.parts, word.span, true);
+        }
+        if brace::uncertain(&word.parts) {
+            self.out.find(2, word.span, "braces in an expansion beside a brace");
         }
         let Some(words) = brace::expand(&word.parts) else {
             self.out.find(90, word.span, "a brace expansion makes too many words");
@@ -88,7 +27,7 @@ impl Eval<'_> {
 
     /// `whole` where no brace expansion made the word: only then it may be like an assignment.
     fn expand_parts(&mut self, parts: &[Part], span: Span, whole: bool) -> Vec<Field> {
-        let mut fields = Fields { done: Vec::new(), open: None, behind_blank: false, span };
+        let mut fields = Fields::new(span);
         for (at, part) in parts.iter().enumerate() {
             match part {
                 Part::Literal(text) => {
@@ -285,7 +224,7 @@ impl Eval<'_> {
         if let Some(Part::Literal(text)) = word.parts.first()
             && text.starts_with('~')
         {
-            let mut fields = Fields { done: Vec::new(), open: None, behind_blank: false, span: word.span };
+            let mut fields = Fields::new(word.span);
             let rest = self.tilde(text, word.parts.len() == 1, &mut fields).to_owned();
             fields.append(&Value::Known(rest));
             let head = fields.open.map_or(Value::Unknown, |field| field.value);
@@ -311,7 +250,7 @@ impl Eval<'_> {
                 (trimmed(out.value), out.fetched)
             }
             Part::Process { list, reads, span } => {
-                let mut fields = Fields { done: Vec::new(), open: None, behind_blank: false, span: *span };
+                let mut fields = Fields::new(*span);
                 self.process(list, *reads, *span, &mut fields);
                 (Value::Known("/dev/fd/63".into()), fields.open.is_some_and(|field| field.fetched))
             }

@@ -195,9 +195,10 @@ impl Reader<'_> {
                 pipeline.timed = Some(self.span(start, self.last));
                 self.blanks();
                 for option in ["-p", "--"] {
-                    let whole =
-                        self.rest().get(option.len()..).is_none_or(|rest| rest.bytes().next().is_none_or(is_meta));
-                    let _ = whole && self.at(option) && self.eat(option);
+                    let saved = (self.pos, self.last);
+                    if self.at(option) && self.eat(option) && self.peek().is_some_and(|byte| !is_meta(byte)) {
+                        (self.pos, self.last) = saved;
+                    }
                     self.blanks();
                 }
             } else {

@@ -123,4 +123,6 @@ pub(crate) const KNOWN: &[&str] = &[
     "ca \"`eval \"cb {a,b}\"`\"",
     "ca || fa() { ''; }; cb $(fa)",
     "export -rt -n v=ca; $v 'a b' x",
+    "cb ./x {a,${v:+{a,b}} y",
+    "time -p\\\n ca x",
 ];
