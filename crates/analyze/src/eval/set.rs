@@ -40,6 +40,10 @@ const SET_NAMES: &[&str] = &[
     "xtrace",
 ];
 
+/// Those that change nothing about how the rest is read.
+const PLAIN_NAMES: &[&str] =
+    &["errexit", "errtrace", "functrace", "noclobber", "noglob", "nounset", "pipefail", "xtrace"];
+
 impl Eval<'_> {
     pub(super) fn set(&mut self, args: &[Field]) {
         let mut rest = args;
@@ -86,7 +90,10 @@ impl Eval<'_> {
                     if text.contains('k') {
                         self.out.find(12, first.span, KEYWORD);
                     }
-                    if text.ends_with('o') && tail.first().and_then(Field::known) == Some("posix") {
+                    // Each o takes a word; one, at the end, is what people write.
+                    let named = text.matches('o').count();
+                    let plain = tail.first().and_then(Field::known).is_some_and(|name| PLAIN_NAMES.contains(&name));
+                    if named > 1 || (named == 1 && !(text.ends_with('o') && plain)) {
                         self.out.find(7, first.span, READS_ANEW);
                     }
                     // `-euo pipefail`: the o takes the next word.

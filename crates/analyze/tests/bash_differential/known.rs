@@ -125,4 +125,5 @@ pub(crate) const KNOWN: &[&str] = &[
     "export -rt -n v=ca; $v 'a b' x",
     "cb ./x {a,${v:+{a,b}} y",
     "time -p\\\n ca x",
+    "set -oo history; set -H\nca x\ncb !$",
 ];
