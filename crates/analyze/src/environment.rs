@@ -18,6 +18,7 @@ static HIJACKS: &[(&str, &str)] = &[
     ("PS4", "is expanded, and commands in it run"),
     ("SHELLOPTS", "changes how every shell reads its text"),
     ("BASHOPTS", "changes how every shell reads its text"),
+    ("POSIXLY_CORRECT", "changes how the shell reads what follows"),
     ("BASH_FUNC_*", "hands a function to every shell"),
     ("GIT_SSH", "names a program that git runs"),
     ("GIT_SSH_COMMAND", "names a program that git runs"),

@@ -17,6 +17,10 @@ impl Eval<'_> {
     pub(super) fn arithmetic(&mut self, parts: &[Part]) {
         let value = self.text_of_parts(parts);
         let span = place(parts).unwrap_or(Span::new(0, 0));
+        if value.choices().is_none() {
+            // What is written out is still known.
+            self.variables_in(&literals(parts), span);
+        }
         for text in value.choices().unwrap_or(&[]) {
             self.evaluated_again(text, span);
             self.variables_in(text, span);
@@ -27,6 +31,9 @@ impl Eval<'_> {
     pub(super) fn variables_in(&mut self, text: &str, span: Span) {
         let mut seen: BTreeSet<String> = BTreeSet::new();
         let mut waiting = names_in(text);
+        // Which of the names is assigned is not followed.
+        let mut assigns = assigns_in(text);
+        let mut assigned: Vec<String> = Vec::new();
         while let Some(name) = waiting.pop() {
             if seen.len() >= NAMES_FOLLOWED_MAX || !seen.insert(name.clone()) {
                 continue;
@@ -34,10 +41,17 @@ impl Eval<'_> {
             if self.state.loaded.contains(&name) {
                 self.out.find(10, span, "data is evaluated again, and a command in it may run");
             }
+            if assigns {
+                assigned.push(name.clone());
+            }
             for text in self.state.scalar(&name).as_ref().and_then(Value::choices).unwrap_or(&[]) {
                 self.evaluated_again(text, span);
+                assigns |= assigns_in(text);
                 waiting.extend(names_in(text));
             }
+        }
+        for name in assigned {
+            self.state.set(&name, Value::Unknown);
         }
     }
 
@@ -72,6 +86,10 @@ impl Eval<'_> {
 
     /// The operands of `[[`, `[` or `test` that are evaluated as arithmetic or subscripts.
     pub(super) fn test_operands(&mut self, fields: &[Field]) {
+        if fields.iter().any(|field| field.known().is_none()) {
+            // It may be an operator that evaluates what is beside it.
+            self.perhaps_subscripts(fields);
+        }
         for (at, field) in fields.iter().enumerate() {
             let Some(operator) = field.known() else { continue };
             let near: &[Option<&Field>] = if NUMERIC.contains(&operator) {
@@ -87,6 +105,15 @@ impl Eval<'_> {
         }
     }
 
+    /// Words that are evaluated as names of variables if a word that is not known says so.
+    pub(super) fn perhaps_subscripts(&mut self, fields: &[Field]) {
+        for field in fields {
+            for text in field.value.choices().unwrap_or(&[]).iter().filter(|text| text.contains('[')) {
+                self.evaluated_again(text, field.span);
+            }
+        }
+    }
+
     /// A word that names a variable, perhaps with a subscript that bash evaluates.
     pub(super) fn subscript_data(&mut self, field: &Field) {
         match field.value.choices() {
@@ -96,7 +123,7 @@ impl Eval<'_> {
                     self.variables_in(text, field.span);
                 }
             }
-            None if field.value.prefix().contains('[') => {
+            None if field.value.prefix().contains('[') || field.value.suffix().contains('[') => {
                 self.out.find(10, field.span, "a subscript that is not known is evaluated");
             }
             None => {}
@@ -115,6 +142,26 @@ impl Eval<'_> {
         let field = Field { value, glob: false, many: false, quoted: true, fetched: false, span };
         self.subscript_data(&field);
     }
+}
+
+/// Whether an expression may assign: a `=` that compares nothing, or a step up or down.
+fn assigns_in(text: &str) -> bool {
+    let compared = ["==", "<=", ">=", "!="].iter().fold(text.to_owned(), |text, operator| {
+        // `<<=` and `>>=` assign.
+        let shift = format!("{}{operator}", operator.get(..1).unwrap_or(""));
+        text.replace(&shift, "=\0").replace(operator, "")
+    });
+    compared.contains('=') || text.contains("++") || text.contains("--")
+}
+
+/// What an expression says by itself, with a blank for each expansion.
+fn literals(parts: &[Part]) -> String {
+    let text = |part: &Part| match part {
+        Part::Literal(text) | Part::Quoted(text, _) => text.clone(),
+        Part::Double(inner) => literals(inner),
+        _ => " ".to_owned(),
+    };
+    parts.iter().map(text).collect()
 }
 
 /// The names of variables in an expression.

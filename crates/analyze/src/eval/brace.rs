@@ -17,6 +17,12 @@ pub(super) fn holds(parts: &[Part]) -> bool {
     parts.iter().any(|part| matches!(part, Part::Literal(text) if text.contains('{')))
 }
 
+/// Whether an expansion beside a brace holds braces: bash counts them too, and its own ends elsewhere.
+pub(super) fn uncertain(parts: &[Part]) -> bool {
+    let brace = |part: &Part| matches!(part, Part::Literal(text) | Part::Quoted(text, _) if text.contains(['{', '}']));
+    parts.iter().any(|part| matches!(part, Part::Param(param) if param.argument.iter().any(brace)))
+}
+
 /// The words that `parts` expand to, or `None` when there are more than [`FIELDS_MAX`].
 pub(super) fn expand(parts: &[Part]) -> Option<Vec<Vec<Part>>> {
     if !holds(parts) {
@@ -86,9 +92,12 @@ fn expand_atoms(atoms: &[Atom], words: &mut Vec<Vec<Atom>>, depth: usize) -> boo
 /// The alternatives of a brace behind its `{`, with the offset of its `}`.
 fn alternatives(atoms: &[Atom]) -> Option<(usize, Vec<Vec<Atom>>)> {
     let mut depth = 0usize;
+    let mut dots = false;
     let mut choices: Vec<Vec<Atom>> = vec![Vec::new()];
     for (at, atom) in atoms.iter().enumerate() {
         match atom {
+            // Without a comma or two dots in front of it, a closing brace is a plain one.
+            Atom::Live('}') if depth == 0 && choices.len() == 1 && !dots => {}
             Atom::Live('}') if depth == 0 => {
                 if choices.len() == 1 {
                     choices = range(choices.first()?)?;
@@ -101,6 +110,10 @@ fn alternatives(atoms: &[Atom]) -> Option<(usize, Vec<Vec<Atom>>)> {
             }
             Atom::Live('{') => depth += 1,
             Atom::Live('}') => depth -= 1,
+            Atom::Live('.') if depth == 0 => {
+                let next = |away: usize| atoms.get(at + away);
+                dots |= matches!(next(1), Some(Atom::Live('.'))) && !matches!(next(2), Some(Atom::Live('}')));
+            }
             _ => {}
         }
         choices.last_mut()?.push(atom.clone());

@@ -1,15 +1,12 @@
 //! Builtins that change the shell itself or evaluate text.
 
 use super::apply::joined;
+use super::printed::{echo, printed};
 use super::run::Start;
 use super::state::Var;
 use super::value::{Field, Value};
 use super::{Eval, Output, Stdin};
-use crate::syntax::{Escapes, decode_printed};
 use model::{Action, PathScope, Reversibility, Risk, Target};
-
-/// What `set -k` does.
-const KEYWORD: &str = "arguments with a = become environment variables of what is run";
 
 impl Eval<'_> {
     /// Runs `program` if it is a builtin read in code.
@@ -22,6 +19,10 @@ impl Eval<'_> {
             "export" | "declare" | "typeset" | "local" | "readonly" => self.declare(program, args),
             "unset" => self.unset(args),
             "read" => self.read(args, &start.stdin),
+            "getopts" => {
+                let names = ["OPTARG", "OPTIND"].into_iter().chain(args.get(1).and_then(Field::known));
+                names.for_each(|name| self.state.set(name, Value::Unknown));
+            }
             "mapfile" | "readarray" => self.mapfile(args, start),
             "let" => args.iter().for_each(|field| self.subscript_data(field)),
             "eval" => return Some(self.eval(args, start)),
@@ -68,61 +69,6 @@ impl Eval<'_> {
         }
     }
 
-    fn set(&mut self, args: &[Field]) {
-        let mut rest = args;
-        while let Some((first, tail)) = rest.split_first() {
-            match first.known() {
-                Some("--") => {
-                    self.set_positional(tail);
-                    return;
-                }
-                Some("-o" | "+o") => {
-                    if tail.first().and_then(Field::known) == Some("history") {
-                        self.out.find(12, first.span, "decides whether what is run is remembered");
-                    }
-                    if tail.first().and_then(Field::known) == Some("keyword") {
-                        self.out.find(12, first.span, KEYWORD);
-                    }
-                    self.state.exits_on_error |=
-                        first.known() == Some("-o") && tail.first().and_then(Field::known) == Some("errexit");
-                    rest = tail.get(1..).unwrap_or(&[]);
-                }
-                Some(text) if text.starts_with('-') && text.len() > 1 => {
-                    self.state.exits_on_error |= text.contains('e');
-                    if text.contains('k') {
-                        self.out.find(12, first.span, KEYWORD);
-                    }
-                    // `-euo pipefail`: the o takes the next word.
-                    rest = if text.ends_with('o') { tail.get(1..).unwrap_or(&[]) } else { tail };
-                }
-                Some(text) if text.starts_with('+') => {
-                    self.state.exits_on_error &= !text.contains('e');
-                    rest = tail;
-                }
-                _ => {
-                    self.set_positional(rest);
-                    return;
-                }
-            }
-        }
-    }
-
-    fn set_positional(&mut self, fields: &[Field]) {
-        let known = !fields.iter().any(|field| field.many || field.glob);
-        self.state.positional = known.then(|| fields.iter().map(|field| field.value.clone()).collect());
-    }
-
-    fn shift(&mut self, args: &[Field]) {
-        let count = match args.first() {
-            None => Some(1),
-            Some(field) => field.known().and_then(|text| text.parse::<usize>().ok()),
-        };
-        self.state.positional = match (self.state.positional.take(), count) {
-            (Some(all), Some(count)) => Some(all.into_iter().skip(count).collect()),
-            _ => None,
-        };
-    }
-
     fn declare(&mut self, program: &str, args: &[Field]) {
         let exports = program == "export"
             || args.iter().any(|field| field.known().is_some_and(|text| text.starts_with('-') && text.contains('x')));
@@ -136,6 +82,16 @@ impl Eval<'_> {
             // Bash refuses; nothing is assigned.
             return;
         }
+        // An option bash does not know is refused, and nothing is assigned.
+        let letters = match program {
+            "export" => "fnp",
+            "readonly" => "aAfp",
+            _ => "aAfFgiIlnrtuxcp",
+        };
+        let refused = args.iter().any(|field| {
+            let text = field.value.prefix();
+            text != "--" && text.starts_with(['-', '+']) && !text.chars().skip(1).all(|letter| letters.contains(letter))
+        });
         let here = matches!(program, "local" | "declare" | "typeset") && !flagged(&['g']);
         for field in args {
             if field.many || field.value.prefix().is_empty() {
@@ -177,7 +133,7 @@ impl Eval<'_> {
             }
             if let Some(value) = value {
                 self.check_environment(name.trim_end_matches('+'), &value, field.span, exports);
-                let whole = !name.ends_with(['+', ']']);
+                let whole = !name.ends_with(['+', ']']) && !refused;
                 self.state.set(&plain, if whole { value } else { Value::Unknown });
             } else if here && !self.locals.is_empty() {
                 // A new variable without a value.
@@ -214,9 +170,14 @@ impl Eval<'_> {
     fn read(&mut self, args: &[Field], stdin: &Stdin) {
         let mut names: Vec<&Field> = Vec::new();
         let mut rest = args.iter();
+        // With other options it reads elsewhere, or not a line; without -r backslashes go.
+        let mut whole_line = true;
+        let mut raw = false;
         while let Some(field) = rest.next() {
             match field.known() {
-                Some(text) if text.starts_with('-') => {
+                Some(text) if text.starts_with('-') && names.is_empty() => {
+                    whole_line &= text.bytes().skip(1).all(|letter| b"raeps".contains(&letter));
+                    raw |= text.contains('r');
                     let takes = text.ends_with(['d', 'n', 'N', 'p', 't', 'u', 'i']);
                     let array = text.ends_with('a');
                     if takes {
@@ -231,16 +192,17 @@ impl Eval<'_> {
         let found = self.piped_names.as_ref().filter(|_| matches!(stdin, Stdin::Pipe(_)) && names.len() == 1);
         let found = found.map(|all| Value::any_of(all.iter().map(|name| Value::found_by_glob(name)).collect()));
         let line = match stdin {
-            Stdin::Text(Value::Known(text)) => text.lines().next().map(str::to_owned),
+            Stdin::Text(Value::Known(text)) => text.split('\n').next().map(str::to_owned),
             _ => None,
         };
+        let line = line.filter(|line| whole_line && (raw || !line.contains('\\')));
         let separators = self.state.scalar("IFS").and_then(|value| value.known().map(str::to_owned));
         let words: Option<Vec<String>> = match (line, separators) {
-            (Some(line), Some(blanks)) if blanks == " \t\n" => {
-                Some(line.split_whitespace().map(str::to_owned).collect())
-            }
-            // Other characters part fields one by one, and the last name gets the rest as it is.
-            (Some(line), Some(others)) if !others.contains([' ', '\t', '\n']) => {
+            (Some(line), Some(blanks)) if blanks == " \t\n" => Some(fields_of(&line, names.len())),
+            // Other characters part fields one by one, and the last name gets the rest as it is, without one at its end.
+            (Some(line), Some(others))
+                if !others.contains([' ', '\t', '\n']) && !line.ends_with(|c| others.contains(c)) =>
+            {
                 Some(line.splitn(names.len().max(1), |c| others.contains(c)).map(str::to_owned).collect())
             }
             _ => None,
@@ -252,7 +214,6 @@ impl Eval<'_> {
                 continue;
             };
             let value = match &words {
-                Some(words) if at + 1 == names.len() => Value::Known(words.get(at..).unwrap_or(&[]).join(" ")),
                 Some(words) => Value::Known(words.get(at).cloned().unwrap_or_default()),
                 None => found.clone().unwrap_or(Value::Unknown),
             };
@@ -287,7 +248,10 @@ impl Eval<'_> {
         if text.value.choices().is_some() && !text.many {
             self.out.find_as(9, Risk::Medium, start.span, "text is evaluated as a command");
         }
-        self.text_here(&text, start, false)
+        let outer = std::mem::replace(&mut self.ambient, super::shared(&start.stdin));
+        let out = self.text_here(&text, start, false);
+        self.ambient = outer;
+        out
     }
 
     fn source_file(&mut self, args: &[Field], start: &Start) {
@@ -304,7 +268,14 @@ impl Eval<'_> {
             return;
         }
         self.on_path(Action::Read, file, PathScope::Exact, "source");
-        let severity = if file.known().is_some() && !file.fetched { Risk::Medium } else { Risk::High };
+        // What stands in a device or in a pipe is not known.
+        let device = |path: &model::FilePath| {
+            let path = path.encode();
+            path != "/dev/null" && (path.starts_with("/dev/") || path.starts_with("/proc/"))
+        };
+        let opaque = file.known().is_none_or(|name| self.resolve(name).iter().any(|(path, _)| device(path)));
+        let severity =
+            if file.known().is_some() && !file.fetched && !from_stdin && !opaque { Risk::Medium } else { Risk::High };
         self.out.find_as(9, severity, file.span, "a file is read as commands");
         self.run_file(&file.clone(), "source", start);
     }
@@ -365,20 +336,25 @@ impl Eval<'_> {
     fn printf(&mut self, args: &[Field]) -> Output {
         let mut args = args;
         let mut into = None;
-        if args.first().and_then(Field::known) == Some("-v") {
-            into = args.get(1).cloned();
-            args = args.get(2..).unwrap_or(&[]);
-        } else if let Some((first, rest)) = args.split_first()
+        // The last of several counts, and each is looked at.
+        while let Some((first, rest)) = args.split_first()
             && let Some(name) = first.value.prefix().strip_prefix("-v")
         {
-            let value = if first.known().is_some() { Value::Known(name.to_owned()) } else { Value::Unknown };
-            into = Some(Field { value, ..first.clone() });
-            args = rest;
+            let attached = !name.is_empty() || first.known().is_none();
+            let value = match first.known() {
+                Some(_) => Value::Known(name.to_owned()),
+                None => Value::shape(name, first.value.suffix()),
+            };
+            into = if attached { Some(Field { value, ..first.clone() }) } else { rest.first().cloned() };
+            args = if attached { rest } else { rest.get(1..).unwrap_or(&[]) };
+            into.iter().for_each(|name| self.subscript_data(name));
+        }
+        if args.first().is_some_and(|format| format.known().is_none()) {
+            self.perhaps_subscripts(args);
         }
         let args = args.strip_prefix_dashes();
         let value = printed(args);
         if let Some(name) = into {
-            self.subscript_data(&name);
             match name.known() {
                 Some(name) => self.state.set(name.split('[').next().unwrap_or(name), value),
                 None => self.state.forget_variables(),
@@ -425,6 +401,20 @@ impl Eval<'_> {
     }
 }
 
+/// A line in `count` fields as `read` parts it at blanks: the last gets the rest as it is, without blanks at its ends.
+fn fields_of(line: &str, count: usize) -> Vec<String> {
+    let blank = [' ', '\t'];
+    let mut rest = line.trim_matches(blank);
+    let mut fields = Vec::new();
+    while fields.len() + 1 < count && !rest.is_empty() {
+        let (field, more) = rest.split_once(blank).unwrap_or((rest, ""));
+        fields.push(field.to_owned());
+        rest = more.trim_start_matches(blank);
+    }
+    fields.push(rest.to_owned());
+    fields
+}
+
 /// Arguments behind a leading `--`.
 trait Dashes {
     fn strip_prefix_dashes(&self) -> &[Field];
@@ -435,71 +425,6 @@ impl Dashes for [Field] {
         match self.split_first() {
             Some((first, rest)) if first.known() == Some("--") => rest,
             _ => self,
-        }
-    }
-}
-
-/// What `echo` prints.
-fn echo(args: &[Field]) -> Output {
-    let flags =
-        args.iter().take_while(|field| matches!(field.known(), Some("-n" | "-e" | "-E" | "-ne" | "-en"))).count();
-    let escapes = args.iter().take(flags).any(|field| field.known().is_some_and(|text| text.contains('e')));
-    let newline = !args.iter().take(flags).any(|field| field.known().is_some_and(|text| text.contains('n')));
-    let rest = args.get(flags..).unwrap_or(&[]);
-    let text = joined(rest);
-    let fetched = text.fetched;
-    if text.many || rest.iter().any(|field| field.glob) {
-        return Output { value: Value::Unknown, fetched };
-    }
-    let value = match text.value {
-        Value::Known(text) if escapes && text.contains('\\') => {
-            decode_printed(&text, Escapes::Echo).map_or(Value::Unknown, Value::Known)
-        }
-        Value::OneOf(_) | Value::Shape(..) if escapes => Value::Unknown,
-        other => other,
-    };
-    Output { value: if newline { value.concat(&Value::Known("\n".into())) } else { value }, fetched }
-}
-
-/// A number that is printed as it is written: no sign, no octal.
-fn plain_number(text: &str) -> bool {
-    text == "0"
-        || (!text.starts_with('0')
-            && text.len() < 18
-            && text.bytes().all(|byte| byte.is_ascii_digit())
-            && !text.is_empty())
-}
-
-/// What `printf` prints for constant arguments and the conversions `%s`, `%b`, `%d` and `%%`; else not known.
-fn printed(args: &[Field]) -> Value {
-    let known: Option<Vec<&str>> = args.iter().map(|field| field.known().filter(|_| !field.glob)).collect();
-    let Some((format, rest)) = known.as_deref().and_then(|all| all.split_first()) else { return Value::Unknown };
-    let Some(format) = decode_printed(format, Escapes::Format) else { return Value::Unknown };
-    let mut out = String::new();
-    let mut rest = rest.iter();
-    loop {
-        let left = rest.len();
-        let mut chars = format.chars();
-        while let Some(c) = chars.next() {
-            match (c, c == '%') {
-                (_, false) => out.push(c),
-                _ => match chars.next() {
-                    Some('%') => out.push('%'),
-                    Some('s') => out.push_str(rest.next().unwrap_or(&"")),
-                    Some('d') => match rest.next() {
-                        Some(number) if plain_number(number) => out.push_str(number),
-                        _ => return Value::Unknown,
-                    },
-                    Some('b') => match decode_printed(rest.next().unwrap_or(&""), Escapes::Argument) {
-                        Some(text) => out.push_str(&text),
-                        None => return Value::Unknown,
-                    },
-                    _ => return Value::Unknown,
-                },
-            }
-        }
-        if rest.len() == 0 || rest.len() == left || out.len() > crate::limits::VALUE_BYTES_MAX {
-            return if rest.len() == 0 { Value::Known(out) } else { Value::Unknown };
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Word expansion: from the parts of a word to the arguments it becomes.
 
 use super::brace;
+use super::fields::Fields;
 use super::state::Var;
 use super::value::{Field, Value};
 use super::{Eval, Output, Stdin};
@@ -8,65 +9,14 @@ use crate::limits::VALUES_MAX;
 use crate::syntax::ast::{Param, Part, Word};
 use model::Span;
 
-/// Fields under construction.
-struct Fields {
-    done: Vec<Field>,
-    open: Option<Field>,
-    span: Span,
-}
-
-impl Fields {
-    fn current(&mut self) -> &mut Field {
-        let span = self.span;
-        self.open.get_or_insert_with(|| Field {
-            value: Value::Known(String::new()),
-            glob: false,
-            many: false,
-            quoted: false,
-            fetched: false,
-            span,
-        })
-    }
-
-    fn append(&mut self, value: &Value) {
-        let plain = value.with_plain_stars();
-        let field = self.current();
-        field.glob |= plain.is_some();
-        field.value = field.value.concat(plain.as_ref().unwrap_or(value));
-    }
-
-    fn split(&mut self) {
-        self.done.extend(self.open.take());
-    }
-
-    /// Appends a constant as an unquoted expansion gives it: split at `separators`, globs live.
-    fn append_split(&mut self, text: &str, separators: &str) {
-        let mut pieces = text.split(|c| separators.contains(c));
-        if let Some(first) = pieces.next().filter(|first| !first.is_empty()) {
-            self.append_live(first);
-        } else if text.is_empty() {
-            return;
-        }
-        for piece in pieces {
-            self.split();
-            if !piece.is_empty() {
-                self.append_live(piece);
-            }
-        }
-    }
-
-    fn append_live(&mut self, text: &str) {
-        self.current().glob |=
-            text.contains(['*', '?']) || text.split_once('[').is_some_and(|(_, rest)| rest.contains(']'));
-        self.append(&Value::Known(text.to_owned()));
-    }
-}
-
 impl Eval<'_> {
     /// The arguments a word becomes.
     pub(super) fn expand(&mut self, word: &Word) -> Vec<Field> {
         if !brace::holds(&word.parts) {
             return self.expand_parts(&word.parts, word.span, true);
+        }
+        if brace::uncertain(&word.parts) {
+            self.out.find(2, word.span, "braces in an expansion beside a brace");
         }
         let Some(words) = brace::expand(&word.parts) else {
             self.out.find(90, word.span, "a brace expansion makes too many words");
@@ -77,7 +27,7 @@ impl Eval<'_> {
 
     /// `whole` where no brace expansion made the word: only then it may be like an assignment.
     fn expand_parts(&mut self, parts: &[Part], span: Span, whole: bool) -> Vec<Field> {
-        let mut fields = Fields { done: Vec::new(), open: None, span };
+        let mut fields = Fields::new(span);
         for (at, part) in parts.iter().enumerate() {
             match part {
                 Part::Literal(text) => {
@@ -101,6 +51,10 @@ impl Eval<'_> {
             }
         }
         fields.split();
+        if lone_dollar(parts) {
+            // Bash then does not part what the expansions gave; where exactly is not followed.
+            return vec![Field { many: true, value: Value::Unknown, ..Field::constant("", span) }];
+        }
         if whole && tildes_inside(parts) {
             fields.done.iter_mut().for_each(|field| field.value = Value::Unknown);
         }
@@ -211,8 +165,8 @@ impl Eval<'_> {
             Some(Value::Known(text)) => Some(text),
             _ => None,
         };
-        match (value, separators) {
-            (Value::Known(text), Some(separators)) => fields.append_split(text, &separators),
+        match (value, &separators) {
+            (Value::Known(text), Some(separators)) => fields.append_split(text, separators),
             (Value::OneOf(all), Some(separators))
                 if !all
                     .iter()
@@ -221,8 +175,10 @@ impl Eval<'_> {
                 fields.append(value);
             }
             _ => {
+                // A number is one word unless digits part words.
+                let parts = separators.is_none_or(|all| all.contains(|c: char| c == '-' || c.is_ascii_digit()));
                 fields.append(value);
-                fields.current().many |= !numeric;
+                fields.current().many |= !numeric || parts;
             }
         }
     }
@@ -268,7 +224,7 @@ impl Eval<'_> {
         if let Some(Part::Literal(text)) = word.parts.first()
             && text.starts_with('~')
         {
-            let mut fields = Fields { done: Vec::new(), open: None, span: word.span };
+            let mut fields = Fields::new(word.span);
             let rest = self.tilde(text, word.parts.len() == 1, &mut fields).to_owned();
             fields.append(&Value::Known(rest));
             let head = fields.open.map_or(Value::Unknown, |field| field.value);
@@ -294,7 +250,7 @@ impl Eval<'_> {
                 (trimmed(out.value), out.fetched)
             }
             Part::Process { list, reads, span } => {
-                let mut fields = Fields { done: Vec::new(), open: None, span: *span };
+                let mut fields = Fields::new(*span);
                 self.process(list, *reads, *span, &mut fields);
                 (Value::Known("/dev/fd/63".into()), fields.open.is_some_and(|field| field.fetched))
             }
@@ -321,6 +277,14 @@ impl Eval<'_> {
         if !only_asks && self.shown.len() < VALUES_MAX && crate::names::is_secret_variable(&param.name) {
             self.shown.push(param.name.clone());
         }
+        // Where the argument is parted is decided before its expansions and quotes go.
+        let parting = match param.op {
+            "/" | "//" => Some('/'),
+            ":" => Some(':'),
+            _ => None,
+        };
+        let argument =
+            if parting.is_some_and(|c| parted_elsewhere(&param.argument, c)) { Value::Unknown } else { argument };
         let current = if param.indirect { Value::Unknown } else { self.variable(param) };
         self.met_loaded |= current.choices().is_none() && self.state.loaded.contains(&param.name);
         if param.op == "@" && argument.known() == Some("P") {
@@ -392,7 +356,13 @@ impl Eval<'_> {
                 _ => Value::Unknown,
             },
             "/" | "//" => match (current.known(), argument.known().and_then(|text| text.split_once('/'))) {
-                (Some(text), Some((from, to))) if !from.is_empty() && !from.contains(['*', '?', '[']) => {
+                // In what is put in, `&` is what was found.
+                (Some(text), Some((from, to)))
+                    if !from.is_empty()
+                        && !from.contains(['*', '?', '['])
+                        && !from.starts_with(['#', '%'])
+                        && !to.contains(['&', '\\']) =>
+                {
                     Value::Known(if param.op == "//" { text.replace(from, to) } else { text.replacen(from, to, 1) })
                 }
                 _ => Value::Unknown,
@@ -455,6 +425,26 @@ fn tildes_inside(parts: &[Part]) -> bool {
     }
 }
 
+/// Whether `c` stands, or may stand, in what is quoted or expanded there.
+fn parted_elsewhere(parts: &[Part], c: char) -> bool {
+    parts.iter().any(|part| match part {
+        Part::Literal(_) => false,
+        Part::Quoted(text, _) => text.contains(c),
+        Part::Double(inner) => {
+            parted_elsewhere(inner, c)
+                || inner.iter().any(|part| matches!(part, Part::Literal(text) if text.contains(c)))
+        }
+        _ => true,
+    })
+}
+
+/// Whether a `$` that starts nothing stands beside an expansion, both outside of quotes.
+fn lone_dollar(parts: &[Part]) -> bool {
+    let plain = |part: &Part| matches!(part, Part::Literal(text) if text.contains('$'));
+    let expands = |part: &Part| matches!(part, Part::Param(_) | Part::Substitution { .. } | Part::Arith(_));
+    parts.iter().any(plain) && parts.iter().any(expands)
+}
+
 fn is_all(param: &Param) -> bool {
     matches!(param.subscript.as_deref(), Some([Part::Quoted(text, _)]) if text == "@" || text == "*")
 }
@@ -481,11 +471,16 @@ fn trimmed(value: Value) -> Value {
 
 fn slice(current: &Value, argument: &Value) -> Value {
     let (Some(text), Some(argument)) = (current.known(), argument.known()) else { return Value::Unknown };
-    let (offset, length) = argument.split_once(':').unwrap_or((argument, ""));
+    let (offset, length) = match argument.split_once(':') {
+        Some((offset, length)) => (offset, Some(length.trim())),
+        None => (argument, None),
+    };
     let Ok(offset) = offset.trim().parse::<usize>() else { return Value::Unknown };
-    let length = match length.trim() {
-        "" => usize::MAX,
-        digits => match digits.parse::<usize>() {
+    let length = match length {
+        None => usize::MAX,
+        // An expression of nothing is 0.
+        Some("") => 0,
+        Some(digits) => match digits.parse::<usize>() {
             Ok(length) => length,
             Err(_) => return Value::Unknown,
         },

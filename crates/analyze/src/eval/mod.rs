@@ -8,15 +8,18 @@ mod code;
 mod elsewhere;
 mod expand;
 mod facts;
+mod fields;
 mod interpreter;
 pub(crate) mod links;
 mod opaque;
 mod piped;
+mod printed;
 mod redirect;
 mod report;
 mod roles;
 mod run;
 mod scan;
+mod set;
 mod special;
 pub(crate) mod state;
 pub(crate) mod value;
@@ -219,6 +222,10 @@ impl<'a> Eval<'a> {
                 self.may = conditions + 1;
             }
             let gives_up = before == Joint::Or && leaves(entry);
+            if before == Joint::Or && !gives_up {
+                // The `cd` in front of it may be what failed.
+                self.state.cwd.unchecked();
+            }
             let printed = self.entry(entry);
             let both = out.value.concat(&printed.value);
             // Behind `&&` and `||` it may not have run.
@@ -293,7 +300,12 @@ impl<'a> Eval<'a> {
             other => {
                 let (stdin, redirected) = self.redirects(&command.redirects, stdin, "");
                 let outer = std::mem::replace(&mut self.ambient, shared(&stdin));
+                let without = redirected.may_fail.then(|| self.state.clone());
                 let out = self.compound(other, stdin);
+                let out = match without {
+                    Some(without) => self.perhaps_not_run(without, out),
+                    None => out,
+                };
                 self.ambient = outer;
                 self.note_written(&redirected, &out);
                 out
@@ -301,6 +313,14 @@ impl<'a> Eval<'a> {
         };
         self.depth -= 1;
         out
+    }
+
+    /// The state where a redirection failed is possible too. That `cd` may fail is followed where it runs.
+    fn perhaps_not_run(&mut self, without: State, out: Output) -> Output {
+        let cwd = self.state.cwd.clone();
+        self.state.join(without);
+        self.state.cwd = cwd;
+        Output { value: out.value.join(&Value::Known(String::new())), fetched: out.fetched }
     }
 
     fn compound(&mut self, kind: &Kind, stdin: Stdin) -> Output {

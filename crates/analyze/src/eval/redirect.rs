@@ -5,6 +5,9 @@ use super::{Eval, Stdin};
 use crate::syntax::ast::{Redirect, RedirectOp};
 use model::{Action, PathScope};
 
+/// Characters that make a word something else when it is expanded.
+const EXPANDED_AGAIN: [char; 14] = ['$', '`', '\\', '*', '?', '[', '~', '\'', '"', '{', '(', ' ', '\t', '\n'];
+
 /// What the redirections of one command mean for it.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Redirected {
@@ -12,6 +15,8 @@ pub(super) struct Redirected {
     pub(super) canonical: Vec<String>,
     /// The files written from the start, `>`.
     pub(super) truncated: Vec<Field>,
+    /// A file may not open, and then the command does not run.
+    pub(super) may_fail: bool,
     /// The files standard output goes to, and whether at their end.
     outputs: Vec<(Field, bool)>,
 }
@@ -45,6 +50,11 @@ impl Eval<'_> {
         let shown = self.shown(&field);
         seen.canonical.push(format!("{}{operator} {shown}", fd.clone().unwrap_or_else(|| default_fd.into())));
         self.open(redirect.op, &field, by, seen);
+        if let Some(name) = fd.as_deref().and_then(|fd| fd.strip_prefix('{')) {
+            self.state.set(name.trim_end_matches('}'), Value::Unknown);
+        }
+        let opens = !matches!(redirect.op, RedirectOp::DupOut | RedirectOp::DupIn | RedirectOp::HereString);
+        seen.may_fail |= opens && !field.known().is_some_and(crate::names::is_sink);
         let prints = fd.is_none() || fd.as_deref() == Some("1");
         match redirect.op {
             RedirectOp::Out | RedirectOp::Both if prints => seen.outputs.push((field.clone(), false)),
@@ -97,6 +107,11 @@ impl Eval<'_> {
             }
             RedirectOp::DupOut => {
                 if !field.known().is_some_and(is_descriptor) {
+                    // Bash makes `&> word` of it, and expands the word once more.
+                    if field.known().is_some_and(|text| text.contains(EXPANDED_AGAIN)) {
+                        self.out.find(10, field.span, "the name of a file is expanded again");
+                        self.out.unexplained(field.span);
+                    }
                     self.on_path(Action::Write, field, PathScope::Exact, by);
                     seen.truncated.push(field.clone());
                 }

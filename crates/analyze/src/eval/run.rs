@@ -9,6 +9,7 @@ use crate::environment;
 use crate::limits::{VALUES_MAX, WRAPPER_DEPTH_MAX};
 use crate::syntax::ast::{Assign, AssignValue, Command, Part, QuoteStyle, Simple, Word};
 use model::{Action, Certificate, Invocation, Reversibility, Risk, Span, Target};
+use std::collections::BTreeSet;
 use std::rc::Rc;
 
 /// Directories whose programs are the system's own.
@@ -46,7 +47,9 @@ impl Eval<'_> {
         }
         self.note_emptied(&argv, &redirected, command.span);
         if argv.is_empty() {
-            return Output::nothing();
+            // `$(< file)` is what stands in the file.
+            let reads = matches!(stdin, Stdin::File(_)) && !command.redirects.is_empty();
+            return if reads { Output::unknown() } else { Output::nothing() };
         }
         self.out.canonical.push(Invocation {
             argv: argv.iter().map(|field| self.shown(field)).collect(),
@@ -70,20 +73,33 @@ impl Eval<'_> {
         // `v=1 declare v=2`: bash puts the old value back, whatever the builtin assigned.
         let before: Vec<(String, Option<Var>)> =
             env.iter().map(|(name, ..)| (name.clone(), self.state.vars.get(name).cloned())).collect();
-        // What the builtin itself sees: `IFS=, read a b`.
-        for (name, value, _) in env.iter().filter(|(name, ..)| name == "IFS") {
+        // What a builtin or function itself sees: `IFS=, read a b`.
+        for (name, value, _) in &env {
             self.state.set(name, value.clone());
         }
+        let given: Vec<Option<Var>> = env.iter().map(|(name, ..)| self.state.vars.get(name).cloned()).collect();
         let outer = std::mem::replace(&mut self.shown, shown);
         let safe = |(name, value, _): &(String, Value, Span)| {
             name == "PYTHONSAFEPATH" && value.known().is_some_and(|text| !text.is_empty())
         };
         let outer_safe = std::mem::replace(&mut self.safe_path, env.iter().any(safe));
+        let without = redirected.may_fail.then(|| self.state.clone());
         let out = self.run(&argv, Start { stdin, span: command.span, unwrapped: 0, past_functions: false });
+        let out = match without {
+            Some(without) => self.perhaps_not_run(without, out),
+            None => out,
+        };
         self.shown = outer;
         self.safe_path = outer_safe;
         self.note_written(&redirected, &out);
-        for (name, value) in before {
+        let mut back: BTreeSet<String> = BTreeSet::new();
+        for ((name, value), given) in before.into_iter().zip(given) {
+            if !back.insert(name.clone()) {
+                continue;
+            }
+            // Some builtins assign the variable of the shell, others this one that goes away.
+            let value =
+                if self.state.vars.get(&name) == given.as_ref() { value } else { Some(Var::Scalar(Value::Unknown)) };
             match value {
                 Some(value) => self.state.vars.insert(name, value),
                 None => self.state.vars.remove(&name),
@@ -195,9 +211,12 @@ impl Eval<'_> {
                 self.out.unexplained(name.span);
             }
             let known = !args.iter().any(|field| field.many);
+            let arguments = known.then(|| args.iter().map(|field| field.value.clone()).collect());
+            let outer = std::mem::replace(&mut self.ambient, super::shared(&start.stdin));
             let mark = self.mark();
-            let out = self.call(called, &body, known.then(|| args.iter().map(|field| field.value.clone()).collect()));
+            let out = self.call(called, &body, arguments);
             self.certify(&format!("function/{called}"), &mark, start.span);
+            self.ambient = outer;
             return out;
         }
         let Some(program) = system_name(called) else { return self.local_program(called, name, args, &start) };

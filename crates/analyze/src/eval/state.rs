@@ -167,6 +167,10 @@ impl State {
         self.cwd.add_failed(other.cwd.if_failed);
         self.cwd.failed_anywhere |= other.cwd.failed_anywhere;
         if !self.functions.is(&other.functions) {
+            // Where it is not defined its name is a program's.
+            let alone = self.functions.keys().filter(|name| !other.functions.contains_key(*name)).cloned();
+            let alone: Vec<String> = alone.collect();
+            self.either.extend(alone);
             for (name, theirs) in other.functions.iter() {
                 match self.functions.get(name) {
                     Some(ours) if Rc::ptr_eq(ours, theirs) => {}
@@ -174,6 +178,7 @@ impl State {
                         self.either.insert(name.clone());
                     }
                     None => {
+                        self.either.insert(name.clone());
                         self.functions.insert(name.clone(), Rc::clone(theirs));
                     }
                 }

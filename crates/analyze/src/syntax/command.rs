@@ -273,15 +273,19 @@ impl Reader<'_> {
         let plain = inner.as_ref().is_some_and(|inner| match &inner.kind {
             Kind::Simple(simple) => {
                 let name = simple.words.first().and_then(|word| word.plain());
-                // `a=(1 2)` as a word is a list for bash here.
-                let lists =
-                    self.peek() == Some(b'(') || self.text.get(start..self.pos).is_some_and(|text| text.contains("=("));
+                // `a=(1 2)` as a word is a list for bash here, and `a[` goes on to its bracket.
+                let lists = self.peek() == Some(b'(')
+                    || self.text.get(start..self.pos).is_some_and(|text| text.contains("=(") || text.contains('['));
                 !lists && simple.assigns.is_empty() && name.is_some_and(|name| !super::list::RESERVED.contains(&name))
             }
             _ => false,
         });
         if named || !plain {
             self.problem(ProblemKind::Unsupported, start, "a coprocess");
+        }
+        // Bash 5.2 prints the commands of a substitution and reads them anew, and prints a name that was not there.
+        if self.substitutions > 0 {
+            self.problem(ProblemKind::Unsupported, start, "a coprocess in a substitution");
         }
         match inner {
             Some(command) => Kind::Coproc(Box::new(command)),
@@ -320,6 +324,11 @@ impl Reader<'_> {
                 continue;
             }
             let Some(word) = self.argument(&simple) else { break };
+            let moved = self.substitutions > 0 && simple.words.is_empty() && !redirects.is_empty();
+            if moved && word.plain().is_some_and(|name| super::list::RESERVED.contains(&name)) {
+                // Bash 5.2 prints a substitution with its redirections at the end, and reads that anew.
+                self.problem(ProblemKind::Unsupported, start, "a keyword behind a redirection in a substitution");
+            }
             simple.words.push(word);
             if let Some(function) = self.function(&mut simple, redirects.is_empty(), start) {
                 return Some(function);
@@ -416,6 +425,7 @@ impl Reader<'_> {
     }
 
     fn announce(&mut self, delimiter: &Word, strip_tabs: bool) -> Rc<OnceCell<Word>> {
+        self.document_inside |= self.substitutions > 0;
         let body = Rc::new(OnceCell::new());
         let (text, verbatim) = delimiter_text(delimiter);
         self.pending.push(Pending { delimiter: text, verbatim, strip_tabs, body: Rc::clone(&body) });

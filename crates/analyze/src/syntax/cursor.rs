@@ -57,6 +57,10 @@ pub(crate) struct Reader<'a> {
     depth: usize,
     nodes: usize,
     pub(super) pending: Vec<Pending>,
+    /// Substitutions that are open here.
+    pub(super) substitutions: usize,
+    /// A here-document was announced in them.
+    pub(super) document_inside: bool,
     pub(super) notes: Notes,
 }
 
@@ -71,6 +75,8 @@ impl<'a> Reader<'a> {
             depth: 0,
             nodes: 0,
             pending: Vec::new(),
+            substitutions: 0,
+            document_inside: false,
             notes: Notes::default(),
         }
     }

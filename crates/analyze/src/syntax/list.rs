@@ -76,7 +76,11 @@ impl Reader<'_> {
                 Some(Joint::Next)
             }
             b';' if !self.at(";;") && !self.at(";&") => {
+                let start = self.pos;
                 self.bump_raw();
+                if self.document_inside {
+                    self.behind_document(start);
+                }
                 Some(Joint::Next)
             }
             b'&' if self.eat("&&") => Some(Joint::And),
@@ -86,6 +90,14 @@ impl Reader<'_> {
             }
             b'|' if self.eat("||") => Some(Joint::Or),
             _ => None,
+        }
+    }
+
+    /// Bash 5.2 prints the commands of a substitution and reads them anew. Behind a here-document it forgets a `;`.
+    fn behind_document(&mut self, start: usize) {
+        self.blanks_and_newlines();
+        if !self.at_list_end() {
+            self.problem(ProblemKind::Unsupported, start, "commands behind a here-document in a substitution");
         }
     }
 
@@ -182,9 +194,13 @@ impl Reader<'_> {
             } else if self.eat_reserved("time") {
                 pipeline.timed = Some(self.span(start, self.last));
                 self.blanks();
-                let _ = self.at("-p ") && self.eat("-p");
-                self.blanks();
-                let _ = self.at("-- ") && self.eat("--");
+                for option in ["-p", "--"] {
+                    let saved = (self.pos, self.last);
+                    if self.at(option) && self.eat(option) && self.peek().is_some_and(|byte| !is_meta(byte)) {
+                        (self.pos, self.last) = saved;
+                    }
+                    self.blanks();
+                }
             } else {
                 break;
             }

@@ -246,6 +246,10 @@ impl Reader<'_> {
         let start = self.pos;
         self.bump_raw();
         let (text, escaped, closed) = self.backtick_text(start, double);
+        // Where bash looks for braces it does not know backticks in quotes: quotes in them end the quotes around them.
+        if double && text.contains('"') && self.text.contains('{') {
+            self.problem(ProblemKind::Unsupported, start, "quotes in backticks in quotes, and a brace");
+        }
         let (body_start, body_end) = (start + 1, self.last.saturating_sub(usize::from(closed)).max(start + 1));
         let span = self.span(start, self.last);
         let waiting = std::mem::take(&mut self.pending);
@@ -361,7 +365,10 @@ impl Reader<'_> {
             None
         };
         self.bump_raw();
+        self.substitutions += 1;
         let list = self.parenthesised(start, unclosed);
+        self.substitutions -= 1;
+        self.document_inside &= self.substitutions > 0;
         if end.is_some_and(|end| end != self.last) {
             self.problem(ProblemKind::Unsupported, start, "a substitution that ends elsewhere by its brackets");
         }
@@ -375,7 +382,9 @@ impl Reader<'_> {
         if self.slice(end, self.end).get(..2) != Some("))") {
             return None;
         }
-        if !balanced(self.slice(start, end)) {
+        // Bash 5.2 prints the substitutions in it and reads them anew: a pattern of `case` then has one bracket only.
+        let text = self.slice(start, end);
+        if !balanced(text) || (text.contains("case") && text.contains('(')) {
             self.problem(ProblemKind::Unsupported, start, "arithmetic whose brackets make bash run it as commands");
         }
         let parts = self.deeper(|reader| reader.within(start, end, |reader| reader.inside(Inside::Arith)))?;
@@ -421,7 +430,13 @@ impl Reader<'_> {
         if op.is_empty() && self.peek().is_some_and(|byte| byte != b'}') && !name.is_empty() && !indirect {
             self.problem(ProblemKind::Unexpected, start, "not a parameter expansion");
         }
+        let from = self.pos;
         let argument = self.inside(Inside::Brace { double });
+        let text = self.slice(from, self.pos);
+        let quoted = matches!(op, "" | "-" | ":-" | "+" | ":+" | "=" | ":=");
+        if double && !quoted && (text.contains("<(") || text.contains(">(")) {
+            self.problem(ProblemKind::Unsupported, start, "a process substitution in an argument that is not quoted");
+        }
         let span = self.span(start, self.last);
         Part::Param(Box::new(Param { name, braced: true, subscript, indirect, length, op, argument, span }))
     }
@@ -483,7 +498,12 @@ impl Reader<'_> {
         self.count();
         let value = if self.peek() == Some(b'(') {
             self.bump_raw();
-            AssignValue::Array(self.array(start))
+            let words = self.array(start);
+            // Bash reads on, a `#` included, and takes all of it for one plain value.
+            if self.peek().is_some_and(|byte| !is_meta(byte)) {
+                self.problem(ProblemKind::Unsupported, start, "something stands directly behind an array");
+            }
+            AssignValue::Array(words)
         } else {
             let at = self.last;
             let empty = Word { parts: Vec::new(), span: self.span(at, at) };

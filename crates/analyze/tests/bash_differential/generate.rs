@@ -17,7 +17,9 @@ const BYTES_MAX: usize = 80;
 /// One text, and which features the generator put in.
 pub(crate) fn text(random: &mut Random) -> (String, Features) {
     let mut features = Features::new();
-    let whole = if random.once_in(4) {
+    // What is judged HIGH proves nothing: most texts have few corners each, so that many are not.
+    let tame = !random.once_in(6);
+    let whole = if random.once_in(if tame { 12 } else { 3 }) {
         features.insert("pieces");
         let count = 2 + random.below(9);
         (0..count).map(|_| random.pick(PIECES)).collect()
@@ -27,6 +29,8 @@ pub(crate) fn text(random: &mut Random) -> (String, Features) {
             random: own,
             out: String::new(),
             depth: random.below(DEPTH_MAX),
+            bytes_max: if tame { 12 + random.below(BYTES_MAX) / 2 } else { BYTES_MAX },
+            tame,
             names: 0,
             waiting: Vec::new(),
             features,
@@ -35,7 +39,7 @@ pub(crate) fn text(random: &mut Random) -> (String, Features) {
         features = writer.features;
         writer.out
     };
-    let wounds = if random.once_in(4) { 1 + random.below(2) } else { 0 };
+    let wounds = if random.once_in(if tame { 16 } else { 3 }) { 1 + random.below(2) } else { 0 };
     let whole = (0..wounds).fold(whole, |text, _| wound(random, &text, &mut features));
     (whole, features)
 }
@@ -69,6 +73,8 @@ pub(crate) struct Writer {
     pub(crate) random: Random,
     pub(crate) out: String,
     pub(crate) depth: usize,
+    bytes_max: usize,
+    tame: bool,
     names: usize,
     /// Bodies of here-documents that come after the line.
     pub(crate) waiting: Vec<String>,
@@ -97,11 +103,16 @@ impl Writer {
     }
 
     pub(crate) fn full(&self) -> bool {
-        self.depth >= DEPTH_MAX || self.out.len() > BYTES_MAX
+        self.depth >= DEPTH_MAX || self.out.len() > self.bytes_max
+    }
+
+    /// Whether the next choice is a plain one.
+    pub(crate) fn plain(&mut self) -> bool {
+        self.tame && !self.random.once_in(4)
     }
 
     fn program(&mut self) {
-        for _ in 0..1 + self.random.below(3) {
+        for _ in 0..1 + self.random.below(if self.tame { 2 } else { 3 }) {
             self.chain();
             self.line_end();
         }
@@ -167,6 +178,9 @@ impl Writer {
         if self.full() || self.random.below(5) < 3 {
             return self.simple();
         }
+        if self.plain() && self.random.once_in(3) {
+            return self.sample();
+        }
         self.depth += 1;
         self.rule(COMPOUND);
         self.depth -= 1;
@@ -206,7 +220,7 @@ impl Writer {
     }
 
     fn blank(&mut self) {
-        match self.random.below(20) {
+        match self.random.below(if self.tame { 80 } else { 20 }) {
             0 => self.put("\t"),
             1 => self.put("  "),
             2 => {
@@ -230,8 +244,9 @@ impl Writer {
             self.redirect();
             self.blank();
         }
-        match self.random.below(16) {
-            0 => self.sample(),
+        match self.random.below(if self.tame { 24 } else { 16 }) {
+            2 if self.plain() => self.name(),
+            0 | 16 => self.sample(),
             1 => {
                 self.feature("name from an expansion");
                 self.word();

@@ -110,6 +110,46 @@ pub(crate) const LITERALS: &[&str] = &[
     "esac", "\\{", "cb",
 ];
 
+/// Words as they usually are.
+pub(crate) const PLAIN: &[&str] = &[
+    "x",
+    "y",
+    "-z",
+    "--long",
+    "--a=b",
+    "a=b",
+    "d/e",
+    "./x",
+    "1",
+    "'a b'",
+    "\"a b\"",
+    "\"$v\"",
+    "$v",
+    "${w}",
+    "\"${v}x\"",
+    "$1",
+    "\"$@\"",
+    "${a[0]}",
+    "$w",
+    "x$v",
+    "\"$(cq)\"",
+    "$(echo cx)",
+    "a.b",
+    "$?",
+    "x,y",
+    "+",
+    "%",
+    "''",
+    "ca",
+    "$((1+2))",
+    "*.z",
+    "{a,b}",
+    "~/x",
+];
+
+/// Values that are worth following.
+pub(crate) const VALUES: &[&str] = &["ca", "cb", "'ca x'", "\"cb  y\"", "x", "1", "\"$v\"", "$w", "'*'", "a:b", "\"\""];
+
 /// Operators of `${name...}`.
 pub(crate) const OPERATORS: &[&str] = &[
     ":-", "-", ":=", "=", ":+", "+", ":?", "?", "#", "##", "%", "%%", "/", "//", "/#", "/%", "^", "^^", ",", ",,", ":",

@@ -17,11 +17,15 @@ impl Writer {
                 self.put(")");
             }
             1 => {}
+            2 | 3 => self.one_of(pieces::VALUES),
             _ => self.word(),
         }
     }
 
     pub(crate) fn word(&mut self) {
+        if self.plain() {
+            return self.one_of(pieces::PLAIN);
+        }
         let pieces = 1 + usize::from(self.random.once_in(3)) + usize::from(self.random.once_in(6));
         for _ in 0..pieces {
             if self.full() || self.random.once_in(3) { self.one_of(pieces::LITERALS) } else { self.rule(WORDS) }
@@ -124,6 +128,22 @@ impl Writer {
     }
 
     pub(crate) fn redirect(&mut self) {
+        if self.plain() {
+            self.feature("redirection");
+            return self.one_of(&[
+                ">f",
+                "> g",
+                ">>h",
+                "2>e",
+                "2>&1",
+                "&>b",
+                "2>/dev/null",
+                ">&2",
+                "<<<x",
+                "<<< $v",
+                "3>n",
+            ]);
+        }
         if self.full() || self.random.once_in(2) {
             return self.sample_of("redirection");
         }

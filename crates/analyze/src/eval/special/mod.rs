@@ -116,8 +116,10 @@ impl Eval<'_> {
             "less" | "more" | "zless" => return self.pager(program, args, start),
             "shopt" => {
                 const READING: &[&str] =
-                    &["expand_aliases", "lastpipe", "extglob", "sourcepath", "interactive_comments"];
-                if args.iter().any(|field| field.known().is_none_or(|text| READING.contains(&text))) {
+                    &["expand_aliases", "lastpipe", "extglob", "sourcepath", "interactive_comments", "xpg_echo"];
+                let of_set = |text: &str| text.starts_with('-') && text.contains('o');
+                let reads = |text: &str| READING.contains(&text) || text.starts_with("compat") || of_set(text);
+                if args.iter().any(|field| field.known().is_none_or(reads)) {
                     self.out.find(7, start.span, "changes how the shell reads what follows");
                 }
             }
