@@ -12,6 +12,7 @@ mod interpreter;
 pub(crate) mod links;
 mod opaque;
 mod piped;
+mod python_module;
 mod redirect;
 mod report;
 mod roles;
