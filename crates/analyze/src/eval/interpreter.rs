@@ -8,7 +8,7 @@ use crate::limits::CODE_BYTES_A_NODE;
 use model::{Action, FilePath, PathScope, Reversibility, Span, Target};
 
 /// How an interpreter is called.
-struct Interpreter {
+pub(super) struct Interpreter {
     name: &'static str,
     /// Options whose value is code.
     code: &'static [&'static str],
@@ -27,7 +27,7 @@ struct Interpreter {
 const NOTHING: Interpreter =
     Interpreter { name: "", code: &[], takes: &[], noop: &[], loads: &[], plain: &[], letters: "" };
 
-static INTERPRETERS: &[Interpreter] = &[
+pub(super) static INTERPRETERS: &[Interpreter] = &[
     Interpreter {
         name: "python",
         code: &["-c"],
@@ -264,7 +264,7 @@ impl Eval<'_> {
         }
     }
 
-    fn inline_code(
+    pub(super) fn inline_code(
         &mut self,
         language: &Interpreter,
         program: &str,
@@ -391,7 +391,7 @@ impl Eval<'_> {
 
     /// Modules that a file in the working directory can stand in for: `python -c` searches it first. What is known of the
     /// directory decides, else it is said that it may.
-    fn shadows(&mut self, imports: &[String], args: &[Field], span: Span) {
+    pub(super) fn shadows(&mut self, imports: &[String], args: &[Field], span: Span) {
         let isolated = args.iter().filter_map(Field::known).take_while(|text| text.starts_with('-')).any(|text| {
             !text.starts_with("--") && text.split('c').next().is_some_and(|letters| letters.contains(['I', 'P']))
         });
@@ -427,96 +427,6 @@ impl Eval<'_> {
         let given = || self.context.vars.iter().any(|(name, value)| name == "PYTHONSAFEPATH" && !value.is_empty());
         self.safe_path
             || (given() && self.state.scalar("PYTHONSAFEPATH").is_some_and(|value| value.known() != Some("")))
-    }
-
-    /// `python -m MODULE`
-    fn python_module(&mut self, program: &str, given: &[Field], args: &[Field], start: &Start) {
-        let Some((module, rest)) = given.split_first() else { return };
-        let top = module.known().map(|name| name.split('.').next().unwrap_or(name).to_owned());
-        self.shadows(&top.into_iter().collect::<Vec<_>>(), args, start.span);
-        let row = match module.known() {
-            Some("venv") => crate::commands::find("virtualenv"),
-            Some(
-                name @ ("pip" | "pytest" | "black" | "mypy" | "twine" | "uv" | "poetry" | "virtualenv" | "pipx" | "tox"
-                | "nox" | "flake8" | "pylint" | "isort" | "ruff" | "conda"),
-            ) => crate::commands::find(name),
-            Some("json.tool") => {
-                self.json_tool(program, rest);
-                return;
-            }
-            Some("http.server") => {
-                self.thing(Action::Listen, "a network port", Reversibility::Never, start.span, program);
-                None
-            }
-            _ => None,
-        };
-        match row {
-            Some((family, row)) => {
-                self.apply(family, row, rest, start);
-            }
-            None => {
-                let tool = format!("-m:{}", module.known().unwrap_or(""));
-                self.verb_tells(&tool, rest, true, start);
-                self.module_code(&tool, program, rest, start);
-                self.opaque_program(program, rest, start);
-            }
-        }
-    }
-
-    /// Modules that run code or a file they are given: `timeit`, debuggers and profilers.
-    fn module_code(&mut self, tool: &str, program: &str, rest: &[Field], start: &Start) {
-        let Some(python) = INTERPRETERS.first() else { return };
-        let operands: Vec<&Field> = rest.iter().filter(|field| !field.value.prefix().starts_with('-')).collect();
-        match tool {
-            "-m:timeit" => operands.iter().for_each(|code| self.inline_code(python, program, code, (&[], &[]), start)),
-            "-m:cProfile" | "-m:profile" | "-m:trace" | "-m:pdb" | "-m:coverage" => {
-                let file = operands
-                    .iter()
-                    .find(|field| field.value.prefix().contains('/') || field.value.suffix().ends_with(".py"));
-                if let Some(file) = file.map(|file| (*file).clone()) {
-                    self.run_file(&file, program, start);
-                }
-            }
-            "-m:tarfile" | "-m:zipfile"
-                if rest.first().is_some_and(|first| {
-                    first.value.prefix().starts_with("-e") || first.value.prefix().starts_with("--e")
-                }) =>
-            {
-                if let Some(target) = operands.get(1) {
-                    self.on_path(Action::Write, target, PathScope::Tree, program);
-                }
-            }
-            _ => {}
-        }
-    }
-
-    /// `python -m json.tool [IN [OUT]]`
-    fn json_tool(&mut self, program: &str, rest: &[Field]) {
-        let files = rest.iter().filter(|field| !field.value.prefix().starts_with('-') || field.known() == Some("-"));
-        for (at, file) in files.enumerate() {
-            let action = if at == 0 { Action::Read } else { Action::Write };
-            if file.known() != Some("-") {
-                self.on_path(action, file, PathScope::Exact, program);
-            }
-        }
-        let known = |text: &str| {
-            matches!(
-                text,
-                "-" | "--sort-keys"
-                    | "--no-ensure-ascii"
-                    | "--json-lines"
-                    | "--tab"
-                    | "--no-indent"
-                    | "--compact"
-                    | "-h"
-                    | "--help"
-            )
-        };
-        for field in rest.iter().filter(|field| field.value.prefix().starts_with('-')) {
-            if !field.known().is_some_and(known) {
-                self.out.unexplained(field.span);
-            }
-        }
     }
 }
 

@@ -14,6 +14,7 @@ pub(crate) mod links;
 mod opaque;
 mod piped;
 mod printed;
+mod python_module;
 mod redirect;
 mod report;
 mod roles;
