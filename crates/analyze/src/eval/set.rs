@@ -75,8 +75,9 @@ impl Eval<'_> {
                         None | Some(Some("history" | "keyword")) => {}
                         Some(Some("posix" | "braceexpand")) => self.out.find(7, first.span, READS_ANEW),
                         Some(Some(name)) if SET_NAMES.contains(&name) => {}
+                        Some(None) => self.out.find(12, first.span, "sets an option of the shell that is not known"),
                         // What bash does not know it refuses, with all that follows.
-                        Some(_) => {
+                        Some(Some(_)) => {
                             self.state.positional = None;
                             return;
                         }

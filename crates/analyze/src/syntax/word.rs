@@ -224,7 +224,8 @@ impl Reader<'_> {
             return;
         };
         let escapes = match context {
-            Inside::Double | Inside::Brace { double: true } => matches!(c, '$' | '`' | '"' | '\\' | '}'),
+            Inside::Double => matches!(c, '$' | '`' | '"' | '\\'),
+            Inside::Brace { double: true } => matches!(c, '$' | '`' | '"' | '\\' | '}'),
             Inside::Document | Inside::Arith => matches!(c, '$' | '`' | '\\'),
             Inside::Brace { double: false } => true,
         };
@@ -249,6 +250,10 @@ impl Reader<'_> {
         // Where bash looks for braces it does not know backticks in quotes: quotes in them end the quotes around them.
         if double && text.contains('"') && self.text.contains('{') {
             self.problem(ProblemKind::Unsupported, start, "quotes in backticks in quotes, and a brace");
+        }
+        // Bash takes continuations out of it before it knows of quotes.
+        if text.contains("\\\n") && text.contains('\'') {
+            self.problem(ProblemKind::Unsupported, start, "a line is continued in backticks with quotes");
         }
         let (body_start, body_end) = (start + 1, self.last.saturating_sub(usize::from(closed)).max(start + 1));
         let span = self.span(start, self.last);

@@ -126,4 +126,7 @@ pub(crate) const KNOWN: &[&str] = &[
     "cb ./x {a,${v:+{a,b}} y",
     "time -p\\\n ca x",
     "set -oo history; set -H\nca x\ncb !$",
+    "d `c'\\\n'`",
+    "set -o histor\"`ca`\"y; set -H\nca x\ncb !$",
+    "cb \"\\}\" \"${v:-\\}}\" {a,b}\"$\\}\"",
 ];
