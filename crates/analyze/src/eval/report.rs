@@ -234,7 +234,7 @@ impl Eval<'_> {
         let last = path.rsplit('/').next().unwrap_or("");
         if scope == PathScope::Tree && !names::is_regenerable(path) {
             self.out.find(19, span, "removes a whole directory that may hold work");
-        } else if matches!(last, "*" | ".*" | "?*") && !names::is_regenerable(path) {
+        } else if matches!(last, "*" | "**" | ".*" | "?*") && !names::is_regenerable(path) {
             self.out.find(19, span, "removes everything in a directory");
         }
         let here = self.state.cwd.places.iter().any(|place| place.as_path().starts_with(path));

@@ -266,9 +266,9 @@ fn named_below(point: &Field, names: &[String]) -> Vec<Field> {
 fn below(point: &Field, at: &Field) -> Field {
     let value = match point.known() {
         // Of `.` only what is below it is meant: programs refuse the directory itself.
-        Some("." | "./") => Value::Known("./*".to_owned()),
+        Some("." | "./") => Value::Known("./**".to_owned()),
         // A start point may be a file: then it is found itself.
-        Some(text) => Value::any_of(vec![format!("{}/*", text.trim_end_matches('/')), text.to_owned()]),
+        Some(text) => Value::any_of(vec![format!("{}/**", text.trim_end_matches('/')), text.to_owned()]),
         None => point.value.clone(),
     };
     Field { value, glob: true, many: false, quoted: true, fetched: false, span: at.span }
