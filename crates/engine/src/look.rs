@@ -48,6 +48,8 @@ struct Eye {
     seen: BTreeSet<FilePath>,
     /// Directories whose modules were asked for.
     listed: BTreeSet<FilePath>,
+    /// Directories whose links were asked for.
+    searched: BTreeSet<FilePath>,
     left: usize,
 }
 
@@ -59,7 +61,7 @@ impl Eye {
             seen.extend(place.as_path().ancestors().map(FilePath::from));
         }
         seen.extend(shell.links.iter().map(|(link, _)| link.clone()));
-        Eye { seen, listed: BTreeSet::new(), left: NAMES_MAX }
+        Eye { seen, listed: BTreeSet::new(), searched: BTreeSet::new(), left: NAMES_MAX }
     }
 
     fn look(&mut self, effect: &Effect, shell: &mut ShellContext) {
@@ -99,7 +101,11 @@ impl Eye {
                 }
                 continue;
             }
-            if self.left == 0 || name.iter().any(|byte| b"*?[".contains(byte)) {
+            if self.left > 0 && name.iter().any(|byte| b"*?[".contains(byte)) {
+                let last = here.parent().filter(|_| here.as_bytes().len() == path.as_bytes().len());
+                return last.map_or((), |directory| self.links_in(&directory, shell));
+            }
+            if self.left == 0 {
                 return;
             }
             self.left -= 1;
@@ -111,6 +117,27 @@ impl Eye {
                     shell.links.push((here, FilePath::from(target)));
                 }
                 return;
+            }
+        }
+    }
+
+    /// Notes the links in a directory: a pattern for the names in it may meet them.
+    fn links_in(&mut self, directory: &FilePath, shell: &mut ShellContext) {
+        if !self.searched.insert(directory.clone()) {
+            return;
+        }
+        self.left -= 1;
+        let Ok(entries) = fs::read_dir(directory.as_path()) else { return };
+        for entry in entries.take(ENTRIES_MAX).flatten() {
+            if self.left == 0 || !entry.file_type().is_ok_and(|kind| kind.is_symlink()) {
+                continue;
+            }
+            let link = FilePath::from(entry.path());
+            if self.seen.insert(link.clone())
+                && let Ok(target) = fs::read_link(link.as_path())
+            {
+                self.left -= 1;
+                shell.links.push((link, FilePath::from(target)));
             }
         }
     }
@@ -235,6 +262,23 @@ mod tests {
             Action::Write,
             &format!("{}/v1.3", world.path().canonicalize().unwrap().display())
         ));
+    }
+
+    #[test]
+    fn a_pattern_meets_links() {
+        let world = tempfile::tempdir().unwrap();
+        symlink("/etc/passwd", world.path().join("notes.txt")).unwrap();
+        for text in ["tee *.txt < /dev/null", "for f in n*; do echo x > \"$f\"; done", "chmod +x notes.tx?"] {
+            let analysis = analyze_here(text.as_bytes(), shell(world.path()));
+            let changed =
+                [Action::Write, Action::Attributes].iter().any(|action| touches(&analysis, *action, "/etc/passwd"));
+            assert!(changed, "{text}: {:?}", analysis.effects);
+        }
+        for text in ["tee *.md < /dev/null", "rm *.txt"] {
+            let analysis = analyze_here(text.as_bytes(), shell(world.path()));
+            assert!(!touches(&analysis, Action::Write, "/etc/passwd"), "{text}: {:?}", analysis.effects);
+            assert!(!touches(&analysis, Action::Delete, "/etc/passwd"), "{text}: {:?}", analysis.effects);
+        }
     }
 
     #[test]

@@ -102,9 +102,15 @@ impl Eval<'_> {
             let scope = if scope == PathScope::Exact && live { PathScope::Glob } else { scope };
             let itself = matches!(action, Action::Delete | Action::Rename) || by == "ln";
             for (path, sure) in self.resolve_with(choice, !itself) {
+                let led = if live && !itself { self.links_met(&path) } else { Vec::new() };
                 self.may += usize::from(!sure);
                 self.on_resolved(action, path, (scope, live), field.span, by);
                 self.may -= usize::from(!sure);
+                self.may += 1;
+                for target in led {
+                    self.on_resolved(action, target, (PathScope::Exact, false), field.span, by);
+                }
+                self.may -= 1;
             }
         }
         self.may -= usize::from(!one);
