@@ -19,6 +19,7 @@ mod nested;
 mod network;
 mod parts;
 mod policy;
+mod predicted;
 mod real_repo;
 mod seams;
 mod support;

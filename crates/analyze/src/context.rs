@@ -13,6 +13,8 @@ pub struct ShellContext {
     pub vars: Vec<(String, String)>,
     /// Symbolic links that are known: absolute path of the link, and what stands in it.
     pub links: Vec<(FilePath, FilePath)>,
+    /// Directories that are known to be there, absolute: what is copied or moved to one goes into it.
+    pub directories: Vec<FilePath>,
     /// Directories whose content is known, each with the names of all that Python could import from it, without endings.
     /// Of others it is not known whether they hold a module.
     pub modules: Vec<(FilePath, Vec<String>)>,
@@ -26,6 +28,7 @@ impl Default for ShellContext {
             home: FilePath::from("/home/user"),
             vars: Vec::new(),
             links: Vec::new(),
+            directories: Vec::new(),
             modules: Vec::new(),
         }
     }

@@ -1,12 +1,12 @@
-//! Facts about the disk that the analyser is given: symbolic links on the way to what a command names, and modules of
-//! Python in the directories it would import from.
+//! Facts about the disk that the analyser is given: symbolic links on the way to what a command names, which of the names it
+//! writes to are directories, and modules of Python in the directories it would import from.
 //!
 //! The analyser reads nothing. A first analysis says which paths matter, a bounded number of their components is looked
 //! at, and only where that brings something up the text is analysed again. Facts hold for the moment they were read:
 //! whoever can change the disk meanwhile can make them wrong, which is why a contained run is judged by what it did.
 
 use analyze::{ShellContext, analyze_bytes, is_python_library};
-use model::{Action, Analysis, Effect, FilePath, Target};
+use model::{Action, Analysis, Effect, FilePath, PathScope, Target};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::fs;
@@ -25,16 +25,21 @@ pub(crate) fn analyze_here(text: &[u8], mut shell: ShellContext) -> Analysis {
     let mut analysis = analyze_bytes(text, &shell);
     let mut eye = Eye::at(&shell);
     for _ in 1..ROUNDS_MAX {
-        let before = (shell.links.len(), shell.modules.len());
+        let before = facts(&shell);
         for effect in &analysis.effects {
             eye.look(effect, &mut shell);
         }
-        if before == (shell.links.len(), shell.modules.len()) {
+        if before == facts(&shell) {
             break;
         }
         analysis = analyze_bytes(text, &shell);
     }
     analysis
+}
+
+/// How much is known.
+fn facts(shell: &ShellContext) -> [usize; 3] {
+    [shell.links.len(), shell.directories.len(), shell.modules.len()]
 }
 
 /// What was looked at so far.
@@ -43,6 +48,8 @@ struct Eye {
     seen: BTreeSet<FilePath>,
     /// Directories whose modules were asked for.
     listed: BTreeSet<FilePath>,
+    /// Directories whose links were asked for.
+    searched: BTreeSet<FilePath>,
     left: usize,
 }
 
@@ -54,12 +61,18 @@ impl Eye {
             seen.extend(place.as_path().ancestors().map(FilePath::from));
         }
         seen.extend(shell.links.iter().map(|(link, _)| link.clone()));
-        Eye { seen, listed: BTreeSet::new(), left: NAMES_MAX }
+        Eye { seen, listed: BTreeSet::new(), searched: BTreeSet::new(), left: NAMES_MAX }
     }
 
     fn look(&mut self, effect: &Effect, shell: &mut ShellContext) {
         match &effect.target {
-            Target::Path { path, .. } => self.follow(path, shell),
+            Target::Path { path, scope } => {
+                self.follow(path, shell);
+                let comes = matches!(effect.action, Action::Write | Action::Create);
+                if comes && *scope == PathScope::Exact {
+                    self.stand(path, shell);
+                }
+            }
             Target::Program { name } if effect.action == Action::Execute && name.starts_with('/') => {
                 let path = FilePath::from(name.as_str());
                 if effect.by.as_deref() == Some("python import") {
@@ -88,7 +101,11 @@ impl Eye {
                 }
                 continue;
             }
-            if self.left == 0 || name.iter().any(|byte| b"*?[".contains(byte)) {
+            if self.left > 0 && name.iter().any(|byte| b"*?[".contains(byte)) {
+                let last = here.parent().filter(|_| here.as_bytes().len() == path.as_bytes().len());
+                return last.map_or((), |directory| self.links_in(&directory, shell));
+            }
+            if self.left == 0 {
                 return;
             }
             self.left -= 1;
@@ -101,6 +118,36 @@ impl Eye {
                 }
                 return;
             }
+        }
+    }
+
+    /// Notes the links in a directory: a pattern for the names in it may meet them.
+    fn links_in(&mut self, directory: &FilePath, shell: &mut ShellContext) {
+        if !self.searched.insert(directory.clone()) {
+            return;
+        }
+        self.left -= 1;
+        let Ok(entries) = fs::read_dir(directory.as_path()) else { return };
+        for entry in entries.take(ENTRIES_MAX).flatten() {
+            if self.left == 0 || !entry.file_type().is_ok_and(|kind| kind.is_symlink()) {
+                continue;
+            }
+            let link = FilePath::from(entry.path());
+            if self.seen.insert(link.clone())
+                && let Ok(target) = fs::read_link(link.as_path())
+            {
+                self.left -= 1;
+                shell.links.push((link, FilePath::from(target)));
+            }
+        }
+    }
+
+    /// Notes where a name that is written to is a directory: what is copied there goes into it.
+    fn stand(&mut self, path: &FilePath, shell: &mut ShellContext) {
+        // Names that were looked at and are no links.
+        let known = self.seen.contains(path) && !shell.directories.contains(path);
+        if known && path.as_path().symlink_metadata().is_ok_and(|found| found.is_dir()) {
+            shell.directories.push(path.clone());
         }
     }
 
@@ -194,6 +241,44 @@ mod tests {
         assert!(touches(&analysis, Action::Write, "/opt/nowhere/a/b"), "{:?}", analysis.effects);
         let analysis = analyze_here(b"echo x > plain.txt", shell);
         assert_eq!(analysis.effects.len(), 1, "{:?}", analysis.effects);
+    }
+
+    #[test]
+    fn what_goes_to_a_directory_goes_into_it() {
+        let world = tempfile::tempdir().unwrap();
+        fs::create_dir(world.path().join("v1.2")).unwrap();
+        symlink("v1.2", world.path().join("latest.d")).unwrap();
+        let analyze = |text: &str| analyze_here(text.as_bytes(), shell(world.path()));
+        for text in ["cp a v1.2", "mv a v1.2", "ln -s a v1.2", "install a b v1.2", "cp -r a latest.d"] {
+            let below = |effect: &model::Effect| match &effect.target {
+                Target::Path { path, scope: model::PathScope::Tree } => path.encode().ends_with("/v1.2"),
+                _ => false,
+            };
+            let analysis = analyze(text);
+            assert!(analysis.effects.iter().any(below), "{text}: {:?}", analysis.effects);
+        }
+        assert!(touches(
+            &analyze("cp a v1.3"),
+            Action::Write,
+            &format!("{}/v1.3", world.path().canonicalize().unwrap().display())
+        ));
+    }
+
+    #[test]
+    fn a_pattern_meets_links() {
+        let world = tempfile::tempdir().unwrap();
+        symlink("/etc/passwd", world.path().join("notes.txt")).unwrap();
+        for text in ["tee *.txt < /dev/null", "for f in n*; do echo x > \"$f\"; done", "chmod +x notes.tx?"] {
+            let analysis = analyze_here(text.as_bytes(), shell(world.path()));
+            let changed =
+                [Action::Write, Action::Attributes].iter().any(|action| touches(&analysis, *action, "/etc/passwd"));
+            assert!(changed, "{text}: {:?}", analysis.effects);
+        }
+        for text in ["tee *.md < /dev/null", "rm *.txt"] {
+            let analysis = analyze_here(text.as_bytes(), shell(world.path()));
+            assert!(!touches(&analysis, Action::Write, "/etc/passwd"), "{text}: {:?}", analysis.effects);
+            assert!(!touches(&analysis, Action::Delete, "/etc/passwd"), "{text}: {:?}", analysis.effects);
+        }
     }
 
     #[test]

@@ -23,7 +23,7 @@ pub(crate) fn review(
     attempts: &[Attempt],
 ) -> Review {
     let ground = Ground::new(place);
-    let forecast = Forecast::new(analysis);
+    let forecast = Forecast::new(analysis, &place.workspace);
     let mass = deleted_names(changes, place) > DELETED_NAMES_MAX;
     let mut door = Door::new(engine, place);
     let mut out =

@@ -25,25 +25,41 @@ pub(crate) struct Forecast<'a> {
     by_path: HashMap<&'a FilePath, Vec<(Action, PathScope)>>,
     globs: Vec<(Action, &'a FilePath)>,
     trees: bool,
+    /// The data of a git repository changes.
+    repository: bool,
     effects: &'a [Effect],
     /// Whether a program runs whose effects nobody announced, or part of the text was not understood.
     pub(crate) opaque: bool,
 }
 
 impl<'a> Forecast<'a> {
-    pub(crate) fn new(analysis: &'a Analysis) -> Forecast<'a> {
+    pub(crate) fn new(analysis: &'a Analysis, workspace: &'a FilePath) -> Forecast<'a> {
         let mut by_path: HashMap<&FilePath, Vec<(Action, PathScope)>> = HashMap::new();
         let mut globs = Vec::new();
         for effect in &analysis.effects {
             match &effect.target {
                 Target::Path { path, scope: PathScope::Glob } => globs.push((effect.action, path)),
-                Target::Path { path, scope } => by_path.entry(path).or_default().push((effect.action, *scope)),
+                Target::Path { path, scope } => {
+                    by_path.entry(path).or_default().push((effect.action, *scope));
+                    // `rm -r *.d`: all below each name that fits.
+                    if is_checkout(effect, *scope) {
+                        by_path.entry(path).or_default().push((Action::Delete, *scope));
+                        if path.starts_with(workspace) {
+                            let both = [Action::Write, Action::Delete].map(|action| (action, PathScope::Tree));
+                            by_path.entry(workspace).or_default().extend(both);
+                        }
+                    }
+                    if *scope == PathScope::Tree && path.as_bytes().iter().any(|byte| b"*?".contains(byte)) {
+                        globs.push((effect.action, path));
+                    }
+                }
                 _ => {}
             }
         }
         let opaque = analysis.coverage != Coverage::Full || analysis.effects.iter().any(is_opaque);
         let trees = by_path.values().flatten().any(|(_, scope)| *scope == PathScope::Tree);
-        Forecast { by_path, globs, trees, effects: &analysis.effects, opaque }
+        let repository = analysis.effects.iter().any(is_repository);
+        Forecast { by_path, globs, trees, repository, effects: &analysis.effects, opaque }
     }
 
     /// How far a change was announced.
@@ -54,6 +70,7 @@ impl<'a> Forecast<'a> {
                 let came = self.reaches(&change.path, &[Action::Create, Action::Write]);
                 gone.min(came)
             }
+            _ if self.repository && is_git_data(&change.path) => Announced::Covered,
             _ => self.reaches(&change.path, covering(change)),
         }
     }
@@ -86,10 +103,32 @@ impl<'a> Forecast<'a> {
     }
 }
 
-/// Whether what an effect brings about is not known from the text.
+/// Whether what an effect brings about is not known from the text. A relative path is one below a directory that is not
+/// known.
 fn is_opaque(effect: &Effect) -> bool {
-    effect.action == Action::Execute
-        || (effect.action != Action::Read && matches!(effect.target, Target::Unknown { .. }))
+    let open = match &effect.target {
+        Target::Unknown { .. } => true,
+        Target::Path { path, .. } => !path.is_absolute(),
+        _ => false,
+    };
+    effect.action == Action::Execute || (effect.action != Action::Read && open)
+}
+
+/// Whether git takes the working tree from one state to another: names come and go in all of it, wherever it stands.
+fn is_checkout(effect: &Effect, scope: PathScope) -> bool {
+    let git = effect.by.as_deref().is_some_and(|by| by.starts_with("git "));
+    git && effect.action == Action::Write && scope == PathScope::Tree
+}
+
+fn is_repository(effect: &Effect) -> bool {
+    let git = |what: &str| matches!(what, "the git repository" | "the git configuration");
+    effect.action == Action::Write && matches!(&effect.target, Target::Thing { what } if git(what))
+}
+
+/// What git keeps for itself; its hooks it never writes but for a new repository.
+fn is_git_data(path: &FilePath) -> bool {
+    let mut parts = path.as_path().iter().skip_while(|part| *part != ".git").skip(1);
+    parts.next().is_some_and(|part| part != "hooks")
 }
 
 /// Predicted actions that explain a change.
@@ -102,8 +141,16 @@ fn covering(change: &Change) -> &'static [Action] {
     }
 }
 
-/// Whether a glob names `path` or a directory above it, by shell rules: `*` stops at `/` and at a leading dot.
+/// Whether a glob names `path` or a directory above it, by shell rules: `*` stops at `/` and at a leading dot. `**` stands
+/// for anything below, as names have it that a search found.
 fn glob_covers(pattern: &FilePath, path: &FilePath) -> bool {
+    let deep = pattern.as_bytes().windows(2).position(|pair| pair == b"**");
+    if let Some((head, tail)) =
+        deep.and_then(|at| Some((pattern.as_bytes().get(..at)?, pattern.as_bytes().get(at + 2..)?)))
+    {
+        let rest = path.as_bytes().strip_prefix(head);
+        return rest.is_some_and(|rest| rest.ends_with(tail)) && !head.iter().any(|byte| b"*?[".contains(byte));
+    }
     let split = |path: &FilePath| -> Vec<Vec<u8>> {
         let parts = path.as_bytes().split(|b| *b == b'/').filter(|part| !part.is_empty());
         parts.map(<[u8]>::to_vec).collect()
@@ -113,9 +160,40 @@ fn glob_covers(pattern: &FilePath, path: &FilePath) -> bool {
 }
 
 fn component(pattern: &[u8], part: &[u8]) -> bool {
-    let special = pattern.iter().any(|b| b"[{".contains(b));
     let hidden = part.first() == Some(&b'.') && pattern.first() != Some(&b'.');
-    pattern == part || (!special && !hidden && crate::pattern::glob(pattern, part))
+    let fits = || match pattern.contains(&b'[') {
+        true => with_sets(pattern, part),
+        false => crate::pattern::glob(pattern, part),
+    };
+    pattern == part || (!hidden && fits())
+}
+
+/// A pattern with sets: `[a-m]`, `[!a]`. Classes and equivalences fit nothing.
+fn with_sets(pattern: &[u8], text: &[u8]) -> bool {
+    let (Some((first, rest)), Some(byte)) = (pattern.split_first(), text.first()) else {
+        return text.is_empty() && pattern.iter().all(|byte| *byte == b'*');
+    };
+    let behind = text.get(1..).unwrap_or(&[]);
+    match first {
+        b'*' => with_sets(rest, text) || with_sets(pattern, behind),
+        b'?' => with_sets(rest, behind),
+        b'[' => match rest.iter().skip(1).position(|byte| *byte == b']') {
+            Some(end) => {
+                in_set(rest.get(..=end).unwrap_or(&[]), *byte) && with_sets(rest.get(end + 2..).unwrap_or(&[]), behind)
+            }
+            None => false,
+        },
+        other => other == byte && with_sets(rest, behind),
+    }
+}
+
+fn in_set(set: &[u8], byte: u8) -> bool {
+    let (negated, set) = match set.split_first() {
+        Some((b'!' | b'^', rest)) => (true, rest),
+        _ => (false, set),
+    };
+    let range = |three: &[u8]| matches!(three, [low, b'-', high] if (low..=high).contains(&&byte));
+    !set.contains(&b'[') && negated != (set.contains(&byte) || set.windows(3).any(range))
 }
 
 /// The change as the effect it is.
@@ -162,9 +240,11 @@ mod tests {
             path(Action::Write, "/w/a.txt", PathScope::Exact),
             path(Action::Create, "/w/out", PathScope::Tree),
             path(Action::Delete, "/w/*.o", PathScope::Glob),
+            path(Action::Delete, "/w/*.d", PathScope::Tree),
             path(Action::Attributes, "/w/run.sh", PathScope::Exact),
         ]);
-        let forecast = Forecast::new(&analysis);
+        let workspace = model::FilePath::from("/w");
+        let forecast = Forecast::new(&analysis, &workspace);
         assert!(!forecast.opaque);
         for (change, expected) in [
             (added("/w/a.txt", 0o644), Announced::Named),
@@ -173,6 +253,8 @@ mod tests {
             (added("/w/out/x/y", 0o644), Announced::Covered),
             (deleted("/w/b.o", FileKind::File, 0), Announced::Covered),
             (deleted("/w/.b.o", FileKind::File, 0), Announced::No),
+            (deleted("/w/b.d", FileKind::Directory, 3), Announced::Covered),
+            (deleted("/w/b.d/x", FileKind::File, 0), Announced::Covered),
             (deleted("/w/d/b.o", FileKind::File, 0), Announced::No),
             (modified("/w/run.sh"), Announced::No),
             (added("/w/b.txt", 0o644), Announced::No),
@@ -182,12 +264,50 @@ mod tests {
     }
 
     #[test]
+    fn patterns_cover_what_they_say() {
+        for (pattern, path, covers) in [
+            ("/w/[a-m]*", "/w/lib", true),
+            ("/w/[a-m]*", "/w/notes", false),
+            ("/w/[!a-m]*.o", "/w/x.o", true),
+            ("/w/[!a-m]*.o", "/w/b.o", false),
+            ("/w/x[", "/w/x1", false),
+            ("/w/[[:alpha:]]", "/w/a", false),
+            ("/w/**", "/w/a/.b/c", true),
+            ("/w/**.gz", "/w/a/.b/c.gz", true),
+            ("/w/**.gz", "/w/a/c", false),
+            ("/w/a/**", "/w/b", false),
+        ] {
+            assert_eq!(super::glob_covers(&pattern.into(), &path.into()), covers, "{pattern} {path}");
+        }
+    }
+
+    #[test]
+    fn git_changes_its_own_and_the_whole_working_tree() {
+        let git =
+            model::Effect { by: Some("git stash push".to_owned()), ..path(Action::Write, "/w/sub", PathScope::Tree) };
+        let thing = model::Target::Thing { what: "the git repository".to_owned() };
+        let repository = crate::testing::effect(Action::Write, thing, model::Reversibility::ByOverlay);
+        let analysis = analysis(vec![git, repository]);
+        let workspace = model::FilePath::from("/w");
+        let forecast = Forecast::new(&analysis, &workspace);
+        for (change, expected) in [
+            (deleted("/w/new.txt", FileKind::File, 0), Announced::Covered),
+            (modified("/w/.git/config"), Announced::Covered),
+            (added("/x/y", 0o644), Announced::No),
+        ] {
+            assert_eq!(forecast.of(&change), expected, "{change:?}");
+        }
+        let hook = added("/x/.git/hooks/pre-commit", 0o755);
+        assert_eq!(forecast.of(&hook), Announced::No);
+    }
+
+    #[test]
     fn a_program_nobody_knows_makes_the_forecast_opaque() {
         let run = crate::testing::effect(
             Action::Execute,
             model::Target::Program { name: "make".to_owned() },
             model::Reversibility::Harmless,
         );
-        assert!(Forecast::new(&analysis(vec![run])).opaque);
+        assert!(Forecast::new(&analysis(vec![run]), &"/w".into()).opaque);
     }
 }

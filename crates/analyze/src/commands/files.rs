@@ -42,7 +42,7 @@ pub(super) static ROWS: &[Row] = &[
     row(
         "file",
         "-b,--brief -c,--checking-printout -C,--compile:does-write:. -d -e,--exclude= --exclude-quiet= -E --extension -F,--separator= -f,--files-from=:read+bj014 -h,--no-dereference -i,--mime \
-         --mime-type --mime-encoding -k,--keep-going -l,--list -L,--dereference -m,--magic-file=:read+bj014 -n,--no-buffer -N,--no-pad -p,--preserve-date -P,--parameter= -r,--raw \
+         --mime-type --mime-encoding -k,--keep-going -l,--list -L,--dereference -m,--magic-file=:read+bj014 -n,--no-buffer -N,--no-pad -p,--preserve-date:as-attr -P,--parameter= -r,--raw \
          -s,--special-files -S,--no-sandbox -v,--version:noop -z,--uncompress -Z,--uncompress-noreport -0,--print0 --help:noop",
         "list*",
         "",
@@ -81,13 +81,13 @@ pub(super) static ROWS: &[Row] = &[
         "cp",
         "-a,--archive:recursive --attributes-only --backup? -b --copy-contents -d -f,--force -i,--interactive -H -l,--link -L,--dereference -n,--no-clobber -P,--no-dereference \
          -p --preserve? --no-preserve= --parents -R,-r,--recursive:recursive --reflink? --remove-destination --sparse= --strip-trailing-slashes -s,--symbolic-link -S,--suffix= \
-         -t,--target-directory=:dest+as-read -T,--no-target-directory -u --update? -v,--verbose -x,--one-file-system -Z --context? --help:noop --version:noop",
+         -t,--target-directory=:into+as-read -T,--no-target-directory -u --update? -v,--verbose -x,--one-file-system -Z --context? --help:noop --version:noop",
         "read* dest",
         "",
     ),
     row(
         "mv",
-        "--backup? -b -f,--force -i,--interactive -n,--no-clobber --strip-trailing-slashes -S,--suffix= -t,--target-directory=:dest+as-from -T,--no-target-directory -u --update? -v,--verbose -Z,--context --help:noop --version:noop",
+        "--backup? -b -f,--force -i,--interactive -n,--no-clobber --strip-trailing-slashes -S,--suffix= -t,--target-directory=:into+as-from -T,--no-target-directory -u --update? -v,--verbose -Z,--context --help:noop --version:noop",
         "from* dest",
         "",
     ),
@@ -100,14 +100,14 @@ pub(super) static ROWS: &[Row] = &[
     row("unlink", "--help:noop --version:noop", "delete", ""),
     row(
         "shred",
-        "-f,--force -n,--iterations= --random-source=:read -s,--size= -u --remove? -v,--verbose -x,--exact -z,--zero --help:noop --version:noop",
-        "delete*",
+        "-f,--force -n,--iterations= --random-source=:read -s,--size= -u:as-shredded --remove?:as-shredded -v,--verbose -x,--exact -z,--zero --help:noop --version:noop",
+        "write*",
         "bj019",
     ),
     row(
         "ln",
         "--backup? -b -d,-F,--directory -f,--force -i,--interactive -L,--logical -n,--no-dereference -P,--physical -r,--relative -s,--symbolic -S,--suffix= \
-         -t,--target-directory=:dest+as-list -T,--no-target-directory -v,--verbose --help:noop --version:noop",
+         -t,--target-directory=:into+as-list -T,--no-target-directory -v,--verbose --help:noop --version:noop",
         "list* link",
         "",
     ),
@@ -141,7 +141,7 @@ pub(super) static ROWS: &[Row] = &[
     row(
         "install",
         "--backup? -b -c -C,--compare -d,--directory:as-dir -D -g,--group= -m,--mode= -o,--owner= -p,--preserve-timestamps -s,--strip --strip-program=:program -S,--suffix= \
-         -t,--target-directory=:dest+as-read -T,--no-target-directory -v,--verbose -Z --context? --help:noop --version:noop",
+         -t,--target-directory=:into+as-read -T,--no-target-directory -v,--verbose -Z --context? --help:noop --version:noop",
         "read* dest",
         "",
     ),
@@ -156,7 +156,7 @@ pub(super) static ROWS: &[Row] = &[
         "mktemp",
         "-d,--directory -u,--dry-run:noop -q,--quiet --suffix= -p= --tmpdir? -t --help:noop --version:noop",
         "data",
-        "write:/tmp/tmp.XXXXXXXXXX",
+        "",
     ),
     row("mkfifo", "-m,--mode= -Z --help:noop --version:noop", "create*", ""),
     row("mknod", "-m,--mode= --help:noop --version:noop", "create data*", "privilege:mknod bj020"),
@@ -217,37 +217,58 @@ pub(super) static ROWS: &[Row] = &[
     row("sum", "-r -s,--sysv", "read*", ""),
     row(
         "tar",
-        // Only listing and packing are rows of their own; the first letter group is read in code.
-        "-c,--create:does-write:. -x,--extract,--get:does-write:. -t,--list -r,--append -u,--update -A,--catenate -d,--diff,--compare --delete -f,--file= -z,--gzip -j,--bzip2 -J,--xz --zstd --lzma -a,--auto-compress \
-         -v,--verbose -C,--directory= -p,--preserve-permissions --same-owner --no-same-owner --strip-components= --exclude= -X,--exclude-from=:read -T,--files-from=:read -k,--keep-old-files \
-         --overwrite -O,--to-stdout -P,--absolute-names:bj018 -h,--dereference -w --totals --wildcards --transform= --sort= --mtime= --owner= --group= --numeric-owner -m --exclude-vcs --one-top-level? \
-         -I,--use-compress-program= --checkpoint? --checkpoint-action= --to-command=:shell --rsh-command=:program --rmt-command=:program -F,--info-script,--new-volume-script=:program \
+        // What the verbs do to the archive is read in code.
+        "-c,--create -x,--extract,--get:does-write:. -t,--list -r,--append -u,--update -A,--catenate,--concatenate -d,--diff,--compare --delete --test-label -f,--file= -z,--gzip,--gunzip,--ungzip -j,--bzip2 -J,--xz -Z,--compress --zstd --lzma --lzip --lzop -a,--auto-compress \
+         -v,--verbose -C,--directory= -p,--preserve-permissions,--same-permissions --no-same-permissions --same-owner --no-same-owner --strip-components= --exclude= -X,--exclude-from=:read -T,--files-from=:read -k,--keep-old-files --skip-old-files --keep-newer-files \
+         --overwrite -U,--unlink-first --recursive-unlink -O,--to-stdout -P,--absolute-names:bj018 -h,--dereference -w,--interactive,--confirmation --totals? --wildcards --no-wildcards --anchored --no-anchored --transform,--xform= --sort= --mtime= --owner= --group= --numeric-owner --mode= -m,--touch --exclude-vcs --exclude-caches --exclude-backups --one-top-level?:into \
+         -I,--use-compress-program= --checkpoint? --checkpoint-action= --to-command=:shell --rsh-command=:program --rmt-command=:program -F,--info-script,--new-volume-script=:program -g,--listed-incremental=:write --index-file=:write --volno-file=:write \
+         -b,--blocking-factor= -S,--sparse -W,--verify -i,--ignore-zeros -H,--format= --posix -V,--label= -N,--newer,--after-date= --newer-mtime= --one-file-system --full-time -l,--check-links -R,--block-number --null --no-recursion --recursion --ignore-failed-read --backup? --suffix= --warning= --utc --force-local --no-unquote --verbatim-files-from \
          --remove-files:bj019 --help:noop --version:noop",
         "read*",
         "",
     ),
     row(
         "gzip",
-        "-c,--stdout -d,--decompress -f,--force -k,--keep -l,--list -n,--no-name -N,--name -q,--quiet -r,--recursive:recursive -S,--suffix= -t,--test -v,--verbose -# -1 -9 --fast --best --help:noop -V,--version:noop",
+        "-c,--stdout,--to-stdout -d,--decompress,--uncompress -f,--force -k,--keep -l,--list -n,--no-name -N,--name -q,--quiet -r,--recursive -S,--suffix= -t,--test -v,--verbose -# -1,--fast -9,--best --rsyncable --synchronous -h,--help:noop -L,--license:noop -V,--version:noop",
         "write*",
         "",
     ),
     row(
         "gunzip",
-        "-c,--stdout -f,--force -k,--keep -l,--list -n -N -q,--quiet -r:recursive -t,--test -v,--verbose --help:noop",
+        "-c,--stdout,--to-stdout -f,--force -k,--keep -l,--list -n,--no-name -N,--name -q,--quiet -r,--recursive -S,--suffix= -t,--test -v,--verbose --synchronous --help:noop --version:noop",
         "write*",
         "",
     ),
-    row("bzip2", "-c,--stdout -d,--decompress -f,--force -k,--keep -q -t -v -s -# -z", "write*", ""),
-    row("bunzip2", "-c -f -k -q -t -v", "write*", ""),
+    row(
+        "bzip2",
+        "-c,--stdout -d,--decompress -f,--force -k,--keep -q,--quiet -t,--test -v,--verbose -s,--small -# --fast --best -z,--compress -h,--help:noop -L,--license:noop -V,--version:noop",
+        "write*",
+        "",
+    ),
+    row(
+        "bunzip2",
+        "-c,--stdout -f,--force -k,--keep -q,--quiet -t,--test -v,--verbose -s,--small -h,--help:noop",
+        "write*",
+        "",
+    ),
     row(
         "xz",
-        "-c,--stdout -d,--decompress -f,--force -k,--keep -l,--list -q -t,--test -v -T,--threads= -# -e -z",
+        "-c,--stdout,--to-stdout -d,--decompress,--uncompress -f,--force -k,--keep -l,--list -q,--quiet -t,--test -v,--verbose -T,--threads= -S,--suffix= -# -e,--extreme -z,--compress -h,--help:noop -H,--long-help:noop -V,--version:noop",
         "write*",
         "",
     ),
-    row("unxz", "-c -f -k -q -t -v", "write*", ""),
-    row("zstd", "-c -d -f -k -q -v -t -T= -o=:write -# --rm --long? -r:recursive", "write*", ""),
+    row(
+        "unxz",
+        "-c,--stdout,--to-stdout -f,--force -k,--keep -q,--quiet -t,--test -v,--verbose -S,--suffix= -T,--threads= -h,--help:noop",
+        "write*",
+        "",
+    ),
+    row(
+        "zstd",
+        "-c,--stdout -d,--decompress,--uncompress -f,--force -k,--keep -q,--quiet -v,--verbose -t,--test -l,--list -z,--compress -T? -o=:write -# --ultra --fast? --adapt? -D=:read --rm --long? -r --check --no-check --no-progress --rsyncable --single-thread -h,-H,--help:noop -V,--version:noop",
+        "write*",
+        "",
+    ),
     row("zcat", "-f -h -L -r -t -v", "read*", ""),
     row("bzcat", "-s", "read*", ""),
     row("xzcat", "", "read*", ""),
@@ -256,13 +277,14 @@ pub(super) static ROWS: &[Row] = &[
     row("zless", "", "read*", ""),
     row(
         "zip",
-        "-r:recursive -j -q -v -u -f -m:bj019 -d -9 -0 -e -P= -x= -i= -T -TT=:shell --unzip-command=:shell -y -X -@",
+        "-r,--recurse-paths -j,--junk-paths -q,--quiet -v,--verbose -u,--update -f,--freshen -m,--move:bj019 -d,--delete -# -e -P= -x,--exclude= -i,--include= -T,--test -TT=:shell --unzip-command=:shell -y,--symlinks -X -D -g,--grow -o -O,--out=:write -b=:into -@",
         "write read*",
         "",
     ),
     row(
         "unzip",
-        "-l:as-read -t:as-read -Z:as-read -p:as-read -c:as-read -v:as-read -o:does-write:. -n -q -qq -j -d=:dest -x= -P= -u -a -C -L -K:bj020",
+        // Whether it only looks is read in code.
+        "-l -t -Z -p -c -v -z -o -n -q -qq -j -f -u -a -aa -b -C -L -X -V -B -M -d=:into -x= -P= -W -K:bj020 -h:noop --help:noop",
         "read data*",
         "",
     ),
@@ -270,7 +292,7 @@ pub(super) static ROWS: &[Row] = &[
     row("7z", "-y -o?:dest -p? -r -t?", "data write*", "write:."),
     row(
         "cpio",
-        "-i,--extract:does-write:. -o,--create -p,--pass-through:does-write:. -t,--list -v,--verbose -d -m -u -H,--format= -F,--file=:read -I=:read -O=:write -0,--null -D=:cwd --no-absolute-filenames --rsh-command=:program",
+        "-i,--extract:does-write:. -o,--create -p,--pass-through:as-into -t,--list -v,--verbose -d -m -u -H,--format= -F,--file=:write -I=:read -O=:write -0,--null -D=:cwd --no-absolute-filenames --rsh-command=:program",
         "data*",
         "",
     ),
@@ -282,7 +304,12 @@ pub(super) static ROWS: &[Row] = &[
         "write:.",
     ),
     row("csplit", "-b= -f,--prefix=:write -k -n= -s -z", "read data*", "write:."),
-    row("rename", "-v -n:noop -f -o", "data data from*", "write:."),
+    row(
+        "rename",
+        "-v,--verbose -n,--nono,--no-act:noop -f,--force -o,--no-overwrite -V,--version:noop -h,--help:noop",
+        "data from*",
+        "",
+    ),
     row("trash", "-v -f", "delete*", ""),
     row("trash-put", "-v -f", "delete*", ""),
     row("xdg-open", "", "exec", ""),

@@ -180,8 +180,8 @@ pub(super) static ROWS: &[Row] = &[
     ),
     row(
         "git init",
-        "-q,--quiet --bare -b,--initial-branch= --template=:bj014 --separate-git-dir=:write --shared?",
-        "dir",
+        "-q,--quiet --bare -b,--initial-branch= --template=:bj014 --separate-git-dir=:into --shared?",
+        "into",
         "repo",
     ),
     row(
@@ -217,7 +217,7 @@ pub(super) static ROWS: &[Row] = &[
     row(
         "git restore",
         "-s,--source= -S,--staged -W,--worktree:bj019 -q,--quiet --progress --ours --theirs -m,--merge -p,--patch --pathspec-from-file=:read -h,--help:noop",
-        "write*",
+        "into*",
         "repo",
     ),
     row(
@@ -258,7 +258,7 @@ pub(super) static ROWS: &[Row] = &[
         "net: remote:mail exec bj019",
     ),
     row("git daemon", "", "data*", "listen exec bj020"),
-    row("git instaweb", "--stop:noop -d=:program -b=:program -p= -l", "", "listen exec"),
+    row("git instaweb", "--stop -d=:program -b=:program -p= -l", "", "listen exec"),
     row("git credential", "", "data", "exec bj017"),
     row("git credential-store", "", "data*", "exec bj017"),
     row("git credential-cache", "", "data*", "exec bj017"),

@@ -62,6 +62,16 @@ impl Entry {
         self.names.split(',')
     }
 
+    /// Whether one of its names starts with `start`.
+    pub(crate) fn starts(&self, start: &str) -> bool {
+        self.names().any(|known| known.starts_with(start))
+    }
+
+    /// Whether a value has to follow.
+    pub(crate) fn takes_value(&self) -> bool {
+        self.takes == Takes::Value
+    }
+
     /// What it does.
     pub(crate) fn acts(&self) -> impl Iterator<Item = Act> {
         self.acts.split('+').filter(|act| !act.is_empty()).map(act)

@@ -7,9 +7,11 @@ pub(crate) static ROLES: &[&str] = &[
     "data", // Content of a file; of everything below it; only names and metadata.
     "read", "tree", "list",
     // A file is written, made, changed in its attributes or removed; the last with everything below it.
-    "write", "create", "dir", "attr", "attrtree", "delete", "deltree",
+    "write", "create", "dir", "attr", "attrtree", "delete", "deltree", // Overwritten, then removed.
+    "shredded",
     // Moved away; a copy's or move's target, which may be a directory; a link.
-    "from", "dest", "link",
+    // Moved into a directory with any name.
+    "from", "dest", "link", "into",
     // A file that is run, a program that is run, shell text, code in another language.
     "exec", "program", "shell", "code", // A peer: host, address or host:path; URL.
     "host", "remote", "url", // A working directory for what follows.

@@ -23,6 +23,11 @@ struct Switches {
 }
 
 impl Hit {
+    /// Whether this is an option whose name starts with `start`.
+    pub(super) fn starts(&self, start: &str) -> bool {
+        self.entry.starts(start)
+    }
+
     /// Whether this is the option called `name`.
     pub(super) fn is(&self, name: &str) -> bool {
         self.entry.has(name)

@@ -57,6 +57,14 @@ pub(crate) fn follow(links: &Links, path: &FilePath, last: bool) -> Option<FileP
 }
 
 impl Eval<'_> {
+    /// Where links lead whose own names fit a pattern.
+    pub(super) fn links_met(&self, pattern: &FilePath) -> Vec<FilePath> {
+        let depth = |path: &FilePath| path.as_bytes().iter().filter(|byte| **byte == b'/').count();
+        let text = pattern.encode();
+        let fits = |link: &&FilePath| depth(link) == depth(pattern) && crate::glob::overlaps(&text, &link.encode());
+        self.state.links.keys().filter(fits).filter_map(|link| follow(&self.state.links, link, true)).collect()
+    }
+
     /// `ln -s TARGET LINK`: what is done to LINK later is done to TARGET.
     pub(super) fn note_links(&mut self, args: &[Field], start: &Start) {
         let Some((_, row)) = commands::find("ln") else { return };

@@ -54,17 +54,22 @@ impl Eval<'_> {
             model::Target::Path { path, .. }
                 if effect.action == model::Action::Read && (whole || path.starts_with(here)) =>
             {
-                Some(format!("{}/{}", path.encode().trim_end_matches("/*"), litter.as_deref().unwrap_or("*")))
+                let name = litter.as_deref().map_or("**".to_owned(), crate::eval::special::at_any_depth);
+                Some(format!("{}/{name}", path.encode().trim_end_matches("/*")))
             }
             _ => None,
         };
         let mut names: Vec<String> = new.iter().map(below).collect::<Option<_>>()?;
+        if name.plain()? == "ls" {
+            // Names without the directory they are in, as if they were here.
+            names.push(format!("{}/**", here.encode().trim_end_matches('/')));
+        }
         // A search of a home, or of all of them, that takes every name finds the keys too.
         let by_name =
             ["-name", "-iname", "-path", "-ipath", "-wholename", "-regex", "-iregex"].iter().any(|test| says(test));
         let every = name.plain()? == "find" && (!by_name || says("!") || says("-not") || says("-o"));
         let holds = |pattern: &&String| {
-            let place = pattern.trim_end_matches("/*");
+            let place = pattern.trim_end_matches("/**");
             let place = if place.is_empty() { "/" } else { place };
             crate::names::secret_below(place, &self.home).is_some()
         };
@@ -72,7 +77,7 @@ impl Eval<'_> {
             .iter()
             .filter(|_| every)
             .filter(holds)
-            .map(|pattern| format!("{}/.ssh/*", pattern.trim_end_matches("/*").trim_end_matches('/')))
+            .map(|pattern| format!("{}/.ssh/*", pattern.trim_end_matches("/**").trim_end_matches('/')))
             .collect();
         names.extend(secrets);
         Some(names)

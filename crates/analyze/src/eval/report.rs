@@ -102,9 +102,15 @@ impl Eval<'_> {
             let scope = if scope == PathScope::Exact && live { PathScope::Glob } else { scope };
             let itself = matches!(action, Action::Delete | Action::Rename) || by == "ln";
             for (path, sure) in self.resolve_with(choice, !itself) {
+                let led = if live && !itself { self.links_met(&path) } else { Vec::new() };
                 self.may += usize::from(!sure);
                 self.on_resolved(action, path, (scope, live), field.span, by);
                 self.may -= usize::from(!sure);
+                self.may += 1;
+                for target in led {
+                    self.on_resolved(action, target, (PathScope::Exact, false), field.span, by);
+                }
+                self.may -= 1;
             }
         }
         self.may -= usize::from(!one);
@@ -234,7 +240,7 @@ impl Eval<'_> {
         let last = path.rsplit('/').next().unwrap_or("");
         if scope == PathScope::Tree && !names::is_regenerable(path) {
             self.out.find(19, span, "removes a whole directory that may hold work");
-        } else if matches!(last, "*" | ".*" | "?*") && !names::is_regenerable(path) {
+        } else if matches!(last, "*" | "**" | ".*" | "?*") && !names::is_regenerable(path) {
             self.out.find(19, span, "removes everything in a directory");
         }
         let here = self.state.cwd.places.iter().any(|place| place.as_path().starts_with(path));

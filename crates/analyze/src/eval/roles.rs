@@ -18,12 +18,17 @@ impl Eval<'_> {
             "write" if is_stdin(field) => {}
             "write" if field.value.prefix().starts_with(['|', '!']) => self.piped_into(field, by, start),
             "write" => self.on_path(Action::Write, field, PathScope::Exact, by),
-            "dest" => self.written_below(field, by),
+            "dest" => self.written_below(Action::Write, field, by),
+            "into" => self.on_path(Action::Write, field, PathScope::Tree, by),
             "create" | "dir" => self.on_path(Action::Create, field, PathScope::Exact, by),
-            "link" => self.on_path(Action::Create, field, PathScope::Exact, by),
+            "link" => self.written_below(Action::Create, field, by),
             "attr" => self.on_path(Action::Attributes, field, tree(recursive), by),
             "attrtree" => self.on_path(Action::Attributes, field, PathScope::Tree, by),
             "delete" => self.on_path(Action::Delete, field, tree(recursive), by),
+            "shredded" => {
+                self.on_path(Action::Write, field, PathScope::Exact, by);
+                self.on_path(Action::Delete, field, PathScope::Exact, by);
+            }
             "deltree" => self.on_path(Action::Delete, field, PathScope::Tree, by),
             "from" => self.on_path(Action::Rename, field, PathScope::Tree, by),
             "exec" => self.script(field, by, start),
@@ -53,12 +58,16 @@ impl Eval<'_> {
         );
     }
 
-    fn written_below(&mut self, field: &Field, by: &str) {
-        if field.value.choices().is_none_or(|all| all.iter().any(|text| !looks_like_directory(text))) {
-            self.on_path(Action::Write, field, PathScope::Exact, by);
-        } else {
-            self.on_path(Action::Write, field, PathScope::Tree, by);
-        }
+    /// The last operand of a copy: the new name, or a directory it goes into.
+    fn written_below(&mut self, action: Action, field: &Field, by: &str) {
+        let choices = field.value.choices().unwrap_or(&[]);
+        let may_be_one = |text: &String| looks_like_directory(text) || self.is_directory(text);
+        let below = !choices.is_empty() && choices.iter().any(may_be_one);
+        self.on_path(action, field, if below { PathScope::Tree } else { PathScope::Exact }, by);
+    }
+
+    fn is_directory(&self, name: &str) -> bool {
+        self.resolve(name).iter().any(|(path, _)| self.context.directories.contains(path))
     }
 
     /// `strace -o '|CMD'`: what is written goes to a command.

@@ -8,7 +8,7 @@ use crate::commands::{self, wrapper};
 use crate::environment;
 use crate::limits::{VALUES_MAX, WRAPPER_DEPTH_MAX};
 use crate::syntax::ast::{Assign, AssignValue, Command, Part, QuoteStyle, Simple, Word};
-use model::{Action, Certificate, Invocation, Reversibility, Risk, Span, Target};
+use model::{Action, Certificate, Invocation, PathScope, Reversibility, Risk, Span, Target};
 use std::collections::BTreeSet;
 use std::rc::Rc;
 
@@ -391,6 +391,14 @@ impl Eval<'_> {
             if skipped.many {
                 self.out.find(11, skipped.span, "which program runs depends on a value that is not known");
             }
+        }
+        if let Some(file) = inner.first().filter(|file| {
+            name == "flock" && !file.known().is_some_and(|text| text.bytes().all(|byte| byte.is_ascii_digit()))
+        }) {
+            // It is made where it is missing.
+            self.may += 1;
+            self.on_path(Action::Write, file, PathScope::Exact, name);
+            self.may -= 1;
         }
         inner = inner.get(wrapper.skips.min(inner.len())..).unwrap_or(&[]);
         let mut argv = inner.to_vec();

@@ -1,34 +1,28 @@
-//! Archives and compressors.
+//! `tar`: an archive that is made, listed or taken apart.
 
 use super::unknown;
-use crate::commands;
+use crate::commands::options::Parsed;
+use crate::commands::{self, Row};
 use crate::eval::run::Start;
 use crate::eval::value::{Field, Value};
 use crate::eval::{Eval, Output};
-use model::{Action, PathScope};
+use model::{Action, PathScope, Span};
 
 impl Eval<'_> {
     /// Old-style `tar czf`, and what the verbs mean for files.
     pub(super) fn tar(&mut self, args: &[Field], start: &Start) -> Option<Output> {
         let (_, row) = commands::find("tar")?;
-        let mut args = args.to_vec();
-        let bundled = args
-            .first()
-            .and_then(Field::known)
-            .filter(|text| !text.starts_with('-') && text.chars().all(char::is_alphabetic))
-            .map(str::to_owned);
-        if let (Some(letters), Some(first)) = (bundled, args.first_mut()) {
-            first.value = Value::Known(format!("-{letters}"));
-        }
+        let args = in_new_style(row, args);
         let parsed = commands::options::parse(row, &args);
-        let extracts = parsed.hits.iter().any(|hit| hit.is("-x"));
-        let packs = parsed.hits.iter().any(|hit| hit.is("-c") || hit.is("-r") || hit.is("-u"));
+        let has = |name: &str| parsed.hits.iter().any(|hit| hit.is(name));
+        let (extracts, lists) = (has("-x"), has("-t"));
+        let packs = ["-c", "-r", "-u", "-A", "--delete"].into_iter().any(has);
         let archive: Vec<Field> =
             parsed.hits.iter().filter(|hit| hit.is("-f")).filter_map(|hit| hit.value.clone()).collect();
         for file in &archive {
             match file.known() {
                 Some("-") => {}
-                Some(text) if text.contains(':') => self.peer(file, "tar"),
+                Some(text) if text.contains(':') && !has("--force-local") => self.peer(file, "tar"),
                 _ if packs => self.on_path(Action::Write, file, PathScope::Exact, "tar"),
                 _ => self.on_path(Action::Read, file, PathScope::Exact, "tar"),
             }
@@ -38,14 +32,12 @@ impl Eval<'_> {
             if let Some(dir) = &hit.value {
                 self.change_directory(dir);
                 if extracts {
-                    self.on_path(
-                        Action::Write,
-                        &Field { value: Value::Known(".".into()), ..dir.clone() },
-                        PathScope::Tree,
-                        "tar",
-                    );
+                    self.written_tree(".", dir.span);
                 }
             }
+        }
+        if extracts && has("-P") {
+            self.written_tree("/", start.span);
         }
         let mut checked = args.clone();
         if extracts {
@@ -63,7 +55,9 @@ impl Eval<'_> {
                 _ => {}
             }
         }
-        let lists = parsed.hits.iter().any(|hit| hit.is("-t"));
+        if has("--remove-files") && !extracts {
+            self.packed_away(&parsed);
+        }
         if lists && !extracts && !packs {
             checked.retain(|field| {
                 !parsed.operands.iter().any(|operand| operand.span == field.span && operand.value == field.value)
@@ -72,6 +66,23 @@ impl Eval<'_> {
         self.apply("files", row, &checked, start);
         self.state.cwd = saved;
         Some(unknown())
+    }
+
+    fn written_tree(&mut self, place: &str, span: Span) {
+        self.on_path(Action::Write, &Field::constant(place, span), PathScope::Tree, "tar");
+    }
+
+    /// What is removed once it is in the archive; names that a file lists are not known.
+    fn packed_away(&mut self, parsed: &Parsed) {
+        self.may += 1;
+        for file in &parsed.operands {
+            self.on_path(Action::Delete, file, PathScope::Tree, "tar");
+        }
+        for list in parsed.hits.iter().filter(|hit| hit.is("-T")).filter_map(|hit| hit.value.as_ref()) {
+            let names = Field { value: Value::Unknown, ..list.clone() };
+            self.on_path(Action::Delete, &names, PathScope::Tree, "tar");
+        }
+        self.may -= 1;
     }
 
     /// What tar does at each checkpoint.
@@ -86,20 +97,6 @@ impl Eval<'_> {
             }
             _ => self.role("program", action, false, "tar", start),
         }
-    }
-
-    /// Compressors replace the file unless they write to standard output or only look.
-    pub(super) fn compress(&mut self, program: &str, args: &[Field], start: &Start) -> Option<Output> {
-        let (family, row) = commands::find(program)?;
-        let parsed = commands::options::parse(row, args);
-        let only_reads = parsed.hits.iter().any(|hit| hit.is("-c") || hit.is("-l") || hit.is("-t"));
-        if only_reads && parsed.unknown.is_empty() {
-            for file in &parsed.operands {
-                self.on_path(Action::Read, file, PathScope::Exact, program);
-            }
-            return Some(unknown());
-        }
-        Some(self.apply(family, row, args, start).1)
     }
 }
 
@@ -116,4 +113,26 @@ fn compresses(value: &Field) -> bool {
             .is_some_and(|rest| rest.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-=".contains(&byte)))
     };
     words.next().is_some_and(|name| COMPRESSORS.contains(&name)) && words.all(tame)
+}
+
+/// `tar cfb NAME 20` as `-c -f NAME -b 20`: letters without a dash take their values from the words behind them, in order.
+fn in_new_style(row: &Row, args: &[Field]) -> Vec<Field> {
+    let bundled = args
+        .first()
+        .and_then(|first| Some((first, first.known()?)))
+        .filter(|(_, text)| !text.starts_with('-') && text.chars().all(char::is_alphabetic));
+    let Some((first, letters)) = bundled else { return args.to_vec() };
+    let entries = commands::options::entries(row);
+    let mut rest = args.get(1..).unwrap_or(&[]).iter();
+    let mut all = Vec::new();
+    for letter in letters.chars() {
+        let name = format!("-{letter}");
+        let takes = entries.iter().any(|entry| entry.has(&name) && entry.takes_value());
+        all.push(Field { value: Value::Known(name), ..first.clone() });
+        if takes {
+            all.extend(rest.next().cloned());
+        }
+    }
+    all.extend(rest.cloned());
+    all
 }

@@ -163,7 +163,9 @@ impl Eval<'_> {
             Some("-delete") => {
                 for point in &points.all {
                     match &points.litter {
-                        Some(name) => self.role("delete", &below(point, first, name), false, "find", start),
+                        Some(name) => {
+                            self.role("delete", &below(point, first, &at_any_depth(name)), false, "find", start);
+                        }
                         None => self.found_deleted(point),
                     }
                 }
@@ -208,7 +210,7 @@ impl Eval<'_> {
         let mut argv: Vec<Field> = Vec::new();
         for field in tail.get(..end).unwrap_or(&[]) {
             match field.known() {
-                Some("{}") => argv.extend(points.all.iter().map(|point| below(point, field, points.name()))),
+                Some("{}") => argv.extend(points.all.iter().map(|point| below(point, field, &points.name()))),
                 Some(text) if text.contains("{}") => {
                     let head = text.split_once("{}").map_or("", |(head, _)| head);
                     let tail = text.rsplit_once("{}").map_or("", |(_, tail)| tail);
@@ -238,12 +240,12 @@ impl Eval<'_> {
             let Some((head, tail)) = super::run::around_places(text) else { continue };
             placed = true;
             *field = match (head, tail) {
-                ("", "") => below(&here, field, "*"),
+                ("", "") => below(&here, field, "**"),
                 (head, tail) => Field { value: Value::shape(head, tail), ..field.clone() },
             };
         }
         if !placed {
-            argv.push(below(&here, &here, "*"));
+            argv.push(below(&here, &here, "**"));
         }
         self.may += 1;
         self.run(&argv, Start { unwrapped: start.unwrapped + 1, past_functions: true, ..start.clone() });
@@ -278,9 +280,14 @@ struct Points {
 }
 
 impl Points {
-    fn name(&self) -> &str {
-        self.litter.as_deref().unwrap_or("*")
+    fn name(&self) -> String {
+        self.litter.as_deref().map_or("**".to_owned(), at_any_depth)
     }
+}
+
+/// `*.o` as a pattern of paths: `**` stands for anything below, as it does in names that a search found.
+pub(in crate::eval) fn at_any_depth(name: &str) -> String {
+    if name.starts_with('*') { format!("*{name}") } else { name.to_owned() }
 }
 
 /// The pattern of names an expression takes, if it surely takes no others and all of them are left behind by builds: a
@@ -314,9 +321,9 @@ fn below(point: &Field, at: &Field, name: &str) -> Field {
         // Of `.` only what is below it is meant: programs refuse the directory itself.
         Some("." | "./") => Value::Known(format!("./{name}")),
         // A start point that is a file is found itself, if its name fits.
-        Some(text) if name != "*" => Value::Known(format!("{}/{name}", text.trim_end_matches('/'))),
+        Some(text) if name != "**" => Value::Known(format!("{}/{name}", text.trim_end_matches('/'))),
         // A start point may be a file: then it is found itself.
-        Some(text) => Value::any_of(vec![format!("{}/*", text.trim_end_matches('/')), text.to_owned()]),
+        Some(text) => Value::any_of(vec![format!("{}/**", text.trim_end_matches('/')), text.to_owned()]),
         None => point.value.clone(),
     };
     Field { value, glob: true, many: false, quoted: true, fetched: false, span: at.span }

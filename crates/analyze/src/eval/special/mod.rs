@@ -2,11 +2,13 @@
 
 mod archive;
 mod cloud;
+mod compress;
 mod database;
 mod find;
-pub(super) use find::litter_name;
+pub(super) use find::{at_any_depth, litter_name};
 mod git;
 mod jq;
+mod made;
 mod network;
 mod run;
 mod sed;
@@ -29,6 +31,10 @@ impl Eval<'_> {
             "sed" | "gsed" => self.sed(args, start),
             "dd" => self.dd(args),
             "git" => return Some(self.git(args, start)),
+            "zip" => return self.zip(args, start),
+            "unzip" => return self.unzip(args, start),
+            "mktemp" => return self.mktemp(args, start),
+            "rename" | "prename" | "file-rename" => return self.rename(args, start),
             "tar" | "bsdtar" => return self.tar(args, start),
             "ping" | "ping6" | "nc" | "ncat" | "netcat" => return self.probe(program, args, start),
             "curl" | "wget" => return self.download(program, args, start),

@@ -116,8 +116,26 @@ impl Eval<'_> {
         {
             return Some(unknown());
         }
+        self.moved_or_mirrored(&parsed, program);
         self.apply(family, row, &kept, start);
         Some(unknown())
+    }
+
+    /// What rsync removes: sources that were sent, and at the target what is not in them.
+    fn moved_or_mirrored(&mut self, parsed: &Parsed, program: &str) {
+        let Some((target, sources)) = parsed.operands.split_last() else { return };
+        let given = |name: &str| parsed.hits.iter().any(|hit| hit.starts(name));
+        let gone: Vec<Field> = match (given("--remove-source"), given("--delete")) {
+            (true, true) => parsed.operands.clone(),
+            (true, false) => sources.to_vec(),
+            (false, true) => vec![target.clone()],
+            (false, false) => return,
+        };
+        self.may += 1;
+        for place in gone.iter().filter(|field| !field.value.prefix().contains(':')) {
+            self.on_path(Action::Delete, place, PathScope::Tree, program);
+        }
+        self.may -= 1;
     }
 }
 

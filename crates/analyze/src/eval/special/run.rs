@@ -29,6 +29,7 @@ impl Eval<'_> {
         let (before, given) = (args.get(..cut).unwrap_or(&[]), args.get(cut + 1..).unwrap_or(&[]));
         let parsed = options::parse(row, before);
         self.options(row, &parsed, start);
+        self.facts("write:~/.parallel", &[], start.span, "parallel");
         // Without a source the arguments are read from standard input.
         let from_files =
             cut == args.len() || args.get(cut).and_then(Field::known).is_some_and(|text| text.starts_with("::::"));

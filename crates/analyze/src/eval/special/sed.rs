@@ -2,7 +2,7 @@
 
 use crate::eval::Eval;
 use crate::eval::run::Start;
-use crate::eval::value::Field;
+use crate::eval::value::{Field, Value};
 use model::{Action, PathScope};
 
 impl Eval<'_> {
@@ -12,6 +12,7 @@ impl Eval<'_> {
         let mut scripts: Vec<Field> = Vec::new();
         let mut files: Vec<&Field> = Vec::new();
         let mut in_place = false;
+        let mut suffix = String::new();
         while let Some(field) = rest.next() {
             match field.known() {
                 Some("--version" | "--help") => return,
@@ -29,7 +30,11 @@ impl Eval<'_> {
                 Some(text) if text.starts_with("--expression=") => {
                     scripts.push(Field::constant(text.get(13..).unwrap_or(""), field.span))
                 }
-                Some(text) if text.starts_with("--in-place") || text.starts_with("-i") => in_place = true,
+                Some(text) if text.starts_with("--in") || text.starts_with("-i") => {
+                    in_place = true;
+                    let long = text.split_once('=').map_or("", |(_, suffix)| suffix);
+                    text.strip_prefix("-i").unwrap_or(long).clone_into(&mut suffix);
+                }
                 Some(
                     "-n" | "-E" | "-r" | "-s" | "-u" | "-z" | "--quiet" | "--silent" | "--regexp-extended"
                     | "--separate" | "--unbuffered" | "--null-data" | "--debug" | "--posix" | "--sandbox"
@@ -54,10 +59,24 @@ impl Eval<'_> {
         for file in files {
             if in_place {
                 self.on_path(Action::Write, file, PathScope::Exact, "sed");
+                if !suffix.is_empty() {
+                    self.kept_as(file, &suffix);
+                }
             } else {
                 self.on_path(Action::Read, file, PathScope::Exact, "sed");
             }
         }
+    }
+
+    /// What a file held is kept under another name: a star in `suffix` stands for its own.
+    fn kept_as(&mut self, file: &Field, suffix: &str) {
+        let backup = |text: &String| {
+            let (directory, name) = text.rsplit_once('/').map_or(("", text.as_str()), |(dir, name)| (dir, name));
+            let kept = if suffix.contains('*') { suffix.replace('*', name) } else { format!("{name}{suffix}") };
+            if directory.is_empty() || suffix.contains('/') { kept } else { format!("{directory}/{kept}") }
+        };
+        let value = file.value.choices().map_or(Value::Unknown, |all| Value::any_of(all.iter().map(backup).collect()));
+        self.on_path(Action::Write, &Field { value, ..file.clone() }, PathScope::Exact, "sed");
     }
 
     fn sed_script(&mut self, script: &Field, start: &Start) {
