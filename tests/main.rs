@@ -8,6 +8,7 @@ mod bad_input;
 mod check;
 mod containment;
 mod crash;
+mod escape;
 mod example_project;
 mod exits;
 mod gates;
