@@ -11,6 +11,7 @@ mod crash;
 mod escape;
 mod example_project;
 mod exits;
+mod fidelity;
 mod gates;
 mod jars;
 mod kills;
