@@ -47,11 +47,6 @@ def _(context):
     return 0, 0
 
 
-@terminal("the terminal for itself alone", Differs(lambda world: world.terminal_opens()))
-def _(context):
-    fcntl.ioctl(0, TIOCEXCL)
-
-
 @terminal("the terminal's modes locked", Answer())
 def _(context):
     fcntl.ioctl(0, TIOCSLCKTRMIOS, bytes(60))
@@ -109,3 +104,9 @@ for name in ["console", "tty0", "tty1", "vcs1", "ttyS0"]:
         fd = os.open(f"/dev/{name}", os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)
         # A jar may call the caller's own terminal so.
         return (-1, 2) if os.major(os.fstat(fd).st_rdev) == 136 else (0, 0)
+
+
+# The last one: from then on only root opens it.
+@terminal("the terminal for itself alone", Differs(lambda world: world.terminal_opens()))
+def _(context):
+    fcntl.ioctl(0, TIOCEXCL)
