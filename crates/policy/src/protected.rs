@@ -129,6 +129,7 @@ pub(crate) static ROWS: &[Protected] = &[
     high("~/.aws/", "protected/aws", Source, "it can name a program that supplies credentials"),
     // editors and directories
     high(".envrc", "protected/direnv", Build, ENTER),
+    high("~/.config/direnv/", "protected/direnv", Build, ENTER),
     high(".tool-versions", "protected/tool-version", Source, "it chooses which tools run here"),
     high("mise.toml", "protected/tool-version", Source, ENTER),
     high(".mise.toml", "protected/tool-version", Source, ENTER),

@@ -39,6 +39,8 @@ pub struct RunFacts {
     pub resolver: Option<FilePath>,
     /// The name of this machine, which is its own name in the jar too.
     pub hostname: String,
+    /// Where servers of the host listen on unix sockets, and some did before.
+    pub sockets: Vec<FilePath>,
     /// The jar this process is in, if it is in one.
     pub around: Option<Around>,
 }
@@ -68,6 +70,7 @@ impl RunFacts {
             terminal: standard_descriptors()?,
             resolver: resolver(),
             hostname: hostname(),
+            sockets: sockets(),
             around,
         })
     }
@@ -89,6 +92,31 @@ fn parse_id_map(text: &str) -> Vec<IdRange> {
             Some(IdRange { first, count: number(words.next())? })
         })
         .collect()
+}
+
+/// Those that are there: the names of the table may be those of another mount namespace, where something else has them.
+fn sockets() -> Vec<FilePath> {
+    let mut paths = std::fs::read("/proc/net/unix").map(|table| parse_sockets(&table)).unwrap_or_default();
+    paths.retain(|path| lstat(path.as_path()).is_ok_and(|stat| kind(stat.st_mode) == SFlag::S_IFSOCK));
+    paths
+}
+
+/// The paths in the table of unix(7), each once. The path is the eighth column and may hold anything but a newline.
+fn parse_sockets(table: &[u8]) -> Vec<FilePath> {
+    const PATH: usize = 7;
+    let path = |line: &[u8]| {
+        let mut rest = line;
+        for _ in 0..PATH {
+            rest = rest.trim_ascii_start();
+            rest = rest.get(rest.iter().position(u8::is_ascii_whitespace)?..)?;
+        }
+        let path = FilePath::from(rest.get(1..)?.to_vec());
+        path.is_absolute().then(|| path.normalise())
+    };
+    let mut paths: Vec<FilePath> = table.split(|byte| *byte == b'\n').filter_map(path).collect();
+    paths.sort();
+    paths.dedup();
+    paths
 }
 
 fn is_directory(path: &str) -> bool {
@@ -155,5 +183,18 @@ mod tests {
         let text = "         0       1000          1\n         1     100000      65536\n";
         let ranges = [IdRange { first: 0, count: 1 }, IdRange { first: 1, count: 65536 }];
         assert_eq!(parse_id_map(text), ranges);
+    }
+
+    #[test]
+    fn sockets_are_taken_by_path_and_abstract_ones_are_not() {
+        let table = b"Num       RefCount Protocol Flags    Type St Inode Path
+0000000000000000: 00000002 00000000 00010000 0001 01 21131 /srv/app.sock
+0000000000000000: 00000002 00000000 00010000 0001 01 21132 /opt/my app/a.sock
+0000000000000000: 00000003 00000000 00000000 0001 03 21133 /srv/app.sock
+0000000000000000: 00000002 00000000 00010000 0001 01 21134 @abstract
+0000000000000000: 00000002 00000000 00010000 0001 01 21135 relative.sock
+0000000000000000: 00000003 00000000 00000000 0001 03 21136
+";
+        assert_eq!(parse_sockets(table), [FilePath::from("/opt/my app/a.sock"), FilePath::from("/srv/app.sock")]);
     }
 }

@@ -7,8 +7,9 @@
 //!
 //! A layer that cannot be had is an error, unless the request accepts its loss by name.
 //!
-//! What it does not stop: reading what the user can read and nobody hid; unix sockets of the host that lie outside
-//! `/run`, `/tmp` and other users' homes and that the user may connect to; using up memory and processors.
+//! What it does not stop: reading what the user can read and nobody hid; unix sockets that a server of the host makes
+//! after the jar, outside of `/run`, `/tmp` and other users' homes; locks on files that the view shows; escape sequences
+//! on the caller's terminal; using up memory and processors, where no limit is asked for.
 
 #![deny(unsafe_code)]
 

@@ -541,13 +541,25 @@ impl<'a> Draft<'a> {
     fn masks(&self) -> Vec<FilePath> {
         let root_only: &[&[&str]] = &[view::PROC_MASKED, view::ROOT_SECRETS];
         let host = [view::SYS_MASKED].into_iter().chain(root_only.iter().copied().filter(|_| self.facts.uid == 0));
-        let host = host.flatten().map(|path| FilePath::from(*path));
+        // A mount in a user's proc(5) would forbid a jar inside one of its own.
+        let keys = (self.facts.uid == 0 || !self.request.allow_nested).then_some(view::PROC_KEYS);
+        let host = host.chain(keys).flatten().map(|path| FilePath::from(*path)).chain(self.sockets());
         let asked = self.request.confinement.hidden.iter().map(|hidden| hidden.path.clone());
         // The outer jar's state, inside which this jar's own may lie by the same name, is gone with the outer /run.
         let outer_state = FilePath::from("/run").join(around::STATE);
         let covered = |path: &FilePath| self.places.iter().any(|place| place.at == *path) || *path == outer_state;
         let asked = asked.filter(|path| !covered(path));
         host.chain(asked).filter(|path| !self.inside_root(path)).collect()
+    }
+
+    /// Sockets of the host that the view would show: who may read a directory may connect to what is in it, wherever
+    /// the network is. Those in a writable root are other files there.
+    fn sockets(&self) -> impl Iterator<Item = FilePath> {
+        let private = |path: &FilePath| {
+            let own = view::PRIVATE.iter().any(|place| path.starts_with(&FilePath::from(*place)));
+            own || self.places.iter().any(|place| path.starts_with(&place.at))
+        };
+        self.facts.sockets.iter().filter(move |path| !private(path)).cloned()
     }
 
     fn writable(&self) -> Vec<FilePath> {

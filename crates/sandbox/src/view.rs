@@ -20,12 +20,12 @@ pub(crate) const PROC_MASKED: &[&str] = &[
     "/proc/kcore",
     "/proc/kallsyms",
     "/proc/kmsg",
-    "/proc/keys",
-    "/proc/key-users",
     "/proc/kpagecount",
     "/proc/kpageflags",
     "/proc/kpagecgroup",
     "/proc/vmallocinfo",
+    "/proc/slabinfo",
+    "/proc/pagetypeinfo",
     "/proc/timer_list",
     "/proc/timer_stats",
     "/proc/sched_debug",
@@ -35,9 +35,12 @@ pub(crate) const PROC_MASKED: &[&str] = &[
     "/proc/mtrr",
 ];
 
+/// Parts of proc(5) that show everybody keys that no namespace separates.
+pub(crate) const PROC_KEYS: &[&str] = &["/proc/keys", "/proc/key-users"];
+
 /// Parts of sysfs(5) that show the host's firmware and kernel internals.
 pub(crate) const SYS_MASKED: &[&str] =
-    &["/sys/firmware", "/sys/kernel/security", "/sys/kernel/debug", "/sys/kernel/tracing"];
+    &["/sys/firmware", "/sys/kernel/security", "/sys/kernel/debug", "/sys/kernel/tracing", "/sys/kernel/vmcoreinfo"];
 
 /// Files of the system that only root can read, by directory, so that only a root jar could show them. By name and not
 /// by a mount on each: when the host replaces a file, as useradd(8) does, a mount on the old one is gone.

@@ -16,6 +16,7 @@ fn facts(uid: u32) -> RunFacts {
         terminal: None,
         resolver: None,
         hostname: "box".into(),
+        sockets: vec!["/srv/app.sock".into(), "/run/a.sock".into(), "/tmp/b.sock".into()],
         around: None,
     }
 }

@@ -107,6 +107,9 @@ const NEVER: &[c_long] = &[
     SYS_clock_adjtime,
     SYS_adjtimex,
     SYS_vhangup,
+    // Segments of 16 bits, which only emulators of old systems use, and in which the kernel was attacked.
+    #[cfg(target_arch = "x86_64")]
+    SYS_modify_ldt,
     #[cfg(target_arch = "x86_64")]
     SYS_iopl,
     #[cfg(target_arch = "x86_64")]
@@ -138,7 +141,7 @@ pub(crate) fn rules(watch: bool, nested: bool) -> Vec<Rule> {
     rules.extend(set_id_rules());
     rules.extend(if nested { nested_rules() } else { namespace_rules() });
     rules.extend(socket_rules());
-    rules.push(refuse(SYS_ioctl, EPERM, [[is(1, low(TIOCSTI))], [is(1, TIOCLINUX)], [is(1, low(TIOCSETD))]]));
+    rules.extend(caller_rules());
     rules.push(refuse(SYS_personality, EPERM, [PERSONALITIES.iter().map(|value| is_not(0, *value))]));
     if watch {
         rules.push(watch_if(SYS_connect, vec![]));
@@ -146,6 +149,20 @@ pub(crate) fn rules(watch: bool, nested: bool) -> Vec<Rule> {
     }
     rules.sort_by_key(|rule| rule.call);
     rules
+}
+
+/// The caller's terminal and process group, which the jar shares. Typing into it, another line discipline, and the
+/// terminal for oneself alone would all outlive the command. Who asks for the priority of his group by 0 means every
+/// process in it, the caller's too: a pid namespace hides their numbers, and no other layer holds that call.
+fn caller_rules() -> Vec<Rule> {
+    const PRIO_PGRP: u32 = 1;
+    const IOPRIO_WHO_PGRP: u32 = 2;
+    let terminal = [low(TIOCSTI), TIOCLINUX, low(TIOCSETD), low(TIOCEXCL)].map(|request| [is(1, request)]);
+    vec![
+        refuse(SYS_ioctl, EPERM, terminal),
+        refuse(SYS_setpriority, EPERM, [[is(0, PRIO_PGRP), is(1, 0)]]),
+        refuse(SYS_ioprio_set, EPERM, [[is(0, IOPRIO_WHO_PGRP), is(1, 0)]]),
+    ]
 }
 
 /// Set-user-ID and set-group-ID bits never come into being.

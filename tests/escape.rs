@@ -1,0 +1,70 @@
+//! The attack suite of `tests/escape`: what must not be possible in the jar, tried in it, and tried without it to show
+//! that it could be. The verdicts are taken from outside; see `tests/escape/suite.py`.
+
+use std::collections::{BTreeMap, BTreeSet};
+use testkit::World;
+
+/// What gets through and is not mended, with the reason. Whatever stops doing so must leave this list.
+const KNOWN: [(&str, &str); 12] = [
+    // Hidden are the secrets that have a place; those of another project have a name only.
+    ("~/other/.env", "secrets by name stay readable"),
+    ("~/other/web/.env.local", "secrets by name stay readable"),
+    ("~/other/deploy/id_rsa", "secrets by name stay readable"),
+    ("~/other/terraform.tfstate", "secrets by name stay readable"),
+    ("~/other/.netrc", "secrets by name stay readable"),
+    ("~/other/server.pem", "secrets by name stay readable"),
+    ("~/other/app.jks", "secrets by name stay readable"),
+    ("left in the project's build.rs", "medium in the policy: edited every day, and pointed out"),
+    ("left in the project's conftest.py", "medium in the policy: edited every day, and pointed out"),
+    ("the clipboard by an escape sequence", "the terminal is the command's own, as it is bare"),
+    ("the title by an escape sequence", "the terminal is the command's own, as it is bare"),
+    ("a lock on a file of the host", "flock(2) needs no more than reading, and the view is the host's file"),
+];
+
+/// So many controls at least succeed; fewer would mean that the suite proves little here.
+const CONTROLS_MIN: [(&str, usize); 2] = [("root", 500), ("user", 340)];
+
+type Results = BTreeMap<String, BTreeMap<String, serde_json::Value>>;
+
+fn suite(role: &str) {
+    let world = World::root(crate::support::EXE);
+    let program = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/escape/suite.py");
+    let report = world.base().join("report.json");
+    let base = world.base().to_str().unwrap();
+    let words = ["-B", program, "--belljar", world.exe().to_str().unwrap(), "--roles", role, "--base", base];
+    let run = world.command("/usr/bin/python3").args(words).args(["--json", report.to_str().unwrap()]).run();
+    run.success();
+    let mut report: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(&report).unwrap()).unwrap();
+    let results: Results = serde_json::from_value(report["results"][role].take()).unwrap();
+    let names = |tool: &str| -> BTreeSet<String> {
+        let all = results[tool].iter();
+        all.filter(|(_, result)| result["through"] == true).map(|(name, _)| name.clone()).collect()
+    };
+    for (tool, all) in &results {
+        let broken: Vec<_> = all.iter().filter(|(_, result)| result["broken"] == true).collect();
+        assert!(broken.is_empty(), "{tool}: {} probes were not tried{}", broken.len(), run.report());
+    }
+    let (controls, through) = (names("bare"), names("belljar"));
+    let least = CONTROLS_MIN.iter().find(|(name, _)| *name == role).unwrap().1;
+    assert!(controls.len() >= least, "{} controls succeed as {role}, {least} should", controls.len());
+    let known: BTreeSet<String> = KNOWN.iter().map(|(name, _)| (*name).to_owned()).collect();
+    let holes: Vec<_> = through.difference(&known).map(|name| (name, &results["belljar"][name])).collect();
+    assert!(holes.is_empty(), "these get through as {role}:\n{holes:#?}");
+    // Some of them can only be tried by one of the two.
+    let mended: Vec<_> = known.difference(&through).filter(|name| controls.contains(*name)).collect();
+    println!(
+        "{role}: {} of {} controls succeed; known and not seen: {mended:?}",
+        controls.len(),
+        results["bare"].len()
+    );
+}
+
+#[test]
+fn as_root_nothing_of_the_attack_suite_gets_through() {
+    suite("root");
+}
+
+#[test]
+fn as_root_nothing_of_the_attack_suite_gets_through_for_an_ordinary_user() {
+    suite("user");
+}
