@@ -47,8 +47,9 @@ pub(crate) fn open(blocks: &[Block]) -> Result<(OwnedFd, OwnedFd), Errno> {
     Ok((connections, bound(SockType::Datagram, SocketAddrV4::new(RESOLVER, RESOLVER_PORT))?))
 }
 
-/// The socket for questions in a jar without a network.
+/// The socket for questions in a jar without a network, where `localhost` must be found all the same.
 pub(crate) fn refuser() -> Result<OwnedFd, Errno> {
+    address(OWN)?;
     bound(SockType::Datagram, SocketAddrV4::new(REFUSER, RESOLVER_PORT))
 }
 
