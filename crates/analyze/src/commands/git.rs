@@ -151,7 +151,7 @@ pub(super) static ROWS: &[Row] = &[
     row(
         "git worktree add",
         "-f,--force -b= -B= -d,--detach --checkout --no-checkout --lock --orphan -q --track",
-        "dir data",
+        "into data",
         "repo",
     ),
     row("git worktree remove", "-f,--force", "deltree", "repo"),

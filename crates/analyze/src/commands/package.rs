@@ -69,7 +69,7 @@ pub(super) static ROWS: &[Row] = &[
     row("npm outdated", "--json -g -a --long", "data*", "asks:registry.npmjs.org"),
     row("npm pkg", "--json -ws,--workspaces -w=", "+sub", ""),
     row("npm pkg get", "--json -ws,--workspaces -w=", "data*", "tree:."),
-    row("npm pkg set", "--json -ws,--workspaces -w=", "data*", "write:package.json"),
+    row("npm pkg set", "--json -ws,--workspaces -w=", "data*", "exec write:package.json"),
     row("npm pkg delete", "--json -ws,--workspaces -w=", "data*", "write:package.json"),
     row("npm query", "-ws,--workspaces -w=", "data*", "tree:."),
     row("npm fund", "--json", "data*", "tree:."),

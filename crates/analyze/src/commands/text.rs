@@ -105,7 +105,7 @@ pub(super) static ROWS: &[Row] = &[
         "read*",
         "",
     ),
-    row("xxd", "-a -b -c,-cols= -E -e -g= -i -l,-len= -n= -o= -p,-ps,-plain -r,-revert -s= -u -v", "read write", ""),
+    row("xxd", "-a -b -c,-cols= -E -e -g= -i -l,-len= -n= -o= -p,-ps,-plain -r,-revert -s= -u -v", "+read write", ""),
     row("hexdump", "-b -c -C -d -e= -f=:read -n= -o -s= -v -x", "read*", ""),
     row("hd", "-n= -s= -v", "read*", ""),
     row("strings", "-a -f -n,--bytes= -t,--radix= -o -e,--encoding= -d -w -s= -#", "read*", ""),

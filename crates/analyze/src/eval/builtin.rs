@@ -22,6 +22,7 @@ impl Eval<'_> {
             "getopts" => {
                 let names = ["OPTARG", "OPTIND"].into_iter().chain(args.get(1).and_then(Field::known));
                 names.for_each(|name| self.state.set(name, Value::Unknown));
+                args.get(1).into_iter().for_each(|name| self.subscript_data(name));
             }
             "mapfile" | "readarray" => self.mapfile(args, start),
             "let" => args.iter().for_each(|field| self.subscript_data(field)),

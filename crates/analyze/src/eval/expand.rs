@@ -47,7 +47,12 @@ impl Eval<'_> {
                     fields.current().quoted = true;
                 }
                 Part::Double(inner) => self.double(inner, &mut fields),
-                _ => self.unquoted(part, &mut fields),
+                _ => {
+                    if matches!(part, Part::Param(param) if param.name == "IFS" && !param.length) {
+                        self.out.find(6, span, "IFS stands in the place of blanks");
+                    }
+                    self.unquoted(part, &mut fields);
+                }
             }
         }
         fields.split();

@@ -260,6 +260,7 @@ impl Eval<'_> {
         let remote = text.contains("://")
             || text.starts_with("git@")
             || text.starts_with("github.com/")
+            || (by.starts_with("deno") && (text.starts_with("npm:") || text.starts_with("jsr:")))
             || (by == "go run" && (text.contains('@') || is_import_path(text)));
         if remote {
             self.out.find(15, field.span, &format!("{by} takes what it runs from the network"));
