@@ -34,6 +34,9 @@ fn scan(text: &str, fixed: Option<Span>, report: &mut Report) {
         }
     }
     for (span, word) in words(text) {
+        if word.contains("://") && word.contains(model::escape::is_deceptive) {
+            report.find(4, fixed.unwrap_or(span), "an address with a character that is not seen");
+        }
         if mixes_scripts(word) {
             report.find(4, fixed.unwrap_or(span), "letters of another script look like Latin ones in this word");
         }
@@ -46,12 +49,15 @@ fn disguise(c: char) -> Option<(u16, Risk, &'static str)> {
         '\r' => (3, Risk::High, "a carriage return, which a terminal shows as a new line and bash as part of a word"),
         '\u{b}' | '\u{c}' => (3, Risk::High, "a vertical tab or form feed, which bash reads as part of a word"),
         '\0' => (5, Risk::High, "a NUL byte, which ends the text for some readers"),
-        c if c.is_control() => (5, Risk::High, "a control character"),
+        // These start what a terminal obeys.
+        '\u{1b}' | '\u{80}'..='\u{9f}' => (5, Risk::High, "a control character"),
+        c if c.is_control() => (5, Risk::Medium, "a control character"),
         '\u{a0}' | '\u{1680}' | '\u{2000}'..='\u{200a}' | '\u{202f}' | '\u{205f}' | '\u{3000}' => {
             (4, Risk::High, "a blank that bash reads as part of a word")
         }
         '\u{2028}' | '\u{2029}' => (4, Risk::High, "a line separator that bash reads as part of a word"),
-        c if model::escape::is_deceptive(c) => (4, Risk::High, "an invisible or reordering character"),
+        // Shown as what it is, it does what the words around it do; in the name of a program or a peer it makes another.
+        c if model::escape::is_deceptive(c) => (4, Risk::Medium, "an invisible or reordering character"),
         _ => return None,
     })
 }

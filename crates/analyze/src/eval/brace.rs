@@ -35,8 +35,7 @@ pub(super) fn expand(parts: &[Part]) -> Option<Vec<Vec<Part>>> {
             other => vec![Atom::Fixed(other.clone())],
         })
         .collect();
-    let mut words = Vec::new();
-    expand_atoms(&atoms, &mut words, 0).then(|| words.into_iter().map(join).map(with_longer_names).collect())
+    expand_atoms(&atoms, 0).map(|words| words.into_iter().map(join).map(with_longer_names).collect())
 }
 
 /// Braces expand before parameters: in `$v{a,b}` the parameters are `$va` and `$vb`.
@@ -68,25 +67,38 @@ fn join(atoms: Vec<Atom>) -> Vec<Part> {
     parts
 }
 
-/// Expands the first brace that is one, then what follows. False when there are too many words.
-fn expand_atoms(atoms: &[Atom], words: &mut Vec<Vec<Atom>>, depth: usize) -> bool {
-    if words.len() >= FIELDS_MAX || depth >= FIELDS_MAX {
-        return false;
+/// Expands the first brace that is one; its alternatives and what follows are texts of their own, as they are for bash.
+/// `None` when there are too many words.
+fn expand_atoms(atoms: &[Atom], depth: usize) -> Option<Vec<Vec<Atom>>> {
+    if depth >= FIELDS_MAX {
+        return None;
     }
-    for (open, atom) in atoms.iter().enumerate() {
-        if !matches!(atom, Atom::Live('{')) {
-            continue;
+    let Some((open, close, choices)) = first_brace(atoms) else { return Some(vec![atoms.to_vec()]) };
+    let head = atoms.get(..open).unwrap_or(&[]);
+    let tails = expand_atoms(atoms.get(open + 2 + close..).unwrap_or(&[]), depth + 1)?;
+    let mut words = Vec::new();
+    for choice in &choices {
+        for inner in expand_atoms(choice, depth + 1)? {
+            if words.len() + tails.len() > FIELDS_MAX {
+                return None;
+            }
+            words.extend(tails.iter().map(|tail| head.iter().chain(&inner).chain(tail).cloned().collect::<Vec<_>>()));
         }
-        let Some((close, choices)) = alternatives(atoms.get(open + 1..).unwrap_or(&[])) else { continue };
-        let head = atoms.get(..open).unwrap_or(&[]);
-        let tail = atoms.get(open + 2 + close..).unwrap_or(&[]);
-        return choices.iter().all(|choice| {
-            let word: Vec<Atom> = head.iter().chain(choice).chain(tail).cloned().collect();
-            expand_atoms(&word, words, depth + 1)
-        });
     }
-    words.push(atoms.to_vec());
-    true
+    Some(words)
+}
+
+/// Where the first brace opens, how far behind that it closes, and its alternatives.
+fn first_brace(atoms: &[Atom]) -> Option<(usize, usize, Vec<Vec<Atom>>)> {
+    atoms.iter().enumerate().find_map(|(open, atom)| {
+        // Bash leaves `{}` at the start of a text alone, whatever comes behind it.
+        let bare = open == 0 && matches!(atoms.get(1), Some(Atom::Live('}')));
+        if bare || !matches!(atom, Atom::Live('{')) {
+            return None;
+        }
+        let (close, choices) = alternatives(atoms.get(open + 1..).unwrap_or(&[]))?;
+        Some((open, close, choices))
+    })
 }
 
 /// The alternatives of a brace behind its `{`, with the offset of its `}`.

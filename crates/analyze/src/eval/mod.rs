@@ -215,12 +215,13 @@ impl<'a> Eval<'a> {
         let conditions = self.may;
         for entry in &list.entries {
             let joined = before == Joint::And || before == Joint::Or;
-            if before == Joint::And {
-                self.state.cwd.succeeded();
-            }
             if joined {
+                // Where this does not run, a `cd` in front of it may have failed.
                 chain.get_or_insert_with(|| self.state.clone());
                 self.may = conditions + 1;
+            }
+            if before == Joint::And {
+                self.state.cwd.succeeded();
             }
             let gives_up = before == Joint::Or && leaves(entry);
             if before == Joint::Or && !gives_up {

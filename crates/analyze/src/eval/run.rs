@@ -203,6 +203,9 @@ impl Eval<'_> {
         if called.is_empty() {
             return Output::nothing();
         }
+        if called.contains(|c: char| model::escape::is_deceptive(c) && !c.is_control()) {
+            self.out.find(4, name.span, "a program whose name has a character that is not seen");
+        }
         if !start.past_functions
             && let Some(body) = self.state.functions.get(called).map(Rc::clone)
         {

@@ -389,7 +389,7 @@ impl Reader<'_> {
         }
         // Bash 5.2 prints the substitutions in it and reads them anew: a pattern of `case` then has one bracket only.
         let text = self.slice(start, end);
-        if !balanced(text) || (text.contains("case") && text.contains('(')) {
+        if !balanced(text) || text.contains('\'') || (text.contains("case") && text.contains('(')) {
             self.problem(ProblemKind::Unsupported, start, "arithmetic whose brackets make bash run it as commands");
         }
         let parts = self.deeper(|reader| reader.within(start, end, |reader| reader.inside(Inside::Arith)))?;
@@ -406,6 +406,9 @@ impl Reader<'_> {
             return Part::Arith(Vec::new());
         };
         let (from, to) = (self.pos, self.pos + length);
+        if self.slice(from, to).contains('\'') {
+            self.problem(ProblemKind::Unsupported, start, "quotes in arithmetic, which are an error there");
+        }
         let parts = self.deeper(|reader| reader.within(from, to, |reader| reader.inside(Inside::Arith)));
         self.pos = (to + 1).max(self.pos);
         self.last = self.pos;
@@ -502,6 +505,10 @@ impl Reader<'_> {
         }
         self.count();
         let value = if self.peek() == Some(b'(') {
+            if subscript.is_some() {
+                // An error, and what else stands on the line is not done.
+                self.problem(ProblemKind::Unsupported, start, "a list is assigned to one element of an array");
+            }
             self.bump_raw();
             let words = self.array(start);
             // Bash reads on, a `#` included, and takes all of it for one plain value.

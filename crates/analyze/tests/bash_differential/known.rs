@@ -129,4 +129,9 @@ pub(crate) const KNOWN: &[&str] = &[
     "d `c'\\\n'`",
     "set -o histor\"`ca`\"y; set -H\nca x\ncb !$",
     "cb \"\\}\" \"${v:-\\}}\" {a,b}\"$\\}\"",
+    "c {},} {a,b}{},} ''{},} x{},}y",
+    "cd && ca; e > f",
+    "cd /nowhere && ca; cb >q",
+    "a[x]=() v=#\nc\"$v\"",
+    "x=($['']) v=#\nc\"$v\"",
 ];
