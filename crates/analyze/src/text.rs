@@ -49,9 +49,9 @@ fn disguise(c: char) -> Option<(u16, Risk, &'static str)> {
         '\r' => (3, Risk::High, "a carriage return, which a terminal shows as a new line and bash as part of a word"),
         '\u{b}' | '\u{c}' => (3, Risk::High, "a vertical tab or form feed, which bash reads as part of a word"),
         '\0' => (5, Risk::High, "a NUL byte, which ends the text for some readers"),
-        // These start what a terminal obeys.
-        '\u{1b}' | '\u{80}'..='\u{9f}' => (5, Risk::High, "a control character"),
-        c if c.is_control() => (5, Risk::Medium, "a control character"),
+        // These only move or ring; others start what a terminal obeys, and some bash itself uses as marks.
+        '\u{7}' | '\u{8}' => (5, Risk::Medium, "a control character"),
+        c if c.is_control() => (5, Risk::High, "a control character"),
         '\u{a0}' | '\u{1680}' | '\u{2000}'..='\u{200a}' | '\u{202f}' | '\u{205f}' | '\u{3000}' => {
             (4, Risk::High, "a blank that bash reads as part of a word")
         }

@@ -60,7 +60,8 @@ impl Eval<'_> {
                     return;
                 }
                 Some(text) if text.starts_with(['-', '+']) && !text.bytes().skip(1).all(is_set_letter) => {
-                    // Bash refuses all of it, once it gets there.
+                    // Bash refuses all of it, once it gets there; what stands before was done.
+                    self.out.find(12, first.span, "sets an option of the shell that is not known");
                     self.state.positional = None;
                     return;
                 }
@@ -78,6 +79,7 @@ impl Eval<'_> {
                         Some(None) => self.out.find(12, first.span, "sets an option of the shell that is not known"),
                         // What bash does not know it refuses, with all that follows.
                         Some(Some(_)) => {
+                            self.out.find(12, first.span, "sets an option of the shell that is not known");
                             self.state.positional = None;
                             return;
                         }

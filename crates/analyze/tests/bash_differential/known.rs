@@ -134,4 +134,7 @@ pub(crate) const KNOWN: &[&str] = &[
     "cd /nowhere && ca; cb >q",
     "a[x]=() v=#\nc\"$v\"",
     "x=($['']) v=#\nc\"$v\"",
+    ">&q\u{1} ca",
+    "set -o\u{200b} history; set -H\nca x\ncb !$",
+    "set -o -o history -o histexpand\nca x\n!!",
 ];
