@@ -193,24 +193,50 @@ pub(crate) fn is_glob(part: &str) -> bool {
 /// `*` and `?` matching without backtracking beyond the last star: linear in practice, quadratic at worst in the length
 /// of one component (255 bytes, NAME_MAX).
 pub(crate) fn glob(pattern: &[u8], text: &[u8]) -> bool {
+    glob_by(pattern, text, one)
+}
+
+/// [`glob`] for the patterns of a shell, with sets: `[a-m]`, `[!a]`. Classes and equivalences fit nothing.
+pub(crate) fn glob_with_sets(pattern: &[u8], text: &[u8]) -> bool {
+    glob_by(pattern, text, |pattern, byte| match pattern {
+        [b'[', set @ ..] => {
+            let end = 1 + set.iter().skip(1).position(|byte| *byte == b']')?;
+            in_set(set.get(..end)?, byte).then_some(end + 2)
+        }
+        _ => one(pattern, byte),
+    })
+}
+
+/// How much of a pattern its first element is, where that fits `byte` and is no star.
+fn one(pattern: &[u8], byte: u8) -> Option<usize> {
+    pattern.first().filter(|first| **first == b'?' || **first == byte).map(|_| 1)
+}
+
+fn in_set(set: &[u8], byte: u8) -> bool {
+    let (negated, set) = match set.split_first() {
+        Some((b'!' | b'^', rest)) => (true, rest),
+        _ => (false, set),
+    };
+    let range = |three: &[u8]| matches!(three, [low, b'-', high] if (low..=high).contains(&&byte));
+    !set.contains(&b'[') && negated != (set.contains(&byte) || set.windows(3).any(range))
+}
+
+fn glob_by(pattern: &[u8], text: &[u8], one: impl Fn(&[u8], u8) -> Option<usize>) -> bool {
     let (mut p, mut t) = (0, 0);
     let mut star: Option<(usize, usize)> = None;
-    while t < text.len() {
-        match pattern.get(p) {
-            Some(b'*') => {
-                star = Some((p, t));
-                p += 1;
-            }
-            Some(c) if *c == b'?' || Some(c) == text.get(t) => {
-                p += 1;
-                t += 1;
-            }
-            _ => {
-                let Some((at, from)) = star else { return false };
-                star = Some((at, from + 1));
-                p = at + 1;
-                t = from + 1;
-            }
+    while let Some(byte) = text.get(t) {
+        let rest = pattern.get(p..).unwrap_or(&[]);
+        if rest.first() == Some(&b'*') {
+            star = Some((p, t));
+            p += 1;
+        } else if let Some(length) = one(rest, *byte) {
+            p += length;
+            t += 1;
+        } else {
+            let Some((at, from)) = star else { return false };
+            star = Some((at, from + 1));
+            p = at + 1;
+            t = from + 1;
         }
     }
     pattern.get(p..).is_some_and(|rest| rest.iter().all(|c| *c == b'*'))

@@ -41,7 +41,6 @@ impl<'a> Forecast<'a> {
                 Target::Path { path, scope: PathScope::Glob } => globs.push((effect.action, path)),
                 Target::Path { path, scope } => {
                     by_path.entry(path).or_default().push((effect.action, *scope));
-                    // `rm -r *.d`: all below each name that fits.
                     if is_checkout(effect, *scope) {
                         by_path.entry(path).or_default().push((Action::Delete, *scope));
                         if path.starts_with(workspace) {
@@ -49,6 +48,7 @@ impl<'a> Forecast<'a> {
                             by_path.entry(workspace).or_default().extend(both);
                         }
                     }
+                    // `rm -r *.d`: all below each name that fits.
                     if *scope == PathScope::Tree && path.as_bytes().iter().any(|byte| b"*?".contains(byte)) {
                         globs.push((effect.action, path));
                     }
@@ -161,39 +161,7 @@ fn glob_covers(pattern: &FilePath, path: &FilePath) -> bool {
 
 fn component(pattern: &[u8], part: &[u8]) -> bool {
     let hidden = part.first() == Some(&b'.') && pattern.first() != Some(&b'.');
-    let fits = || match pattern.contains(&b'[') {
-        true => with_sets(pattern, part),
-        false => crate::pattern::glob(pattern, part),
-    };
-    pattern == part || (!hidden && fits())
-}
-
-/// A pattern with sets: `[a-m]`, `[!a]`. Classes and equivalences fit nothing.
-fn with_sets(pattern: &[u8], text: &[u8]) -> bool {
-    let (Some((first, rest)), Some(byte)) = (pattern.split_first(), text.first()) else {
-        return text.is_empty() && pattern.iter().all(|byte| *byte == b'*');
-    };
-    let behind = text.get(1..).unwrap_or(&[]);
-    match first {
-        b'*' => with_sets(rest, text) || with_sets(pattern, behind),
-        b'?' => with_sets(rest, behind),
-        b'[' => match rest.iter().skip(1).position(|byte| *byte == b']') {
-            Some(end) => {
-                in_set(rest.get(..=end).unwrap_or(&[]), *byte) && with_sets(rest.get(end + 2..).unwrap_or(&[]), behind)
-            }
-            None => false,
-        },
-        other => other == byte && with_sets(rest, behind),
-    }
-}
-
-fn in_set(set: &[u8], byte: u8) -> bool {
-    let (negated, set) = match set.split_first() {
-        Some((b'!' | b'^', rest)) => (true, rest),
-        _ => (false, set),
-    };
-    let range = |three: &[u8]| matches!(three, [low, b'-', high] if (low..=high).contains(&&byte));
-    !set.contains(&b'[') && negated != (set.contains(&byte) || set.windows(3).any(range))
+    pattern == part || (!hidden && crate::pattern::glob_with_sets(pattern, part))
 }
 
 /// The change as the effect it is.
@@ -272,6 +240,7 @@ mod tests {
             ("/w/[!a-m]*.o", "/w/b.o", false),
             ("/w/x[", "/w/x1", false),
             ("/w/[[:alpha:]]", "/w/a", false),
+            ("/w/[]a]*[!b]?", "/w/]xcb", true),
             ("/w/**", "/w/a/.b/c", true),
             ("/w/**.gz", "/w/a/.b/c.gz", true),
             ("/w/**.gz", "/w/a/c", false),
@@ -279,6 +248,14 @@ mod tests {
         ] {
             assert_eq!(super::glob_covers(&pattern.into(), &path.into()), covers, "{pattern} {path}");
         }
+    }
+
+    #[test]
+    fn a_pattern_with_many_stars_comes_to_an_end() {
+        let pattern = format!("/w/{}b", "*[a]".repeat(50));
+        let name = format!("/w/{}", "a".repeat(250));
+        assert!(!super::glob_covers(&pattern.as_str().into(), &name.as_str().into()));
+        assert!(super::glob_covers(&pattern.as_str().into(), &format!("{name}b").as_str().into()));
     }
 
     #[test]
