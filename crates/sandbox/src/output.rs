@@ -115,12 +115,12 @@ impl Carrying {
     }
 
     /// Waits until all has arrived that the command printed; nobody in the jar may be left. Whether more came than may.
-    pub(crate) fn finish(self) -> bool {
-        for thread in self.threads {
+    pub(crate) fn finish(mut self) -> bool {
+        for thread in self.threads.drain(..) {
             // A thread that died has closed its pipe.
             let _ = thread.join();
         }
-        self.count.over.load(Ordering::Relaxed)
+        self.over()
     }
 }
 
@@ -160,8 +160,8 @@ fn carry(from: &OwnedFd, to: &OwnedFd, count: &Count) {
     }
 }
 
-/// The reader of a pipe may have made it non-blocking.
-fn write_all(to: &OwnedFd, mut bytes: &[u8]) -> Result<(), Errno> {
+/// All of `bytes`. The reader of a pipe may have made it non-blocking.
+pub(crate) fn write_all(to: &OwnedFd, mut bytes: &[u8]) -> Result<(), Errno> {
     while !bytes.is_empty() {
         match write(to, bytes) {
             Ok(length) => bytes = bytes.get(length..).unwrap_or(&[]),

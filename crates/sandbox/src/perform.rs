@@ -2,6 +2,7 @@
 
 use crate::nested::{OUTER_NUMBERS, OUTER_PROC};
 use crate::net;
+use crate::output::write_all;
 use crate::plan::{EMPTY_DIRECTORY, EMPTY_FILE, Ground, Step};
 use crate::wire::{Channel, Down, Fault, FaultKind, Up};
 use crate::{around, reopen, ruleset, seccomp, sys};
@@ -13,7 +14,7 @@ use nix::sys::prctl;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
 use nix::sys::stat::{Mode, SFlag, makedev, mkdirat, mknodat, stat};
-use nix::unistd::{chdir, fchdir, getegid, geteuid, symlinkat, write};
+use nix::unistd::{chdir, fchdir, getegid, geteuid, symlinkat};
 use std::ffi::CString;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::Component;
@@ -462,13 +463,6 @@ fn kernel_overlay(lower: &FilePath, upper: &FilePath, work: &FilePath) -> Result
 fn create(at: &FilePath, mode: u32) -> Result<OwnedFd, Errno> {
     let flags = OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_WRONLY | OFlag::O_CLOEXEC;
     open(at.as_path(), flags, Mode::from_bits_truncate(mode))
-}
-
-fn write_all(file: &OwnedFd, mut bytes: &[u8]) -> Result<(), Errno> {
-    while !bytes.is_empty() {
-        bytes = bytes.get(write(file, bytes)?..).unwrap_or_default();
-    }
-    Ok(())
 }
 
 fn bind(from: &FilePath, at: &FilePath) -> Result<(), Errno> {
