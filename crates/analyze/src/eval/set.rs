@@ -40,6 +40,8 @@ const SET_NAMES: &[&str] = &[
     "xtrace",
 ];
 
+const NOT_KNOWN: &str = "sets an option of the shell that is not known";
+
 /// Those that change nothing about how the rest is read.
 const PLAIN_NAMES: &[&str] =
     &["errexit", "errtrace", "functrace", "noclobber", "noglob", "nounset", "pipefail", "xtrace"];
@@ -61,7 +63,7 @@ impl Eval<'_> {
                 }
                 Some(text) if text.starts_with(['-', '+']) && !text.bytes().skip(1).all(is_set_letter) => {
                     // Bash refuses all of it, once it gets there; what stands before was done.
-                    self.out.find(12, first.span, "sets an option of the shell that is not known");
+                    self.out.find(12, first.span, NOT_KNOWN);
                     self.state.positional = None;
                     return;
                 }
@@ -76,12 +78,13 @@ impl Eval<'_> {
                         None | Some(Some("history" | "keyword")) => {}
                         Some(Some("posix" | "braceexpand")) => self.out.find(7, first.span, READS_ANEW),
                         Some(Some(name)) if SET_NAMES.contains(&name) => {}
-                        Some(None) => self.out.find(12, first.span, "sets an option of the shell that is not known"),
-                        // What bash does not know it refuses, with all that follows.
-                        Some(Some(_)) => {
-                            self.out.find(12, first.span, "sets an option of the shell that is not known");
-                            self.state.positional = None;
-                            return;
+                        Some(name) => {
+                            self.out.find(12, first.span, NOT_KNOWN);
+                            // What bash does not know it refuses, with all that follows.
+                            if name.is_some() {
+                                self.state.positional = None;
+                                return;
+                            }
                         }
                     }
                     self.state.exits_on_error |=
