@@ -1,10 +1,10 @@
 //! Texts of commands: rows of the tables with their options and operands, and the shapes of the shell around them.
 
-use super::random::Random;
 use super::rows::{Opt, Row, Takes};
 use super::shapes::SHAPES;
 use super::tree::{DIRS, FILES, GLOBS, NEW};
 use std::collections::HashMap;
+use testkit::Random;
 
 /// How deep a shape may stand in shapes before each ends with its first.
 const DEEP: usize = 6;
@@ -50,28 +50,28 @@ impl Generator<'_> {
     fn symbol(&mut self, name: &str, depth: usize) -> String {
         match name {
             "file" => {
-                let file = *self.random.pick(FILES);
+                let file = self.random.pick(FILES);
                 self.named(file)
             }
             "dir" => {
-                let dir = *self.random.pick(DIRS);
+                let dir = self.random.pick(DIRS);
                 self.named(dir)
             }
             "new" => {
-                let new = *self.random.pick(NEW);
+                let new = self.random.pick(NEW);
                 self.named(new)
             }
-            "glob" => (*self.random.pick(GLOBS)).to_owned(),
+            "glob" => (self.random.pick(GLOBS)).to_owned(),
             "word" => {
-                let word = *self.random.pick(WORDS);
+                let word = self.random.pick(WORDS);
                 if word.is_empty() { "''".to_owned() } else { word.to_owned() }
             }
-            "number" => (*self.random.pick(NUMBERS)).to_owned(),
+            "number" => (self.random.pick(NUMBERS)).to_owned(),
             "row" => self.row(depth),
             _ => {
                 let shapes =
                     SHAPES.iter().find(|(symbol, _)| *symbol == name).unwrap_or_else(|| panic!("no «{name}»")).1;
-                let shape = if depth > DEEP { shapes[0] } else { *self.random.pick(shapes) };
+                let shape = if depth > DEEP { shapes[0] } else { self.random.pick(shapes) };
                 self.fill(shape, depth + 1)
             }
         }
@@ -110,7 +110,7 @@ impl Generator<'_> {
     /// A row of a table with options and operands of its roles.
     fn row(&mut self, depth: usize) -> String {
         let rows = self.rows;
-        let row = self.random.pick(rows);
+        let row = &rows[self.random.below(rows.len())];
         let mut words = vec![row.name.clone()];
         for _ in 0..self.random.below(4) {
             self.option(row, &mut words);
@@ -134,12 +134,12 @@ impl Generator<'_> {
         if from.is_empty() {
             return;
         }
-        let option = self.random.pick(from);
+        let option = &from[self.random.below(from.len())];
         // Help and version end a command; once in a while is enough.
         if option.names.iter().any(|name| ["--help", "--version"].contains(&name.as_str())) && !self.random.once_in(8) {
             return;
         }
-        let mut name = self.random.pick(&option.names).clone();
+        let mut name = option.names[self.random.below(option.names.len())].clone();
         if name == "-#" {
             words.push(format!("-{}", self.random.pick(NUMBERS)));
             return;
@@ -175,7 +175,7 @@ impl Generator<'_> {
     fn value(&mut self, row: &Row, option: &Opt) -> String {
         let symbol = symbol_of(&option.role, &row.name);
         if option.role.is_empty() || symbol == "word" {
-            (*self.random.pick(VALUES)).to_owned()
+            (self.random.pick(VALUES)).to_owned()
         } else {
             self.symbol(symbol, DEEP)
         }

@@ -7,7 +7,6 @@
 //! anything, for work on the tables. Programs that are not installed are not tried.
 
 mod generate;
-mod random;
 mod rows;
 mod shapes;
 mod tree;
@@ -20,7 +19,6 @@ use model::{
     Risk, Target,
 };
 use policy::Policy;
-use random::Random;
 use rows::{Opt, Row};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, HashMap};
@@ -29,6 +27,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+use testkit::Random;
 use testkit::World;
 
 /// Commands of an ordinary run.

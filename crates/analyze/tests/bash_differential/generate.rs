@@ -2,9 +2,9 @@
 //! either with a few wounds.
 
 use crate::pieces::{self, PIECES};
-use crate::random::Random;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
+use testkit::Random;
 
 /// Names of features of the grammar, as far as a text was meant to have them.
 pub(crate) type Features = BTreeSet<&'static str>;
@@ -24,7 +24,7 @@ pub(crate) fn text(random: &mut Random) -> (String, Features) {
         let count = 2 + random.below(9);
         (0..count).map(|_| random.pick(PIECES)).collect()
     } else {
-        let own = Random(random.next());
+        let own = Random(random.number());
         let mut writer = Writer {
             random: own,
             out: String::new(),

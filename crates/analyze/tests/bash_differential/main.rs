@@ -18,7 +18,6 @@ mod compare;
 mod generate;
 mod known;
 mod pieces;
-mod random;
 mod referee;
 mod run;
 mod tally;

@@ -243,7 +243,7 @@ fn note_starts(raw: &[u8], starts: &mut Vec<Vec<String>>) {
 fn many_texts_in_one_bash_run_as_each_in_its_own() {
     let mut referee = Referee::new().expect("the right to make namespaces with unshare(1), and a C compiler");
     let texts = crate::number("BELLJAR_SAME").unwrap_or(300);
-    let mut random = crate::random::Random(crate::number("BELLJAR_SEED").unwrap_or(7));
+    let mut random = testkit::Random(crate::number("BELLJAR_SEED").unwrap_or(7));
     // The number of the process is its own.
     let texts = (0..texts).map(|_| crate::generate::text(&mut random).0).filter(|text| !text.contains("$$"));
     let known = crate::KNOWN.iter().map(|text| (*text).to_owned());

@@ -2,7 +2,6 @@
 
 use crate::compare::{has_ghost, is_high, shell, unannounced};
 use crate::generate::{self, Features};
-use crate::random::Random;
 use crate::referee::{Ran, Referee, Shell};
 use crate::tally::{Tally, Verdict};
 use belljar_analyze::analyze;
@@ -10,6 +9,7 @@ use std::path::PathBuf;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
+use testkit::Random;
 
 /// Of the texts that are HIGH, which cannot fail, one in so many is run too, to see how well they are read.
 const HIGH_SAMPLE: u64 = 100;
@@ -72,7 +72,7 @@ impl Plan {
 
     /// Each text has a generator of its own, so that its number names it whoever tries it.
     fn text(&self, number: u64) -> (String, Features) {
-        let mixed = Random(self.seed.wrapping_mul(0xd134_2543_de82_ef95).wrapping_add(number)).next();
+        let mixed = Random(self.seed.wrapping_mul(0xd134_2543_de82_ef95).wrapping_add(number)).number();
         generate::text(&mut Random(mixed))
     }
 }
