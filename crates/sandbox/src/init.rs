@@ -1,20 +1,24 @@
 //! Pid 1 of the jar: starts the command, reaps what is left alone, passes signals on, and ends everything when the
 //! command ends or Belljar is gone. The kernel ends every process of a pid namespace with its pid 1.
 
+use crate::ahead::Ahead;
 use crate::perform::Executor;
 use crate::plan::Plan;
+use crate::stage::read_file;
 use crate::sys;
-use crate::wire::{Channel, Down, Up};
+use crate::wire::{Channel, Down, Fault, FaultKind, Start, Up};
 use model::{Exit, FilePath};
 use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, OFlag, fcntl, open};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::spawn::{PosixSpawnAttr, PosixSpawnFileActions, PosixSpawnFlags, posix_spawn};
 use nix::sys::prctl;
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
-use nix::unistd::{AccessFlags, access};
+use nix::sys::stat::Mode;
+use nix::unistd::{AccessFlags, access, chdir, dup2_stderr, dup2_stdin, dup2_stdout};
 use std::ffi::CString;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 /// Where execvp(3) looks when there is no `PATH`.
 const DEFAULT_PATH: &[u8] = b"/bin:/usr/bin";
@@ -54,16 +58,58 @@ fn serve(channel: &Channel, plan: &Plan, executor: Executor<'_>, mask: &SigSet, 
     let Executor { containment, watch, counted, .. } = executor;
     channel.send(&Up::Ready { containment, counted }, watch.as_ref().map(AsFd::as_fd))?;
     drop(watch);
-    let command = match execute(plan, mask) {
-        Ok(pid) => pid,
-        Err(errno) => {
-            return channel.send(&Up::NotExecuted { errno: errno as i32 }, None);
+    let one = One { channel, children: &children, mask, ahead: plan.ahead.as_ref() };
+    match plan.live {
+        true => live(&one),
+        false => one.run(&plan.argv, &plan.env, &[]),
+    }
+}
+
+/// One command after the other, until Belljar hangs up.
+fn live(one: &One<'_>) -> Result<(), Errno> {
+    // What it has of Belljar's own streams is for no command.
+    let nothing = open("/dev/null", OFlag::O_RDWR | OFlag::O_CLOEXEC, Mode::empty())?;
+    dup2_stdin(&nothing)?;
+    dup2_stdout(&nothing)?;
+    dup2_stderr(&nothing)?;
+    let mut ahead = one.ahead;
+    while let Some((message, fds)) = one.channel.receive_with::<Down>()? {
+        // A signal may come late, for a command that has ended.
+        let Down::Command = message else { continue };
+        let (file, stdio) = fds.split_first().ok_or(Errno::EPROTO)?;
+        let start: Start = read_file(file).map_err(|_| Errno::EPROTO)?;
+        match chdir(start.cwd.as_path()) {
+            Ok(()) => One { ahead: ahead.take(), ..*one }.run(&start.argv, &start.env, stdio)?,
+            Err(errno) => {
+                let fault = Fault::new(FaultKind::Cwd, format!("enter the working directory {}", start.cwd), errno);
+                one.channel.send(&Up::Failed { fault }, None)?;
+            }
         }
-    };
-    plan.ahead.iter().for_each(crate::ahead::start);
-    let exit = attend(channel, &children, command)?;
-    end_everything()?;
-    channel.send(&Up::Ended { exit }, None)
+    }
+    Ok(())
+}
+
+/// What the run of one command needs.
+struct One<'a> {
+    channel: &'a Channel,
+    children: &'a SignalFd,
+    mask: &'a SigSet,
+    /// Is begun with it.
+    ahead: Option<&'a Ahead>,
+}
+
+impl One<'_> {
+    /// From its start to the end of all it has started. `stdio` are its standard descriptors, or none for those of pid 1.
+    fn run(&self, argv: &[FilePath], env: &[FilePath], stdio: &[OwnedFd]) -> Result<(), Errno> {
+        let command = match execute(argv, env, stdio, self.mask) {
+            Ok(pid) => pid,
+            Err(errno) => return self.channel.send(&Up::NotExecuted { errno: errno as i32 }, None),
+        };
+        self.ahead.into_iter().for_each(crate::ahead::start);
+        let exit = attend(self.channel, self.children, command)?;
+        end_everything()?;
+        self.channel.send(&Up::Ended { exit }, None)
+    }
 }
 
 /// Waits until the command has ended.
@@ -86,7 +132,8 @@ fn attend(channel: &Channel, children: &SignalFd, command: i32) -> Result<Exit, 
             match channel.receive::<Down>()? {
                 // A command that has just ended cannot be signalled any more.
                 Some((Down::Signal { signal }, _)) => or_gone(sys::kill(command, signal))?,
-                Some((Down::Served | Down::Plan, _)) => {}
+                Some((Down::End, _)) => end_all()?,
+                Some((Down::Served | Down::Plan | Down::Command, _)) => {}
                 None => return Err(Errno::EPIPE),
             }
         }
@@ -130,12 +177,7 @@ pub(crate) fn exit_of(status: i32) -> Option<Exit> {
 
 /// Kills what the command left behind and waits for it, so that nothing writes any more when Belljar hears the end.
 fn end_everything() -> Result<(), Errno> {
-    const EVERYBODY: i32 = -1;
-    // Only pid 1 of a namespace may mean its own jar when it says everybody.
-    if nix::unistd::getpid().as_raw() != 1 {
-        return Err(Errno::EPERM);
-    }
-    or_gone(sys::kill(EVERYBODY, libc::SIGKILL))?;
+    end_all()?;
     loop {
         match sys::wait(-1, 0) {
             Ok(_) | Err(Errno::EINTR) => {}
@@ -145,18 +187,27 @@ fn end_everything() -> Result<(), Errno> {
     }
 }
 
+/// Kills every process of the jar but this one.
+fn end_all() -> Result<(), Errno> {
+    const EVERYBODY: i32 = -1;
+    // Only pid 1 of a namespace may mean its own jar when it says everybody.
+    if nix::unistd::getpid().as_raw() != 1 {
+        return Err(Errno::EPERM);
+    }
+    or_gone(sys::kill(EVERYBODY, libc::SIGKILL))
+}
+
 /// Starts the command with the caller's signal mask, in the caller's process group and session.
-fn execute(plan: &Plan, mask: &SigSet) -> Result<i32, Errno> {
-    let argv = strings(&plan.argv)?;
-    let env = strings(&plan.env)?;
-    let attributes = attributes(mask)?;
-    let name = plan.argv.first().ok_or(Errno::ENOENT)?;
+fn execute(argv: &[FilePath], env: &[FilePath], stdio: &[OwnedFd], mask: &SigSet) -> Result<i32, Errno> {
+    let name = argv.first().ok_or(Errno::ENOENT)?;
+    let (words, vars) = (strings(argv)?, strings(env)?);
+    let (attributes, streams) = (attributes(mask)?, Streams::new(stdio)?);
     let mut refused = Errno::ENOENT;
-    for path in candidates(name, &plan.env) {
+    for path in candidates(name, env) {
         let path = CString::new(path).map_err(|_| Errno::EINVAL)?;
         // Where nothing is, no process need be made to find that out.
         let there = access(path.as_c_str(), AccessFlags::F_OK);
-        match there.and_then(|()| start(&path, &attributes, &argv, &env)) {
+        match there.and_then(|()| start(&path, &attributes, &streams, &words, &vars)) {
             Err(Errno::ENOENT | Errno::ENOTDIR) => {}
             Err(Errno::EACCES) => refused = Errno::EACCES,
             done => return done,
@@ -165,14 +216,43 @@ fn execute(plan: &Plan, mask: &SigSet) -> Result<i32, Errno> {
     Err(refused)
 }
 
-fn start(path: &CString, attributes: &PosixSpawnAttr, argv: &[CString], env: &[CString]) -> Result<i32, Errno> {
-    let actions = PosixSpawnFileActions::init()?;
-    let spawned = posix_spawn(path.as_c_str(), &actions, attributes, argv, env);
+/// Standard descriptors of a command's own.
+struct Streams {
+    actions: PosixSpawnFileActions,
+    /// Numbers above those they are going to have.
+    _above: Vec<OwnedFd>,
+}
+
+impl Streams {
+    fn new(stdio: &[OwnedFd]) -> Result<Streams, Errno> {
+        let above = stdio.iter().map(above_standard).collect::<Result<Vec<_>, _>>()?;
+        let mut actions = PosixSpawnFileActions::init()?;
+        for (number, fd) in (0..).zip(&above) {
+            actions.add_dup2(fd.as_raw_fd(), number)?;
+        }
+        Ok(Streams { actions, _above: above })
+    }
+}
+
+/// A descriptor that came over the socket may have the number of a stream that was closed.
+fn above_standard(fd: &OwnedFd) -> Result<OwnedFd, Errno> {
+    const ABOVE_STANDARD: i32 = 3;
+    fcntl(fd, FcntlArg::F_DUPFD_CLOEXEC(ABOVE_STANDARD)).map(sys::adopt)
+}
+
+fn start(
+    path: &CString,
+    attributes: &PosixSpawnAttr,
+    streams: &Streams,
+    argv: &[CString],
+    env: &[CString],
+) -> Result<i32, Errno> {
+    let spawned = posix_spawn(path.as_c_str(), &streams.actions, attributes, argv, env);
     let spawned = match spawned {
         Err(Errno::ENOEXEC) => {
             let rest = argv.iter().skip(1).cloned();
             let script: Vec<CString> = [SHELL.to_owned(), path.clone()].into_iter().chain(rest).collect();
-            posix_spawn(SHELL, &actions, attributes, &script, env)
+            posix_spawn(SHELL, &streams.actions, attributes, &script, env)
         }
         other => other,
     };

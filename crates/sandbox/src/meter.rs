@@ -32,7 +32,15 @@ pub(crate) struct Meter {
     end: Option<Instant>,
     next: Instant,
     spent: Spent,
+    /// What had been spent when the command began, in ticks.
+    before: u64,
     met: Option<Limit>,
+    /// It was told that the command took too much; there is nothing more to tell.
+    told: bool,
+}
+
+fn end_of(limits: &Limits, now: Instant) -> Option<Instant> {
+    limits.wall_s.and_then(|seconds| now.checked_add(Duration::from_secs(seconds)))
 }
 
 impl Meter {
@@ -40,13 +48,39 @@ impl Meter {
     pub(crate) fn new(limits: Limits, counted: bool, processes: Option<OwnedFd>) -> Meter {
         let now = Instant::now();
         let looks = counted || limits.on_processes();
-        let end = limits.wall_s.and_then(|seconds| now.checked_add(Duration::from_secs(seconds)));
+        let end = end_of(&limits, now);
         let processes = processes.filter(|_| looks);
-        Meter { limits, counted, processes, end, next: now + LOOK, spent: Spent::default(), met: None }
+        Meter {
+            limits,
+            counted,
+            processes,
+            end,
+            next: now + LOOK,
+            spent: Spent::default(),
+            before: 0,
+            met: None,
+            told: false,
+        }
+    }
+
+    /// Another command begins in the jar, which may print so much: time, processor time and what was met count from now on.
+    pub(crate) fn anew(&mut self, output: Option<u64>) {
+        let now = Instant::now();
+        self.limits.output = output;
+        (self.end, self.next) = (end_of(&self.limits, now), now + LOOK);
+        (self.met, self.told) = (None, false);
+        self.spent = Spent::default();
+        let processes = self.processes.as_ref().filter(|_| self.limits.cpu_s.is_some());
+        // A jar that cannot be looked at is ending, and says so itself.
+        let taken = processes.and_then(|processes| look(processes, &mut Spent::default()).ok());
+        self.before = taken.map_or(0, |taken| taken.ticks);
     }
 
     /// How long nothing needs to be looked at.
     pub(crate) fn patience(&self) -> PollTimeout {
+        if self.told {
+            return PollTimeout::NONE;
+        }
         let next = (self.processes.is_some() || self.limits.output.is_some()).then_some(self.next);
         let Some(at) = next.into_iter().chain(self.end).min() else {
             return PollTimeout::NONE;
@@ -56,8 +90,16 @@ impl Meter {
         PollTimeout::try_from(i32::try_from(left).unwrap_or(i32::MAX)).unwrap_or(PollTimeout::NONE)
     }
 
-    /// Looks, if it is time to. True when the jar has taken too much, or printed too much.
+    /// Looks, if it is time to. True when the jar has taken too much, or printed too much; once for a command.
     pub(crate) fn look(&mut self, printed: bool) -> bool {
+        if !self.told {
+            self.told = self.is_too_much(printed);
+            return self.told;
+        }
+        false
+    }
+
+    fn is_too_much(&mut self, printed: bool) -> bool {
         let now = Instant::now();
         if printed {
             self.met = Some(Limit::Output);
@@ -83,7 +125,10 @@ impl Meter {
         let over = |limit: Option<u64>, taken: u64| limit.is_some_and(|limit| taken > limit);
         if over(self.limits.memory, taken.memory) {
             self.met = Some(Limit::Memory);
-        } else if over(self.limits.cpu_s.map(|seconds| seconds.saturating_mul(TICKS_PER_S)), taken.ticks) {
+        } else if over(
+            self.limits.cpu_s.map(|seconds| seconds.saturating_mul(TICKS_PER_S)),
+            taken.ticks.saturating_sub(self.before),
+        ) {
             self.met = Some(Limit::Cpu);
         } else if taken.threads >= most {
             self.met = Some(Limit::Processes);

@@ -7,6 +7,7 @@ use crate::facts;
 use model::{Gap, Layer, LayerState};
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
+use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::stat::fstat;
 use nix::unistd::{isatty, pipe2, read, write};
 use std::io;
@@ -34,6 +35,8 @@ struct Pipe {
     into: Option<OwnedFd>,
     /// The streams of the command that go into it; it comes out of the first.
     streams: Vec<i32>,
+    /// Or into memory.
+    memory: Option<OwnedFd>,
 }
 
 impl Output {
@@ -63,8 +66,23 @@ impl Output {
             return Ok(());
         }
         let (from, into) = pipe2(OFlag::O_CLOEXEC)?;
-        self.pipes.push(Pipe { from, into: Some(into), streams: vec![stream] });
+        self.pipes.push(Pipe { from, into: Some(into), streams: vec![stream], memory: None });
         Ok(())
+    }
+
+    /// Pipes whose bytes are kept in memory, at most `max` together.
+    pub(crate) fn kept(max: u64) -> Result<Output, Errno> {
+        let pipe = |stream| {
+            let (from, into) = pipe2(OFlag::O_CLOEXEC)?;
+            let memory = memfd_create(c"belljar-output", MFdFlags::MFD_CLOEXEC)?;
+            Ok(Pipe { from, into: Some(into), streams: vec![stream], memory: Some(memory) })
+        };
+        Ok(Output { max, pipes: vec![pipe(STDOUT)?, pipe(STDERR)?], uncounted: false })
+    }
+
+    /// Where it is kept, output and errors.
+    pub(crate) fn memory(&self) -> io::Result<Vec<OwnedFd>> {
+        self.pipes.iter().filter_map(|pipe| pipe.memory.as_ref()).map(OwnedFd::try_clone).collect()
     }
 
     /// What the command gets in the place of which stream.
@@ -91,9 +109,14 @@ impl Output {
     pub(crate) fn carry(self) -> io::Result<Carrying> {
         let count = Arc::new(Count { left: AtomicU64::new(self.max), over: AtomicBool::new(false) });
         let mut threads = Vec::new();
-        for Pipe { from, streams, .. } in self.pipes {
-            let Some(to) = streams.first().and_then(|stream| facts::standard(*stream)) else { continue };
-            let to = to.try_clone_to_owned()?;
+        for Pipe { from, streams, memory, .. } in self.pipes {
+            let to = match memory {
+                Some(memory) => memory,
+                None => match streams.first().and_then(|stream| facts::standard(*stream)) {
+                    Some(to) => to.try_clone_to_owned()?,
+                    None => continue,
+                },
+            };
             let count = Arc::clone(&count);
             let builder = std::thread::Builder::new().name("belljar-output".into());
             threads.push(builder.spawn(move || carry(&from, &to, &count))?);

@@ -286,7 +286,7 @@ impl<'a> Executor<'a> {
         while self.unserved > 0 {
             match self.channel.receive::<Down>()? {
                 Some((Down::Served, _)) => self.unserved -= 1,
-                Some((Down::Signal { .. } | Down::Plan, _)) => {}
+                Some(_) => {}
                 None => return Err(Errno::EPIPE),
             }
         }

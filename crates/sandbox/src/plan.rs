@@ -12,8 +12,9 @@ use crate::nested;
 use crate::net;
 use crate::request::{KernelRoot, Request};
 use crate::view;
-use model::{Block, FilePath, Gap, Layer, Limits, NetRule, RootKind};
+use model::{Block, EnvVar, FilePath, Gap, Layer, Limits, NetRule, RootKind};
 use serde::{Deserialize, Serialize};
+use std::ffi::OsString;
 
 /// Who the command is inside.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -242,12 +243,14 @@ pub struct Plan {
     pub steps: Vec<Step>,
     /// What of a layer is given up on purpose.
     pub gaps: Vec<Gap>,
-    /// The command.
+    /// The command; nothing in a live jar, which is told later what to run.
     pub argv: Vec<FilePath>,
     /// Its whole environment, `NAME=value`.
     pub env: Vec<FilePath>,
     /// What is read ahead while it starts.
     pub ahead: Option<Ahead>,
+    /// Whether the jar lives over many commands.
+    pub live: bool,
 }
 
 impl Plan {
@@ -272,7 +275,20 @@ pub fn ground(facts: &RunFacts, accept_weak: &[Layer]) -> Ground {
 /// # Errors
 /// [`SandboxError::Request`] when the request cannot be a jar.
 pub fn plan(request: &Request, facts: &RunFacts) -> Result<Plan, SandboxError> {
-    request.check()?;
+    request.check_command()?;
+    furnished(request, facts, false)
+}
+
+/// [`plan`] for a jar that is told later what to run.
+///
+/// # Errors
+/// As there.
+pub(crate) fn live_plan(request: &Request, facts: &RunFacts) -> Result<Plan, SandboxError> {
+    furnished(request, facts, true)
+}
+
+fn furnished(request: &Request, facts: &RunFacts, live: bool) -> Result<Plan, SandboxError> {
+    request.check_jar()?;
     if let (Some(_), Some(why)) = (&facts.around, outer_only(request)) {
         return Err(SandboxError::Request(why.to_owned()));
     }
@@ -281,9 +297,10 @@ pub fn plan(request: &Request, facts: &RunFacts) -> Result<Plan, SandboxError> {
         ground: ground(facts, &request.accept_weak),
         steps: Draft::new(request, facts).steps(),
         gaps: nested::gaps(request, facts),
-        argv: request.argv.iter().map(FilePath::new).collect(),
-        env: environment(request),
+        argv: words(&request.argv),
+        env: environment(&request.confinement.env),
         ahead: ahead(request),
+        live,
     })
 }
 
@@ -325,9 +342,14 @@ fn identity(facts: &RunFacts) -> Identity {
     }
 }
 
-fn environment(request: &Request) -> Vec<FilePath> {
-    let pairs = request.confinement.env.iter();
-    pairs.map(|var| FilePath::from([var.name.as_bytes(), b"=", var.value.as_bytes()].concat())).collect()
+/// As execve(2) takes them.
+pub(crate) fn words(argv: &[OsString]) -> Vec<FilePath> {
+    argv.iter().map(FilePath::new).collect()
+}
+
+/// As execve(2) takes it.
+pub(crate) fn environment(env: &[EnvVar]) -> Vec<FilePath> {
+    env.iter().map(|var| FilePath::from([var.name.as_bytes(), b"=", var.value.as_bytes()].concat())).collect()
 }
 
 /// A directory of the host that the jar shows another one for.

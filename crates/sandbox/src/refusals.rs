@@ -20,6 +20,11 @@ impl Refusals {
         *self.0.entry(key).or_insert(0) += 1;
     }
 
+    /// [`Refusals::attempts`], which are forgotten.
+    pub(crate) fn take(&mut self) -> Vec<Attempt> {
+        std::mem::take(self).attempts()
+    }
+
     /// Each peer and rule once.
     pub(crate) fn attempts(&self) -> Vec<Attempt> {
         let attempt = |((target, rule), times): (&(Target, String), &u64)| {

@@ -1,7 +1,7 @@
 //! What is asked of the sandbox, and whether it can be a jar at all.
 
 use crate::error::SandboxError;
-use model::{Confinement, FilePath, Layer, Limits};
+use model::{Confinement, EnvVar, FilePath, Layer, Limits};
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 
@@ -39,15 +39,17 @@ pub struct KernelRoot {
 impl Request {
     /// # Errors
     /// [`SandboxError::Request`] with what to change.
-    pub(crate) fn check(&self) -> Result<(), SandboxError> {
-        if self.argv.is_empty() {
-            return refuse("the command is empty");
-        }
-        if self.argv.iter().any(|word| word.as_bytes().contains(&0)) {
-            return refuse("an argument contains a NUL byte");
-        }
+    pub(crate) fn check_command(&self) -> Result<(), SandboxError> {
+        check_argv(&self.argv)
+    }
+
+    /// Whether it can be a jar, whatever runs in it.
+    ///
+    /// # Errors
+    /// As [`Request::check_command`].
+    pub(crate) fn check_jar(&self) -> Result<(), SandboxError> {
         self.check_paths()?;
-        self.check_environment()
+        check_environment(&self.confinement.env)
     }
 
     fn check_paths(&self) -> Result<(), SandboxError> {
@@ -69,16 +71,30 @@ impl Request {
         }
         Ok(())
     }
+}
 
-    fn check_environment(&self) -> Result<(), SandboxError> {
-        for variable in &self.confinement.env {
-            let (name, value) = (variable.name.as_bytes(), variable.value.as_bytes());
-            if name.is_empty() || name.contains(&b'=') || name.contains(&0) || value.contains(&0) {
-                return refuse(&format!("{} cannot be the name or value of a variable", variable.name));
-            }
-        }
-        Ok(())
+/// # Errors
+/// [`SandboxError::Request`] when execve(2) could not take it.
+pub(crate) fn check_argv(argv: &[OsString]) -> Result<(), SandboxError> {
+    if argv.is_empty() {
+        return refuse("the command is empty");
     }
+    if argv.iter().any(|word| word.as_bytes().contains(&0)) {
+        return refuse("an argument contains a NUL byte");
+    }
+    Ok(())
+}
+
+/// # Errors
+/// [`SandboxError::Request`] when execve(2) could not take it.
+pub(crate) fn check_environment(env: &[EnvVar]) -> Result<(), SandboxError> {
+    for variable in env {
+        let (name, value) = (variable.name.as_bytes(), variable.value.as_bytes());
+        if name.is_empty() || name.contains(&b'=') || name.contains(&0) || value.contains(&0) {
+            return refuse(&format!("{} cannot be the name or value of a variable", variable.name));
+        }
+    }
+    Ok(())
 }
 
 /// Kernel file systems; an overlay over one of them, or over all of `/`, would take the jar's own away.

@@ -47,9 +47,14 @@ pub struct Running {
 }
 
 /// What the loop has learned when it ends.
-enum News {
+pub(crate) enum News {
     Nothing,
-    Over { exit: Exit, exec_error: Option<i32> },
+    Over {
+        exit: Exit,
+        exec_error: Option<i32>,
+    },
+    /// More than a limit allows.
+    TookTooMuch,
 }
 
 impl Running {
@@ -71,19 +76,13 @@ impl Running {
             if self.apart { watch.take().map(Watch::apart).transpose().map_err(SandboxError::Spawn)? } else { None };
         let mut stopped = false;
         let (exit, exec_error) = loop {
-            let (message, call) = self.ready(watch.as_ref()).map_err(wire)?;
-            if self.meter.look(self.output.as_ref().is_some_and(Carrying::over)) {
-                self.jar.end();
-                break (Exit::Signal(libc::SIGKILL), None);
-            }
-            // Not only when poll said so: on its way out with a message, this process may have been stopped and
-            // continued, and that must be known before the message of the command's own stop is acted on.
-            let resumed = self.forward(stopped).map_err(wire)?;
-            if call && watch.as_mut().is_some_and(|watch| !watch.look()) {
-                watch = watch.map(Watch::close);
-            }
-            if message && let News::Over { exit, exec_error } = self.listen(&mut stopped, resumed)? {
-                break (exit, exec_error);
+            match self.turn(&mut watch, &mut stopped)? {
+                News::Nothing => {}
+                News::Over { exit, exec_error } => break (exit, exec_error),
+                News::TookTooMuch => {
+                    self.jar.end();
+                    break (Exit::Signal(libc::SIGKILL), None);
+                }
             }
         };
         self.jar.reap_init();
@@ -97,6 +96,21 @@ impl Running {
         attempts.extend(refused);
         let limit = self.meter.met().or(printed);
         Ok(Ended { exit, exec_error, containment: self.containment, attempts, connections, limit })
+    }
+
+    /// Waits for something to happen and deals with it.
+    pub(crate) fn turn(&mut self, watch: &mut Option<Watch>, stopped: &mut bool) -> Result<News, SandboxError> {
+        let (message, call) = self.ready(watch.as_ref()).map_err(wire)?;
+        if self.meter.look(self.output.as_ref().is_some_and(Carrying::over)) {
+            return Ok(News::TookTooMuch);
+        }
+        // Not only when poll said so: on its way out with a message, this process may have been stopped and
+        // continued, and that must be known before the message of the command's own stop is acted on.
+        let resumed = self.forward(*stopped).map_err(wire)?;
+        if call && watch.as_mut().is_some_and(|watch| !watch.look()) {
+            *watch = watch.take().map(Watch::close);
+        }
+        if message { self.listen(stopped, resumed) } else { Ok(News::Nothing) }
     }
 
     /// Blocks until the meter wants to look, or there is a message, a watched call (which of them is returned) or a signal.
@@ -155,7 +169,7 @@ impl Running {
     }
 }
 
-fn wire(errno: Errno) -> SandboxError {
+pub(crate) fn wire(errno: Errno) -> SandboxError {
     SandboxError::Wire(errno.into())
 }
 

@@ -61,7 +61,7 @@ fn close_strays() -> Result<(), Errno> {
     crate::facts::is_open(GROUND_FD)
 }
 
-fn read_file<T: DeserializeOwned>(fd: &OwnedFd) -> Result<T, Fault> {
+pub(crate) fn read_file<T: DeserializeOwned>(fd: &OwnedFd) -> Result<T, Fault> {
     let fault = |errno| Fault::new(FaultKind::Other, "read the plan", errno);
     let size = usize::try_from(fstat(fd).map_err(fault)?.st_size).unwrap_or(usize::MAX);
     if size > PLAN_BYTES_MAX {

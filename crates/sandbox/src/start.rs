@@ -51,7 +51,7 @@ pub type Serve<'a> = dyn FnMut(usize, Mounted<'_>) -> io::Result<()> + 'a;
 /// Namespaces that stand and wait for a command. Nothing runs in them but their own first process; dropping this ends
 /// it.
 pub struct Standby {
-    facts: RunFacts,
+    pub(crate) facts: RunFacts,
     nursery: Nursery,
     output: Option<Output>,
 }
@@ -90,11 +90,16 @@ impl Standby {
     /// Any layer that cannot be had, unless its loss is accepted by name; each error says what to do.
     pub fn start(self, request: &Request, serve: &mut Serve<'_>) -> Result<Running, SandboxError> {
         let plan = plan(request, &self.facts)?;
+        self.begin(&plan, request, serve)
+    }
+
+    /// The jar of `plan`, at work.
+    pub(crate) fn begin(self, plan: &Plan, request: &Request, serve: &mut Serve<'_>) -> Result<Running, SandboxError> {
         let foreground = Foreground::remember();
         let forwarding = Forwarding::install().map_err(|errno| SandboxError::Spawn(errno.into()))?;
         let roots: Vec<FilePath> = request.confinement.roots.iter().map(|root| root.path.clone()).collect();
         let Launched { channel, jar, mut containment, counted, processes, watch, network } =
-            self.nursery.launch(&plan, &roots, serve)?;
+            self.nursery.launch(plan, &roots, serve)?;
         let rules = request.confinement.network.rules();
         let watch =
             watch.map(|listener| Watch::new(listener, if rules.is_empty() { vec![] } else { net::routed(rules) }));
@@ -244,7 +249,7 @@ fn spawn(ground: &Ground, control: OwnedFd, output: Option<&Output>) -> io::Resu
     Ok(posix_spawn(c"/proc/self/exe", &actions, &attributes, &[STAGE_NAME], &nothing)?)
 }
 
-fn file_of(words: &impl Serialize) -> io::Result<OwnedFd> {
+pub(crate) fn file_of(words: &impl Serialize) -> io::Result<OwnedFd> {
     let mut file = std::fs::File::from(memfd_create(c"belljar-plan", MFdFlags::MFD_CLOEXEC)?);
     file.write_all(&serde_json::to_vec(words)?)?;
     Ok(file.into())

@@ -92,6 +92,11 @@ impl Watch {
         self.seen.note(target, rule);
     }
 
+    /// Everything seen since this was last asked, each peer once.
+    pub(crate) fn take(&mut self) -> Vec<Attempt> {
+        self.seen.take()
+    }
+
     /// Everything seen, each peer once.
     pub(crate) fn into_attempts(self) -> Vec<Attempt> {
         self.seen.attempts()

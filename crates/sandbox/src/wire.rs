@@ -2,7 +2,7 @@
 //! message boundaries.
 
 use crate::sys;
-use model::{Containment, Exit, Layer};
+use model::{Containment, Exit, FilePath, Layer};
 use nix::errno::Errno;
 use nix::sys::socket::{
     AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, Shutdown, SockFlag, SockType, recvmsg, sendmsg,
@@ -11,10 +11,12 @@ use nix::sys::socket::{
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::io::{IoSlice, IoSliceMut};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 /// The longest message: a containment with every layer missing and a reason for each fits twice.
 const MESSAGE_BYTES_MAX: usize = 8 << 10;
+/// Descriptors that come along with one message: a file and the standard descriptors of a command.
+const DESCRIPTORS_MAX: usize = 4;
 
 /// What the stage tells.
 #[derive(Debug, Serialize, Deserialize)]
@@ -56,6 +58,19 @@ pub(crate) enum Down {
     Served,
     /// Pass this signal to the command.
     Signal { signal: i32 },
+    /// To a live jar: run this. A [`Start`] comes along as a file, then the command's standard descriptors.
+    Command,
+    /// To a live jar: end the command, and all it has started.
+    End,
+}
+
+/// What a live jar is to run.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Start {
+    pub(crate) argv: Vec<FilePath>,
+    /// Its whole environment, `NAME=value`.
+    pub(crate) env: Vec<FilePath>,
+    pub(crate) cwd: FilePath,
 }
 
 /// Which part of the jar could not be built: chooses the error and its hint.
@@ -114,27 +129,38 @@ impl Channel {
     }
 
     pub(crate) fn send<M: Serialize>(&self, message: &M, fd: Option<BorrowedFd<'_>>) -> Result<(), Errno> {
+        self.send_with(message, fd.as_slice())
+    }
+
+    /// At most [`DESCRIPTORS_MAX`] arrive.
+    pub(crate) fn send_with<M: Serialize>(&self, message: &M, fds: &[BorrowedFd<'_>]) -> Result<(), Errno> {
         let bytes = serde_json::to_vec(message).map_err(|_| Errno::EPROTO)?;
-        let raw = fd.map(|fd| [fd.as_raw_fd()]);
-        let rights: Vec<ControlMessage<'_>> = raw.iter().map(|fds| ControlMessage::ScmRights(fds)).collect();
+        let raw: Vec<RawFd> = fds.iter().map(AsRawFd::as_raw_fd).collect();
+        let rights = [ControlMessage::ScmRights(&raw)];
+        let rights = if raw.is_empty() { &[][..] } else { &rights[..] };
         let iov = [IoSlice::new(&bytes)];
-        sendmsg::<()>(self.socket.as_raw_fd(), &iov, &rights, MsgFlags::MSG_NOSIGNAL, None).map(drop)
+        sendmsg::<()>(self.socket.as_raw_fd(), &iov, rights, MsgFlags::MSG_NOSIGNAL, None).map(drop)
     }
 
     /// The next message; `None` when the other end is gone.
     pub(crate) fn receive<M: DeserializeOwned>(&self) -> Result<Option<(M, Option<OwnedFd>)>, Errno> {
+        Ok(self.receive_with()?.map(|(message, fds)| (message, fds.into_iter().next())))
+    }
+
+    /// [`Channel::receive`] with all that came along.
+    pub(crate) fn receive_with<M: DeserializeOwned>(&self) -> Result<Option<(M, Vec<OwnedFd>)>, Errno> {
         let mut bytes = vec![0u8; MESSAGE_BYTES_MAX];
-        let (length, fd) = match self.receive_bytes(&mut bytes) {
+        let (length, fds) = match self.receive_bytes(&mut bytes) {
             Ok((0, _)) => return Ok(None),
             other => other?,
         };
         let text = bytes.get(..length).ok_or(Errno::EPROTO)?;
         let message = serde_json::from_slice(text).map_err(|_| Errno::EPROTO)?;
-        Ok(Some((message, fd)))
+        Ok(Some((message, fds)))
     }
 
-    fn receive_bytes(&self, bytes: &mut [u8]) -> Result<(usize, Option<OwnedFd>), Errno> {
-        let mut space = nix::cmsg_space!([std::os::fd::RawFd; 1]);
+    fn receive_bytes(&self, bytes: &mut [u8]) -> Result<(usize, Vec<OwnedFd>), Errno> {
+        let mut space = nix::cmsg_space!([RawFd; DESCRIPTORS_MAX]);
         let mut iov = [IoSliceMut::new(bytes)];
         let flags = MsgFlags::MSG_CMSG_CLOEXEC;
         let message = loop {
@@ -144,10 +170,10 @@ impl Channel {
                 other => break other?,
             }
         };
-        let mut received = None;
+        let mut received = Vec::new();
         for control in message.cmsgs()? {
             if let ControlMessageOwned::ScmRights(fds) = control {
-                received = fds.into_iter().map(sys::adopt).next();
+                received.extend(fds.into_iter().map(sys::adopt));
             }
         }
         Ok((message.bytes, received))

@@ -25,6 +25,8 @@ const STACK_BYTES: usize = 256 << 10;
 const PATIENCE: Duration = Duration::from_millis(20);
 /// How long the last bytes of an ended command may take on their way out.
 const DRAIN: Duration = Duration::from_secs(3);
+/// How long they may take between two commands of a live jar.
+const PAUSE: Duration = Duration::from_millis(100);
 /// Largest question over UDP that is read; with EDNS (RFC 6891) they are no longer than this either.
 const QUESTION_BYTES_MAX: usize = 4096;
 /// Questions answered before connections are looked at again.
@@ -101,11 +103,21 @@ impl Broker {
     /// The command has ended: what it sent goes out, for a moment, and what became of the network is told.
     pub(crate) fn finish(mut self) -> (Vec<Connection>, Vec<Attempt>) {
         self.going_on = None;
-        let end = Instant::now() + DRAIN;
+        self.drain(DRAIN);
+        self.shared.record.told()
+    }
+
+    /// A command has ended and another may come: as [`Broker::finish`]. Bytes that are later than this count for the next.
+    pub(crate) fn pause(&self) -> (Vec<Connection>, Vec<Attempt>) {
+        self.drain(PAUSE);
+        self.shared.record.take()
+    }
+
+    fn drain(&self, at_most: Duration) {
+        let end = Instant::now() + at_most;
         while self.shared.carried.load(Ordering::Acquire) > 0 && Instant::now() < end {
             thread::sleep(Duration::from_millis(1));
         }
-        self.shared.record.told()
     }
 }
 

@@ -19,6 +19,16 @@ struct Seen {
     refused: Refusals,
 }
 
+impl Seen {
+    fn told(&self) -> (Vec<Connection>, Vec<Attempt>) {
+        let connection = |(peer, sums): (&Endpoint, &Sums)| {
+            let Sums { times, sent, received } = *sums;
+            Connection { peer: peer.clone(), times, sent, received }
+        };
+        (self.carried.iter().map(connection).collect(), self.refused.attempts())
+    }
+}
+
 /// Counts what several threads carry.
 #[derive(Default)]
 pub(super) struct Record(Mutex<Seen>);
@@ -46,12 +56,12 @@ impl Record {
 
     /// All of it so far.
     pub(super) fn told(&self) -> (Vec<Connection>, Vec<Attempt>) {
-        let seen = self.seen();
-        let connection = |(peer, sums): (&Endpoint, &Sums)| {
-            let Sums { times, sent, received } = *sums;
-            Connection { peer: peer.clone(), times, sent, received }
-        };
-        (seen.carried.iter().map(connection).collect(), seen.refused.attempts())
+        self.seen().told()
+    }
+
+    /// All of it since this was last asked.
+    pub(super) fn take(&self) -> (Vec<Connection>, Vec<Attempt>) {
+        std::mem::take(&mut *self.seen()).told()
     }
 
     fn sums(&self, peer: &Endpoint, add: impl FnOnce(&mut Sums)) {

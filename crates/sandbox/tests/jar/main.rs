@@ -17,6 +17,7 @@
 mod attacks;
 mod everyday;
 mod holding;
+mod live;
 mod nested;
 mod overlay;
 mod runner;
@@ -41,6 +42,7 @@ fn main() {
     let arguments: Vec<std::ffi::OsString> = std::env::args_os().skip(1).collect();
     match arguments.first().and_then(|word| word.to_str()) {
         Some("jar-run") => runner::main(&arguments[1..]),
+        Some("jar-live") => live::main(&arguments[1..]),
         Some("jar-attack") => attacks::main(&arguments[1..]),
         Some("jar-everyday") => everyday::main(&arguments[1..]),
         _ => suite(&arguments),
@@ -60,6 +62,7 @@ fn suite(arguments: &[std::ffi::OsString]) {
         attacks::scenes(&world),
         everyday::scenes(&world),
         holding::scenes(),
+        live::scenes(),
         nested::scenes(&world),
         overlay::scenes(&world),
         terminal::scenes(&world),
@@ -80,7 +83,7 @@ fn suite(arguments: &[std::ffi::OsString]) {
 
 /// The acts of the suite. A runner that starts a process for each test, as `cargo nextest` does, plays an act in each:
 /// preparing the stage takes longer than most scenes.
-const ACTS: &[&str] = &["attack", "everyday", "holding", "nested", "overlay", "terminal"];
+const ACTS: &[&str] = &["attack", "everyday", "holding", "live", "nested", "overlay", "terminal"];
 
 fn list(ignored: bool) {
     for act in ACTS.iter().filter(|_| !ignored) {
