@@ -159,15 +159,21 @@ impl TrialRecord {
         self.runs.iter().filter(|run| !run.applied)
     }
 
-    /// The command is about to run in `overlays`, from checkpoints taken now.
+    /// The command is about to run in `overlays`, from checkpoints taken now. An open jar is told later what to run.
     pub(crate) fn begin_run(&mut self, overlays: &[Overlay]) -> Result<(), RunError> {
-        if self.jar.is_none() {
+        if self.jar.is_none() || self.argv.is_empty() {
             return Ok(());
         }
         let checkpoints = overlays.iter().map(Overlay::checkpoint).collect::<Result<_, _>>()?;
+        self.begin_run_at(checkpoints);
+        Ok(())
+    }
+
+    /// The command is about to run, from these checkpoints. Its number.
+    pub(crate) fn begin_run_at(&mut self, checkpoints: Vec<u64>) -> u64 {
         let number = self.runs.last().map_or(1, |run| run.number + 1);
         self.runs.push(self.as_run(number, checkpoints));
-        Ok(())
+        number
     }
 
     /// Writes what came of the command to its line.
@@ -196,6 +202,12 @@ impl TrialRecord {
             checkpoints,
             applied: false,
         }
+    }
+
+    /// The command that was begun last could not be started.
+    pub(crate) fn never_ran(&mut self) {
+        self.runs.pop();
+        self.tell_of_last();
     }
 
     /// Lets the record tell of its last command again.

@@ -231,7 +231,7 @@ impl Engine {
     }
 
     /// Where the command will run. A jar that is there is held from now on.
-    fn berth(&self, request: &Request) -> Result<Berth, RunError> {
+    pub(crate) fn berth(&self, request: &Request) -> Result<Berth, RunError> {
         let Some(name) = &request.jar else { return Ok(Berth::New(fresh_id()?)) };
         match self.store.jar(name, &request.place.workspace)? {
             None => Ok(Berth::New(fresh_id()?)),
@@ -380,7 +380,7 @@ impl Engine {
     }
 
     /// Records the decision, synced, before anything may run; hands the approval on.
-    fn decided(
+    pub(crate) fn decided(
         &self,
         id: &TrialId,
         judged: &Judged,
@@ -397,7 +397,7 @@ impl Engine {
     }
 
     /// Records a failure between decision and end, so that no decided command is without an outcome.
-    fn noted<T>(&self, id: &TrialId, result: Result<T, RunError>) -> Result<T, RunError> {
+    pub(crate) fn noted<T>(&self, id: &TrialId, result: Result<T, RunError>) -> Result<T, RunError> {
         if let Err(error) = &result {
             let stage = Stage::Failed { error: model::escape::text(&error.to_string()) };
             // The failure itself is what the caller must hear of.
@@ -411,28 +411,33 @@ impl Engine {
         if apply != Apply::Discard {
             frozen.dir.save(frozen.record())?;
         }
-        let Some(exit) = frozen.record().exit else { return Ok(()) };
+        self.ran_in(frozen.record(), frozen.changes(), frozen.review())
+    }
+
+    /// Puts on record how the last command of `record` ended, if it did.
+    pub(crate) fn ran_in(&self, record: &TrialRecord, changes: &ChangeSet, review: &Review) -> Result<(), RunError> {
+        let Some(exit) = record.exit else { return Ok(()) };
         let stage = Stage::Ran {
             exit,
-            containment: frozen.record().containment.clone(),
-            attempts: frozen.record().attempts.clone(),
-            connections: frozen.record().connections.clone(),
-            changes: frozen.changes().clone(),
-            review: frozen.review().clone(),
-            limits_hit: frozen.record().limits_hit.clone(),
+            containment: record.containment.clone(),
+            attempts: record.attempts.clone(),
+            connections: record.connections.clone(),
+            changes: changes.clone(),
+            review: review.clone(),
+            limits_hit: record.limits_hit.clone(),
         };
-        Ok(self.audit.append(Some(frozen.id()), stage, Durability::Lazy)?)
+        Ok(self.audit.append(Some(&record.id), stage, Durability::Lazy)?)
     }
 }
 
 impl Judged {
-    fn question(&self) -> Question<'_> {
+    pub(crate) fn question(&self) -> Question<'_> {
         Question { analysis: &self.analysis, assessment: &self.assessment, decision: &self.decision }
     }
 }
 
 /// What the request and the announced effects ask of the overlays.
-fn wanted(request: &Request, analysis: &Analysis) -> Wanted {
+pub(crate) fn wanted(request: &Request, analysis: &Analysis) -> Wanted {
     let quota = request.limits.on_layers();
     let (attribution, allow_nested) = (request.attribution, request.allow_nested);
     Wanted {
@@ -444,7 +449,7 @@ fn wanted(request: &Request, analysis: &Analysis) -> Wanted {
     }
 }
 
-fn confine(request: &Request) -> Result<Confinement, RunError> {
+pub(crate) fn confine(request: &Request) -> Result<Confinement, RunError> {
     let asked = ConfineRequest {
         env: &request.env,
         pass_env: request.pass_env.clone(),
@@ -472,7 +477,7 @@ fn led_to(hidden: &Hidden, request: &Request) -> Option<Hidden> {
 }
 
 /// What is to become of the changes, and who says so. A mode given beforehand never reaches what needs a person.
-fn choose(frozen: &Trial<Frozen>, apply: Apply, person: Option<&mut dyn Person>) -> (Choice, Chooser) {
+pub(crate) fn choose(frozen: &Trial<Frozen>, apply: Apply, person: Option<&mut dyn Person>) -> (Choice, Chooser) {
     let unchanged = frozen.changes().changes.is_empty();
     let up_to = |ceiling| up_to(ceiling, frozen.changes(), frozen.review());
     match (apply, person) {

@@ -35,9 +35,10 @@ use model::{
 };
 use overlay::{Budget, Overlay, Served, Serving};
 use policy::Policy;
-use sandbox::{Mounted, Standby};
+use sandbox::{Live, Mounted, Standby};
 use std::ffi::OsString;
 use std::io;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -105,6 +106,68 @@ impl Berth {
     }
 }
 
+/// The views of a jar that Belljar serves, and what they may take together.
+pub(crate) struct Views {
+    /// With the index of its root.
+    served: Vec<(usize, Served)>,
+    budget: Arc<Budget>,
+    /// Whether all changes can be ascribed to processes.
+    numbered: bool,
+}
+
+impl Views {
+    fn new(limits: model::Limits) -> Views {
+        Views { served: Vec::new(), budget: Arc::new(Budget::new(limits)), numbered: true }
+    }
+
+    fn serve(
+        &mut self,
+        index: usize,
+        overlay: &Overlay,
+        fuse: OwnedFd,
+        processes: Option<BorrowedFd<'_>>,
+    ) -> io::Result<()> {
+        let processes = processes.map(|fd| fd.try_clone_to_owned()).transpose()?;
+        self.numbered &= processes.is_some();
+        let serving = Serving { processes, budget: Some(Arc::clone(&self.budget)), ..Serving::default() };
+        self.served.push((index, overlay.serve_jar(fuse, serving).map_err(io::Error::other)?));
+        Ok(())
+    }
+
+    /// A checkpoint of each, in the order of the roots, while nothing runs.
+    pub(crate) fn checkpoint(&self) -> Result<Vec<u64>, RunError> {
+        let mut served: Vec<&(usize, Served)> = self.served.iter().collect();
+        served.sort_by_key(|(index, _)| *index);
+        Ok(served.into_iter().map(|(_, served)| served.checkpoint()).collect::<Result<_, _>>()?)
+    }
+
+    /// What was tried since this was last asked.
+    pub(crate) fn take_attempts(&self) -> Vec<Attempt> {
+        self.served.iter().flat_map(|(_, served)| served.take_attempts()).collect()
+    }
+
+    /// Waits until nothing of them is mounted any more. What was tried; the rest of what is known goes into the record.
+    pub(crate) fn finish(self, record: &mut TrialRecord) -> Result<Vec<Attempt>, RunError> {
+        let mut attempts = Vec::new();
+        for (_, served) in self.served {
+            let observed = served.finish()?;
+            attempts.extend(observed.attempts);
+            record.unattributed = record.unattributed.take().or(observed.lost.map(overlay::Lost::describe));
+        }
+        if !self.numbered {
+            record.unattributed = Some(NO_NUMBERS.to_owned());
+        }
+        record.limits_hit = self.budget.hits();
+        Ok(attempts)
+    }
+}
+
+/// Its jar stands and waits for commands.
+pub struct Open {
+    pub(crate) live: Live,
+    pub(crate) views: Views,
+}
+
 /// It has run, or was interrupted; nothing writes any more.
 #[derive(Debug)]
 pub struct Ran {
@@ -134,6 +197,18 @@ impl<S> Trial<S> {
 }
 
 impl<S> Trial<S> {
+    /// All that waits, over all overlays, while nothing changes them.
+    pub(crate) fn change_set(&self) -> Result<ChangeSet, RunError> {
+        let mut changes = ChangeSet::default();
+        for overlay in &self.overlays {
+            if !overlay.is_untouched()? {
+                changes.changes.append(&mut overlay.changes()?.changes);
+            }
+        }
+        changes.changes.sort_by(|a, b| a.path.cmp(&b.path));
+        Ok(changes)
+    }
+
     /// How many changes wait now.
     pub(crate) fn count(&self) -> Result<u64, RunError> {
         let mut sum = 0;
@@ -187,45 +262,17 @@ impl Trial<Prepared> {
     /// When the jar could not be built: then the trial is gone and nothing ran. When it failed later the trial stays.
     pub(crate) fn execute(mut self, _approval: Approval, standby: Standby) -> Result<Trial<Ran>, RunError> {
         let began = Instant::now();
-        let mut served = Vec::new();
-        let budget = Arc::new(Budget::new(self.record.limits));
+        let mut views = Views::new(self.record.limits);
         let request = self.request();
-        let (overlays, lent) = (&self.overlays, &mut self.stage.lent);
-        let backends = &mut self.record.containment.backends;
-        let mut numbered = true;
-        let started = standby.start(&request, &mut |index, mounted| match mounted {
-            Mounted::Fuse { connection, processes, instead } => {
-                lent.retain(|lent| lent.index != index);
-                fell_back(backends.get_mut(index), instead);
-                let overlay = overlays.get(index).ok_or(io::ErrorKind::InvalidInput)?;
-                let processes = processes.map(|fd| fd.try_clone_to_owned()).transpose()?;
-                numbered &= processes.is_some();
-                let serving = Serving { processes, budget: Some(Arc::clone(&budget)), ..Serving::default() };
-                served.push(overlay.serve_jar(connection, serving).map_err(io::Error::other)?);
-                Ok(())
-            }
-            Mounted::Kernel => {
-                let lent = lent.iter().find(|lent| lent.index == index).ok_or(io::ErrorKind::InvalidInput)?;
-                lent.kernel.begin().map_err(io::Error::other)
-            }
-        });
-        let running = match started {
+        let running = match standby.start(&request, &mut |index, mounted| self.show(&mut views, index, mounted)) {
             Ok(running) => running,
-            Err(error) => return Err(self.abandon(served, error)),
+            Err(error) => return Err(self.abandon(views, error)),
         };
         let ended = running.wait()?;
         let mut attempts = ended.attempts;
-        for served in served {
-            let observed = served.finish()?;
-            attempts.extend(observed.attempts);
-            self.record.unattributed = self.record.unattributed.or(observed.lost.map(overlay::Lost::describe));
-        }
-        if !numbered {
-            self.record.unattributed = Some(NO_NUMBERS.to_owned());
-        }
+        attempts.extend(views.finish(&mut self.record)?);
         self.stage.lent.clear();
         self.overlays.iter().try_for_each(Overlay::settle)?;
-        self.record.limits_hit = budget.hits();
         self.record.limits_hit.extend(ended.limit);
         self.record.exit = Some(ended.exit);
         self.record.wall_ms = u64::try_from(began.elapsed().as_millis()).ok();
@@ -235,6 +282,40 @@ impl Trial<Prepared> {
         self.record.connections = ended.connections;
         self.record.end_run();
         Ok(self.become_ran(ended.exec_error))
+    }
+
+    /// Opens the jar for commands that are told later: none runs without an approval of its own.
+    ///
+    /// # Errors
+    /// When the jar could not be built: then nothing is left of it.
+    pub(crate) fn open(mut self, standby: Standby) -> Result<Trial<Open>, RunError> {
+        let mut views = Views::new(self.record.limits);
+        let request = self.request();
+        let live = match standby.live(&request, &mut |index, mounted| self.show(&mut views, index, mounted)) {
+            Ok(live) => live,
+            Err(error) => return Err(self.abandon(views, error)),
+        };
+        let backends = std::mem::take(&mut self.record.containment.backends);
+        self.record.containment = Containment { backends, ..live.containment().clone() };
+        let Trial { record, dir, overlays, .. } = self;
+        Ok(Trial { record, dir, overlays, stage: Open { live, views } })
+    }
+
+    /// A root's overlay has been mounted: it is served from now on, or the kernel's.
+    fn show(&mut self, views: &mut Views, index: usize, mounted: Mounted<'_>) -> io::Result<()> {
+        let lent = &mut self.stage.lent;
+        match mounted {
+            Mounted::Fuse { connection, processes, instead } => {
+                lent.retain(|lent| lent.index != index);
+                fell_back(self.record.containment.backends.get_mut(index), instead);
+                let overlay = self.overlays.get(index).ok_or(io::ErrorKind::InvalidInput)?;
+                views.serve(index, overlay, connection, processes)
+            }
+            Mounted::Kernel => {
+                let lent = lent.iter().find(|lent| lent.index == index).ok_or(io::ErrorKind::InvalidInput)?;
+                lent.kernel.begin().map_err(io::Error::other)
+            }
+        }
     }
 
     fn request(&self) -> sandbox::Request {
@@ -249,9 +330,9 @@ impl Trial<Prepared> {
     }
 
     /// The jar could not be built, so nothing ran: leaves nothing behind, but what was there before, and tells why.
-    fn abandon(mut self, served: Vec<Served>, error: sandbox::SandboxError) -> RunError {
+    fn abandon(mut self, views: Views, error: sandbox::SandboxError) -> RunError {
         // The first error is the one worth telling; what cannot be removed now, `trials` finds.
-        served.into_iter().for_each(|served| drop(served.finish()));
+        views.served.into_iter().for_each(|(_, served)| drop(served.finish()));
         self.stage.lent.clear();
         let _ = match self.stage.before {
             Some(before) => self.dir.save(&before).map_err(RunError::from),
@@ -268,6 +349,11 @@ impl Trial<Prepared> {
 }
 
 impl Trial<Ran> {
+    /// One whose jar has been closed.
+    pub(crate) fn ran(record: TrialRecord, dir: TrialDir, overlays: Vec<Overlay>) -> Trial<Ran> {
+        Trial { record, dir, overlays, stage: Ran { exec_error: None } }
+    }
+
     /// Enters the journey here: a trial that ran before, or whose Belljar was killed.
     ///
     /// # Errors
@@ -345,13 +431,7 @@ impl Trial<Ran> {
     /// # Errors
     /// When a layer cannot be read.
     pub(crate) fn freeze(self, policy: &Policy) -> Result<Trial<Frozen>, RunError> {
-        let mut changes = ChangeSet::default();
-        for overlay in &self.overlays {
-            if !overlay.is_untouched()? {
-                changes.changes.append(&mut overlay.changes()?.changes);
-            }
-        }
-        changes.changes.sort_by(|a, b| a.path.cmp(&b.path));
+        let changes = self.change_set()?;
         let Trial { record, dir, overlays, stage: Ran { exec_error } } = self;
         let review = policy.review(&changes, &record.announced(), &record.place, &record.observed());
         let mut frozen = Trial { record, dir, overlays, stage: Frozen { changes, review, exec_error } };

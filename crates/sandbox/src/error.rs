@@ -136,6 +136,12 @@ pub enum SandboxError {
 }
 
 impl SandboxError {
+    /// Whether a live jar waits for the next command after this: it was refused before anything ran.
+    #[must_use]
+    pub fn spares_the_jar(&self) -> bool {
+        matches!(self, SandboxError::Request(_) | SandboxError::Cwd { .. } | SandboxError::DirectoryDescriptor { .. })
+    }
+
     /// What to do next, where something can be done.
     #[must_use]
     pub fn hint(&self) -> Option<&'static str> {

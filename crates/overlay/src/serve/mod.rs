@@ -144,6 +144,12 @@ impl Served {
     pub fn attempts(&self) -> Vec<Attempt> {
         self.layers.hidden.attempts()
     }
+
+    /// What was tried since this was last asked; [`Served::finish`] tells of the rest.
+    #[must_use]
+    pub fn take_attempts(&self) -> Vec<Attempt> {
+        self.layers.hidden.take_attempts()
+    }
 }
 
 /// Whether each thread can have a channel of its own, which spares it the queue of the others. Tried out here because

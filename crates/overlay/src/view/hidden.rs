@@ -61,18 +61,27 @@ impl HiddenPaths {
 
     /// What was tried, sorted by path.
     pub(crate) fn attempts(&self) -> Vec<Attempt> {
-        let attempt = |((path, rule), times): (&(FilePath, String), &u64)| Attempt {
-            action: Action::Read,
-            target: Target::Path { path: path.clone(), scope: PathScope::Exact },
-            rule: rule.clone(),
-            times: *times,
-        };
-        self.lock().iter().map(attempt).collect()
+        told(&self.lock())
+    }
+
+    /// What was tried since this was last asked, sorted by path.
+    pub(crate) fn take_attempts(&self) -> Vec<Attempt> {
+        told(&std::mem::take(&mut *self.lock()))
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<(FilePath, String), u64>> {
         self.attempts.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn told(attempts: &BTreeMap<(FilePath, String), u64>) -> Vec<Attempt> {
+    let attempt = |((path, rule), times): (&(FilePath, String), &u64)| Attempt {
+        action: Action::Read,
+        target: Target::Path { path: path.clone(), scope: PathScope::Exact },
+        rule: rule.clone(),
+        times: *times,
+    };
+    attempts.iter().map(attempt).collect()
 }
 
 #[cfg(test)]
