@@ -19,6 +19,7 @@ mod labelled;
 mod limits;
 mod nested;
 mod network;
+mod open_jars;
 mod parts;
 mod policy;
 mod predicted;

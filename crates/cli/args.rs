@@ -97,6 +97,11 @@ pub(crate) struct Run {
     /// Print a JSON report on standard output (the command's own goes to standard error), or write it to FILE
     #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true)]
     pub(crate) json: Option<Option<PathBuf>>,
+    /// Keep the jar open and run many commands in it: a JSON object a line with `cmd` or `argv`, and perhaps `cwd`, `env`,
+    /// `stdin`, `id`; `-` is standard input. What came of each is a line on standard output, the end of the jar the last.
+    /// Nobody is asked
+    #[arg(long, value_name = "FILE", requires = "jar", conflicts_with_all = ["json", "print_plan", "command"])]
+    pub(crate) jsonl: Option<PathBuf>,
     /// The command and its arguments
     #[arg(value_name = "CMD", trailing_var_arg = true)]
     pub(crate) command: Vec<OsString>,
@@ -339,7 +344,7 @@ impl Args {
     /// Whether failures too are told as JSON on standard output.
     pub(crate) fn json(&self) -> bool {
         match &self.command {
-            Command::Run(run) => matches!(run.json, Some(None)),
+            Command::Run(run) => run.jsonl.is_some() || matches!(run.json, Some(None)),
             Command::Check(check) => check.json || check.format == Some(Format::Json),
             Command::Trials(trials) => trials.json,
             Command::Show(show) => show.json,

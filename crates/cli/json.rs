@@ -5,12 +5,13 @@ use crate::failure::Failure;
 use analyze::Check;
 use engine::layers::Checked;
 use engine::{
-    Broken, Checkup, JarRun, Judged, Listed, Outcome, Rewound, Settlement, TrialRecord, Verification, Weight,
+    Broken, Checkup, JarRun, Judged, Listed, Outcome, Rewound, Settlement, Told, TrialRecord, Verification, Weight,
 };
 use model::{AuditRecord, Change, ChangeSet, FilePath, Review, TrialId};
 use overlay::{Author, Preview};
 use serde::Serialize;
 use serde_json::{Value, json};
+use std::fmt::Write as _;
 
 /// `belljar run --json`, schema `belljar.run/1`.
 pub(crate) fn outcome(outcome: &Outcome, code: u8) -> Value {
@@ -22,6 +23,59 @@ pub(crate) fn outcome(outcome: &Outcome, code: u8) -> Value {
         fields.insert("settled".into(), settlement(&outcome.settlement));
     }
     document
+}
+
+/// A line of `belljar run --jsonl`, schema `belljar.command/1`. What a command printed is text, or where that is not UTF-8,
+/// hexadecimal.
+pub(crate) fn told(id: &Value, told: &Told) -> Value {
+    let mut document = json!({
+        "schema": "belljar.command/1",
+        "id": id,
+        "number": told.number,
+        "risk": told.judged.assessment.tiers,
+        "decision": told.judged.decision.verdict,
+        "exit": told.exit,
+        "exec_errno": told.exec_error,
+        "wall_ms": told.wall_ms,
+        "attempts": told.attempts,
+        "connections": told.connections,
+        "limit": told.limit,
+        "changes": told.changes.changes.len(),
+        "disposition": told.review.disposition,
+        "flags": told.review.flags,
+        "surprises": told.review.surprises,
+    });
+    if let Some(fields) = document.as_object_mut() {
+        for (name, bytes) in ["stdout", "stderr"].into_iter().zip(told.kept.iter().flatten()) {
+            match str::from_utf8(bytes) {
+                Ok(text) => fields.insert(name.into(), text.into()),
+                Err(_) => fields.insert(format!("{name}_hex"), hex(bytes).into()),
+            };
+        }
+    }
+    document
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+/// A command of a batch that did not run.
+pub(crate) fn not_run(id: &Value, failure: &Failure) -> Value {
+    json!({
+        "schema": "belljar.command/1", "id": id,
+        "error": {"kind": failure.kind(), "message": failure.message(), "hint": failure.hint(),
+                  "exit_code": failure.exit().code()},
+    })
+}
+
+/// A line that is no command, in its place among the others.
+pub(crate) fn bad_command(id: &Value, line: u64, message: &str) -> Value {
+    json!({"schema": "belljar.command/1", "id": id,
+           "error": {"kind": "input", "line": line, "message": message}})
 }
 
 /// `belljar show --json`, schema `belljar.trial/1`.

@@ -114,7 +114,7 @@ impl<W: Write> Batch<'_, W> {
 }
 
 /// Reads the next line into `line`, without its newline. `Some(false)` when it was too long, `None` at the end.
-fn read_line(input: &mut impl BufRead, line: &mut Vec<u8>) -> io::Result<Option<bool>> {
+pub(super) fn read_line(input: &mut impl BufRead, line: &mut Vec<u8>) -> io::Result<Option<bool>> {
     line.clear();
     if input.by_ref().take(LINE_BYTES_MAX).read_until(b'\n', line)? == 0 {
         return Ok(None);

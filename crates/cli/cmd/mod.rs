@@ -8,6 +8,7 @@ mod diff;
 mod discard;
 mod doctor;
 mod limit;
+mod live;
 mod policy;
 mod rewind;
 mod run;

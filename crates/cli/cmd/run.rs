@@ -1,7 +1,7 @@
 //! `belljar run`: the whole journey.
 
 use crate::args::{self, ApplyMode};
-use crate::cmd::limit;
+use crate::cmd::{limit, live};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::json;
@@ -25,6 +25,9 @@ pub(crate) fn run(args: &args::Run) -> Result<Exit, Failure> {
     if args.print_plan {
         ui::print(&Engine::open(&request.place)?.plan(&request)?)?;
         return Ok(Exit::Ok);
+    }
+    if let Some(file) = &args.jsonl {
+        return live::run(args, file, &request, &accepted);
     }
     let mut report = Report::open(args.json.as_ref())?;
     let person = terminal.as_mut().map(|terminal| terminal as &mut dyn Person);
@@ -76,7 +79,7 @@ fn request(args: &args::Run, attended: bool) -> Result<Request, Failure> {
     let place = host::place(true)?;
     let absolute = |paths: &[PathBuf]| paths.iter().map(|path| place.cwd.join(path).normalise()).collect();
     Ok(Request {
-        argv: command(&args.command)?,
+        argv: if args.jsonl.is_some() { Vec::new() } else { command(&args.command)? },
         env: host::environment(),
         pass_env: args.env.iter().map(|name| variable(name)).collect::<Result<_, _>>()?,
         write: args.write.iter().map(|path| real(path)).collect::<Result<_, _>>()?,
@@ -85,7 +88,7 @@ fn request(args: &args::Run, attended: bool) -> Result<Request, Failure> {
         allow_net: args.allow_net.iter().map(|text| net_rule(text)).collect::<Result<_, _>>()?,
         backend: backend(args.backend),
         attribution: args.who,
-        apply: mode(args.apply, attended)?,
+        apply: mode(args.apply, attended && args.jsonl.is_none())?,
         jar: args.jar.as_deref().map(|name| jar(name, args.apply)).transpose()?,
         limits: limit::limits(&args.limit)?,
         allow_nested: args.allow_nested,
