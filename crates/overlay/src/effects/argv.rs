@@ -17,31 +17,21 @@ const PATIENCE: Duration = Duration::from_millis(500);
 /// Bytes of arguments that are kept of a process.
 pub(crate) const ARGV_BYTES_MAX: usize = 2_048;
 
-/// A thread that reads arguments, one process at a time.
+/// What a thread that reads is asked.
+type Ask = Sender<(u32, Sender<Vec<u8>>)>;
+
+/// A thread that reads arguments, one process at a time. It is started when there is something to read: a command that
+/// changes nothing has no use for it.
+#[derive(Default)]
 pub(crate) struct Reader {
-    ask: Option<Sender<(u32, Sender<Vec<u8>>)>>,
+    ask: Option<Ask>,
     /// An answer that did not come in time: until it does, nothing else is read.
     late: Option<Receiver<Vec<u8>>>,
 }
 
 impl Reader {
-    pub(crate) fn new(proc: &OwnedFd) -> Reader {
-        let (ask, asked) = channel::<(u32, Sender<Vec<u8>>)>();
-        let started = proc.try_clone().and_then(|proc| {
-            let run = move || {
-                for (pid, answer) in asked {
-                    // Whoever has lost patience does not listen any more.
-                    let _ = answer.send(read(&proc, pid));
-                }
-            };
-            std::thread::Builder::new().name("argv".into()).spawn(run)
-        });
-        // Without the thread no arguments are known, the rest is.
-        Reader { ask: started.is_ok().then_some(ask), late: None }
-    }
-
-    /// The arguments of `pid`, each ended by a NUL; empty when they cannot be had.
-    pub(crate) fn read(&mut self, pid: u32) -> Vec<u8> {
+    /// The arguments of `pid` in this proc(5), each ended by a NUL; empty when they cannot be had.
+    pub(crate) fn read(&mut self, proc: &OwnedFd, pid: u32) -> Vec<u8> {
         if let Some(late) = &self.late {
             match late.try_recv() {
                 Err(TryRecvError::Empty) => return Vec::new(),
@@ -49,6 +39,10 @@ impl Reader {
             }
         }
         let (answer, answered) = channel();
+        if self.ask.is_none() {
+            // Without the thread no arguments are known, the rest is.
+            self.ask = start(proc).ok();
+        }
         let Some(ask) = &self.ask else { return Vec::new() };
         if ask.send((pid, answer)).is_err() {
             return Vec::new();
@@ -62,6 +56,19 @@ impl Reader {
             }
         }
     }
+}
+
+fn start(proc: &OwnedFd) -> std::io::Result<Ask> {
+    let (ask, asked) = channel::<(u32, Sender<Vec<u8>>)>();
+    let proc = proc.try_clone()?;
+    let run = move || {
+        for (pid, answer) in asked {
+            // Whoever has lost patience does not listen any more.
+            let _ = answer.send(read(&proc, pid));
+        }
+    };
+    std::thread::Builder::new().name("argv".into()).spawn(run)?;
+    Ok(ask)
 }
 
 /// A byte more than is kept, so that a cut can be told.

@@ -25,7 +25,7 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::io::{Seek as _, SeekFrom, Write as _};
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, Once, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -54,7 +54,16 @@ pub(crate) enum Kept {
 /// A journal that is being written.
 pub(crate) struct Effects {
     shared: Arc<Shared>,
-    writer: Mutex<Option<JoinHandle<()>>>,
+    writer: Mutex<Writer>,
+    /// The first effect has been noted.
+    first: Once,
+}
+
+/// The thread that writes: it is started when there is something to write.
+enum Writer {
+    Idle(File),
+    At(JoinHandle<()>),
+    Ended,
 }
 
 struct Shared {
@@ -69,6 +78,8 @@ struct State {
     /// The last write, which is most often followed by one like it.
     last_write: Option<(u32, u64, Instant)>,
     batch: Batch,
+    /// A line tells that a run began; one that changes nothing has none.
+    begun: bool,
     stop: bool,
 }
 
@@ -133,14 +144,21 @@ struct At {
 impl Effects {
     /// Begins to write to `file`, which may hold the records of an earlier run. `processes` is the jar's proc(5).
     pub(crate) fn start(file: File, processes: OwnedFd) -> std::io::Result<Effects> {
-        let mut batch = Batch { bytes: Vec::new(), total: file.metadata()?.len(), kept: Kept::Whole };
-        batch.push(&Line::Begin { at_ms: now_ms() });
-        let (seq, slots, last_write, stop) = (0, HashMap::new(), None, false);
-        let state = State { processes: Processes::new(processes), seq, slots, last_write, batch, stop };
+        let batch = Batch { bytes: Vec::new(), total: file.metadata()?.len(), kept: Kept::Whole };
+        let (seq, slots, last_write, begun, stop) = (0, HashMap::new(), None, false, false);
+        let state = State { processes: Processes::new(processes), seq, slots, last_write, batch, begun, stop };
         let shared = Arc::new(Shared { state: Mutex::new(state), wake: Condvar::new() });
-        let theirs = Arc::clone(&shared);
-        let writer = std::thread::Builder::new().name("effects".into()).spawn(move || theirs.write_to(file))?;
-        Ok(Effects { shared, writer: Mutex::new(Some(writer)) })
+        Ok(Effects { shared, writer: Mutex::new(Writer::Idle(file)), first: Once::new() })
+    }
+
+    fn start_writer(&self) {
+        let mut writer = lock(&self.writer);
+        let Writer::Idle(file) = std::mem::replace(&mut *writer, Writer::Ended) else { return };
+        let theirs = Arc::clone(&self.shared);
+        match std::thread::Builder::new().name("effects".into()).spawn(move || theirs.write_to(file)) {
+            Ok(thread) => *writer = Writer::At(thread),
+            Err(error) => lock(&self.shared.state).batch.kept = Kept::Failed(crate::fs::errno_of(&error)),
+        }
     }
 
     /// Notes that the name changed.
@@ -177,6 +195,7 @@ impl Effects {
         state.note(asked, op, at);
         let length = state.batch.bytes.len();
         drop(state);
+        self.first.call_once(|| self.start_writer());
         if (was_empty && length > 0) || length > BATCH_BYTES {
             self.shared.wake.notify_one();
         }
@@ -196,9 +215,11 @@ impl Effects {
     /// Writes what waits; what became of the journal. Nothing may be noted afterwards.
     pub(crate) fn finish(&self) -> Kept {
         self.stop();
-        let writer = lock(&self.writer).take();
+        let writer = std::mem::replace(&mut *lock(&self.writer), Writer::Ended);
         // A writer that panicked has written no more than it has.
-        if writer.is_some_and(|writer| writer.join().is_err()) {
+        if let Writer::At(thread) = writer
+            && thread.join().is_err()
+        {
             return Kept::Failed(Errno::EIO);
         }
         lock(&self.shared.state).batch.kept
@@ -228,6 +249,9 @@ impl State {
 
     fn note(&mut self, asked: Asked<'_>, op: Op, at: At) {
         self.last_write = None;
+        if !std::mem::replace(&mut self.begun, true) {
+            self.batch.push(&Line::Begin { at_ms: now_ms() });
+        }
         let by = self.processes.of_thread(asked.thread, &mut self.batch);
         self.seq += 1;
         let seq = self.seq;

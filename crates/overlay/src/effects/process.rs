@@ -68,7 +68,7 @@ pub(crate) struct Processes {
 impl Processes {
     pub(crate) fn new(proc: OwnedFd) -> Processes {
         let (threads, images) = (HashMap::new(), HashMap::new());
-        Processes { reader: Reader::new(&proc), proc, threads, images, command: None, last_id: 0 }
+        Processes { reader: Reader::default(), proc, threads, images, command: None, last_id: 0 }
     }
 
     /// The number of the process that `thread` belongs to; a line about it when it is new. 0 for the kernel.
@@ -107,7 +107,7 @@ impl Processes {
         let pid = stat.mark.pid;
         let orphan = stat.parent == INIT && self.command() != Some(pid);
         let parent = self.parent(stat.parent, batch, depth);
-        let (argv, cut) = words(&self.reader.read(pid));
+        let (argv, cut) = words(&self.reader.read(&self.proc, pid));
         self.last_id += 1;
         let id = self.last_id;
         self.images.insert(stat.mark, id);
