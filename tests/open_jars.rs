@@ -134,7 +134,7 @@ both! {
     }
 
     fn limits_end_a_command_and_not_its_jar(world) {
-        let lines = "{\"cmd\":\"yes\"}\n{\"cmd\":\"sleep 60\"}\n{\"cmd\":\"echo on\"}\n";
+        let lines = "{\"cmd\":\"yes\"}\n{\"cmd\":\"kill -STOP $$\"}\n{\"cmd\":\"echo on\"}\n";
         let words = ["run", "--jar", "work", "--limit", "output=64K,time=1s", "--jsonl", "-"];
         let run = world.belljar(words).stdin(lines).run();
         run.success();

@@ -169,6 +169,7 @@ impl Trial<Open> {
         record.decision = judged.decision.clone();
         (record.exit, record.wall_ms) = (None, None);
         (record.attempts, record.connections) = (Vec::new(), Vec::new());
+        record.limits_hit.clear();
         let number = record.begin_run_at(checkpoints);
         self.dir.save(record)?;
         Ok(number)

@@ -21,6 +21,9 @@ use std::fs::File;
 use std::io::{self, Read as _, Seek as _};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+/// Signals that ask a process to end.
+const ENDS: [i32; 4] = [libc::SIGINT, libc::SIGQUIT, libc::SIGTERM, libc::SIGHUP];
+
 /// A jar that waits for commands. Dropping it ends everything in it.
 pub struct Live {
     running: Running,
@@ -75,7 +78,10 @@ impl Standby {
     /// As there.
     pub fn live(self, request: &Request, serve: &mut Serve<'_>) -> Result<Live, SandboxError> {
         let plan = live_plan(request, &self.facts)?;
-        Ok(Live { running: self.begin(&plan, request, serve)? })
+        let mut running = self.begin(&plan, request, serve)?;
+        // One command that stops must not stop all that come after it.
+        running.stops_along = false;
+        Ok(Live { running })
     }
 }
 
@@ -107,14 +113,13 @@ impl Live {
         self.follow(files)
     }
 
-    /// Blocks until `input` can be read or has ended; a signal that arrives before that is returned.
+    /// Blocks until `input` can be read or has ended; a signal that wants this process to end, if one arrives before that.
     ///
     /// # Errors
     /// [`SandboxError::Wire`] when neither can be waited for.
     pub fn wait_for(&self, input: BorrowedFd<'_>) -> Result<Option<i32>, SandboxError> {
         loop {
-            if let Some(signal) = self.running.forwarding.pending().into_iter().find(|signal| *signal != libc::SIGCONT)
-            {
+            if let Some(signal) = self.running.forwarding.pending().into_iter().find(|signal| ENDS.contains(signal)) {
                 return Ok(Some(signal));
             }
             let signals = PollFd::new(self.running.forwarding.as_fd(), PollFlags::POLLIN);

@@ -42,6 +42,8 @@ pub struct Running {
     pub(crate) meter: Meter,
     /// Whether the watch has a thread of its own.
     pub(crate) apart: bool,
+    /// Whether this process stops when the command does, as a job of a shell has to.
+    pub(crate) stops_along: bool,
     pub(crate) forwarding: Forwarding,
     pub(crate) foreground: Foreground,
 }
@@ -157,7 +159,7 @@ impl Running {
                 *stopped = true;
                 // SIGSTOP to the whole group: then this process was stopped with the command, has just been continued
                 // with it, and must not stop again.
-                if !resumed {
+                if !resumed && self.stops_along {
                     self.forwarding.stop_like(signal);
                 }
             }

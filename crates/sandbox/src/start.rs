@@ -110,7 +110,19 @@ impl Standby {
         let output = self.output.map(Output::carry).transpose().map_err(SandboxError::Spawn)?;
         let meter = Meter::new(request.limits, counted, processes);
         let apart = request.allow_nested;
-        Ok(Running { channel, jar, containment, watch, apart, broker, output, meter, forwarding, foreground })
+        Ok(Running {
+            channel,
+            jar,
+            containment,
+            watch,
+            apart,
+            broker,
+            output,
+            meter,
+            stops_along: true,
+            forwarding,
+            foreground,
+        })
     }
 }
 
