@@ -1,12 +1,14 @@
 //! The network by name, against real servers in a network namespace of the test's own: what is allowed is reached by
 //! programs that know nothing of it, and nothing else is, however it is asked for.
 
+mod datagrams;
+
 use crate::support::{assert_nothing_left, both};
 use serde_json::{Value, json};
 use testkit::World;
 
-/// The servers. `web.test` and its like are on an address that is nobody's here; `inner.test` is a name that leads into
-/// a private network, `home.test` one that leads to the host itself.
+/// The servers. `web.test` and its like are on an address that is nobody's here, `six.test` on one of IPv6; `inner.test` is a
+/// name that leads into a private network, `home.test` one that leads to the host itself.
 const SERVERS: &str = r#"
 import http.server, socket, socketserver, sys, threading
 OUT = sys.argv[1]
@@ -19,6 +21,26 @@ def take(handler, at):
     server.allow_reuse_address = True; server.daemon_threads = True; server.request_queue_size = 1024
     server.server_bind(); server.server_activate()
     threading.Thread(target=server.serve_forever).start()
+def datagrams(host, port, answer):
+    s = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM)
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 22)
+    s.bind((host, port))
+    def serve():
+        while True:
+            data, sender = s.recvfrom(65536)
+            answer(s, data, sender)
+    threading.Thread(target=serve, daemon=True).start()
+def echo(s, data, sender):
+    if data.startswith(b"sink "): open(OUT + "/datagrams", "ab").write(data[5:] + b"\n")
+    elif data == b"move":
+        table = open("/etc/hosts").read()
+        open("/etc/hosts", "w").write(table.replace("20.20.20.20 web.test", "10.9.9.9 web.test"))
+        s.sendto(b"moved", sender)
+    elif data == b"from whom": s.sendto(b"%d" % sender[1], sender)
+    elif data == b"forge": other.sendto(b"forged", sender); s.sendto(b"true", sender)
+    else: s.sendto(data, sender)
+other = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); other.bind(("20.20.20.20", 7777))
+for host in ["20.20.20.20", "10.9.9.9", "127.0.0.1", "2620:20::20"]: datagrams(host, 7000, echo)
 class Echo(socketserver.BaseRequestHandler):
     def handle(self):
         while part := self.request.recv(65536): self.request.sendall(part)
@@ -30,6 +52,13 @@ class Sink(socketserver.BaseRequestHandler):
 class Hold(socketserver.BaseRequestHandler):
     def handle(self): threading.Event().wait()
 for host in ["20.20.20.20", "10.9.9.9", "127.0.0.1"]: take(Web, (host, 8080))
+class Six(socketserver.ThreadingTCPServer): address_family = socket.AF_INET6
+def six(at):
+    server = Six(at, Echo, bind_and_activate=False)
+    server.allow_reuse_address = True; server.daemon_threads = True
+    server.server_bind(); server.server_activate()
+    threading.Thread(target=server.serve_forever).start()
+six(("2620:20::20", 7000)); six(("fd00::9", 7000)); six(("::1", 7000))
 take(Echo, ("20.20.20.20", 7000)); take(Sink, ("20.20.20.20", 9000)); take(Hold, ("20.20.20.20", 9001))
 open(OUT + "/ready", "w").close()
 "#;
@@ -45,8 +74,9 @@ fn setup(world: &World) -> Vec<String> {
     let script = format!(
         "ip link set lo up
         ip addr add 20.20.20.20/32 dev lo; ip addr add 10.9.9.9/32 dev lo
+        ip addr add 2620:20::20/128 dev lo; ip addr add fd00::9/128 dev lo
         mount -t tmpfs none /mnt
-        printf '127.0.0.1 localhost home.test\n20.20.20.20 web.test a.web.test b.a.web.test other.test\n10.9.9.9 inner.test\n' > /mnt/hosts
+        printf '127.0.0.1 localhost home.test\n20.20.20.20 web.test a.web.test b.a.web.test other.test\n10.9.9.9 inner.test\n2620:20::20 six.test\n' > /mnt/hosts
         printf 'nameserver 192.0.2.53\n' > /mnt/resolv.conf
         mount --bind /mnt/hosts /etc/hosts; mount --bind /mnt/resolv.conf /etc/resolv.conf
         umount -l /mnt
@@ -83,12 +113,13 @@ fn run(world: &World, allow: &[&str], script: &str) -> (testkit::Output, Value) 
     (done, report)
 }
 
-/// `host:port rule` of each refusal.
+/// `host:port rule`, or `host:port/udp rule`, of each refusal.
 fn refused(report: &Value) -> Vec<String> {
     let line = |attempt: &Value| {
         let target = &attempt["target"];
         let port = target["port"].as_u64().map(|port| format!(":{port}")).unwrap_or_default();
-        format!("{}{port} {}", target["host"].as_str().unwrap_or("?"), attempt["rule"].as_str().unwrap())
+        let protocol = if target["protocol"] == "udp" { "/udp" } else { "" };
+        format!("{}{port}{protocol} {}", target["host"].as_str().unwrap_or("?"), attempt["rule"].as_str().unwrap())
     };
     report["attempts"].as_array().unwrap().iter().map(line).collect()
 }
@@ -127,7 +158,7 @@ both! {
         let (done, report) = run(world, &["web.test:8080"], script);
         done.success().stdout_is("hello\nhello\nhello\nfirst\n1\n0\n");
         let [only] = report["connections"].as_array().unwrap().as_slice() else { panic!("{report:#}") };
-        assert_eq!(only["peer"], json!({"host": "web.test", "port": 8080}));
+        assert_eq!(only["peer"], json!({"host": "web.test", "port": 8080, "protocol": "tcp"}));
         assert!(only["times"].as_u64() >= Some(4) && only["received"].as_u64() > Some(500), "{only}");
         assert_eq!((refused(&report), &report["allow_net"]), (vec![], &json!(["web.test:8080"])));
         assert_nothing_left(world);
@@ -297,7 +328,7 @@ END";
 
     fn a_wrong_rule_is_refused_before_anything_runs(world) {
         for (rule, why) in [("https://web.test/", "a URL"), ("web test", "no host name"), ("10.0.0.1/8", "no block"),
-            ("web.test:99999", "neither a port"), ("[::1]:80", "by name only"), ("127.0.0.1:80", "loopback of its own")] {
+            ("web.test:99999", "neither a port"), ("[::1]:80", "loopback of its own"), ("[2001:db8::1]80", "is written `[ADDRESS]"), ("web.test:80/sctp", "neither a port"), ("127.0.0.1:80", "loopback of its own")] {
             let done = world.belljar(["run", "--allow-net", rule, "--", "touch", "made"]).run();
             assert_eq!(done.status.code(), Some(2), "{}", done.report());
             assert!(done.stderr.contains(why) && done.stderr.contains("--allow-net"), "{}", done.report());

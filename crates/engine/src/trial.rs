@@ -185,11 +185,16 @@ impl Trial<Prepared> {
     ///
     /// # Errors
     /// When the jar could not be built: then the trial is gone and nothing ran. When it failed later the trial stays.
-    pub(crate) fn execute(mut self, _approval: Approval, standby: Standby) -> Result<Trial<Ran>, RunError> {
+    pub(crate) fn execute(
+        mut self,
+        _approval: Approval,
+        standby: Standby,
+        upstream: Option<sandbox::Upstream>,
+    ) -> Result<Trial<Ran>, RunError> {
         let began = Instant::now();
         let mut served = Vec::new();
         let budget = Arc::new(Budget::new(self.record.limits));
-        let request = self.request();
+        let request = sandbox::Request { upstream, ..self.request() };
         let (overlays, lent) = (&self.overlays, &mut self.stage.lent);
         let backends = &mut self.record.containment.backends;
         let mut numbered = true;
@@ -245,6 +250,7 @@ impl Trial<Prepared> {
             kernel: self.stage.lent.iter().map(Lent::as_root).collect(),
             limits: self.record.limits,
             allow_nested: self.stage.allow_nested,
+            upstream: None,
         }
     }
 

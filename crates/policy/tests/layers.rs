@@ -47,7 +47,7 @@ fn decide(policy: &Policy, action: Action, target: Target) -> model::Decision {
 }
 
 fn npm() -> Target {
-    Target::Peer(Endpoint { host: "registry.npmjs.org".to_owned(), port: Some(443) })
+    Target::Peer(Endpoint { host: "registry.npmjs.org".to_owned(), port: Some(443), protocol: None })
 }
 
 const NPM: &str = "@id(\"npm\")
@@ -101,7 +101,7 @@ fn a_permit_allows_and_names_itself() {
     let decision = decide(&policy, Action::Connect, npm());
     assert_eq!(decision.verdict, Verdict::Allow);
     assert!(decision.because.iter().any(|because| because.rules == ["my.cedar:npm"]), "{decision:?}");
-    let other = Target::Peer(Endpoint { host: "registry.npmjs.org".to_owned(), port: None });
+    let other = Target::Peer(Endpoint { host: "registry.npmjs.org".to_owned(), port: None, protocol: None });
     assert_eq!(decide(&policy, Action::Connect, other).verdict, Verdict::Ask);
 }
 

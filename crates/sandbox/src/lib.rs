@@ -47,6 +47,7 @@ pub use around::{Around, in_a_jar, state_inside};
 pub use die::die_of;
 pub use error::SandboxError;
 pub use facts::{IdRange, RunFacts};
+pub use net::Upstream;
 pub use plan::{Ground, Identity, Plan, Step, ground, plan};
 pub use probe::{HostFact, HostFacts, probe};
 pub use request::{KernelRoot, Request};

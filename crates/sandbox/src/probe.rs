@@ -244,7 +244,7 @@ fn network_watch() -> HostFact {
 
 /// Routes, a rule of nf_tables and the two sockets, in a network namespace of the probe's own.
 fn network_by_name() -> HostFact {
-    let steps = vec![Step::Loopback, Step::Network { blocks: crate::net::routed(&[]) }];
+    let steps = vec![Step::Loopback, Step::Network { blocks: crate::net::routed(&[]), over_udp: false }];
     tried(NETWORK_BY_NAME, &[Layer::NetNamespace], steps)
 }
 

@@ -136,9 +136,9 @@ fn outside(address: &[u8], carried: &[Block]) -> Option<Endpoint> {
         _ => return None,
     };
     let ip = ip.to_canonical();
-    let leads = |ip| matches!(ip, IpAddr::V4(v4) if carried.iter().any(|block| block.contains(v4)));
+    let leads = |ip| carried.iter().any(|block| block.contains(ip));
     let inside = ip.is_loopback() || ip.is_unspecified() || leads(ip);
-    (!inside).then(|| Endpoint { host: ip.to_string(), port: Some(u16::from_be_bytes(*port)) })
+    (!inside).then(|| Endpoint { host: ip.to_string(), port: Some(u16::from_be_bytes(*port)), protocol: None })
 }
 
 #[cfg(test)]
@@ -166,7 +166,7 @@ mod tests {
         assert_eq!(v6("::1"), None);
         assert_eq!(v6("::ffff:127.0.0.1"), None);
         assert_eq!(outside(&address(1, 0, b"/run/x"), &[]), None);
-        let carried = [Block { base: Ipv4Addr::new(192, 0, 2, 0), prefix: 24 }];
+        let carried = [Block::v4(Ipv4Addr::new(192, 0, 2, 0), 24)];
         assert_eq!(outside(&address(2, 443, &[192, 0, 2, 7]), &carried), None);
         for length in 0..8 {
             assert_eq!(outside(&address(2, 443, &[192, 0, 2, 7])[..length], &[]), None);
@@ -177,7 +177,7 @@ mod tests {
     fn the_record_is_bounded() {
         let mut watch = Watch { listener: None, carried: Vec::new(), seen: Refusals::default() };
         for number in 0..1000u16 {
-            watch.note(Target::Peer(Endpoint { host: "192.0.2.1".into(), port: Some(number) }));
+            watch.note(Target::Peer(Endpoint { host: "192.0.2.1".into(), port: Some(number), protocol: None }));
         }
         let attempts = watch.into_attempts();
         assert_eq!(attempts.len(), PEERS_MAX + 1);
