@@ -1,7 +1,10 @@
 //! The network by name, against real servers in a network namespace of the test's own: what is allowed is reached by
 //! programs that know nothing of it, and nothing else is, however it is asked for.
 
+mod clients;
 mod datagrams;
+mod names;
+mod proxy;
 
 use crate::support::{assert_nothing_left, both};
 use serde_json::{Value, json};
@@ -10,7 +13,7 @@ use testkit::World;
 /// The servers. `web.test` and its like are on an address that is nobody's here, `six.test` on one of IPv6; `inner.test` is a
 /// name that leads into a private network, `home.test` one that leads to the host itself.
 const SERVERS: &str = r#"
-import http.server, socket, socketserver, sys, threading
+import http.server, socket, socketserver, struct, sys, threading
 OUT = sys.argv[1]
 class Web(http.server.SimpleHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
@@ -31,6 +34,8 @@ def datagrams(host, port, answer):
             answer(s, data, sender)
     threading.Thread(target=serve, daemon=True).start()
 def echo(s, data, sender):
+    global flipped
+    flipped = flipped or data == b"flip"
     if data.startswith(b"sink "): open(OUT + "/datagrams", "ab").write(data[5:] + b"\n")
     elif data == b"move":
         table = open("/etc/hosts").read()
@@ -41,6 +46,44 @@ def echo(s, data, sender):
     else: s.sendto(data, sender)
 other = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); other.bind(("20.20.20.20", 7777))
 for host in ["20.20.20.20", "10.9.9.9", "127.0.0.1", "2620:20::20"]: datagrams(host, 7000, echo)
+# A resolver that knows dns.test alone: what it was asked for is on record, other names are refused.
+ZONE = {"there": (0, 1, "20.20.20.20"), "six": (0, 28, "2620:20::20"), "inner": (0, 1, "10.9.9.9"), "meta": (0, 28, "::ffff:169.254.169.254"),
+    "gone": (3, 0, ""), "empty": (0, 0, ""), "busy": (2, 0, ""), "*": (0, 1, "20.20.20.20")}
+flipped = False
+def resolve(s, data, sender):
+    at, labels = 12, []
+    while data[at]: labels.append(data[at + 1:at + 1 + data[at]].decode().lower()); at += data[at] + 1
+    kind, = struct.unpack(">H", data[at + 1:at + 3])
+    open(OUT + "/asked", "a").write(".".join(labels) + "\n")
+    if labels[0] == "slow": return
+    code, has, address = ZONE.get(labels[0], ZONE["*"]) if labels[-2:] == ["dns", "test"] else (5, 0, "")
+    if labels[0] == "flip" and flipped: address = "10.9.9.9"
+    answer = b""
+    if kind == has:
+        packed = socket.inet_pton(socket.AF_INET if kind == 1 else socket.AF_INET6, address)
+        answer = b"\xc0\x0c" + struct.pack(">HHIH", kind, 1, 0, len(packed)) + packed
+    s.sendto(data[:2] + struct.pack(">HHHHH", 0x8180 | code, 1, bool(answer), 0, 0) + data[12:at + 5] + answer, sender)
+datagrams("192.0.2.53", 53, resolve)
+# An HTTP proxy that knows names nobody else does, and wants to know who asks.
+class Proxy(socketserver.StreamRequestHandler):
+    def handle(self):
+        line, head = self.rfile.readline().decode().strip(), b""
+        while (one := self.rfile.readline()) not in (b"\r\n", b""): head += one
+        open(OUT + "/proxied", "a").write(line + "\n")
+        known = b"Proxy-Authorization: Basic bWU6aHVudGVyMg==" in head
+        host, port = line.split()[1].rsplit(":", 1)
+        if not known: return self.wfile.write(b"HTTP/1.1 407 Who are you\r\nContent-Length: 0\r\n\r\n")
+        if host == "denied.proxied": return self.wfile.write(b"HTTP/1.1 403 No\r\nContent-Length: 0\r\n\r\n")
+        if host == "mad.proxied": return self.wfile.write(b"SSH-2.0-What\r\n\r\n")
+        peer = socket.create_connection(("20.20.20.20", int(port)))
+        self.wfile.write(b"HTTP/1.1 200 Go on\r\nX-Long: " + b"x" * 900 + b"\r\n\r\n")
+        def copy():
+            while part := peer.recv(65536): self.connection.sendall(part)
+            self.connection.shutdown(socket.SHUT_WR)
+        back = threading.Thread(target=copy); back.start()
+        while part := self.rfile.read1(65536): peer.sendall(part)
+        peer.shutdown(socket.SHUT_WR); back.join()
+take(Proxy, ("127.0.0.1", 3128))
 class Echo(socketserver.BaseRequestHandler):
     def handle(self):
         while part := self.request.recv(65536): self.request.sendall(part)
@@ -65,6 +108,11 @@ open(OUT + "/ready", "w").close()
 
 /// Brings up a network with the servers and names, waits for them, and runs the rest of the words as the user.
 fn setup(world: &World) -> Vec<String> {
+    setup_with(world, "")
+}
+
+/// The same, with more that root does before.
+fn setup_with(world: &World, more: &str) -> Vec<String> {
     let (uid, gid) = world.owner();
     let drop = match world.is_root() {
         true => String::new(),
@@ -73,7 +121,7 @@ fn setup(world: &World) -> Vec<String> {
     let out = world.base().join("www");
     let script = format!(
         "ip link set lo up
-        ip addr add 20.20.20.20/32 dev lo; ip addr add 10.9.9.9/32 dev lo
+        ip addr add 20.20.20.20/32 dev lo; ip addr add 10.9.9.9/32 dev lo; ip addr add 192.0.2.53/32 dev lo
         ip addr add 2620:20::20/128 dev lo; ip addr add fd00::9/128 dev lo
         mount -t tmpfs none /mnt
         printf '127.0.0.1 localhost home.test\n20.20.20.20 web.test a.web.test b.a.web.test other.test\n10.9.9.9 inner.test\n2620:20::20 six.test\n' > /mnt/hosts
@@ -82,6 +130,7 @@ fn setup(world: &World) -> Vec<String> {
         umount -l /mnt
         rm -f {out}/ready
         /usr/bin/python3 {servers} {out} & until test -e {out}/ready; do sleep 0.02; done
+        {more}
         {drop}\"$@\"",
         out = out.display(),
         servers = world.base().join("servers.py").display(),
@@ -100,6 +149,11 @@ fn prepare(world: &World) {
 
 /// `belljar run --apply discard --json --allow-net ... -- bash script.sh`, and its report.
 fn run(world: &World, allow: &[&str], script: &str) -> (testkit::Output, Value) {
+    run_with(world, allow, script, &[], "")
+}
+
+/// The same, with variables of the caller's, and more that root does before.
+fn run_with(world: &World, allow: &[&str], script: &str, env: &[(&str, &str)], more: &str) -> (testkit::Output, Value) {
     world.file("script.sh", script);
     let report = world.base().join("report.json");
     std::fs::write(&report, "").unwrap();
@@ -107,7 +161,8 @@ fn run(world: &World, allow: &[&str], script: &str) -> (testkit::Output, Value) 
     let json = format!("--json={}", report.display());
     let words =
         ["run", "--apply", "discard", &json].into_iter().chain(allow.iter().flat_map(|rule| ["--allow-net", rule]));
-    let done = world.belljar(words.chain(["--", "bash", "script.sh"])).as_root().under(setup(world)).run();
+    let run = world.belljar(words.chain(["--", "bash", "script.sh"])).as_root().under(setup_with(world, more));
+    let done = env.iter().fold(run, |run, (name, value)| run.env(name, value)).run();
     let text = std::fs::read_to_string(&report).unwrap();
     let report = serde_json::from_str(&text).unwrap_or_else(|e| panic!("{e}: {text}{}", done.report()));
     (done, report)

@@ -92,8 +92,10 @@ fn loopback<'q>(question: &Question<'q>) -> Vec<ResourceRecord<'q>> {
 /// The host name a question is about, in lower case; `None` for what is not one, and for the tree of addresses.
 fn host_name(question: &Question<'_>) -> Option<String> {
     let labels: Vec<&str> = question.qname.as_bytes().map(str::from_utf8).collect::<Result<_, _>>().ok()?;
+    // A dot inside of a label is none between two.
     let name = labels.join(".").to_ascii_lowercase();
-    (is_name(&name) && !name.ends_with(".arpa")).then_some(name)
+    let plain = !labels.iter().any(|label| label.contains('.'));
+    (plain && is_name(&name) && !name.ends_with(".arpa")).then_some(name)
 }
 
 #[cfg(test)]
