@@ -4,7 +4,7 @@
 use crate::net::{NONE, NOT_ALLOWED};
 use crate::refusals::Refusals;
 use crate::sys;
-use model::{Attempt, Block, Endpoint, Target};
+use model::{Attempt, Block, Endpoint, Protocol, Target};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::uio::{RemoteIoVec, process_vm_readv};
@@ -105,13 +105,14 @@ fn unknown(text: &str) -> Target {
 /// Whom a caught connect(2) or sendto(2) names; `None` for the jar itself.
 fn peer(event: &libc::seccomp_notif, carried: &[Block]) -> Option<Target> {
     let [_, connect_address, connect_length, _, send_address, send_length] = event.data.args;
-    let (address, length) = match i64::from(event.data.nr) {
-        libc::SYS_connect => (connect_address, connect_length),
-        _ => (send_address, send_length),
+    // Only datagrams are sent to somebody; what a socket that connects is for is not seen.
+    let (address, length, protocol) = match i64::from(event.data.nr) {
+        libc::SYS_connect => (connect_address, connect_length, None),
+        _ => (send_address, send_length, Some(Protocol::Udp)),
     };
     let length = usize::try_from(length).unwrap_or(usize::MAX).min(ADDRESS_BYTES_MAX);
     match read(event.pid, address, length) {
-        Ok(bytes) => outside(&bytes, carried).map(Target::Peer),
+        Ok(bytes) => outside(&bytes, carried).map(|peer| Target::Peer(Endpoint { protocol, ..peer })),
         Err(_) => Some(unknown("a network address that could not be read")),
     }
 }

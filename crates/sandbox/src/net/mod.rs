@@ -5,8 +5,8 @@
 //! ([`carry`]). Datagrams come to another socket with the address they were sent to, and answers are written as packets
 //! from there ([`datagrams`], [`packet`]).
 //!
-//! So programs need not know of it: no proxy variables, no certificates, any protocol over TCP and UDP. Nothing of Belljar runs in
-//! the jar for it, and the jar's network namespace still has nothing but a loopback interface.
+//! So programs need not know of it: no proxy variables, no certificates, any protocol over TCP and UDP. Nothing of Belljar
+//! runs in the jar for it, and the jar's network namespace still has nothing but a loopback interface.
 
 mod broker;
 mod carry;
