@@ -10,6 +10,7 @@ use crate::net::{carry, datagrams, dns};
 use model::{Attempt, Connection, Endpoint, NetRule};
 use nix::fcntl::OFlag;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::unistd::pipe2;
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
@@ -19,9 +20,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Connections carried at the same time; more wait their turn, as at a busy server. Each takes two descriptors of the
-/// 1024 that are usual, and the overlays need theirs.
-const CARRIED_MAX: usize = 128;
+/// Connections carried at the same time; more wait their turn, as at a busy server. Each takes two descriptors.
+const CARRIED_MAX: usize = 512;
+/// The same where no more descriptors can be had than the 1024 that are usual: the overlays need theirs.
+const CARRIED_FEW: usize = 128;
+/// Descriptors that are enough for all of it.
+const DESCRIPTORS: u64 = 4096;
 /// What a thread that carries one needs, with its buffers on the heap.
 const STACK_BYTES: usize = 256 << 10;
 /// How soon a free place is noticed, or that descriptors can be had again.
@@ -30,6 +34,8 @@ const PATIENCE: Duration = Duration::from_millis(20);
 const DRAIN: Duration = Duration::from_secs(3);
 /// Largest question over UDP that is read; with EDNS (RFC 6891) they are no longer than this either.
 const QUESTION_BYTES_MAX: usize = 4096;
+/// Questions that wait for a look outside, each with a thread; more are answered without.
+const ASKED_MAX: usize = 64;
 /// Questions answered before connections are looked at again.
 const QUESTIONS_AT_ONCE: usize = 64;
 
@@ -57,10 +63,13 @@ pub(super) struct Shared {
     pub(super) only_by_proxy: AtomicBool,
     pub(super) names: Mutex<Names>,
     lookups: Lookups,
+    /// Questions whose answers wait for those.
+    asked: AtomicUsize,
     pub(super) record: Record,
     /// Readable, or rather closed, once the command has ended.
     pub(super) over: OwnedFd,
     carried: AtomicUsize,
+    carried_max: usize,
     /// Threads whose work counts still when the command has ended.
     busy: AtomicUsize,
 }
@@ -140,9 +149,11 @@ impl Broker {
             only_by_proxy: AtomicBool::new(false),
             names: Mutex::default(),
             lookups: Lookups::default(),
+            asked: AtomicUsize::new(0),
             record: Record::default(),
             over,
             carried: AtomicUsize::new(0),
+            carried_max: if descriptors() { CARRIED_MAX } else { CARRIED_FEW },
             busy: AtomicUsize::new(0),
         });
         for sockets in sockets.datagrams {
@@ -170,6 +181,14 @@ impl Broker {
         }
         self.shared.record.told()
     }
+}
+
+/// Takes as many descriptors for this process as it needs, if it may. The jar's processes have what they had.
+fn descriptors() -> bool {
+    let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else {
+        return false;
+    };
+    soft >= DESCRIPTORS || setrlimit(Resource::RLIMIT_NOFILE, DESCRIPTORS, hard).is_ok()
 }
 
 struct Server {
@@ -201,7 +220,7 @@ impl Server {
     }
 
     fn full(&self) -> bool {
-        self.shared.carried.load(Ordering::Acquire) >= CARRIED_MAX
+        self.shared.carried.load(Ordering::Acquire) >= self.shared.carried_max
     }
 
     /// Until there is a question or a connection; `None` when the command has ended.
@@ -231,7 +250,8 @@ impl Server {
                 return;
             };
             let question = question.get(..length).unwrap_or_default();
-            if self.shared.to_look_up(question).is_some() {
+            let room = self.shared.asked.load(Ordering::Acquire) < ASKED_MAX;
+            if room && self.shared.to_look_up(question).is_some() {
                 self.answer_later(question.to_vec(), from);
             } else if let Some(answer) = self.shared.answer(question, false) {
                 // A question whose answer does not arrive is asked again.
@@ -243,10 +263,12 @@ impl Server {
     /// The same, from a thread that may wait.
     fn answer_later(&self, question: Vec<u8>, from: SocketAddr) {
         let (shared, questions) = (Arc::clone(&self.shared), Arc::clone(&self.questions));
+        shared.asked.fetch_add(1, Ordering::AcqRel);
+        let asked = Asked(shared);
         let thread = thread::Builder::new().name("belljar-name".into()).stack_size(STACK_BYTES);
         // Where no thread can be had it is not answered, and asked again.
         let _ = thread.spawn(move || {
-            if let Some(answer) = shared.answer_in_time(&question) {
+            if let Some(answer) = asked.0.answer_in_time(&question) {
                 let _ = questions.send_to(&answer, from);
             }
         });
@@ -269,6 +291,15 @@ impl Server {
         let thread = thread::Builder::new().name("belljar-net".into()).stack_size(STACK_BYTES);
         // Where no thread can be had, the connection is closed with the closure that was to carry it.
         let _ = thread.spawn(move || carry::carry(&place.0.0, inside));
+    }
+}
+
+/// One of the questions that wait; it does no more when this is dropped.
+struct Asked(Arc<Shared>);
+
+impl Drop for Asked {
+    fn drop(&mut self) {
+        self.0.asked.fetch_sub(1, Ordering::AcqRel);
     }
 }
 

@@ -17,7 +17,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Flows at the same time. Each has one descriptor and a thread.
+/// Flows at the same time, of one family of addresses. Each has one descriptor and a thread.
 const FLOWS_MAX: usize = 128;
 /// A flow ends when nothing has passed for so long (RFC 4787, requirement 5).
 const IDLE: Duration = Duration::from_secs(120);
@@ -25,6 +25,8 @@ const IDLE: Duration = Duration::from_secs(120);
 const FRESH: Duration = Duration::from_secs(1);
 /// Bytes that wait while a name is looked up; more are lost, as in a network that is busy.
 const WAITING_BYTES_MAX: usize = 256 << 10;
+/// The same for their number, since they may be empty.
+const WAITING_MAX: usize = 256;
 /// The longest datagram.
 const DATAGRAM_BYTES_MAX: usize = 65_535;
 /// What a thread that carries answers needs besides its buffer.
@@ -83,6 +85,19 @@ struct Table {
 impl Table {
     fn flows(&self) -> MutexGuard<'_, HashMap<Ends, Arc<Flow>>> {
         self.flows.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn known(&self, ends: Ends) -> Option<Arc<Flow>> {
+        self.flows().get(&ends).map(Arc::clone)
+    }
+
+    /// Its place is free, if it is not another's already.
+    fn forget(&self, flow: &Arc<Flow>) {
+        flow.state().0 = State::Ended;
+        let mut flows = self.flows();
+        if flows.get(&flow.ends).is_some_and(|own| Arc::ptr_eq(own, flow)) {
+            flows.remove(&flow.ends);
+        }
     }
 
     /// Into the jar. What does not arrive is lost, as datagrams are.
@@ -182,7 +197,7 @@ impl Relay {
     }
 
     fn carry(&self, ends: Ends, bytes: &[u8]) {
-        let known = self.table.flows().get(&ends).map(Arc::clone);
+        let known = self.table.known(ends);
         if !known.is_some_and(|flow| self.pass(&flow, bytes)) {
             self.open(ends, bytes);
         }
@@ -195,7 +210,8 @@ impl Relay {
         let outside = match &mut state.0 {
             State::Open(outside) => Arc::clone(outside),
             State::Looking(waiting) => {
-                if waiting.iter().map(Vec::len).sum::<usize>() + bytes.len() <= WAITING_BYTES_MAX {
+                let room = waiting.iter().map(Vec::len).sum::<usize>() + bytes.len() <= WAITING_BYTES_MAX;
+                if room && waiting.len() < WAITING_MAX {
                     waiting.push(bytes.to_vec());
                 }
                 return true;
@@ -225,12 +241,11 @@ impl Relay {
         let thread = thread::Builder::new().name("belljar-udp".into()).stack_size(STACK_BYTES);
         let started = thread.spawn(move || {
             run(&table, &flow);
-            flow.state().0 = State::Ended;
-            table.flows().remove(&flow.ends);
+            table.forget(&flow);
             drop(busy);
         });
-        if started.is_err() {
-            self.table.flows().remove(&ends);
+        if let (Err(_), Some(flow)) = (started, self.table.known(ends)) {
+            self.table.forget(&flow);
         }
     }
 
