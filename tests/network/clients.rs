@@ -38,6 +38,23 @@ int main(int argc, char **argv) {
 }
 "#;
 
+/// A package for npm and one for pip, with an index as pip reads it.
+const PACKAGES: &str = r#"
+import io, os, sys, tarfile, zipfile
+out = sys.argv[1]
+with tarfile.open(out + "/word.tgz", "w:gz") as tar:
+    for name, text in {"package.json": '{"name": "word", "version": "1.0.0", "main": "i.js"}', "i.js": 'module.exports = "by npm"'}.items():
+        info = tarfile.TarInfo("package/" + name); info.size = len(text)
+        tar.addfile(info, io.BytesIO(text.encode()))
+os.makedirs(out + "/simple/word")
+with zipfile.ZipFile(out + "/simple/word/word-1.0-py3-none-any.whl", "w") as wheel:
+    wheel.writestr("word.py", "word = 'by pip'")
+    wheel.writestr("word-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: word\nVersion: 1.0\n")
+    wheel.writestr("word-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nGenerator: t\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+    wheel.writestr("word-1.0.dist-info/RECORD", "")
+open(out + "/simple/word/index.html", "w").write('<a href="word-1.0-py3-none-any.whl">word-1.0-py3-none-any.whl</a>')
+"#;
+
 both! {
     fn a_plain_c_program_talks_over_tcp_and_udp(world) {
         prepare(world);
@@ -50,6 +67,23 @@ both! {
         let three = "hello from the peer\n".repeat(3);
         let unknown = "Name or service not known\n".repeat(3);
         assert_eq!(done.stdout, format!("{three}{three}{three}{unknown}{unknown}"), "{}", done.report());
+        assert_nothing_left(world);
+    }
+
+    fn package_managers_fetch_by_name(world) {
+        prepare(world);
+        let made = world.command("/usr/bin/python3").args(["-c", PACKAGES, &world.base().join("www").display().to_string()]);
+        made.as_root().run().success();
+        let script = "
+            npm init -y > /dev/null
+            npm install --silent --no-audit --no-fund --no-update-notifier http://web.test:8080/word.tgz
+            node -e 'console.log(require(\"word\"))'
+            pip=$(ls /usr/share/python-wheels/pip-*.whl /usr/lib/python3*/ensurepip/_bundled/pip-*.whl 2> /dev/null | head -1)
+            /usr/bin/python3 $pip/pip install -q --disable-pip-version-check --target t --index-url http://web.test:8080/simple \
+                --trusted-host web.test word
+            PYTHONPATH=t /usr/bin/python3 -c 'import word; print(word.word)'";
+        let (done, _) = run(world, &["web.test:8080"], script);
+        assert_eq!(done.stdout, "by npm\nby pip\n", "{}", done.report());
         assert_nothing_left(world);
     }
 
