@@ -144,10 +144,12 @@ both! {
     }
 
     fn a_plan_is_printed_and_nothing_runs(world) {
-        let words = ["run", "--print-plan", "--allow-net", "a.example:443", "--limit", "pids=50", "--", "touch", "made"];
+        let words = ["run", "--print-plan", "--allow-net", "a.example:443",
+            "--allow-net", "[2001:db8::/32]:53/udp", "--limit", "pids=50", "--", "touch", "made"];
         let plan = world.belljar(words).run();
         plan.success();
-        for line in ["namespaces user namespace, ", "limit processes and threads to 50\n", "bring connections to 198.18.0.0/15",
+        for line in ["namespaces user namespace, ", "limit processes and threads to 50\n",
+            "bring connections and datagrams to 198.18.0.0/15 [2001:db8::/32] to the broker\n",
             "seal every mount", "landlock: write only below", "drop every capability", "execute touch made"] {
             assert!(plan.stdout.contains(line), "{line}{}", plan.report());
         }

@@ -1,14 +1,19 @@
 //! The network by name, against real servers in a network namespace of the test's own: what is allowed is reached by
 //! programs that know nothing of it, and nothing else is, however it is asked for.
 
+mod clients;
+mod datagrams;
+mod names;
+mod proxy;
+
 use crate::support::{assert_nothing_left, both};
 use serde_json::{Value, json};
 use testkit::World;
 
-/// The servers. `web.test` and its like are on an address that is nobody's here; `inner.test` is a name that leads into
-/// a private network, `home.test` one that leads to the host itself.
+/// The servers. `web.test` and its like are on an address that is nobody's here, `six.test` on one of IPv6; `inner.test` is a
+/// name that leads into a private network, `home.test` one that leads to the host itself.
 const SERVERS: &str = r#"
-import http.server, socket, socketserver, sys, threading
+import http.server, socket, socketserver, struct, sys, threading
 OUT = sys.argv[1]
 class Web(http.server.SimpleHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
@@ -19,6 +24,66 @@ def take(handler, at):
     server.allow_reuse_address = True; server.daemon_threads = True; server.request_queue_size = 1024
     server.server_bind(); server.server_activate()
     threading.Thread(target=server.serve_forever).start()
+def datagrams(host, port, answer):
+    s = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM)
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 22)
+    s.bind((host, port))
+    def serve():
+        while True:
+            data, sender = s.recvfrom(65536)
+            answer(s, data, sender)
+    threading.Thread(target=serve, daemon=True).start()
+def echo(s, data, sender):
+    global flipped
+    flipped = flipped or data == b"flip"
+    if data.startswith(b"sink "): open(OUT + "/datagrams", "ab").write(data[5:] + b"\n")
+    elif data == b"move":
+        table = open("/etc/hosts").read()
+        open("/etc/hosts", "w").write(table.replace("20.20.20.20 web.test", "10.9.9.9 web.test"))
+        s.sendto(b"moved", sender)
+    elif data == b"from whom": s.sendto(b"%d" % sender[1], sender)
+    elif data == b"forge": other.sendto(b"forged", sender); s.sendto(b"true", sender)
+    else: s.sendto(data, sender)
+other = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); other.bind(("20.20.20.20", 7777))
+for host in ["20.20.20.20", "10.9.9.9", "127.0.0.1", "2620:20::20"]: datagrams(host, 7000, echo)
+# A resolver that knows dns.test alone: what it was asked for is on record, other names are refused.
+ZONE = {"there": (0, 1, "20.20.20.20"), "six": (0, 28, "2620:20::20"), "inner": (0, 1, "10.9.9.9"), "meta": (0, 28, "::ffff:169.254.169.254"),
+    "gone": (3, 0, ""), "empty": (0, 0, ""), "busy": (2, 0, ""), "*": (0, 1, "20.20.20.20")}
+flipped = False
+def resolve(s, data, sender):
+    at, labels = 12, []
+    while data[at]: labels.append(data[at + 1:at + 1 + data[at]].decode().lower()); at += data[at] + 1
+    kind, = struct.unpack(">H", data[at + 1:at + 3])
+    open(OUT + "/asked", "a").write(".".join(labels) + "\n")
+    if labels[0] == "slow": return
+    code, has, address = ZONE.get(labels[0], ZONE["*"]) if labels[-2:] == ["dns", "test"] else (5, 0, "")
+    if labels[0] == "flip" and flipped: address = "10.9.9.9"
+    answer = b""
+    if kind == has:
+        packed = socket.inet_pton(socket.AF_INET if kind == 1 else socket.AF_INET6, address)
+        answer = b"\xc0\x0c" + struct.pack(">HHIH", kind, 1, 0, len(packed)) + packed
+    s.sendto(data[:2] + struct.pack(">HHHHH", 0x8180 | code, 1, bool(answer), 0, 0) + data[12:at + 5] + answer, sender)
+datagrams("192.0.2.53", 53, resolve)
+# An HTTP proxy that knows names nobody else does, and wants to know who asks.
+class Proxy(socketserver.StreamRequestHandler):
+    def handle(self):
+        line, head = self.rfile.readline().decode().strip(), b""
+        while (one := self.rfile.readline()) not in (b"\r\n", b""): head += one
+        open(OUT + "/proxied", "a").write(line + "\n")
+        known = b"Proxy-Authorization: Basic bWU6aHVudGVyMg==" in head
+        host, port = line.split()[1].rsplit(":", 1)
+        if not known: return self.wfile.write(b"HTTP/1.1 407 Who are you\r\nContent-Length: 0\r\n\r\n")
+        if host == "denied.proxied": return self.wfile.write(b"HTTP/1.1 403 No\r\nContent-Length: 0\r\n\r\n")
+        if host == "mad.proxied": return self.wfile.write(b"SSH-2.0-What\r\n\r\n")
+        peer = socket.create_connection(("20.20.20.20", int(port)))
+        self.wfile.write(b"HTTP/1.1 200 Go on\r\nX-Long: " + b"x" * 900 + b"\r\n\r\n")
+        def copy():
+            while part := peer.recv(65536): self.connection.sendall(part)
+            self.connection.shutdown(socket.SHUT_WR)
+        back = threading.Thread(target=copy); back.start()
+        while part := self.rfile.read1(65536): peer.sendall(part)
+        peer.shutdown(socket.SHUT_WR); back.join()
+take(Proxy, ("127.0.0.1", 3128))
 class Echo(socketserver.BaseRequestHandler):
     def handle(self):
         while part := self.request.recv(65536): self.request.sendall(part)
@@ -30,12 +95,24 @@ class Sink(socketserver.BaseRequestHandler):
 class Hold(socketserver.BaseRequestHandler):
     def handle(self): threading.Event().wait()
 for host in ["20.20.20.20", "10.9.9.9", "127.0.0.1"]: take(Web, (host, 8080))
+class Six(socketserver.ThreadingTCPServer): address_family = socket.AF_INET6
+def six(at):
+    server = Six(at, Echo, bind_and_activate=False)
+    server.allow_reuse_address = True; server.daemon_threads = True
+    server.server_bind(); server.server_activate()
+    threading.Thread(target=server.serve_forever).start()
+six(("2620:20::20", 7000)); six(("fd00::9", 7000)); six(("::1", 7000))
 take(Echo, ("20.20.20.20", 7000)); take(Sink, ("20.20.20.20", 9000)); take(Hold, ("20.20.20.20", 9001))
 open(OUT + "/ready", "w").close()
 "#;
 
 /// Brings up a network with the servers and names, waits for them, and runs the rest of the words as the user.
 fn setup(world: &World) -> Vec<String> {
+    setup_with(world, "")
+}
+
+/// The same, with more that root does before.
+fn setup_with(world: &World, more: &str) -> Vec<String> {
     let (uid, gid) = world.owner();
     let drop = match world.is_root() {
         true => String::new(),
@@ -44,14 +121,16 @@ fn setup(world: &World) -> Vec<String> {
     let out = world.base().join("www");
     let script = format!(
         "ip link set lo up
-        ip addr add 20.20.20.20/32 dev lo; ip addr add 10.9.9.9/32 dev lo
+        ip addr add 20.20.20.20/32 dev lo; ip addr add 10.9.9.9/32 dev lo; ip addr add 192.0.2.53/32 dev lo
+        ip addr add 2620:20::20/128 dev lo; ip addr add fd00::9/128 dev lo
         mount -t tmpfs none /mnt
-        printf '127.0.0.1 localhost home.test\n20.20.20.20 web.test a.web.test b.a.web.test other.test\n10.9.9.9 inner.test\n' > /mnt/hosts
+        printf '127.0.0.1 localhost home.test\n20.20.20.20 web.test a.web.test b.a.web.test other.test\n10.9.9.9 inner.test\n2620:20::20 six.test\n' > /mnt/hosts
         printf 'nameserver 192.0.2.53\n' > /mnt/resolv.conf
         mount --bind /mnt/hosts /etc/hosts; mount --bind /mnt/resolv.conf /etc/resolv.conf
         umount -l /mnt
         rm -f {out}/ready
         /usr/bin/python3 {servers} {out} & until test -e {out}/ready; do sleep 0.02; done
+        {more}
         {drop}\"$@\"",
         out = out.display(),
         servers = world.base().join("servers.py").display(),
@@ -70,6 +149,11 @@ fn prepare(world: &World) {
 
 /// `belljar run --apply discard --json --allow-net ... -- bash script.sh`, and its report.
 fn run(world: &World, allow: &[&str], script: &str) -> (testkit::Output, Value) {
+    run_with(world, allow, script, &[], "")
+}
+
+/// The same, with variables of the caller's, and more that root does before.
+fn run_with(world: &World, allow: &[&str], script: &str, env: &[(&str, &str)], more: &str) -> (testkit::Output, Value) {
     world.file("script.sh", script);
     let report = world.base().join("report.json");
     std::fs::write(&report, "").unwrap();
@@ -77,18 +161,20 @@ fn run(world: &World, allow: &[&str], script: &str) -> (testkit::Output, Value) 
     let json = format!("--json={}", report.display());
     let words =
         ["run", "--apply", "discard", &json].into_iter().chain(allow.iter().flat_map(|rule| ["--allow-net", rule]));
-    let done = world.belljar(words.chain(["--", "bash", "script.sh"])).as_root().under(setup(world)).run();
+    let run = world.belljar(words.chain(["--", "bash", "script.sh"])).as_root().under(setup_with(world, more));
+    let done = env.iter().fold(run, |run, (name, value)| run.env(name, value)).run();
     let text = std::fs::read_to_string(&report).unwrap();
     let report = serde_json::from_str(&text).unwrap_or_else(|e| panic!("{e}: {text}{}", done.report()));
     (done, report)
 }
 
-/// `host:port rule` of each refusal.
+/// `host:port rule`, or `host:port/udp rule`, of each refusal.
 fn refused(report: &Value) -> Vec<String> {
     let line = |attempt: &Value| {
         let target = &attempt["target"];
         let port = target["port"].as_u64().map(|port| format!(":{port}")).unwrap_or_default();
-        format!("{}{port} {}", target["host"].as_str().unwrap_or("?"), attempt["rule"].as_str().unwrap())
+        let protocol = if target["protocol"] == "udp" { "/udp" } else { "" };
+        format!("{}{port}{protocol} {}", target["host"].as_str().unwrap_or("?"), attempt["rule"].as_str().unwrap())
     };
     report["attempts"].as_array().unwrap().iter().map(line).collect()
 }
@@ -127,7 +213,7 @@ both! {
         let (done, report) = run(world, &["web.test:8080"], script);
         done.success().stdout_is("hello\nhello\nhello\nfirst\n1\n0\n");
         let [only] = report["connections"].as_array().unwrap().as_slice() else { panic!("{report:#}") };
-        assert_eq!(only["peer"], json!({"host": "web.test", "port": 8080}));
+        assert_eq!(only["peer"], json!({"host": "web.test", "port": 8080, "protocol": "tcp"}));
         assert!(only["times"].as_u64() >= Some(4) && only["received"].as_u64() > Some(500), "{only}");
         assert_eq!((refused(&report), &report["allow_net"]), (vec![], &json!(["web.test:8080"])));
         assert_nothing_left(world);
@@ -297,7 +383,7 @@ END";
 
     fn a_wrong_rule_is_refused_before_anything_runs(world) {
         for (rule, why) in [("https://web.test/", "a URL"), ("web test", "no host name"), ("10.0.0.1/8", "no block"),
-            ("web.test:99999", "neither a port"), ("[::1]:80", "by name only"), ("127.0.0.1:80", "loopback of its own")] {
+            ("web.test:99999", "neither a port"), ("[::1]:80", "loopback of its own"), ("[2001:db8::1]80", "is written `[ADDRESS]"), ("web.test:80/sctp", "neither a port"), ("127.0.0.1:80", "loopback of its own")] {
             let done = world.belljar(["run", "--allow-net", rule, "--", "touch", "made"]).run();
             assert_eq!(done.status.code(), Some(2), "{}", done.report());
             assert!(done.stderr.contains(why) && done.stderr.contains("--allow-net"), "{}", done.report());

@@ -70,8 +70,9 @@ pub(crate) struct Run {
     /// Hide this path too
     #[arg(long, value_name = "PATH")]
     pub(crate) hide: Vec<PathBuf>,
-    /// A peer the command may reach over TCP: a name (`*.a.example` for all below), an address or block
-    #[arg(long, value_name = "HOST[:PORT]")]
+    /// A peer the command may reach: a name (`*.a.example` for all below), an address or block (`[2001:db8::/32]:443` for
+    /// IPv6); over TCP, or with `/udp` at the end over UDP
+    #[arg(long, value_name = "HOST[:PORT][/udp]")]
     pub(crate) allow_net: Vec<String>,
     /// What keeps the overlays: belljar itself over FUSE, the kernel's overlayfs, or whichever fits [default: auto]
     #[arg(long, value_name = "NAME")]

@@ -119,7 +119,9 @@ fn layer(word: &str) -> Result<Layer, Failure> {
 fn net_rule(text: &str) -> Result<NetRule, Failure> {
     text.parse().map_err(|why| Failure::Usage {
         message: format!("--allow-net {}: {why}", model::escape::text(text)),
-        hint: "for example --allow-net registry.npmjs.org:443, '*.example.org', 10.1.0.0/16:5432".into(),
+        hint:
+            "for example --allow-net registry.npmjs.org:443, '*.example.org', 10.1.0.0/16:5432, ntp.example.org:123/udp"
+                .into(),
     })
 }
 

@@ -4,7 +4,7 @@ use super::changes::count;
 use super::style::Style;
 use super::trials::bytes;
 use engine::TrialRecord;
-use model::{Attempt, Connection, Endpoint, Target};
+use model::{Attempt, Connection, Endpoint, Protocol, Target};
 use std::fmt::Write as _;
 
 /// Attempts, and likewise peers, that are shown before the rest is only counted.
@@ -34,8 +34,8 @@ fn rest(out: &mut String, style: Style, more: usize, noun: &str) {
 
 fn reached(connection: &Connection) -> String {
     let Connection { peer, times, sent, received } = connection;
-    let peer = Target::Peer(peer.clone());
-    format!("{peer}: {}, {} sent, {} received", count(*times, "connection"), bytes(*sent), bytes(*received))
+    let noun = if peer.protocol == Some(Protocol::Udp) { "flow" } else { "connection" };
+    format!("{peer}: {}, {} sent, {} received", count(*times, noun), bytes(*sent), bytes(*received))
 }
 
 fn blocked(attempt: &Attempt) -> String {
@@ -45,11 +45,13 @@ fn blocked(attempt: &Attempt) -> String {
 
 /// The option that would have allowed it, where one would.
 fn allow(attempt: &Attempt) -> String {
-    let Target::Peer(Endpoint { host, port }) = &attempt.target else { return String::new() };
+    let Target::Peer(peer @ Endpoint { port, .. }) = &attempt.target else { return String::new() };
     let refused = matches!(attempt.rule.as_str(), "network/none" | "network/not-allowed");
-    let rule = port.map_or_else(|| host.clone(), |port| format!("{host}:{port}"));
+    let rule = peer.to_string();
     // What the option would not take is not proposed.
     let allowable = rule.parse::<model::NetRule>().is_ok() && *port != Some(DNS_PORT);
+    // A shell takes brackets for a pattern.
+    let rule = if rule.starts_with('[') { format!("'{rule}'") } else { rule };
     if refused && allowable { format!("  (--allow-net {rule})") } else { String::new() }
 }
 
@@ -59,7 +61,11 @@ mod tests {
     use model::Action;
 
     fn attempt(host: &str, port: Option<u16>, rule: &str) -> Attempt {
-        let target = Target::Peer(Endpoint { host: host.into(), port });
+        let (host, protocol) = match host.strip_suffix("/udp") {
+            Some(host) => (host, Some(Protocol::Udp)),
+            None => (host, None),
+        };
+        let target = Target::Peer(Endpoint { host: host.into(), port, protocol });
         Attempt { action: Action::Connect, target, rule: rule.into(), times: 1 }
     }
 
@@ -69,9 +75,10 @@ mod tests {
         assert_eq!(said("a.example", Some(443), "network/not-allowed"), "  (--allow-net a.example:443)");
         assert_eq!(said("a.example", None, "network/not-allowed"), "  (--allow-net a.example)");
         assert_eq!(said("192.0.2.7", Some(80), "network/none"), "  (--allow-net 192.0.2.7:80)");
+        assert_eq!(said("a.example/udp", Some(443), "network/not-allowed"), "  (--allow-net a.example:443/udp)");
+        assert_eq!(said("2001:db8::1", Some(443), "network/none"), "  (--allow-net '[2001:db8::1]:443')");
         for (host, port, rule) in [
             ("192.0.2.7", Some(53), "network/none"),
-            ("2001:db8::1", Some(443), "network/none"),
             ("a.example", Some(443), "network/private-address"),
             ("a.example", Some(443), "network/unreachable"),
         ] {

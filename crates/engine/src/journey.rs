@@ -167,7 +167,10 @@ impl Engine {
         let wanted = Wanted { begun: Some(self.opened), ..wanted(request, &judged.analysis) };
         let record = trial::record(berth.id().clone(), &judged, request, &confinement);
         let prepared = self.noted(&record.id.clone(), berth.prepare(&self.store, record, confinement, &wanted))?;
-        let frozen = self.noted(&prepared.id().clone(), prepared.execute(approval, standby))?.freeze(&self.policy)?;
+        let upstream = sandbox::Upstream::of(&request.env);
+        let id = prepared.id().clone();
+        let ran = prepared.execute(approval, standby, upstream);
+        let frozen = self.noted(&id, ran)?.freeze(&self.policy)?;
         self.ran(&frozen, request.apply)?;
         let (choice, by) = choose(&frozen, request.apply, person);
         self.settle(frozen, &choice, by)
@@ -180,7 +183,8 @@ impl Engine {
     pub fn plan(&self, request: &Request) -> Result<String, RunError> {
         let confinement = confine(request)?;
         let (argv, limits, allow_nested) = (request.argv.clone(), request.limits, request.allow_nested);
-        let request = sandbox::Request { confinement, argv, accept_weak: vec![], kernel: vec![], limits, allow_nested };
+        let (accept_weak, kernel, upstream) = (Vec::new(), Vec::new(), None);
+        let request = sandbox::Request { confinement, argv, accept_weak, kernel, limits, allow_nested, upstream };
         Ok(sandbox::plan(&request, &sandbox::RunFacts::gather()?)?.to_string())
     }
 

@@ -72,13 +72,14 @@ impl Engine {
     /// When it could not be contained as asked, or somebody else has it open.
     pub fn open_jar(&self, request: &Request, standby: Standby) -> Result<OpenJar<'_>, RunError> {
         let request = Request { argv: Vec::new(), ..request.clone() };
+        let upstream = sandbox::Upstream::of(&request.env);
         let judged = self.judge(b"", &request.place);
         let confinement = confine(&request)?;
         let env = confinement.env.clone();
         let berth = self.berth(&request)?;
         let record = trial::record(berth.id().clone(), &judged, &request, &confinement);
         let prepared = berth.prepare(self.store(), record, confinement, &wanted(&request, &judged.analysis))?;
-        Ok(OpenJar { engine: self, place: request.place, env, trial: prepared.open(standby)? })
+        Ok(OpenJar { engine: self, place: request.place, env, trial: prepared.open(standby, upstream)? })
     }
 }
 

@@ -260,10 +260,15 @@ impl Trial<Prepared> {
     ///
     /// # Errors
     /// When the jar could not be built: then the trial is gone and nothing ran. When it failed later the trial stays.
-    pub(crate) fn execute(mut self, _approval: Approval, standby: Standby) -> Result<Trial<Ran>, RunError> {
+    pub(crate) fn execute(
+        mut self,
+        _approval: Approval,
+        standby: Standby,
+        upstream: Option<sandbox::Upstream>,
+    ) -> Result<Trial<Ran>, RunError> {
         let began = Instant::now();
         let mut views = Views::new(self.record.limits);
-        let request = self.request();
+        let request = sandbox::Request { upstream, ..self.request() };
         let running = match standby.start(&request, &mut |index, mounted| self.show(&mut views, index, mounted)) {
             Ok(running) => running,
             Err(error) => return Err(self.abandon(views, error)),
@@ -288,9 +293,13 @@ impl Trial<Prepared> {
     ///
     /// # Errors
     /// When the jar could not be built: then nothing is left of it.
-    pub(crate) fn open(mut self, standby: Standby) -> Result<Trial<Open>, RunError> {
+    pub(crate) fn open(
+        mut self,
+        standby: Standby,
+        upstream: Option<sandbox::Upstream>,
+    ) -> Result<Trial<Open>, RunError> {
         let mut views = Views::new(self.record.limits);
-        let request = self.request();
+        let request = sandbox::Request { upstream, ..self.request() };
         let live = match standby.live(&request, &mut |index, mounted| self.show(&mut views, index, mounted)) {
             Ok(live) => live,
             Err(error) => return Err(self.abandon(views, error)),
@@ -326,6 +335,7 @@ impl Trial<Prepared> {
             kernel: self.stage.lent.iter().map(Lent::as_root).collect(),
             limits: self.record.limits,
             allow_nested: self.stage.allow_nested,
+            upstream: None,
         }
     }
 

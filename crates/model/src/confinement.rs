@@ -39,7 +39,7 @@ pub struct Hidden {
 pub enum Network {
     /// Only the jar's own loopback.
     None,
-    /// Besides that, these peers, over TCP.
+    /// Besides that, these peers.
     Named {
         /// Whom; not empty.
         allow: Vec<NetRule>,

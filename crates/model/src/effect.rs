@@ -1,6 +1,6 @@
 //! Effects: what a command does, or will do, to the world outside its own memory.
 
-use crate::{FilePath, Span};
+use crate::{FilePath, Protocol, Span};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -69,6 +69,22 @@ pub struct Endpoint {
     pub host: String,
     /// TCP or UDP port, where known.
     pub port: Option<u16>,
+    /// Which of the two, where known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub protocol: Option<Protocol>,
+}
+
+impl fmt::Display for Endpoint {
+    /// As a rule that would allow it is written.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let host = crate::escape::text(&self.host);
+        match self.port {
+            Some(port) if self.host.parse::<std::net::Ipv6Addr>().is_ok() => write!(f, "[{host}]:{port}")?,
+            Some(port) => write!(f, "{host}:{port}")?,
+            None => f.write_str(&host)?,
+        }
+        if self.protocol == Some(Protocol::Udp) { f.write_str("/udp") } else { Ok(()) }
+    }
 }
 
 /// What it is done to.
@@ -106,8 +122,7 @@ impl fmt::Display for Target {
         match self {
             Target::Path { path, scope: PathScope::Tree } => write!(f, "{path} and all below it"),
             Target::Path { path, .. } => write!(f, "{path}"),
-            Target::Peer(Endpoint { host, port: Some(port) }) => write!(f, "{}:{port}", crate::escape::text(host)),
-            Target::Peer(Endpoint { host, port: None }) => f.write_str(&crate::escape::text(host)),
+            Target::Peer(peer) => peer.fmt(f),
             Target::Program { name } => f.write_str(&crate::escape::text(name)),
             Target::Thing { what } => f.write_str(&crate::escape::text(what)),
             Target::Unknown { text } => write!(f, "something unknown ({})", crate::escape::text(text)),

@@ -30,7 +30,7 @@ pub use decision::{Because, Decision, Place, Verdict};
 pub use effect::{Action, Certainty, Effect, Endpoint, PathScope, Reversibility, Target};
 pub use finding::{CheckId, Finding, Span};
 pub use limit::{Limit, Limits};
-pub use network::{Block, Connection, NetRule, NotARule, Peers, Ports};
+pub use network::{Block, Connection, NetRule, NotARule, Peers, Ports, Protocol};
 pub use path::FilePath;
 pub use review::{Disposition, Flag, Review};
 pub use risk::{Assessment, Reason, Risk, Tiers};

@@ -7,8 +7,8 @@ use crate::risk::{self, EffectFacts};
 use crate::words::{Question, Words, number, text, yes};
 use cedar_policy_core::ast::Value;
 use model::{
-    Analysis, Assessment, Because, Certainty, Coverage, Decision, FilePath, PathScope, Place, Reversibility, Risk,
-    Target, Tiers, Verdict,
+    Analysis, Assessment, Because, Certainty, Coverage, Decision, Endpoint, FilePath, PathScope, Place, Reversibility,
+    Risk, Target, Tiers, Verdict,
 };
 use std::collections::HashSet;
 
@@ -98,7 +98,7 @@ pub(crate) fn level(risk: Risk) -> i64 {
 fn resource(words: &Words, facts: &EffectFacts<'_>) -> (&'static str, Attributes) {
     match &facts.effect.target {
         Target::Path { path, scope } => ("Path", path_attributes(words, path, *scope, facts)),
-        Target::Peer(peer) => ("Peer", peer_attributes(words, &peer.host, peer.port, facts.network)),
+        Target::Peer(peer) => ("Peer", peer_attributes(words, peer, facts.network)),
         Target::Program { name } => ("Program", vec![("name", text(name))]),
         Target::Thing { what } => ("Thing", vec![("what", text(what))]),
         Target::Unknown { .. } => ("Unknown", Vec::new()),
@@ -137,11 +137,14 @@ pub(crate) fn rules(words: &Words, facts: &PathFacts, tree: bool) -> Value {
     words.values("Rule", all.into_iter().flatten())
 }
 
-fn peer_attributes(words: &Words, host: &str, port: Option<u16>, network: Option<Network>) -> Attributes {
-    let host = host.trim_end_matches('.').to_ascii_lowercase();
+fn peer_attributes(words: &Words, peer: &Endpoint, network: Option<Network>) -> Attributes {
+    let host = peer.host.trim_end_matches('.').to_ascii_lowercase();
     let mut attributes = vec![("network", words.value("Network", network.unwrap_or(Network::Named).name()))];
-    if let Some(port) = port {
+    if let Some(port) = peer.port {
         attributes.push(("port", number(port)));
+    }
+    if let Some(protocol) = peer.protocol {
+        attributes.push(("protocol", text(protocol.name())));
     }
     attributes.push(("host", text(&host)));
     attributes

@@ -133,7 +133,7 @@ mod tests {
     fn the_sentences_are_these() {
         let push = effect(
             Action::Connect,
-            Target::Peer(Endpoint { host: "github.com".to_owned(), port: Some(443) }),
+            Target::Peer(Endpoint { host: "github.com".to_owned(), port: Some(443), protocol: None }),
             Reversibility::Never,
         );
         let key = path(Action::Read, "/home/u/.ssh/id_rsa", PathScope::Exact);

@@ -395,7 +395,11 @@ mod tests {
     use model::{Reversibility, Risk, Span, Target};
 
     fn peer(action: Action, host: &str) -> Effect {
-        effect(action, Target::Peer(Endpoint { host: host.to_owned(), port: Some(443) }), Reversibility::ByOverlay)
+        effect(
+            action,
+            Target::Peer(Endpoint { host: host.to_owned(), port: Some(443), protocol: None }),
+            Reversibility::ByOverlay,
+        )
     }
 
     fn asking(effect: Effect) -> Effect {

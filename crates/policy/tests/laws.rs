@@ -84,7 +84,7 @@ fn target() -> impl Strategy<Value = Target> {
     let host = prop_oneof![Just("localhost"), Just("example.org"), Just("10.0.0.1"), Just("unix:/x"), Just("[::1]")];
     prop_oneof![
         6 => (path, scope).prop_map(|(path, scope)| Target::Path { path, scope }),
-        1 => (host, any::<Option<u16>>()).prop_map(|(host, port)| Target::Peer(Endpoint { host: host.to_owned(), port })),
+        1 => (host, any::<Option<u16>>()).prop_map(|(host, port)| Target::Peer(Endpoint { host: host.to_owned(), port, protocol: None })),
         1 => ".{0,8}".prop_map(|name| Target::Program { name }),
         1 => ".{0,8}".prop_map(|what| Target::Thing { what }),
         1 => ".{0,8}".prop_map(|text| Target::Unknown { text }),

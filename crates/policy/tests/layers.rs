@@ -3,7 +3,8 @@
 
 use belljar_policy::{LAYER_BYTES_MAX, Layer, Origin, Policy, PolicyError};
 use model::{
-    Action, Analysis, Certainty, Coverage, Effect, Endpoint, FilePath, PathScope, Place, Reversibility, Target, Verdict,
+    Action, Analysis, Certainty, Coverage, Effect, Endpoint, FilePath, PathScope, Place, Protocol, Reversibility,
+    Target, Verdict,
 };
 
 fn layer(origin: Origin, text: &str) -> Layer<'_> {
@@ -47,7 +48,7 @@ fn decide(policy: &Policy, action: Action, target: Target) -> model::Decision {
 }
 
 fn npm() -> Target {
-    Target::Peer(Endpoint { host: "registry.npmjs.org".to_owned(), port: Some(443) })
+    Target::Peer(Endpoint { host: "registry.npmjs.org".to_owned(), port: Some(443), protocol: None })
 }
 
 const NPM: &str = "@id(\"npm\")
@@ -101,7 +102,7 @@ fn a_permit_allows_and_names_itself() {
     let decision = decide(&policy, Action::Connect, npm());
     assert_eq!(decision.verdict, Verdict::Allow);
     assert!(decision.because.iter().any(|because| because.rules == ["my.cedar:npm"]), "{decision:?}");
-    let other = Target::Peer(Endpoint { host: "registry.npmjs.org".to_owned(), port: None });
+    let other = Target::Peer(Endpoint { host: "registry.npmjs.org".to_owned(), port: None, protocol: None });
     assert_eq!(decide(&policy, Action::Connect, other).verdict, Verdict::Ask);
 }
 
@@ -116,6 +117,20 @@ fn an_organisations_forbid_beats_the_users_permit() {
     let decision = decide(&policy, Action::Connect, npm());
     assert_eq!(decision.verdict, Verdict::Deny);
     assert_eq!(decision.because.first().unwrap().rules, ["org:no-net"]);
+}
+
+#[test]
+fn a_rule_may_ask_by_what_a_peer_is_reached() {
+    let text = "@id(\"no-datagrams\") forbid (principal, action == Action::\"connect\", resource is Peer)
+        when { resource has protocol && resource.protocol == \"udp\" };";
+    let project = Layer { name: "project", origin: Origin::Project, text };
+    let policy = Policy::layered(&[layer(Origin::User, NPM), project]).unwrap();
+    let verdict = |protocol| {
+        let host = "registry.npmjs.org".to_owned();
+        decide(&policy, Action::Connect, Target::Peer(Endpoint { host, port: Some(443), protocol })).verdict
+    };
+    assert_eq!(verdict(Some(Protocol::Udp)), Verdict::Deny);
+    assert_eq!((verdict(Some(Protocol::Tcp)), verdict(None)), (Verdict::Allow, Verdict::Allow));
 }
 
 #[test]

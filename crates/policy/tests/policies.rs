@@ -94,7 +94,7 @@ fn target(text: &str) -> Target {
         Some(("thing", rest)) => Target::Thing { what: rest.to_owned() },
         Some(("peer", rest)) => {
             let (host, port) = rest.rsplit_once(':').map_or((rest, None), |(h, p)| (h, p.parse().ok()));
-            Target::Peer(Endpoint { host: host.to_owned(), port })
+            Target::Peer(Endpoint { host: host.to_owned(), port, protocol: None })
         }
         _ => path(text, PathScope::Exact),
     }

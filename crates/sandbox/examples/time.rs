@@ -52,6 +52,7 @@ fn request() -> Request {
         accept_weak: vec![],
         kernel: vec![],
         allow_nested: false,
+        upstream: None,
         limits: model::Limits::default(),
     }
 }

@@ -214,8 +214,8 @@ pub(crate) fn namespaces_hint(source: &io::Error) -> &'static str {
 fn network_hint(source: &io::Error) -> &'static str {
     match source.kind() {
         io::ErrorKind::NotFound => {
-            "the kernel's nf_tables with NAT is needed: sudo modprobe -a nf_tables nft_chain_nat nft_nat; and a file \
-             /etc/resolv.conf"
+            "the kernel's nf_tables with NAT is needed, and for rules with /udp its transparent proxy: sudo modprobe -a \
+             nf_tables nft_chain_nat nft_nat nft_tproxy; and a file /etc/resolv.conf"
         }
         _ => "run without --allow-net, or see `belljar doctor`",
     }

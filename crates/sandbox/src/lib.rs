@@ -49,6 +49,7 @@ pub use die::die_of;
 pub use error::SandboxError;
 pub use facts::{IdRange, RunFacts};
 pub use live::{Command, Done, Live, Streams};
+pub use net::Upstream;
 pub use plan::{Ground, Identity, Plan, Step, ground, plan};
 pub use probe::{HostFact, HostFacts, probe};
 pub use request::{KernelRoot, Request};

@@ -81,7 +81,7 @@ impl<'a> Executor<'a> {
             }
             Step::OpenFiles { max } => lower_limit(Resource::RLIMIT_NOFILE, *max),
             Step::Loopback => loopback(),
-            Step::Network { blocks } => self.network(blocks),
+            Step::Network { blocks, over_udp } => self.network(blocks, *over_udp),
             Step::Questions => self.questions(),
             Step::Connections { count, spare } => self.connect(*count, *spare),
             Step::Kernel { index, lower, upper, work, or_fuse } => {
@@ -150,10 +150,16 @@ impl<'a> Executor<'a> {
     }
 
     /// Belljar serves the sockets from outside, where the network is.
-    fn network(&mut self, blocks: &[Block]) -> Result<(), Errno> {
+    fn network(&mut self, blocks: &[Block], over_udp: bool) -> Result<(), Errno> {
         self.check_network()?;
-        let (connections, questions) = net::open(blocks)?;
-        self.channel.send(&Up::Connections, Some(connections.as_fd()))?;
+        let net::Opened { connections, datagrams, questions } = net::open(blocks, over_udp)?;
+        for connections in &connections {
+            self.channel.send(&Up::Connections, Some(connections.as_fd()))?;
+        }
+        for net::Datagrams { arrivals, replies } in &datagrams {
+            self.channel.send(&Up::Arrivals, Some(arrivals.as_fd()))?;
+            self.channel.send(&Up::Replies, Some(replies.as_fd()))?;
+        }
         self.channel.send(&Up::Questions, Some(questions.as_fd()))?;
         let own = self.containment.active.iter_mut().filter(|state| state.layer == Layer::NetNamespace);
         own.for_each(|state| state.detail = "loopback, and what is allowed by name".to_owned());

@@ -56,6 +56,8 @@ pub enum Step {
     Network {
         /// Of names, and those that were allowed as such.
         blocks: Vec<Block>,
+        /// Whether datagrams must come, too; else they come where the kernel can, so that they can be told.
+        over_udp: bool,
     },
     /// Makes a socket for questions about names, all of which are refused; it goes to Belljar, which tells whom the
     /// command was looking for.
@@ -376,7 +378,7 @@ impl<'a> Draft<'a> {
     fn steps(&self) -> Vec<Step> {
         let limits = &self.request.limits;
         let mut steps = vec![Step::Processes { max: limits.processes.unwrap_or(Limits::PROCESSES) }, Step::Loopback];
-        steps.push(if self.named() { Step::Network { blocks: net::routed(self.rules()) } } else { Step::Questions });
+        steps.push(if self.named() { self.network() } else { Step::Questions });
         let spare = self.request.kernel.iter().filter(|kernel| kernel.or_fuse).count();
         let count = self.roots().count().saturating_sub(self.request.kernel.len());
         steps.extend((count + spare > 0).then_some(Step::Connections { count, spare }));
@@ -426,6 +428,10 @@ impl<'a> Draft<'a> {
 
     fn rules(&self) -> &'a [NetRule] {
         self.request.confinement.network.rules()
+    }
+
+    fn network(&self) -> Step {
+        Step::Network { blocks: net::routed(self.rules()), over_udp: net::over_udp(self.rules()) }
     }
 
     fn named(&self) -> bool {

@@ -37,10 +37,10 @@ impl fmt::Display for Step {
             Step::Loopback => f.write_str("bring up loopback"),
             Step::Processes { max } => write!(f, "limit processes and threads to {max}"),
             Step::OpenFiles { max } => write!(f, "limit open files to {max}"),
-            Step::Network { blocks } => {
-                let blocks: Vec<String> =
-                    blocks.iter().map(|block| format!("{}/{}", block.base, block.prefix)).collect();
-                write!(f, "bring connections to {} to the broker", blocks.join(" "))
+            Step::Network { blocks, over_udp } => {
+                let blocks: Vec<String> = blocks.iter().map(ToString::to_string).collect();
+                let datagrams = if *over_udp { " and datagrams" } else { "" };
+                write!(f, "bring connections{datagrams} to {} to the broker", blocks.join(" "))
             }
             Step::Questions => f.write_str("answer questions about names: there are none"),
             Step::Connections { count, spare: 0 } => write!(f, "open {count} connections to /dev/fuse"),

@@ -49,10 +49,13 @@ impl HostFacts {
 }
 
 /// What a jar does without: it only makes one faster, or comes with limits that are not built yet.
-const OPTIONAL: &[&str] = &["fuse passthrough", KERNEL_OVERLAY, NETWORK_BY_NAME, "cgroup v2", JARS_INSIDE];
+const OPTIONAL: &[&str] =
+    &["fuse passthrough", KERNEL_OVERLAY, NETWORK_BY_NAME, DATAGRAMS_BY_NAME, "cgroup v2", JARS_INSIDE];
 
 /// What `--allow-net` needs.
 const NETWORK_BY_NAME: &str = "network by name";
+/// The same, for rules with `/udp`.
+const DATAGRAMS_BY_NAME: &str = "network by name over UDP";
 const JARS_INSIDE: &str = "jars inside a jar";
 /// The first version of landlock(7) that holds signals and abstract sockets.
 const SCOPES_SINCE: u32 = 6;
@@ -78,7 +81,8 @@ pub fn probe() -> HostFacts {
             landlock(),
             seccomp(),
             network_watch(),
-            network_by_name(),
+            network_by_name(NETWORK_BY_NAME, false),
+            network_by_name(DATAGRAMS_BY_NAME, true),
             cgroup(),
             jars_inside(),
         ],
@@ -242,10 +246,10 @@ fn network_watch() -> HostFact {
     seccomp_action("seccomp user notification", libc::SECCOMP_RET_USER_NOTIF, "5.5")
 }
 
-/// Routes, a rule of nf_tables and the two sockets, in a network namespace of the probe's own.
-fn network_by_name() -> HostFact {
-    let steps = vec![Step::Loopback, Step::Network { blocks: crate::net::routed(&[]) }];
-    tried(NETWORK_BY_NAME, &[Layer::NetNamespace], steps)
+/// Routes, rules of nf_tables and the sockets, in a network namespace of the probe's own.
+fn network_by_name(name: &'static str, over_udp: bool) -> HostFact {
+    let steps = vec![Step::Loopback, Step::Network { blocks: crate::net::routed(&[]), over_udp }];
+    tried(name, &[Layer::NetNamespace], steps)
 }
 
 fn jars_inside() -> HostFact {

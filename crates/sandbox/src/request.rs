@@ -1,6 +1,7 @@
 //! What is asked of the sandbox, and whether it can be a jar at all.
 
 use crate::error::SandboxError;
+use crate::net::Upstream;
 use model::{Confinement, EnvVar, FilePath, Layer, Limits};
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
@@ -21,6 +22,8 @@ pub struct Request {
     /// Whether a Belljar inside may make jars of its own. That opens user namespaces and mounts, and Landlock does not
     /// rule the file system; the containment says so.
     pub allow_nested: bool,
+    /// The proxy by which the host itself reaches the network, where it has no other way.
+    pub upstream: Option<Upstream>,
 }
 
 /// A writable root over which the jar mounts overlayfs(5) by itself.

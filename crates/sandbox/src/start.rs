@@ -103,7 +103,9 @@ impl Standby {
         let rules = request.confinement.network.rules();
         let watch =
             watch.map(|listener| Watch::new(listener, if rules.is_empty() { vec![] } else { net::routed(rules) }));
-        let broker = network.map(|sockets| Broker::start(sockets, rules)).transpose().map_err(SandboxError::Broker)?;
+        let upstream = request.upstream.clone();
+        let broker = network.map(|sockets| Broker::start(sockets, rules, upstream));
+        let broker = broker.transpose().map_err(SandboxError::Broker)?;
         let (stands, lacks) = self.output.as_ref().map(Output::state).unwrap_or_default();
         containment.active.extend(stands);
         containment.missing.extend(lacks);
@@ -283,7 +285,7 @@ struct Ready {
 fn answer(channel: &Channel, jar: &mut Jar, roots: &[FilePath], serve: &mut Serve<'_>) -> Result<Ready, SandboxError> {
     let wire = |errno: Errno| SandboxError::Wire(errno.into());
     let mut processes: Option<OwnedFd> = None;
-    let (mut connections, mut questions) = (None, None);
+    let (mut connections, mut datagrams, mut arrivals, mut questions) = (Vec::new(), Vec::new(), None, None);
     let mut took = |index: usize, mounted: Mounted<'_>| {
         let root = roots.get(index).ok_or_else(|| wire(Errno::EPROTO))?;
         serve(index, mounted).map_err(|source| SandboxError::Serve { root: root.clone(), source })?;
@@ -301,10 +303,15 @@ fn answer(channel: &Channel, jar: &mut Jar, roots: &[FilePath], serve: &mut Serv
                 took(index, Mounted::Fuse { connection, processes: processes.as_ref().map(OwnedFd::as_fd), instead })?;
             }
             Up::Kernel { index } => took(index, Mounted::Kernel)?,
-            Up::Connections => connections = fd,
+            Up::Connections => connections.extend(fd),
+            Up::Arrivals => arrivals = fd,
+            Up::Replies => {
+                let pair = arrivals.take().zip(fd);
+                datagrams.extend(pair.map(|(arrivals, replies)| net::Datagrams { arrivals, replies }));
+            }
             Up::Questions => questions = fd,
             Up::Ready { containment, counted } => {
-                let network = questions.map(|questions| Sockets { connections, questions });
+                let network = questions.map(|questions| Sockets { connections, datagrams, questions });
                 return Ok(Ready { containment, counted, processes, watch: fd, network });
             }
             Up::Failed { fault } => return Err(SandboxError::from_fault(fault)),

@@ -244,6 +244,22 @@ pub(crate) fn continue_notification(listener: BorrowedFd<'_>, id: u64) -> Result
     check(c_long::from(code)).map(drop)
 }
 
+/// getaddrinfo(3): whether there is surely no such name, or none with an address. The standard library does not tell that
+/// from a resolver that does not answer.
+pub(crate) fn no_such_name(name: &CStr) -> bool {
+    // SAFETY: addrinfo is plain data for which zero, and null for its pointers, is a value.
+    let mut hints: libc::addrinfo = unsafe { std::mem::zeroed() };
+    hints.ai_socktype = libc::SOCK_STREAM;
+    let mut found: *mut libc::addrinfo = std::ptr::null_mut();
+    // SAFETY: the name is NUL-terminated, the service is null, and both structs live on this stack.
+    let code = unsafe { libc::getaddrinfo(name.as_ptr(), std::ptr::null(), &raw const hints, &raw mut found) };
+    if code == 0 {
+        // SAFETY: after success the list is one that getaddrinfo(3) allocated, and it is freed once.
+        unsafe { libc::freeaddrinfo(found) };
+    }
+    code == libc::EAI_NONAME || code == libc::EAI_NODATA
+}
+
 /// netdevice(7) SIOCSIFFLAGS: brings the loopback interface of this network namespace up.
 pub(crate) fn loopback_up(socket: BorrowedFd<'_>) -> Result<(), Errno> {
     // SAFETY: ifreq is plain data for which zero is a value.

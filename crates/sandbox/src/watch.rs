@@ -4,7 +4,7 @@
 use crate::net::{NONE, NOT_ALLOWED};
 use crate::refusals::Refusals;
 use crate::sys;
-use model::{Attempt, Block, Endpoint, Target};
+use model::{Attempt, Block, Endpoint, Protocol, Target};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::uio::{RemoteIoVec, process_vm_readv};
@@ -110,13 +110,14 @@ fn unknown(text: &str) -> Target {
 /// Whom a caught connect(2) or sendto(2) names; `None` for the jar itself.
 fn peer(event: &libc::seccomp_notif, carried: &[Block]) -> Option<Target> {
     let [_, connect_address, connect_length, _, send_address, send_length] = event.data.args;
-    let (address, length) = match i64::from(event.data.nr) {
-        libc::SYS_connect => (connect_address, connect_length),
-        _ => (send_address, send_length),
+    // Only datagrams are sent to somebody; what a socket that connects is for is not seen.
+    let (address, length, protocol) = match i64::from(event.data.nr) {
+        libc::SYS_connect => (connect_address, connect_length, None),
+        _ => (send_address, send_length, Some(Protocol::Udp)),
     };
     let length = usize::try_from(length).unwrap_or(usize::MAX).min(ADDRESS_BYTES_MAX);
     match read(event.pid, address, length) {
-        Ok(bytes) => outside(&bytes, carried).map(Target::Peer),
+        Ok(bytes) => outside(&bytes, carried).map(|peer| Target::Peer(Endpoint { protocol, ..peer })),
         Err(_) => Some(unknown("a network address that could not be read")),
     }
 }
@@ -141,9 +142,9 @@ fn outside(address: &[u8], carried: &[Block]) -> Option<Endpoint> {
         _ => return None,
     };
     let ip = ip.to_canonical();
-    let leads = |ip| matches!(ip, IpAddr::V4(v4) if carried.iter().any(|block| block.contains(v4)));
+    let leads = |ip| carried.iter().any(|block| block.contains(ip));
     let inside = ip.is_loopback() || ip.is_unspecified() || leads(ip);
-    (!inside).then(|| Endpoint { host: ip.to_string(), port: Some(u16::from_be_bytes(*port)) })
+    (!inside).then(|| Endpoint { host: ip.to_string(), port: Some(u16::from_be_bytes(*port)), protocol: None })
 }
 
 #[cfg(test)]
@@ -171,7 +172,7 @@ mod tests {
         assert_eq!(v6("::1"), None);
         assert_eq!(v6("::ffff:127.0.0.1"), None);
         assert_eq!(outside(&address(1, 0, b"/run/x"), &[]), None);
-        let carried = [Block { base: Ipv4Addr::new(192, 0, 2, 0), prefix: 24 }];
+        let carried = [Block::v4(Ipv4Addr::new(192, 0, 2, 0), 24)];
         assert_eq!(outside(&address(2, 443, &[192, 0, 2, 7]), &carried), None);
         for length in 0..8 {
             assert_eq!(outside(&address(2, 443, &[192, 0, 2, 7])[..length], &[]), None);
@@ -182,7 +183,7 @@ mod tests {
     fn the_record_is_bounded() {
         let mut watch = Watch { listener: None, carried: Vec::new(), seen: Refusals::default() };
         for number in 0..1000u16 {
-            watch.note(Target::Peer(Endpoint { host: "192.0.2.1".into(), port: Some(number) }));
+            watch.note(Target::Peer(Endpoint { host: "192.0.2.1".into(), port: Some(number), protocol: None }));
         }
         let attempts = watch.into_attempts();
         assert_eq!(attempts.len(), PEERS_MAX + 1);

@@ -30,8 +30,12 @@ pub(crate) enum Up {
     Root { index: usize, instead: Option<String> },
     /// The kernel's overlay of a writable root is mounted.
     Kernel { index: usize },
-    /// The socket to which the jar's connections come; its descriptor comes along.
+    /// The socket to which the jar's connections come, one for each family of addresses; its descriptor comes along.
     Connections,
+    /// The one to which datagrams come, likewise.
+    Arrivals,
+    /// The one that answers those of the last [`Up::Arrivals`], likewise.
+    Replies,
     /// The one for its questions about names, likewise.
     Questions,
     /// Every layer stands. The descriptor of the network watch comes along where there is one.

@@ -49,7 +49,7 @@ impl Eval<'_> {
     }
 
     pub(super) fn asks(&mut self, host: &str, span: Span, by: &str) {
-        let peer = Target::Peer(model::Endpoint { host: host.to_owned(), port: None });
+        let peer = Target::Peer(model::Endpoint { host: host.to_owned(), port: None, protocol: None });
         self.may += 1;
         self.effect(Action::Connect, peer, Reversibility::Harmless, span, by);
         self.may -= 1;

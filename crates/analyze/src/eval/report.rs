@@ -80,7 +80,7 @@ impl Eval<'_> {
         let target = if host.is_empty() {
             Target::Unknown { text: format!("the peer of {by}") }
         } else {
-            Target::Peer(Endpoint { host: host.to_lowercase(), port })
+            Target::Peer(Endpoint { host: host.to_lowercase(), port, protocol: None })
         };
         self.effect(Action::Connect, target, Reversibility::Never, span, by);
     }

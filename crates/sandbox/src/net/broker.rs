@@ -1,24 +1,31 @@
-//! The outer end: takes the jar's connections and questions for as long as the jar lives.
+//! The outer end: takes the jar's connections, datagrams and questions for as long as the jar lives.
 
-use crate::net::dns;
+use crate::net::dial::NO_SUCH_NAME;
+use crate::net::lookup::Lookups;
 use crate::net::names::Names;
 use crate::net::record::Record;
-use crate::net::{carry, setup};
+use crate::net::setup::{self, Datagrams};
+use crate::net::upstream::Upstream;
+use crate::net::{carry, datagrams, dns};
 use model::{Attempt, Connection, Endpoint, NetRule};
 use nix::fcntl::OFlag;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::unistd::pipe2;
 use std::io;
-use std::net::{SocketAddrV4, TcpListener, TcpStream, UdpSocket};
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Connections carried at the same time; more wait their turn, as at a busy server. Each takes two descriptors of the
-/// 1024 that are usual, and the overlays need theirs.
-const CARRIED_MAX: usize = 128;
+/// Connections carried at the same time; more wait their turn, as at a busy server. Each takes two descriptors.
+const CARRIED_MAX: usize = 512;
+/// The same where no more descriptors can be had than the 1024 that are usual: the overlays need theirs.
+const CARRIED_FEW: usize = 128;
+/// Descriptors that are enough for all of it.
+const DESCRIPTORS: u64 = 4096;
 /// What a thread that carries one needs, with its buffers on the heap.
 const STACK_BYTES: usize = 256 << 10;
 /// How soon a free place is noticed, or that descriptors can be had again.
@@ -29,6 +36,8 @@ const DRAIN: Duration = Duration::from_secs(3);
 const PAUSE: Duration = Duration::from_millis(100);
 /// Largest question over UDP that is read; with EDNS (RFC 6891) they are no longer than this either.
 const QUESTION_BYTES_MAX: usize = 4096;
+/// Questions that wait for a look outside, each with a thread; more are answered without.
+const ASKED_MAX: usize = 64;
 /// Questions answered before connections are looked at again.
 const QUESTIONS_AT_ONCE: usize = 64;
 
@@ -39,8 +48,10 @@ pub(crate) const NONE: &str = "network/none";
 
 /// The sockets of a jar that the broker serves.
 pub(crate) struct Sockets {
-    /// Listens for connections, where there can be any.
-    pub(crate) connections: Option<OwnedFd>,
+    /// Listen for connections, where there can be any.
+    pub(crate) connections: Vec<OwnedFd>,
+    /// For datagrams, likewise.
+    pub(crate) datagrams: Vec<Datagrams>,
     /// For questions about names.
     pub(crate) questions: OwnedFd,
 }
@@ -48,30 +59,75 @@ pub(crate) struct Sockets {
 /// What all threads share.
 pub(super) struct Shared {
     pub(super) rules: Vec<NetRule>,
+    /// The host's own proxy.
+    pub(super) upstream: Option<Upstream>,
+    /// Whether that led somewhere where nothing else did.
+    pub(super) only_by_proxy: AtomicBool,
     pub(super) names: Mutex<Names>,
+    lookups: Lookups,
+    /// Questions whose answers wait for those.
+    asked: AtomicUsize,
     pub(super) record: Record,
     /// Readable, or rather closed, once the command has ended.
     pub(super) over: OwnedFd,
     carried: AtomicUsize,
+    carried_max: usize,
+    /// Threads whose work counts still when the command has ended.
+    busy: AtomicUsize,
 }
 
 impl Shared {
-    /// Answers a question and notes a refusal.
-    pub(super) fn answer(&self, question: &[u8]) -> Option<Vec<u8>> {
+    /// Answers a question and notes a refusal. `absent`: there is no such name outside.
+    fn answer(&self, question: &[u8], absent: bool) -> Option<Vec<u8>> {
         let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
-        let answer = dns::answer(question, &self.rules, &mut names)?;
+        let answer = dns::answer(question, &self.rules, &mut names, absent)?;
         drop(names);
         if let Some(host) = answer.refused {
-            let rule = if self.rules.is_empty() { NONE } else { NOT_ALLOWED };
-            self.record.refused(Endpoint { host, port: None }, rule);
+            let rule = match (absent, self.rules.is_empty()) {
+                (true, _) => NO_SUCH_NAME,
+                (false, true) => NONE,
+                (false, false) => NOT_ALLOWED,
+            };
+            self.record.refused(Endpoint { host, port: None, protocol: None }, rule);
         }
         Some(answer.bytes)
     }
 
-    /// The name an address stands for.
-    pub(super) fn name(&self, address: SocketAddrV4) -> Option<String> {
+    /// The name in a question that must be looked for outside before it has an answer. Not where a proxy may know names
+    /// that the host does not.
+    fn to_look_up(&self, question: &[u8]) -> Option<String> {
+        let name = dns::known(question, &self.rules).filter(|_| self.upstream.is_none())?;
         let names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
-        names.name(*address.ip()).map(str::to_owned)
+        (!names.knows(&name)).then_some(name)
+    }
+
+    /// Answers a question, after a look outside where that is needed.
+    pub(super) fn answer_in_time(&self, question: &[u8]) -> Option<Vec<u8>> {
+        let absent = self.to_look_up(question).is_some_and(|name| self.lookups.is_absent(&name));
+        self.answer(question, absent)
+    }
+
+    /// The name an address stands for.
+    pub(super) fn name(&self, address: IpAddr) -> Option<String> {
+        let IpAddr::V4(address) = address else { return None };
+        let names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
+        names.name(address).map(str::to_owned)
+    }
+}
+
+/// As long as it is there, the end of the command waits for work, if not for ever.
+pub(super) struct Busy(Arc<Shared>);
+
+impl Busy {
+    pub(super) fn new(shared: &Arc<Shared>) -> Busy {
+        shared.busy.fetch_add(1, Ordering::AcqRel);
+        Busy(Arc::clone(shared))
+    }
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.0.busy.fetch_sub(1, Ordering::AcqRel);
     }
 }
 
@@ -87,66 +143,101 @@ impl Broker {
     ///
     /// # Errors
     /// When no thread can be started.
-    pub(crate) fn start(sockets: Sockets, rules: &[NetRule]) -> io::Result<Broker> {
+    pub(crate) fn start(sockets: Sockets, rules: &[NetRule], upstream: Option<Upstream>) -> io::Result<Broker> {
         let (over, going_on) = pipe2(OFlag::O_CLOEXEC)?;
-        let (record, names, carried) = (Record::default(), Mutex::default(), AtomicUsize::new(0));
-        let shared = Arc::new(Shared { rules: rules.to_vec(), names, record, over, carried });
+        let shared = Arc::new(Shared {
+            rules: rules.to_vec(),
+            upstream,
+            only_by_proxy: AtomicBool::new(false),
+            names: Mutex::default(),
+            lookups: Lookups::default(),
+            asked: AtomicUsize::new(0),
+            record: Record::default(),
+            over,
+            carried: AtomicUsize::new(0),
+            carried_max: if descriptors() { CARRIED_MAX } else { CARRIED_FEW },
+            busy: AtomicUsize::new(0),
+        });
+        for sockets in sockets.datagrams {
+            datagrams::serve(&shared, sockets)?;
+        }
         let server = Server {
-            connections: sockets.connections.map(TcpListener::from),
-            questions: UdpSocket::from(sockets.questions),
+            connections: sockets.connections.into_iter().map(TcpListener::from).collect(),
+            questions: Arc::new(UdpSocket::from(sockets.questions)),
             shared: Arc::clone(&shared),
         };
-        thread::Builder::new().name("belljar-net".into()).spawn(move || server.serve())?;
+        let busy = Busy::new(&shared);
+        thread::Builder::new().name("belljar-net".into()).spawn(move || {
+            server.serve();
+            drop(busy);
+        })?;
         Ok(Broker { shared, going_on: Some(going_on) })
     }
 
     /// The command has ended: what it sent goes out, for a moment, and what became of the network is told.
     pub(crate) fn finish(mut self) -> (Vec<Connection>, Vec<Attempt>) {
         self.going_on = None;
-        self.drain(DRAIN);
+        drain(&self.shared.busy, DRAIN);
         self.shared.record.told()
     }
 
     /// A command has ended and another may come: as [`Broker::finish`]. Bytes that are later than this count for the next.
     pub(crate) fn pause(&self) -> (Vec<Connection>, Vec<Attempt>) {
-        self.drain(PAUSE);
+        drain(&self.shared.carried, PAUSE);
         self.shared.record.take()
-    }
-
-    fn drain(&self, at_most: Duration) {
-        let end = Instant::now() + at_most;
-        while self.shared.carried.load(Ordering::Acquire) > 0 && Instant::now() < end {
-            thread::sleep(Duration::from_millis(1));
-        }
     }
 }
 
+/// Waits until nobody is left at work, but not for ever.
+fn drain(at_work: &AtomicUsize, at_most: Duration) {
+    let end = Instant::now() + at_most;
+    while at_work.load(Ordering::Acquire) > 0 && Instant::now() < end {
+        thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// Takes as many descriptors for this process as it needs, if it may. The jar's processes have what they had.
+fn descriptors() -> bool {
+    let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else {
+        return false;
+    };
+    soft >= DESCRIPTORS || setrlimit(Resource::RLIMIT_NOFILE, DESCRIPTORS, hard).is_ok()
+}
+
 struct Server {
-    connections: Option<TcpListener>,
-    questions: UdpSocket,
+    connections: Vec<TcpListener>,
+    questions: Arc<UdpSocket>,
     shared: Arc<Shared>,
 }
 
 impl Server {
     fn serve(self) {
         loop {
-            let full = self.shared.carried.load(Ordering::Acquire) >= CARRIED_MAX;
+            let full = self.full();
             let Some((asked, called)) = self.wait(full) else {
                 break;
             };
             if asked {
                 self.answer();
             }
-            if called && !full {
-                self.accept();
+            if !full {
+                for listener in self.connections.iter().zip(called).filter_map(|(own, called)| called.then_some(own)) {
+                    self.accept(listener);
+                }
             }
         }
         // What the command had begun before it ended is waiting here still.
-        while self.shared.carried.load(Ordering::Acquire) < CARRIED_MAX && self.accept() {}
+        for listener in &self.connections {
+            while !self.full() && self.accept(listener) {}
+        }
+    }
+
+    fn full(&self) -> bool {
+        self.shared.carried.load(Ordering::Acquire) >= self.shared.carried_max
     }
 
     /// Until there is a question or a connection; `None` when the command has ended.
-    fn wait(&self, full: bool) -> Option<(bool, bool)> {
+    fn wait(&self, full: bool) -> Option<(bool, Vec<bool>)> {
         let called = if full { PollFlags::empty() } else { PollFlags::POLLIN };
         let mut fds = vec![
             PollFd::new(self.shared.over.as_fd(), PollFlags::empty()),
@@ -157,12 +248,12 @@ impl Server {
             if full { PollTimeout::try_from(PATIENCE).unwrap_or(PollTimeout::ZERO) } else { PollTimeout::NONE };
         if poll(&mut fds, patience).is_err() {
             // EINTR, or no memory for a moment.
-            return Some((false, false));
+            return Some((false, Vec::new()));
         }
         let mut ready = fds.iter().map(|fd| fd.any().unwrap_or(true));
         let mut next = || ready.next().unwrap_or(false);
-        let (over, asked, called) = (next(), next(), next());
-        (!over).then_some((asked, called))
+        let (over, asked) = (next(), next());
+        (!over).then(|| (asked, ready.collect()))
     }
 
     fn answer(&self) {
@@ -171,18 +262,33 @@ impl Server {
             let Ok((length, from)) = self.questions.recv_from(&mut question) else {
                 return;
             };
-            if let Some(answer) = question.get(..length).and_then(|question| self.shared.answer(question)) {
+            let question = question.get(..length).unwrap_or_default();
+            let room = self.shared.asked.load(Ordering::Acquire) < ASKED_MAX;
+            if room && self.shared.to_look_up(question).is_some() {
+                self.answer_later(question.to_vec(), from);
+            } else if let Some(answer) = self.shared.answer(question, false) {
                 // A question whose answer does not arrive is asked again.
                 let _ = self.questions.send_to(&answer, from);
             }
         }
     }
 
+    /// The same, from a thread that may wait.
+    fn answer_later(&self, question: Vec<u8>, from: SocketAddr) {
+        let (shared, questions) = (Arc::clone(&self.shared), Arc::clone(&self.questions));
+        shared.asked.fetch_add(1, Ordering::AcqRel);
+        let asked = Asked(shared);
+        let thread = thread::Builder::new().name("belljar-name".into()).stack_size(STACK_BYTES);
+        // Where no thread can be had it is not answered, and asked again.
+        let _ = thread.spawn(move || {
+            if let Some(answer) = asked.0.answer_in_time(&question) {
+                let _ = questions.send_to(&answer, from);
+            }
+        });
+    }
+
     /// Takes one connection. False when there is none.
-    fn accept(&self) -> bool {
-        let Some(connections) = &self.connections else {
-            return false;
-        };
+    fn accept(&self, connections: &TcpListener) -> bool {
         match connections.accept() {
             Ok((inside, _)) => self.carry(inside),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
@@ -194,23 +300,32 @@ impl Server {
 
     fn carry(&self, inside: TcpStream) {
         self.shared.carried.fetch_add(1, Ordering::AcqRel);
-        let place = Place(Arc::clone(&self.shared));
+        let place = Place(Busy::new(&self.shared));
         let thread = thread::Builder::new().name("belljar-net".into()).stack_size(STACK_BYTES);
         // Where no thread can be had, the connection is closed with the closure that was to carry it.
-        let _ = thread.spawn(move || carry::carry(&place.0, inside));
+        let _ = thread.spawn(move || carry::carry(&place.0.0, inside));
+    }
+}
+
+/// One of the questions that wait; it does no more when this is dropped.
+struct Asked(Arc<Shared>);
+
+impl Drop for Asked {
+    fn drop(&mut self) {
+        self.0.asked.fetch_sub(1, Ordering::AcqRel);
     }
 }
 
 /// One of the places for connections; free again when it is dropped.
-struct Place(Arc<Shared>);
+struct Place(Busy);
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.0.carried.fetch_sub(1, Ordering::AcqRel);
+        self.0.0.carried.fetch_sub(1, Ordering::AcqRel);
     }
 }
 
 /// Whether this is where the jar asks for names.
-pub(super) fn is_resolver(address: SocketAddrV4) -> bool {
-    address == SocketAddrV4::new(setup::RESOLVER, setup::RESOLVER_PORT)
+pub(super) fn is_resolver(address: SocketAddr) -> bool {
+    address == SocketAddr::from((setup::RESOLVER, setup::RESOLVER_PORT))
 }

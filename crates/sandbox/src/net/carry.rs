@@ -1,27 +1,23 @@
 //! One connection: whom it is for, whether that is allowed, and its bytes, in both directions until both have ended.
 
-use crate::net::broker::{NOT_ALLOWED, Shared, is_resolver};
-use crate::net::record::endpoint;
-use crate::net::vet;
-use model::Endpoint;
+use crate::net::broker::{Shared, is_resolver};
+use crate::net::dial::Meant;
+use model::{Endpoint, Protocol};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{getsockopt, setsockopt, sockopt};
 use std::io::{self, Read, Write};
-use std::net::{Ipv4Addr, Shutdown, SocketAddr, SocketAddrV4, TcpStream, ToSocketAddrs};
+use std::net::{Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, TcpStream};
 use std::os::fd::AsFd;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Bytes on their way in one direction.
 const BUFFER_BYTES: usize = 64 << 10;
-/// How long a peer may take to answer at one of its addresses.
-const DIAL: Duration = Duration::from_secs(10);
-/// Addresses of a name that are tried.
-const ADDRESSES_MAX: usize = 8;
 /// How long a question over TCP may take.
 const QUESTION: Duration = Duration::from_secs(5);
 
 /// Carries a connection from the jar to its end.
-pub(super) fn carry(shared: &Shared, inside: TcpStream) {
+pub(super) fn carry(shared: &Arc<Shared>, inside: TcpStream) {
     let Ok(meant) = meant(&inside) else {
         return reset(&inside);
     };
@@ -30,62 +26,28 @@ pub(super) fn carry(shared: &Shared, inside: TcpStream) {
         let _ = answer(shared, inside);
         return;
     }
-    let (peer, dialled) = match shared.name(meant) {
-        Some(name) => named(shared, name, meant.port()),
-        None => numbered(shared, meant),
-    };
-    match dialled {
+    let meant = Meant::of(shared, meant, Protocol::Tcp);
+    match meant.allowed(shared).and_then(|()| meant.connect(shared)) {
         Ok(outside) => {
-            shared.record.opened(&peer);
+            shared.record.opened(&meant.peer);
             // An error is of one end, and the other learns of it by the end of its connection.
-            let _ = Pump::new(inside, outside).and_then(|mut pump| pump.run(shared, &peer));
+            let _ = Pump::new(inside, outside).and_then(|mut pump| pump.run(shared, &meant.peer));
         }
         Err(rule) => {
-            shared.record.refused(peer, &rule);
+            shared.record.refused(meant.peer, &rule);
             reset(&inside);
         }
     }
 }
 
 /// Where the program wanted to go, before the kernel brought it here.
-fn meant(inside: &TcpStream) -> io::Result<SocketAddrV4> {
-    let address = getsockopt(inside, sockopt::OriginalDst)?;
-    Ok(SocketAddrV4::new(Ipv4Addr::from(u32::from_be(address.sin_addr.s_addr)), u16::from_be(address.sin_port)))
-}
-
-/// To a name: looked up here, outside, where the program cannot see or change how.
-fn named(shared: &Shared, name: String, port: u16) -> (Endpoint, Result<TcpStream, String>) {
-    let allowed = shared.rules.iter().any(|rule| rule.allows_name(&name, port));
-    let dialled = if allowed {
-        let found = (name.as_str(), port).to_socket_addrs().map(|found| found.take(ADDRESSES_MAX).collect());
-        found.map_err(|_| "network/no-such-name".to_owned()).and_then(|found: Vec<_>| dial(shared, &found))
-    } else {
-        Err(NOT_ALLOWED.to_owned())
-    };
-    (Endpoint { host: name, port: Some(port) }, dialled)
-}
-
-/// To an address the program named itself.
-fn numbered(shared: &Shared, meant: SocketAddrV4) -> (Endpoint, Result<TcpStream, String>) {
-    let allowed = shared.rules.iter().any(|rule| rule.allows_address(*meant.ip(), meant.port()));
-    let dialled = if allowed { dial(shared, &[meant.into()]) } else { Err(NOT_ALLOWED.to_owned()) };
-    (endpoint(meant), dialled)
-}
-
-/// The first address that may be dialled and answers. Each is judged as it is dialled: what a name leads to a moment
-/// later is of no account.
-fn dial(shared: &Shared, found: &[SocketAddr]) -> Result<TcpStream, String> {
-    let mut why = "network/unreachable".to_owned();
-    for address in found {
-        match vet::vetted(address.ip(), address.port(), &shared.rules) {
-            Err(what) => why = format!("network/{what}-address"),
-            Ok(()) => match TcpStream::connect_timeout(address, DIAL) {
-                Ok(stream) => return Ok(stream),
-                Err(_) => why = "network/unreachable".to_owned(),
-            },
-        }
+fn meant(inside: &TcpStream) -> io::Result<SocketAddr> {
+    if inside.local_addr()?.is_ipv6() {
+        let address = getsockopt(inside, sockopt::Ip6tOriginalDst)?;
+        return Ok((Ipv6Addr::from(address.sin6_addr.s6_addr), u16::from_be(address.sin6_port)).into());
     }
-    Err(why)
+    let address = getsockopt(inside, sockopt::OriginalDst)?;
+    Ok((Ipv4Addr::from(u32::from_be(address.sin_addr.s_addr)), u16::from_be(address.sin_port)).into())
 }
 
 /// Closes with a reset: a program is not to take a refusal for the end of an answer.
@@ -96,7 +58,7 @@ fn reset(inside: &TcpStream) {
 }
 
 /// Questions over TCP: each with its length before it (RFC 1035, section 4.2.2).
-fn answer(shared: &Shared, mut inside: TcpStream) -> io::Result<()> {
+fn answer(shared: &Arc<Shared>, mut inside: TcpStream) -> io::Result<()> {
     inside.set_nonblocking(false)?;
     inside.set_read_timeout(Some(QUESTION))?;
     inside.set_write_timeout(Some(QUESTION))?;
@@ -105,7 +67,7 @@ fn answer(shared: &Shared, mut inside: TcpStream) -> io::Result<()> {
         inside.read_exact(&mut length)?;
         let mut question = vec![0u8; usize::from(u16::from_be_bytes(length))];
         inside.read_exact(&mut question)?;
-        let Some(answer) = shared.answer(&question) else {
+        let Some(answer) = shared.answer_in_time(&question) else {
             return Ok(());
         };
         let length = u16::try_from(answer.len()).map_err(io::Error::other)?;

@@ -17,8 +17,16 @@ pub(super) struct Answer {
     pub(super) refused: Option<String>,
 }
 
-/// Answers one message; `None` for what is no question.
-pub(super) fn answer(message: &[u8], rules: &[NetRule], names: &mut Names) -> Option<Answer> {
+/// The name that a message asks for an address of, where a rule knows it.
+pub(super) fn known(message: &[u8], rules: &[NetRule]) -> Option<String> {
+    let asked = Packet::parse(message).ok().filter(|packet| !packet.has_flags(PacketFlag::RESPONSE))?;
+    let [question] = asked.questions.as_slice() else { return None };
+    let address = asks_for(question, TYPE::A) || asks_for(question, TYPE::AAAA);
+    host_name(question).filter(|name| address && rules.iter().any(|rule| rule.knows(name)))
+}
+
+/// Answers one message; `None` for what is no question. `absent`: what it asks for does not exist.
+pub(super) fn answer(message: &[u8], rules: &[NetRule], names: &mut Names, absent: bool) -> Option<Answer> {
     let asked = Packet::parse(message).ok().filter(|packet| !packet.has_flags(PacketFlag::RESPONSE))?;
     let mut reply = Packet::new_reply(asked.id());
     reply.set_flags(PacketFlag::RECURSION_AVAILABLE);
@@ -26,7 +34,7 @@ pub(super) fn answer(message: &[u8], rules: &[NetRule], names: &mut Names) -> Op
         reply.set_flags(PacketFlag::RECURSION_DESIRED);
     }
     let refused = match asked.questions.as_slice() {
-        [question] => answer_one(question, &mut reply, rules, names),
+        [question] => answer_one(question, &mut reply, rules, names, absent),
         _ => {
             *reply.rcode_mut() = RCODE::FormatError;
             None
@@ -41,6 +49,7 @@ fn answer_one<'q>(
     reply: &mut Packet<'q>,
     rules: &[NetRule],
     names: &mut Names,
+    absent: bool,
 ) -> Option<String> {
     reply.questions.push(question.clone());
     let name = host_name(question);
@@ -48,7 +57,7 @@ fn answer_one<'q>(
         reply.answers.extend(loopback(question));
         return None;
     }
-    let Some(known) = name.as_deref().filter(|name| rules.iter().any(|rule| rule.knows(name))) else {
+    let Some(known) = name.as_deref().filter(|name| !absent && rules.iter().any(|rule| rule.knows(name))) else {
         *reply.rcode_mut() = RCODE::NameError;
         return name;
     };
@@ -83,8 +92,10 @@ fn loopback<'q>(question: &Question<'q>) -> Vec<ResourceRecord<'q>> {
 /// The host name a question is about, in lower case; `None` for what is not one, and for the tree of addresses.
 fn host_name(question: &Question<'_>) -> Option<String> {
     let labels: Vec<&str> = question.qname.as_bytes().map(str::from_utf8).collect::<Result<_, _>>().ok()?;
+    // A dot inside of a label is none between two.
     let name = labels.join(".").to_ascii_lowercase();
-    (is_name(&name) && !name.ends_with(".arpa")).then_some(name)
+    let plain = !labels.iter().any(|label| label.contains('.'));
+    (plain && is_name(&name) && !name.ends_with(".arpa")).then_some(name)
 }
 
 #[cfg(test)]
@@ -102,7 +113,7 @@ mod tests {
 
     fn ask(name: &str, kind: TYPE) -> (RCODE, Vec<u32>, Option<String>) {
         let rules = ["*.a.example:443".parse().unwrap(), "b.example".parse().unwrap(), "10.0.0.0/8".parse().unwrap()];
-        let answer = answer(&question(name, kind), &rules, &mut Names::default()).unwrap();
+        let answer = answer(&question(name, kind), &rules, &mut Names::default(), false).unwrap();
         let packet = Packet::parse(&answer.bytes).unwrap();
         assert_eq!((packet.id(), packet.questions.len()), (7, 1));
         assert!(packet.has_flags(PacketFlag::RESPONSE | PacketFlag::RECURSION_DESIRED));
@@ -132,7 +143,7 @@ mod tests {
         let rules = ["*".parse().unwrap()];
         let whole = question("a.example", TYPE::A);
         for length in 0..whole.len() {
-            assert!(answer(&whole[..length], &rules, &mut Names::default()).is_none(), "{length}");
+            assert!(answer(&whole[..length], &rules, &mut Names::default(), false).is_none(), "{length}");
         }
         let mut reply = Packet::new_reply(1);
         reply.questions.push(Question::new(
@@ -141,14 +152,14 @@ mod tests {
             QCLASS::CLASS(CLASS::IN),
             false,
         ));
-        assert!(answer(&reply.build_bytes_vec().unwrap(), &rules, &mut Names::default()).is_none());
+        assert!(answer(&reply.build_bytes_vec().unwrap(), &rules, &mut Names::default(), false).is_none());
     }
 
     proptest::proptest! {
         #[test]
         fn no_message_brings_it_down(bytes in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..600)) {
             let rules = ["*".parse().unwrap()];
-            let _ = answer(&bytes, &rules, &mut Names::default());
+            let _ = answer(&bytes, &rules, &mut Names::default(), false);
         }
 
         #[test]
@@ -158,7 +169,7 @@ mod tests {
             bytes[at % length] = to;
             bytes.truncate(length - cut % length);
             let rules = ["*".parse().unwrap()];
-            let _ = answer(&bytes, &rules, &mut Names::default());
+            let _ = answer(&bytes, &rules, &mut Names::default(), false);
         }
     }
 }

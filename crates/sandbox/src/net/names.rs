@@ -1,6 +1,6 @@
 //! Addresses that stand for names.
 
-use crate::net::setup::SYNTHETIC;
+use crate::net::setup::SYNTHETIC_BASE;
 use std::collections::HashMap;
 use std::net::Ipv4Addr;
 
@@ -26,15 +26,20 @@ impl Names {
             return None;
         }
         let offset = FIRST.checked_add(u32::try_from(self.names.len()).ok()?)?;
-        let address = Ipv4Addr::from(u32::from(SYNTHETIC.base).checked_add(offset)?);
+        let address = Ipv4Addr::from(u32::from(SYNTHETIC_BASE).checked_add(offset)?);
         self.names.push(name.to_owned());
         self.of_name.insert(name.to_owned(), address);
         Some(address)
     }
 
+    /// Whether a name has an address already.
+    pub(super) fn knows(&self, name: &str) -> bool {
+        self.of_name.contains_key(name)
+    }
+
     /// The name an address stands for.
     pub(super) fn name(&self, address: Ipv4Addr) -> Option<&str> {
-        let offset = u32::from(address).checked_sub(u32::from(SYNTHETIC.base))?.checked_sub(FIRST)?;
+        let offset = u32::from(address).checked_sub(u32::from(SYNTHETIC_BASE))?.checked_sub(FIRST)?;
         self.names.get(usize::try_from(offset).ok()?).map(String::as_str)
     }
 }
@@ -42,6 +47,7 @@ impl Names {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::net::setup::SYNTHETIC;
 
     #[test]
     fn every_name_has_one_address_and_every_address_one_name() {
@@ -59,7 +65,7 @@ mod tests {
     fn names_are_bounded_and_their_addresses_are_all_synthetic() {
         let mut names = Names::default();
         for number in 0..NAMES_MAX {
-            assert!(SYNTHETIC.contains(names.address(&format!("n{number}.example")).unwrap()));
+            assert!(SYNTHETIC.contains(names.address(&format!("n{number}.example")).unwrap().into()));
         }
         assert_eq!(names.address("one.more.example"), None);
         assert!(names.address("n0.example").is_some());

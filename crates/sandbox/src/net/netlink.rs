@@ -16,7 +16,7 @@ const NESTED: u16 = 0x8000;
 const ANSWER_BYTES_MAX: usize = 8 << 10;
 
 /// Bytes of attributes, or of the fixed head of a message before them; padded to 4 as they grow.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Bytes(Vec<u8>);
 
 impl Bytes {

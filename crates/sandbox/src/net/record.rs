@@ -3,7 +3,6 @@
 use crate::refusals::{PEERS_MAX, Refusals};
 use model::{Attempt, Connection, Endpoint, Target};
 use std::collections::BTreeMap;
-use std::net::SocketAddrV4;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 #[derive(Default)]
@@ -67,8 +66,8 @@ impl Record {
     fn sums(&self, peer: &Endpoint, add: impl FnOnce(&mut Sums)) {
         let mut seen = self.seen();
         let full = seen.carried.len() >= PEERS_MAX && !seen.carried.contains_key(peer);
-        let peer =
-            if full { Endpoint { host: "(more peers than are listed)".into(), port: None } } else { peer.clone() };
+        let unlisted = || Endpoint { host: "(more peers than are listed)".into(), port: None, protocol: None };
+        let peer = if full { unlisted() } else { peer.clone() };
         add(seen.carried.entry(peer).or_default());
     }
 
@@ -76,11 +75,6 @@ impl Record {
     fn seen(&self) -> MutexGuard<'_, Seen> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// An address as a peer.
-pub(super) fn endpoint(address: SocketAddrV4) -> Endpoint {
-    Endpoint { host: address.ip().to_string(), port: Some(address.port()) }
 }
 
 #[cfg(test)]
@@ -91,7 +85,7 @@ mod tests {
     fn the_record_is_bounded_and_loses_no_count() {
         let record = Record::default();
         for port in 0..1000u16 {
-            let peer = Endpoint { host: "a.example".into(), port: Some(port) };
+            let peer = Endpoint { host: "a.example".into(), port: Some(port), protocol: None };
             record.opened(&peer);
             record.sent(&peer, 2);
             record.received(&peer, 3);

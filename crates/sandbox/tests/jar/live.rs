@@ -22,8 +22,15 @@ pub fn main(arguments: &[OsString]) {
     let confinement: Confinement = serde_json::from_str(arguments[0].to_str().unwrap()).unwrap();
     let limits: Limits = serde_json::from_str(arguments[1].to_str().unwrap()).unwrap();
     let env = confinement.env.clone();
-    let request =
-        Request { confinement, argv: vec![], accept_weak: vec![], kernel: vec![], limits, allow_nested: false };
+    let request = Request {
+        confinement,
+        argv: vec![],
+        accept_weak: vec![],
+        kernel: vec![],
+        limits,
+        allow_nested: false,
+        upstream: None,
+    };
     let mut serve = |_: usize, mounted: Mounted<'_>| match mounted {
         Mounted::Fuse { connection, .. } => crate::overlay::serve(connection),
         Mounted::Kernel => Ok(()),
@@ -223,6 +230,7 @@ fn directory(world: &World) {
         kernel: vec![],
         limits: Limits::default(),
         allow_nested: false,
+        upstream: None,
     };
     let mut live: Live = standby(&[], None).unwrap().live(&request, &mut |_, _| Ok(())).unwrap();
     let (dir, null) = (File::open("/").unwrap(), File::open("/dev/null").unwrap());
