@@ -293,7 +293,7 @@ pub(crate) fn discarded(rows: Vec<Value>, in_use: &[TrialId]) -> Value {
 pub(crate) fn verification(found: &Verification, as_expected: bool) -> Value {
     json!({
         "schema": "belljar.verification/1",
-        "sound": found.broken.is_empty() && as_expected,
+        "sound": found.is_sound() && as_expected,
         "head_as_expected": as_expected,
         "found": found,
     })

@@ -133,6 +133,8 @@ fn shell(place: &Place, vars: Vec<(String, String)>) -> ShellContext {
 /// The rooms, ready to use.
 pub struct Engine {
     pub(crate) policy: Policy,
+    /// Of all that decides, hexadecimal.
+    policy_sha256: String,
     pub(crate) store: Store,
     pub(crate) audit: AuditLog,
     opened: SystemTime,
@@ -146,7 +148,8 @@ impl Engine {
     pub fn open(place: &Place) -> Result<Engine, RunError> {
         let state = place.state.as_path();
         let opened = SystemTime::now();
-        Ok(Engine { policy: layers::load(place)?, store: Store::new(state), audit: AuditLog::new(state), opened })
+        let (policy, policy_sha256) = layers::load(place)?;
+        Ok(Engine { policy, policy_sha256, store: Store::new(state), audit: AuditLog::new(state), opened })
     }
 
     /// The whole journey of a command. `standby` comes from [`standby`]; `person` is whoever can be asked, without one
@@ -391,6 +394,7 @@ impl Engine {
             assessment: judged.assessment.clone(),
             decision: judged.decision.clone(),
             approved_by: approval.as_ref().ok().map(|approval| approval.by().to_owned()),
+            policy: Some(self.policy_sha256.clone()),
         };
         self.audit.append(Some(id), stage, Durability::Synced)?;
         Ok(approval?)
@@ -421,7 +425,8 @@ impl Engine {
             review: frozen.review().clone(),
             limits_hit: frozen.record().limits_hit.clone(),
         };
-        Ok(self.audit.append(Some(frozen.id()), stage, Durability::Lazy)?)
+        self.audit.append(Some(frozen.id()), stage, Durability::Lazy)?;
+        Ok(())
     }
 }
 
