@@ -3,6 +3,7 @@
 
 use crate::failure::Failure;
 use analyze::Check;
+use engine::audit::query::Row;
 use engine::layers::Checked;
 use engine::{
     Broken, Checkup, JarRun, Judged, Listed, Outcome, Rewound, Settlement, TrialRecord, Verification, Weight,
@@ -287,6 +288,16 @@ pub(crate) fn record(record: &AuditRecord) -> Value {
 /// `belljar discard --json`, schema `belljar.discard/1`; what of `--all` was in use stays.
 pub(crate) fn discarded(rows: Vec<Value>, in_use: &[TrialId]) -> Value {
     json!({"schema": "belljar.discard/1", "discarded": rows, "in_use": in_use})
+}
+
+/// `belljar audit query --json`, schema `belljar.audit_answer/1`.
+pub(crate) fn answer(question: &str, rows: &[Row]) -> Value {
+    json!({"schema": "belljar.audit_answer/1", "question": question, "rows": rows})
+}
+
+/// `belljar audit key --json`, schema `belljar.audit_key/1`.
+pub(crate) fn audit_key(key: &str) -> Value {
+    json!({"schema": "belljar.audit_key/1", "key": key})
 }
 
 /// `belljar audit verify --json`, schema `belljar.verification/1`.

@@ -97,12 +97,22 @@ pub(crate) fn verification(found: &Verification, as_expected: bool) -> io::Resul
     // Each hash covers all lines before it: after one that was altered no line follows.
     if let Some((first, rest)) = found.faults.split_first() {
         let place = if first.line == 0 { first.file.clone() } else { format!("{} line {}", first.file, first.line) };
-        let more = if rest.is_empty() { String::new() } else { format!(", and what follows it is broken in {} places", rest.len()) };
+        let more = if rest.is_empty() {
+            String::new()
+        } else {
+            format!(", and what follows it is broken in {} places", rest.len())
+        };
         writeln!(out, "{} {place}: {}{more}", style.red("BROKEN"), first.what)?;
     }
     if !as_expected {
         writeln!(out, "{} the head is not the expected one: the log was cut or rewritten", style.red("BROKEN"))?;
     }
     let verdict = if found.is_sound() && as_expected { style.green("sound") } else { style.red("NOT SOUND") };
-    writeln!(out, "{verdict}: {} records, head {}", found.records, found.head)
+    let seals = match (found.sealed, found.seals_checked) {
+        (0, false) => "no key was set up".to_owned(),
+        (sealed, true) => format!("{} checked", count(sealed, "seal")),
+        (sealed, false) => format!("{} not checked: --key FILE", count(sealed, "seal")),
+    };
+    let files = count(found.segments, "file");
+    writeln!(out, "{verdict}: {} records in {files}, {seals}, head {}", found.records, found.head)
 }

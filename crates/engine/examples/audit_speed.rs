@@ -4,8 +4,8 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, clippy::indexing_slicing)]
 
-use engine::AuditLog;
-use engine::audit::Durability;
+use belljar_engine::AuditLog;
+use belljar_engine::audit::Durability;
 use model::Stage;
 use std::fs::{File, OpenOptions};
 use std::io::Write;
@@ -48,8 +48,15 @@ fn append(dir: &Path, with_key: bool) {
     }
     let (bare, synced, lazy) = (median(bare), median(synced), median(lazy));
     println!("append, key: {with_key}");
-    println!("  synced {synced:?}, plain append and fdatasync {bare:?}: {:.2}", synced.as_secs_f64() / bare.as_secs_f64());
-    println!("  lazy {lazy:?}, plain append {:?}; once and with the checkpoint at the end {:?}", median(bare_lazy), median(fresh));
+    println!(
+        "  synced {synced:?}, plain append and fdatasync {bare:?}: {:.2}",
+        synced.as_secs_f64() / bare.as_secs_f64()
+    );
+    println!(
+        "  lazy {lazy:?}, plain append {:?}; once and with the checkpoint at the end {:?}",
+        median(bare_lazy),
+        median(fresh)
+    );
 }
 
 fn verify(dir: &Path, lines: usize) {

@@ -12,6 +12,7 @@ use crate::harmless::up_to;
 use crate::jar::Rewound;
 use crate::layers;
 use crate::look;
+use crate::receipt::Draft;
 use crate::record::{JarName, TrialRecord};
 use crate::settle::{SettleError, Settlement, finish_discard};
 use crate::store::{Broken, Listed, Store, StoreError, fresh_id};
@@ -258,8 +259,21 @@ impl Engine {
             settlement: Settlement::Left,
             shown: by == Chooser::Person,
         };
+        let (id, draft) = (frozen.id().clone(), Draft::new(&frozen, choice, by));
         outcome.settlement = frozen.settle(choice, by, &self.audit)?;
+        if let (Some(draft), Settlement::Applied { .. }) = (draft, &outcome.settlement) {
+            self.receipt(&id, draft);
+        }
         Ok(outcome)
+    }
+
+    /// Writes the receipt of what is real now. That it cannot be written takes nothing back: the log then says so.
+    fn receipt(&self, id: &TrialId, draft: Draft) {
+        let stage = match draft.finish(&self.audit, &self.policy_sha256) {
+            Ok(sha256) => Stage::Receipted { sha256 },
+            Err(error) => Stage::Failed { error: model::escape::text(&format!("write the receipt: {error}")) },
+        };
+        let _ = self.audit.append(Some(id), stage, Durability::Lazy);
     }
 
     /// Takes back everything that was applied of a trial; its changes wait again.

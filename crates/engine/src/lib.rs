@@ -20,6 +20,7 @@ pub mod jar;
 pub mod journey;
 pub mod layers;
 mod look;
+pub mod receipt;
 pub mod record;
 pub mod settle;
 pub mod store;

@@ -86,9 +86,10 @@ impl KeyFile {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             read => read?,
         };
-        let parsed = text.trim_end().split_once(' ').and_then(|(epoch, secret)| {
-            Some(Key { epoch: epoch.parse().ok()?, secret: unhex(secret)? })
-        });
+        let parsed = text
+            .trim_end()
+            .split_once(' ')
+            .and_then(|(epoch, secret)| Some(Key { epoch: epoch.parse().ok()?, secret: unhex(secret)? }));
         parsed.map(Some).ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "this is no key of an audit log"))
     }
 

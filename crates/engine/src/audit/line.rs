@@ -202,7 +202,8 @@ mod tests {
 
     #[test]
     fn what_we_never_write_is_foreign() {
-        let wrong = ["", "}", "{}", "{\"prev\":\"x", "hello", &format!("{RECORD}x"), &format!("{RECORD}{RECORD}"), "{}\0{"];
+        let wrong =
+            ["", "}", "{}", "{\"prev\":\"x", "hello", &format!("{RECORD}x"), &format!("{RECORD}{RECORD}"), "{}\0{"];
         for wrong in wrong.map(str::to_owned).into_iter().chain([RECORD.replace(":7", ":07")]) {
             assert_eq!(Form::of(wrong.as_bytes()), Form::Foreign, "{wrong}");
         }

@@ -12,6 +12,8 @@ mod bound;
 mod hash;
 pub mod key;
 mod line;
+pub mod ocsf;
+pub mod query;
 mod redact;
 mod segments;
 mod tail;
@@ -52,6 +54,12 @@ pub enum AuditError {
     /// What was given is no key.
     #[error("verify the audit log: a key is 64 hexadecimal digits, as `belljar audit key` printed them")]
     NoKey,
+    /// Nothing of such a trial was applied.
+    #[error("there is no receipt of a trial {0}")]
+    NoReceipt(String),
+    /// Somebody changed it.
+    #[error("the receipt of trial {0} is not the one that the audit log tells of")]
+    OtherReceipt(TrialId),
     /// There was a key, and it is lost.
     #[error("set up a key: the audit log has seals of another one, which is not there any more")]
     SealedBefore,
@@ -71,7 +79,8 @@ impl AuditError {
             AuditError::Io { source, .. } if source.kind() == io::ErrorKind::StorageFull => Some(
                 "nothing runs without its audit record: free some space, or set XDG_STATE_HOME to another disk".into(),
             ),
-            AuditError::Encode(_) | AuditError::NoKey => None,
+            AuditError::Encode(_) | AuditError::NoKey | AuditError::OtherReceipt(_) => None,
+            AuditError::NoReceipt(_) => Some("one is written by each apply; `belljar audit log` lists them".into()),
             AuditError::Io { source, .. } if source.kind() == io::ErrorKind::AlreadyExists => {
                 Some("there is one already; move the directory aside to begin a new log, and keep it".into())
             }
@@ -79,9 +88,9 @@ impl AuditError {
                 Some("nothing runs without its audit record: make the directory writable for you".into())
             }
             AuditError::SealedBefore => Some("move its directory aside to begin a new log, and keep it".into()),
-            AuditError::Damaged { .. } => {
-                Some("`belljar audit verify` says where; move its directory aside to begin a new log, and keep it".into())
-            }
+            AuditError::Damaged { .. } => Some(
+                "`belljar audit verify` says where; move its directory aside to begin a new log, and keep it".into(),
+            ),
         }
     }
 }
@@ -152,7 +161,13 @@ impl AuditLog {
     pub fn rotating(state: &Path, rotation: Rotation) -> AuditLog {
         let dir = state.join("audit");
         let key = KeyFile::new(&dir);
-        AuditLog { segments: Segments::new(dir), key, rotation, uncovered: AtomicBool::new(false), last: Mutex::new(None) }
+        AuditLog {
+            segments: Segments::new(dir),
+            key,
+            rotation,
+            uncovered: AtomicBool::new(false),
+            last: Mutex::new(None),
+        }
     }
 
     /// Where it lies.
@@ -165,7 +180,12 @@ impl AuditLog {
     ///
     /// # Errors
     /// When it could not be written whole, or (if asked for) not synced. Nothing may then become real.
-    pub fn append(&self, trial: Option<&TrialId>, stage: Stage, durability: Durability) -> Result<Appended, AuditError> {
+    pub fn append(
+        &self,
+        trial: Option<&TrialId>,
+        stage: Stage,
+        durability: Durability,
+    ) -> Result<Appended, AuditError> {
         let (stage, left_out) = bound::fit(stage).map_err(AuditError::Encode)?;
         let mut end = self.end()?;
         end.push(Written::new(&end.tail, trial, &left_out, &stage))?;
@@ -275,6 +295,35 @@ impl AuditLog {
         AuditError::Io { path: FilePath::from(path).to_string(), source }
     }
 
+    /// Hash over the whole log as it is now, hexadecimal.
+    ///
+    /// # Errors
+    /// When its end cannot be read.
+    pub fn head(&self) -> Result<String, AuditError> {
+        let mut file = self.segments.open().map_err(|source| self.failed(source))?;
+        let tail = self.tail(&mut file).map_err(|source| self.failed(source))?;
+        Ok(hex(&tail.head))
+    }
+
+    /// The newest receipt of the trials whose id begins so: which trial it was, and the receipt.
+    ///
+    /// # Errors
+    /// When there is none, or it is not what the log says.
+    pub fn receipt(&self, id: &str) -> Result<(TrialId, String), AuditError> {
+        let mut newest = None;
+        self.read(|record| {
+            if let (Some(trial), Stage::Receipted { sha256 }) = (record.trial, record.stage)
+                && trial.0.starts_with(id)
+            {
+                newest = Some((trial, sha256));
+            }
+        })?;
+        let Some((trial, sha256)) = newest else { return Err(AuditError::NoReceipt(model::escape::text(id))) };
+        let damaged = || AuditError::OtherReceipt(trial.clone());
+        let text = crate::receipt::find(self, &trial, &sha256).map_err(|source| self.failed(source))?;
+        Ok((trial.clone(), text.ok_or_else(damaged)?))
+    }
+
     /// Calls `each` for every complete record, oldest first.
     ///
     /// # Errors
@@ -299,6 +348,11 @@ impl AuditLog {
         let first = key.map(|text| hash::unhex(text.trim()).map(Key::first).ok_or(AuditError::NoKey)).transpose()?;
         verify::verify(&self.segments, &self.key, first).map_err(|source| self.failed(source))
     }
+}
+
+/// Replaces the secrets in all texts of a document that is kept beside the log.
+pub(crate) fn redacted(document: &mut serde_json::Value) {
+    redact::redact(document, |_| true);
 }
 
 impl Drop for AuditLog {

@@ -35,8 +35,19 @@ const TOKENS: &[(&str, usize, &str)] = &[
 
 /// Parts of a name whose value is a secret.
 const NAMES: &[&str] = &[
-    "password", "passwd", "passphrase", "pass", "pwd", "secret", "secrets", "token", "apikey", "credential", "credentials",
-    "authorization", "bearer",
+    "password",
+    "passwd",
+    "passphrase",
+    "pass",
+    "pwd",
+    "secret",
+    "secrets",
+    "token",
+    "apikey",
+    "credential",
+    "credentials",
+    "authorization",
+    "bearer",
 ];
 
 /// Parts that make a `key` one.
@@ -116,7 +127,8 @@ fn is_flag(word: &str) -> bool {
 fn names_secret(name: &str) -> bool {
     let lower = name.to_ascii_lowercase();
     let parts: Vec<&str> = lower.split(['_', '-', '.']).filter(|part| !part.is_empty()).collect();
-    let after = |at: usize| at.checked_sub(1).and_then(|before| parts.get(before)).is_some_and(|part| KEYS.contains(part));
+    let after =
+        |at: usize| at.checked_sub(1).and_then(|before| parts.get(before)).is_some_and(|part| KEYS.contains(part));
     let secret = |(at, part): (usize, &&str)| {
         NAMES.contains(part) || part.ends_with("password") || part.ends_with("apikey") || (*part == "key" && after(at))
     };
@@ -249,7 +261,9 @@ fn value_of(text: &str, start: usize, name: &str, word: bool) -> Option<(usize, 
         Some(rest) => (rest.trim_start_matches(' '), false),
         // `--password VALUE`
         None if name.starts_with('-') && after.starts_with(' ') => (after.trim_start(), true),
-        None if matches!(bare.to_ascii_lowercase().as_str(), "bearer") && after.starts_with(' ') => (after.trim_start(), true),
+        None if matches!(bare.to_ascii_lowercase().as_str(), "bearer") && after.starts_with(' ') => {
+            (after.trim_start(), true)
+        }
         None => return None,
     };
     let from = text.len() - rest.len();
@@ -306,7 +320,10 @@ mod tests {
             (r#"echo {"api_key": "abc", "n": 1}"#, r#"echo {"api_key": "[redacted:value]", "n": 1}"#),
             ("curl -H 'Authorization: Bearer abc.def'", "curl -H 'Authorization: [redacted:value]'"),
             ("curl -H \"Authorization: Basic YTpi\" x", "curl -H \"Authorization: [redacted:value]\" x"),
-            ("echo \"-----BEGIN RSA PRIVATE KEY-----\nMII\n-----END RSA PRIVATE KEY-----\" x", "echo \"[redacted:pem]\" x"),
+            (
+                "echo \"-----BEGIN RSA PRIVATE KEY-----\nMII\n-----END RSA PRIVATE KEY-----\" x",
+                "echo \"[redacted:pem]\" x",
+            ),
             ("echo -----BEGIN OPENSSH PRIVATE KEY-----\nb3Blb", "echo [redacted:pem]"),
             ("TOKEN=$(cat x) y", "TOKEN=$(cat x) y"),
             ("x --token \"$T\" y", "x --token \"$T\" y"),
@@ -338,7 +355,9 @@ mod tests {
 
     #[test]
     fn any_text_is_taken() {
-        for text in ["", "://", "://:@", "-----BEGIN ", "password=", "password='", "token:\u{202e}x", "--token ", "é=é", "-u :"] {
+        for text in
+            ["", "://", "://:@", "-----BEGIN ", "password=", "password='", "token:\u{202e}x", "--token ", "é=é", "-u :"]
+        {
             let once = clean(text);
             assert_eq!(clean(&once), once, "{text}");
         }

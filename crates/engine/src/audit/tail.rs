@@ -69,7 +69,9 @@ impl Tail {
             Form::Whole(header) => {
                 self.next_seq = header.seq.saturating_add(1);
                 self.torn_lines = 0;
-                if let Some(sealed) = Some(header).filter(|header| header.is_checkpoint()).and_then(|_| Sealed::of(line)) {
+                if let Some(sealed) =
+                    Some(header).filter(|header| header.is_checkpoint()).and_then(|_| Sealed::of(line))
+                {
                     self.since = 0;
                     self.epoch = sealed.epoch.or(self.epoch);
                 }

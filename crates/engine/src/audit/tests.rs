@@ -363,7 +363,8 @@ fn every_edit_drop_swap_duplication_and_truncation_is_found() {
             for number in 0..found.segments {
                 let of = |line: &&(u64, Vec<u8>)| line.0 == number;
                 let bytes = lines.iter().filter(of).map(|(_, line)| [line, &b"\n"[..]].concat()).collect::<Vec<_>>();
-                let name = if number + 1 == found.segments { "log.jsonl".into() } else { format!("log.{number:06}.jsonl") };
+                let name =
+                    if number + 1 == found.segments { "log.jsonl".into() } else { format!("log.{number:06}.jsonl") };
                 if !bytes.is_empty() {
                     fs::write(copy.path().join("audit").join(name), bytes.concat()).unwrap();
                 }
@@ -371,7 +372,10 @@ fn every_edit_drop_swap_duplication_and_truncation_is_found() {
             assert_eq!(AuditLog::new(copy.path()).verify(None).unwrap().head, head, "{what}");
         }
     }
-    eprintln!("{edits} edits of {} lines: {unseen} cuts of the end seen by the head alone; {kinds:?}", held.lines.len());
+    eprintln!(
+        "{edits} edits of {} lines: {unseen} cuts of the end seen by the head alone; {kinds:?}",
+        held.lines.len()
+    );
     assert!(unseen > 0, "some cut of the end is to be seen by the head alone");
 }
 
