@@ -6,6 +6,14 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use testkit::World;
 
+const SCHEMA: &str = include_str!("../crates/cli/schemas/audit.schema.json");
+
+#[track_caller]
+fn assert_fits(document: &Value) {
+    let schema: Value = serde_json::from_str(SCHEMA).unwrap();
+    assert_eq!(crate::check::misfit(document, &schema, &schema, ""), None, "{document:#}");
+}
+
 fn directory(world: &World) -> PathBuf {
     world.state().join("belljar/audit")
 }
@@ -19,7 +27,7 @@ fn rows(world: &World, question: &[&str]) -> Vec<Value> {
     let answer = world.belljar(["audit", "query"].iter().chain(question).copied().chain(["--json"])).run();
     answer.success();
     let document = answer.json();
-    assert_eq!(document["schema"], "belljar.audit_answer/1");
+    assert_fits(&document);
     document["rows"].as_array().unwrap().clone()
 }
 
@@ -44,6 +52,7 @@ fn agree(world: &World, key: Option<&Path>, what: &str) -> bool {
         args.extend(["--key".to_owned(), key.display().to_string()]);
     }
     let ours = world.belljar(&args).run().json();
+    assert_fits(&ours);
     let theirs = independent(&directory(world), key);
     assert_eq!(ours["sound"], theirs["sound"], "{what}: {ours:#} {theirs:#}");
     for field in ["head", "records", "checkpoints", "sealed", "torn", "broken"] {
@@ -169,6 +178,8 @@ both! {
         assert!(about.len() >= 3 && about.len() < records(world, &[]).len(), "{about:#?}");
         assert!(!records(world, &["--host", "example.org"]).is_empty());
         assert!(records(world, &["--decision", "allow"]).iter().all(|record| record["decision"]["verdict"] == "allow"));
+        assert_fits(&world.belljar(["audit", "key", "--json"]).run().success().json());
+        world.belljar(["audit", "key"]).run().code(125).stderr_has("there is one already");
         world.belljar(["audit", "log", "--since", "soon"]).run().code(2).stderr_has("is no time");
         let log = world.read(directory(world).join("log.jsonl")).unwrap();
         assert!(!log.contains("hunter2000") && log.contains("token=[redacted:value]"), "{log}");

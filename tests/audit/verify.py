@@ -15,7 +15,6 @@ def sha(*parts):
     return hashlib.sha256(b"".join(parts)).digest()
 
 def extent(line):
-    """Whether the braces of a line close, and with its last byte."""
     depth, in_text, escaped = 0, False, False
     for at, byte in enumerate(line):
         if escaped or (in_text and byte == 0x5C):

@@ -207,7 +207,7 @@ impl AuditLog {
         let failed = |source| self.failed_at(self.key.path(), source);
         // The lock of the log is held: nobody seals with a key that is not there yet.
         let mut end = self.end()?;
-        if end.tail.epoch.is_some() {
+        if end.tail.epoch.is_some() && end.key.is_none() {
             return Err(AuditError::SealedBefore);
         }
         let first = Key::random().map_err(failed)?;

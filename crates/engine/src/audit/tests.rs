@@ -123,6 +123,9 @@ fn a_segment_is_closed_at_its_size_or_its_age_and_the_next_goes_on() {
         let found = log.verify(Some(&key)).unwrap();
         assert!(found.is_sound() && found.segments > 3, "{found:?}");
         assert_eq!(found.records, 40);
+        let verifier = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/audit/verify.py");
+        let theirs = Command::new("python3").args(["-B", verifier]).arg(log.dir()).output().unwrap();
+        assert!(theirs.status.success(), "{}", String::from_utf8_lossy(&theirs.stdout));
         let closed = log.segments.closed().unwrap();
         let (_, middle) = &closed[1];
         let kept = fs::read(middle).unwrap();
