@@ -3,6 +3,7 @@
 
 use crate::failure::Failure;
 use analyze::Check;
+use engine::audit::query::Row;
 use engine::layers::Checked;
 use engine::{
     Broken, Checkup, JarRun, Judged, Listed, Outcome, Rewound, Settlement, Told, TrialRecord, Verification, Weight,
@@ -343,11 +344,21 @@ pub(crate) fn discarded(rows: Vec<Value>, in_use: &[TrialId]) -> Value {
     json!({"schema": "belljar.discard/1", "discarded": rows, "in_use": in_use})
 }
 
+/// `belljar audit query --json`, schema `belljar.audit_answer/1`.
+pub(crate) fn answer(question: &str, rows: &[Row]) -> Value {
+    json!({"schema": "belljar.audit_answer/1", "question": question, "rows": rows})
+}
+
+/// `belljar audit key --json`, schema `belljar.audit_key/1`.
+pub(crate) fn audit_key(key: &str) -> Value {
+    json!({"schema": "belljar.audit_key/1", "key": key})
+}
+
 /// `belljar audit verify --json`, schema `belljar.verification/1`.
 pub(crate) fn verification(found: &Verification, as_expected: bool) -> Value {
     json!({
         "schema": "belljar.verification/1",
-        "sound": found.broken.is_empty() && as_expected,
+        "sound": found.is_sound() && as_expected,
         "head_as_expected": as_expected,
         "found": found,
     })

@@ -55,7 +55,7 @@ pub(crate) fn record(record: &AuditRecord) -> io::Result<()> {
 
 fn stage(stage: &Stage) -> String {
     match stage {
-        Stage::Decided { analysis, assessment, decision, approved_by } => {
+        Stage::Decided { analysis, assessment, decision, approved_by, .. } => {
             let by = approved_by.as_deref().map_or("nobody".to_owned(), model::escape::text);
             let text = model::escape::text(&analysis.text);
             let decided = format!("{:?} ({})", decision.verdict, assessment.tiers.contained).to_lowercase();
@@ -81,6 +81,9 @@ fn stage(stage: &Stage) -> String {
         }
         Stage::Rewound { to, left } => format!("rewound to before command {to}, {} left", count(*left, "change")),
         Stage::Failed { error } => format!("failed: {}", model::escape::text(error)),
+        Stage::Receipted { sha256 } => format!("receipt {}", model::escape::text(sha256)),
+        Stage::Checkpoint { lines, epoch: Some(epoch), .. } => format!("checkpoint over {lines} lines, key {epoch}"),
+        Stage::Checkpoint { lines, .. } => format!("checkpoint over {lines} lines, no key"),
     }
 }
 
@@ -92,13 +95,24 @@ pub(crate) fn verification(found: &Verification, as_expected: bool) -> io::Resul
         writeln!(out, "{} line {line} was cut short by a crash", style.yellow("torn"))?;
     }
     // Each hash covers all lines before it: after one that was altered no line follows.
-    if let Some((first, rest)) = found.broken.split_first() {
-        let more = if rest.is_empty() { String::new() } else { format!(", nor do {} lines after it", rest.len()) };
-        writeln!(out, "{} line {first} does not follow from the lines before it{more}", style.red("BROKEN"))?;
+    if let Some((first, rest)) = found.faults.split_first() {
+        let place = if first.line == 0 { first.file.clone() } else { format!("{} line {}", first.file, first.line) };
+        let more = if rest.is_empty() {
+            String::new()
+        } else {
+            format!(", and what follows it is broken in {} places", rest.len())
+        };
+        writeln!(out, "{} {place}: {}{more}", style.red("BROKEN"), first.what)?;
     }
     if !as_expected {
         writeln!(out, "{} the head is not the expected one: the log was cut or rewritten", style.red("BROKEN"))?;
     }
-    let verdict = if found.broken.is_empty() && as_expected { style.green("sound") } else { style.red("NOT SOUND") };
-    writeln!(out, "{verdict}: {} records, head {}", found.records, found.head)
+    let verdict = if found.is_sound() && as_expected { style.green("sound") } else { style.red("NOT SOUND") };
+    let seals = match (found.sealed, found.seals_checked) {
+        (0, false) => "no key was set up".to_owned(),
+        (sealed, true) => format!("{} checked", count(sealed, "seal")),
+        (sealed, false) => format!("{} not checked: --key FILE", count(sealed, "seal")),
+    };
+    let files = count(found.segments, "file");
+    writeln!(out, "{verdict}: {} records in {files}, {seals}, head {}", found.records, found.head)
 }

@@ -1,5 +1,6 @@
 //! Words for people. What a stranger wrote (names, commands, output) is escaped; colour only where it is wanted.
 
+mod answer;
 mod changes;
 mod check;
 mod health;
@@ -10,6 +11,7 @@ mod terminal;
 mod trials;
 mod who;
 
+pub(crate) use answer::{answer, note};
 pub(crate) use changes::count;
 pub(crate) use check::{check, checks, explain};
 pub(crate) use health::{doctor, policies, record, verification};

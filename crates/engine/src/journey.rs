@@ -12,6 +12,7 @@ use crate::harmless::up_to;
 use crate::jar::Rewound;
 use crate::layers;
 use crate::look;
+use crate::receipt::Draft;
 use crate::record::{JarName, TrialRecord};
 use crate::settle::{SettleError, Settlement, finish_discard};
 use crate::store::{Broken, Listed, Store, StoreError, fresh_id};
@@ -133,6 +134,8 @@ fn shell(place: &Place, vars: Vec<(String, String)>) -> ShellContext {
 /// The rooms, ready to use.
 pub struct Engine {
     pub(crate) policy: Policy,
+    /// Of all that decides, hexadecimal.
+    policy_sha256: String,
     pub(crate) store: Store,
     pub(crate) audit: AuditLog,
     opened: SystemTime,
@@ -146,7 +149,8 @@ impl Engine {
     pub fn open(place: &Place) -> Result<Engine, RunError> {
         let state = place.state.as_path();
         let opened = SystemTime::now();
-        Ok(Engine { policy: layers::load(place)?, store: Store::new(state), audit: AuditLog::new(state), opened })
+        let (policy, policy_sha256) = layers::load(place)?;
+        Ok(Engine { policy, policy_sha256, store: Store::new(state), audit: AuditLog::new(state), opened })
     }
 
     /// The whole journey of a command. `standby` comes from [`standby`]; `person` is whoever can be asked, without one
@@ -259,8 +263,21 @@ impl Engine {
             settlement: Settlement::Left,
             shown: by == Chooser::Person,
         };
+        let (id, draft) = (frozen.id().clone(), Draft::new(&frozen, choice, by));
         outcome.settlement = frozen.settle(choice, by, &self.audit)?;
+        if let (Some(draft), Settlement::Applied { .. }) = (draft, &outcome.settlement) {
+            self.receipt(&id, draft);
+        }
         Ok(outcome)
+    }
+
+    /// Writes the receipt of what is real now. That it cannot be written takes nothing back: the log then says so.
+    fn receipt(&self, id: &TrialId, draft: Draft) {
+        let stage = match draft.finish(&self.audit, &self.policy_sha256) {
+            Ok(sha256) => Stage::Receipted { sha256 },
+            Err(error) => Stage::Failed { error: model::escape::text(&format!("write the receipt: {error}")) },
+        };
+        let _ = self.audit.append(Some(id), stage, Durability::Lazy);
     }
 
     /// Takes back everything that was applied of a trial; its changes wait again.
@@ -395,6 +412,7 @@ impl Engine {
             assessment: judged.assessment.clone(),
             decision: judged.decision.clone(),
             approved_by: approval.as_ref().ok().map(|approval| approval.by().to_owned()),
+            policy: Some(self.policy_sha256.clone()),
         };
         self.audit.append(Some(id), stage, Durability::Synced)?;
         Ok(approval?)
@@ -430,7 +448,8 @@ impl Engine {
             review: review.clone(),
             limits_hit: record.limits_hit.clone(),
         };
-        Ok(self.audit.append(Some(&record.id), stage, Durability::Lazy)?)
+        self.audit.append(Some(&record.id), stage, Durability::Lazy)?;
+        Ok(())
     }
 }
 

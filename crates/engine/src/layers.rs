@@ -4,6 +4,7 @@ use crate::error::RunError;
 use crate::host::config_dir;
 use model::{FilePath, Place};
 use policy::{Layer, Origin, Policy, PolicyError};
+use sha2::{Digest, Sha256};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -11,14 +12,33 @@ use std::path::{Path, PathBuf};
 /// An organisation's policies; its forbids win over everything.
 const ORGANISATION: &str = "/etc/belljar/policies";
 
-/// The policy that holds at `place`.
-pub(crate) fn load(place: &Place) -> Result<Policy, RunError> {
+/// The policy that holds at `place`, and the digest by which the audit log names it.
+pub(crate) fn load(place: &Place) -> Result<(Policy, String), RunError> {
     let sources = in_force(place)?;
+    let digest = digest(&sources);
     if sources.is_empty() {
-        return Ok(Policy::builtin()?);
+        return Ok((Policy::builtin()?, digest));
     }
     let layers: Vec<Layer<'_>> = sources.iter().map(Source::layer).collect();
-    Ok(Policy::layered(&layers)?)
+    Ok((Policy::layered(&layers)?, digest))
+}
+
+/// SHA-256 over this version with its built-in rules and over every layer, each part with its length before it.
+fn digest(sources: &[Source]) -> String {
+    let mut hash = Sha256::new();
+    let mut part = |bytes: &[u8]| {
+        hash.update((bytes.len() as u64).to_be_bytes());
+        hash.update(bytes);
+    };
+    for built_in in [env!("CARGO_PKG_VERSION"), policy::SCHEMA, policy::DEFAULT] {
+        part(built_in.as_bytes());
+    }
+    for source in sources {
+        part(format!("{:?}", source.origin).as_bytes());
+        part(source.name.as_bytes());
+        part(source.text.as_bytes());
+    }
+    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn in_force(place: &Place) -> Result<Vec<Source>, RunError> {

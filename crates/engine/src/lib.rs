@@ -21,6 +21,7 @@ pub mod journey;
 pub mod layers;
 pub mod live;
 mod look;
+pub mod receipt;
 pub mod record;
 pub mod settle;
 pub mod store;

@@ -19,6 +19,9 @@ pub enum Stage {
         decision: Decision,
         /// Who agreed: `policy`, `person`, or nobody (`None`: it did not run).
         approved_by: Option<String>,
+        /// SHA-256 of the policy that decided, hexadecimal; records of older versions have none.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        policy: Option<String>,
     },
     /// The command ended.
     Ran {
@@ -55,6 +58,11 @@ pub enum Stage {
         /// How many changes became real, or with `undone` are real no more.
         applied: u64,
     },
+    /// A receipt was written of what became real.
+    Receipted {
+        /// SHA-256 of its bytes, hexadecimal.
+        sha256: String,
+    },
     /// Commands of a jar are to be taken back; written and synced before they are.
     Rewinding {
         /// Number of the first of them.
@@ -74,6 +82,30 @@ pub enum Stage {
         /// Escaped.
         error: String,
     },
+    /// What the log holds so far, sealed. The log writes these by itself.
+    Checkpoint {
+        /// In which segment it stands, counted from 0. All segments but the first begin with one.
+        segment: u64,
+        /// Lines before this one, in all segments.
+        lines: u64,
+        /// The perfect subtrees of the Merkle tree (RFC 6962) over those lines, largest first, hexadecimal.
+        peaks: Vec<String>,
+        /// Which key sealed it; `None`: no key was set up, and the seal is a plain digest.
+        epoch: Option<u64>,
+        /// HMAC-SHA-256 (or without a key SHA-256) over the bytes of its line before this field, hexadecimal.
+        seal: String,
+    },
+}
+
+/// Part of a record that was too long to be kept whole.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeftOut {
+    /// Where in the record, for example `changes.changes`.
+    pub at: String,
+    /// How many entries, or with a text how many bytes.
+    pub count: u64,
+    /// SHA-256 over what was left out: entries as JSON, each with a newline behind it; a text as it is. Hexadecimal.
+    pub sha256: String,
 }
 
 /// One line of the log.
@@ -87,6 +119,9 @@ pub struct AuditRecord {
     pub uid: u32,
     /// The trial it is about; `check` and refused runs have none.
     pub trial: Option<TrialId>,
+    /// What of it is not written here because it would be too long.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left_out: Vec<LeftOut>,
     /// What happened.
     #[serde(flatten)]
     pub stage: Stage,

@@ -22,7 +22,7 @@ pub mod risk;
 pub mod trial;
 
 pub use analysis::{Analysis, Certificate, Coverage, Invocation};
-pub use audit::{AuditRecord, Stage};
+pub use audit::{AuditRecord, LeftOut, Stage};
 pub use change::{Change, ChangeKind, ChangeSet, Differs, FileKind, Meta};
 pub use confinement::{Confinement, EnvVar, Hidden, Network, RootKind, WritableRoot};
 pub use containment::{Attempt, Backend, Containment, Gap, Layer, LayerState, RootBackend};

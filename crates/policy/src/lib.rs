@@ -36,3 +36,4 @@ pub use derived::is_derived;
 pub use error::{ConfineError, PolicyError};
 pub use layer::{DEFAULT, LAYER_BYTES_MAX, Layer, Origin, SCHEMA};
 pub use policy::Policy;
+pub use secrets::secret_rule;

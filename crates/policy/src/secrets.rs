@@ -4,6 +4,7 @@
 //! and the ones outside the home stay readable and are judged by risk.
 
 use crate::pattern::{Fit, Folded, Table};
+use model::FilePath;
 use std::sync::LazyLock;
 
 /// One row: a name that holds a secret.
@@ -228,6 +229,12 @@ pub(crate) fn find(path: &Folded, home: &Folded, tree: bool) -> Option<&'static 
 /// Whether the row names one place. A name that may lie at any depth says nothing about the directory above it.
 fn is_placed(row: &Secret) -> bool {
     row.pattern.starts_with('/') || row.pattern.starts_with('~')
+}
+
+/// The rule by which `path` is a secret of the user whose home this is; `None`: it is none that a name tells.
+#[must_use]
+pub fn secret_rule(path: &FilePath, home: &FilePath) -> Option<&'static str> {
+    find(&Folded::new(path), &Folded::new(home), false)
 }
 
 /// Every rule of the tables, for the schema.
