@@ -41,6 +41,8 @@ pub struct RunFacts {
     pub hostname: String,
     /// Where servers of the host listen on unix sockets, and some did before.
     pub sockets: Vec<FilePath>,
+    /// The version of landlock(7); 0 where there is none.
+    pub landlock: u32,
     /// The jar this process is in, if it is in one.
     pub around: Option<Around>,
 }
@@ -71,6 +73,7 @@ impl RunFacts {
             resolver: resolver(),
             hostname: hostname(),
             sockets: sockets(),
+            landlock: crate::sys::landlock_abi().unwrap_or(0),
             around,
         })
     }

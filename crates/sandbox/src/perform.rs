@@ -89,12 +89,7 @@ impl<'a> Executor<'a> {
                 return self.keep(*index, made, *or_fuse, || step.to_string());
             }
             Step::Seal => seal().map(|()| self.stands(Layer::MountNamespace, "read-only view")),
-            Step::Reopen => {
-                let fault = |(number, errno)| {
-                    Fault::new(FaultKind::Standard, format!("open descriptor {number} again, read-only"), errno)
-                };
-                return reopen::standard_descriptors().map_err(fault);
-            }
+            Step::Reopen { strict } => return self.reopen(*strict),
             Step::Scratch { max } => scratch(*max).map(|fd| self.scratch = Some(fd)),
             Step::Directory { at, mode } => mkdirat(AT_FDCWD, at.as_path(), Mode::from_bits_truncate(*mode)),
             Step::File { at, mode } => create(at, *mode).map(drop),
@@ -105,7 +100,7 @@ impl<'a> Executor<'a> {
             Step::Terminals { at } => terminals(at),
             Step::Replace { from, at } => or_absent(bind(from, at)),
             Step::Cover { from, at } => bind(from, at),
-            Step::Devices { at } => allow_devices(at),
+            Step::Devices { at } => allow_devices(at).and_then(|()| reopen::devices()),
             Step::Proc { at, or_outer, traceable } => self.proc(at, *or_outer, *traceable),
             Step::Door { at } => around::make_door(at),
             Step::ReadOnly { at } => or_absent(bind(at, at).and_then(|()| read_only(at))),
@@ -124,6 +119,24 @@ impl<'a> Executor<'a> {
             Step::Seccomp { watch, nested } => return self.seccomp(*watch, *nested),
         };
         done.map_err(|errno| Fault::new(kind_of(step), step.to_string(), errno))
+    }
+
+    /// What is opened again goes to Belljar too, which lets the caller's own descriptor follow in the end.
+    fn reopen(&mut self, strict: bool) -> Result<(), Fault> {
+        for number in 0..=2 {
+            let fault =
+                |errno| Fault::new(FaultKind::Standard, format!("open descriptor {number} again, read-only"), errno);
+            match reopen::file(number, strict) {
+                Ok(None) => {}
+                Ok(Some(fd)) => self.channel.send(&Up::Reopened { number }, Some(fd.as_fd())).map_err(fault)?,
+                Err(errno) if strict => return Err(fault(errno)),
+                Err(errno) => {
+                    let why = format!("{}: {}", reopen::STAYS, errno.desc());
+                    self.containment.missing.push(Gap { layer: Layer::MountNamespace, why });
+                }
+            }
+        }
+        Ok(())
     }
 
     /// By the highest number a process may have, which is the pid namespace's own from Linux 6.14 on; else by

@@ -82,7 +82,10 @@ pub enum Step {
     /// Makes every mount read-only, nosuid, nodev and private, in one call.
     Seal,
     /// Opens standard descriptors that are files open for reading again, so that they are on the sealed view.
-    Reopen,
+    Reopen {
+        /// Whether one that cannot be is an error: where Landlock does not forbid to write it by another way.
+        strict: bool,
+    },
     /// Mounts the scratch; it becomes the working directory while the jar is built.
     Scratch {
         /// Bytes it may hold, where they are limited.
@@ -257,6 +260,9 @@ impl Plan {
     }
 }
 
+/// The first version of landlock(7) that rules truncate(2).
+const TRUNCATE_SINCE: u32 = 3;
+
 /// Makes the ground a plan of this user stands on. Pure.
 #[must_use]
 pub fn ground(facts: &RunFacts, accept_weak: &[Layer]) -> Ground {
@@ -360,7 +366,8 @@ impl<'a> Draft<'a> {
         steps.extend((count + spare > 0).then_some(Step::Connections { count, spare }));
         steps.extend(self.request.kernel.iter().filter_map(|kernel| self.kernel(kernel)));
         steps.push(Step::Seal);
-        steps.extend(self.request.allow_nested.then_some(Step::Reopen));
+        let strict = self.request.allow_nested || self.facts.landlock < TRUNCATE_SINCE;
+        steps.push(Step::Reopen { strict });
         steps.push(Step::Scratch { max: limits.memory });
         steps.extend(empties());
         steps.extend(self.name_files());

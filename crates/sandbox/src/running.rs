@@ -12,7 +12,7 @@ use crate::wire::{Channel, Down, Up};
 use model::{Attempt, Connection, Containment, Exit, Limit};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, poll};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 
 /// How a command ended and what held it.
 #[derive(Debug)]
@@ -44,6 +44,8 @@ pub struct Running {
     pub(crate) apart: bool,
     pub(crate) forwarding: Forwarding,
     pub(crate) foreground: Foreground,
+    /// Standard descriptors that the command has opened again, see `reopen`.
+    pub(crate) reopened: Vec<(i32, OwnedFd)>,
 }
 
 /// What the loop has learned when it ends.
@@ -88,6 +90,7 @@ impl Running {
         };
         self.jar.reap_init();
         self.foreground.restore();
+        self.follow_readers();
         // What ended before anybody looked may have printed too much all the same.
         let printed = self.output.take().is_some_and(Carrying::finish).then_some(Limit::Output);
         // Nobody is left to call, so the thread ends. A panic in it costs what it had seen.
@@ -97,6 +100,16 @@ impl Running {
         attempts.extend(refused);
         let limit = self.meter.met().or(printed);
         Ok(Ended { exit, exec_error, containment: self.containment, attempts, connections, limit })
+    }
+
+    /// Whoever shares the caller's descriptors reads on behind what the command has read.
+    fn follow_readers(&self) {
+        for (number, fd) in &self.reopened {
+            if let Some(own) = crate::facts::standard(*number) {
+                // Fails where the file system cannot seek; then there never was a place to keep.
+                let _ = crate::reopen::follow(own, fd);
+            }
+        }
     }
 
     /// Blocks until the meter wants to look, or there is a message, a watched call (which of them is returned) or a signal.

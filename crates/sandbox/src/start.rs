@@ -93,7 +93,7 @@ impl Standby {
         let foreground = Foreground::remember();
         let forwarding = Forwarding::install().map_err(|errno| SandboxError::Spawn(errno.into()))?;
         let roots: Vec<FilePath> = request.confinement.roots.iter().map(|root| root.path.clone()).collect();
-        let Launched { channel, jar, mut containment, counted, processes, watch, network } =
+        let Launched { channel, jar, mut containment, counted, processes, watch, network, reopened } =
             self.nursery.launch(&plan, &roots, serve)?;
         let rules = request.confinement.network.rules();
         let watch =
@@ -105,7 +105,7 @@ impl Standby {
         let output = self.output.map(Output::carry).transpose().map_err(SandboxError::Spawn)?;
         let meter = Meter::new(request.limits, counted, processes);
         let apart = request.allow_nested;
-        Ok(Running { channel, jar, containment, watch, apart, broker, output, meter, forwarding, foreground })
+        Ok(Running { channel, jar, containment, watch, apart, broker, output, meter, forwarding, foreground, reopened })
     }
 }
 
@@ -119,6 +119,8 @@ pub(crate) struct Launched {
     /// Whether somebody must count its processes, and its proc(5).
     pub(crate) counted: bool,
     pub(crate) processes: Option<OwnedFd>,
+    /// Standard descriptors that are others in the jar, with what they are there.
+    pub(crate) reopened: Vec<(i32, OwnedFd)>,
 }
 
 /// Starts a stage for `plan` and answers it until every layer stands.
@@ -149,9 +151,10 @@ impl Nursery {
             Ok(()) | Err(Errno::EPIPE) => {}
             Err(errno) => return Err(SandboxError::Wire(errno.into())),
         }
-        let Ready { containment, counted, processes, watch, network } = answer(&channel, &mut jar, roots, serve)?;
+        let Ready { containment, counted, processes, watch, network, reopened } =
+            answer(&channel, &mut jar, roots, serve)?;
         jar.reap_stage();
-        Ok(Launched { channel, jar, containment, counted, processes, watch, network })
+        Ok(Launched { channel, jar, containment, counted, processes, watch, network, reopened })
     }
 }
 
@@ -261,12 +264,14 @@ struct Ready {
     processes: Option<OwnedFd>,
     watch: Option<OwnedFd>,
     network: Option<Sockets>,
+    reopened: Vec<(i32, OwnedFd)>,
 }
 
 fn answer(channel: &Channel, jar: &mut Jar, roots: &[FilePath], serve: &mut Serve<'_>) -> Result<Ready, SandboxError> {
     let wire = |errno: Errno| SandboxError::Wire(errno.into());
     let mut processes: Option<OwnedFd> = None;
     let (mut connections, mut questions) = (None, None);
+    let mut reopened = Vec::new();
     let mut took = |index: usize, mounted: Mounted<'_>| {
         let root = roots.get(index).ok_or_else(|| wire(Errno::EPROTO))?;
         serve(index, mounted).map_err(|source| SandboxError::Serve { root: root.clone(), source })?;
@@ -279,6 +284,7 @@ fn answer(channel: &Channel, jar: &mut Jar, roots: &[FilePath], serve: &mut Serv
         match message {
             Up::Born { pid } => jar.init = Some(Pid::from_raw(pid)),
             Up::Processes => processes = fd,
+            Up::Reopened { number } => reopened.extend(fd.map(|fd| (number, fd))),
             Up::Root { index, instead } => {
                 let connection = fd.ok_or_else(|| wire(Errno::EBADF))?;
                 took(index, Mounted::Fuse { connection, processes: processes.as_ref().map(OwnedFd::as_fd), instead })?;
@@ -288,7 +294,7 @@ fn answer(channel: &Channel, jar: &mut Jar, roots: &[FilePath], serve: &mut Serv
             Up::Questions => questions = fd,
             Up::Ready { containment, counted } => {
                 let network = questions.map(|questions| Sockets { connections, questions });
-                return Ok(Ready { containment, counted, processes, watch: fd, network });
+                return Ok(Ready { containment, counted, processes, watch: fd, network, reopened });
             }
             Up::Failed { fault } => return Err(SandboxError::from_fault(fault)),
             _ => return Err(wire(Errno::EPROTO)),
