@@ -75,8 +75,8 @@ impl<'a> Executor<'a> {
 
     fn step(&mut self, step: &Step) -> Result<(), Fault> {
         let done = match step {
-            Step::Processes { max } => {
-                self.limit_processes(*max);
+            Step::Processes { max, asked, kept } => {
+                self.limit_processes(*max, *asked, kept.as_deref());
                 Ok(())
             }
             Step::OpenFiles { max } => lower_limit(Resource::RLIMIT_NOFILE, *max),
@@ -139,21 +139,29 @@ impl<'a> Executor<'a> {
         Ok(())
     }
 
-    /// By the highest number a process may have, which is the pid namespace's own from Linux 6.14 on; else by
-    /// RLIMIT_NPROC, which since Linux 5.14 counts those of a user namespace but never holds for root of the host;
-    /// else Belljar counts from outside.
-    fn limit_processes(&mut self, max: u64) {
+    /// By a control group; else by RLIMIT_NPROC, which since Linux 5.14 counts those of a user namespace but never holds
+    /// for root of the host; else by the highest number a process may have, which is the pid namespace's own from Linux
+    /// 6.14 on; else Belljar counts from outside. A program can see RLIMIT_NPROC, so where nobody asked, numbers come
+    /// first.
+    fn limit_processes(&mut self, max: u64, asked: bool, kept: Option<&str>) {
         // The lowest 300 numbers are given once only.
         const RESERVED_PIDS: u64 = 301;
-        let numbers = || std::fs::write("/proc/sys/kernel/pid_max", max.saturating_add(RESERVED_PIDS).to_string());
         if self.ground.around.is_some() {
             return self.stands(Layer::ProcessLimit, "that of the jar around this one");
         }
+        if let Some(kept) = kept {
+            return self.stands(Layer::ProcessLimit, format!("{max}, by {kept}"));
+        }
         // An ordinary user's map needs setgroups(2) denied, and nobody else's does.
         let host_root = !self.ground.identity.deny_setgroups;
-        let how = if numbers().is_ok() {
-            "by their numbers"
-        } else if !host_root && lower_limit(Resource::RLIMIT_NPROC, max).is_ok() {
+        // Pid 1 is one of them.
+        let by_user = || !host_root && lower_limit(Resource::RLIMIT_NPROC, max.saturating_add(1)).is_ok();
+        let numbers = || std::fs::write("/proc/sys/kernel/pid_max", max.saturating_add(RESERVED_PIDS).to_string());
+        let how = if asked && by_user() {
+            "by RLIMIT_NPROC"
+        } else if numbers().is_ok() {
+            "by their numbers, of which 300 are given once only"
+        } else if by_user() {
             "by RLIMIT_NPROC"
         } else {
             self.counted = true;

@@ -44,6 +44,10 @@ pub enum Step {
     Processes {
         /// How many.
         max: u64,
+        /// Whether somebody asked for this number, which then is to be exact where it can be.
+        asked: bool,
+        /// What keeps it already.
+        kept: Option<String>,
     },
     /// Limits how many files each process may have open.
     OpenFiles {
@@ -289,7 +293,8 @@ pub fn plan(request: &Request, facts: &RunFacts) -> Result<Plan, SandboxError> {
         gaps: nested::gaps(request, facts),
         argv: request.argv.iter().map(FilePath::new).collect(),
         env: environment(request),
-        ahead: ahead(request),
+        // Its thread would be one of them.
+        ahead: ahead(request).filter(|_| request.limits.processes.is_none()),
     })
 }
 
@@ -359,7 +364,8 @@ impl<'a> Draft<'a> {
 
     fn steps(&self) -> Vec<Step> {
         let limits = &self.request.limits;
-        let mut steps = vec![Step::Processes { max: limits.processes.unwrap_or(Limits::PROCESSES) }, Step::Loopback];
+        let (max, kept) = (limits.processes.unwrap_or(Limits::PROCESSES), self.facts.group.map(str::to_owned));
+        let mut steps = vec![Step::Processes { max, asked: limits.processes.is_some(), kept }, Step::Loopback];
         steps.push(if self.named() { Step::Network { blocks: net::routed(self.rules()) } } else { Step::Questions });
         let spare = self.request.kernel.iter().filter(|kernel| kernel.or_fuse).count();
         let count = self.roots().count().saturating_sub(self.request.kernel.len());

@@ -35,7 +35,7 @@ impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Step::Loopback => f.write_str("bring up loopback"),
-            Step::Processes { max } => write!(f, "limit processes and threads to {max}"),
+            Step::Processes { max, .. } => write!(f, "limit processes and threads to {max}"),
             Step::OpenFiles { max } => write!(f, "limit open files to {max}"),
             Step::Network { blocks } => {
                 let blocks: Vec<String> =

@@ -9,7 +9,7 @@ use crate::start::Jar;
 use crate::terminal::Foreground;
 use crate::watch::Watch;
 use crate::wire::{Channel, Down, Up};
-use model::{Attempt, Connection, Containment, Exit, Limit};
+use model::{Attempt, Connection, Containment, Exit, Limit, Usage};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, poll};
 use std::os::fd::{AsFd, OwnedFd};
@@ -29,6 +29,8 @@ pub struct Ended {
     pub connections: Vec<Connection>,
     /// The limit that ended it, or that it met.
     pub limit: Option<Limit>,
+    /// What it took, where the kernel counted that.
+    pub usage: Option<Usage>,
 }
 
 /// A jar whose command runs. Dropping it ends the command and everything else in the jar.
@@ -98,8 +100,8 @@ impl Running {
         let mut attempts = watch.map(Watch::into_attempts).unwrap_or_default();
         let (connections, refused) = self.broker.take().map(Broker::finish).unwrap_or_default();
         attempts.extend(refused);
-        let limit = self.meter.met().or(printed);
-        Ok(Ended { exit, exec_error, containment: self.containment, attempts, connections, limit })
+        let (limit, usage) = (self.meter.met().or(printed), self.meter.usage());
+        Ok(Ended { exit, exec_error, containment: self.containment, attempts, connections, limit, usage })
     }
 
     /// Whoever shares the caller's descriptors reads on behind what the command has read.
@@ -162,6 +164,10 @@ impl Running {
             }
             Some((Up::Continued, _)) => *stopped = false,
             Some(_) => return Err(wire(Errno::EPROTO)),
+            // The kernel spares no process of a jar that ran out of memory, nor its first.
+            None if self.meter.out_of_memory() => {
+                return Ok(News::Over { exit: Exit::Signal(libc::SIGKILL), exec_error: None });
+            }
             None => return Err(self.jar.death()),
         }
         Ok(News::Nothing)

@@ -1,5 +1,6 @@
 //! Starting a jar: hands the plan to a stage and answers it until every layer stands.
 
+use crate::cgroup::Groups;
 use crate::error::SandboxError;
 use crate::facts::RunFacts;
 use crate::init::exit_of;
@@ -88,13 +89,23 @@ impl Standby {
     ///
     /// # Errors
     /// Any layer that cannot be had, unless its loss is accepted by name; each error says what to do.
-    pub fn start(self, request: &Request, serve: &mut Serve<'_>) -> Result<Running, SandboxError> {
+    pub fn start(mut self, request: &Request, serve: &mut Serve<'_>) -> Result<Running, SandboxError> {
+        let groups = match request.limits.on_processes() && self.facts.around.is_none() {
+            true => Groups::around(self.nursery.first()?, &request.limits),
+            false => Groups::default(),
+        };
+        self.facts.group = groups.processes;
         let plan = plan(request, &self.facts)?;
         let foreground = Foreground::remember();
         let forwarding = Forwarding::install().map_err(|errno| SandboxError::Spawn(errno.into()))?;
         let roots: Vec<FilePath> = request.confinement.roots.iter().map(|root| root.path.clone()).collect();
         let Launched { channel, jar, mut containment, counted, processes, watch, network, reopened } =
-            self.nursery.launch(&plan, &roots, serve)?;
+            match self.nursery.launch(&plan, &roots, serve) {
+                Err(SandboxError::Died { .. }) if groups.out_of_memory() => {
+                    return Err(SandboxError::Request("no jar fits into this limit on memory: give it more".into()));
+                }
+                launched => launched?,
+            };
         let rules = request.confinement.network.rules();
         let watch =
             watch.map(|listener| Watch::new(listener, if rules.is_empty() { vec![] } else { net::routed(rules) }));
@@ -103,7 +114,8 @@ impl Standby {
         containment.active.extend(stands);
         containment.missing.extend(lacks);
         let output = self.output.map(Output::carry).transpose().map_err(SandboxError::Spawn)?;
-        let meter = Meter::new(request.limits, counted, processes);
+        let meter = Meter::new(request.limits, counted, processes, groups);
+        containment.active.extend(meter.states());
         let apart = request.allow_nested;
         Ok(Running { channel, jar, containment, watch, apart, broker, output, meter, forwarding, foreground, reopened })
     }
@@ -139,6 +151,18 @@ impl Nursery {
         let (channel, theirs) = Channel::pair().map_err(|errno| SandboxError::Spawn(errno.into()))?;
         let stage = spawn(ground, theirs, output).map_err(SandboxError::Spawn)?;
         Ok(Nursery { begun: Some((channel, Jar { stage: Some(stage), init: None })) })
+    }
+
+    /// The first process of the jar, which does nothing before it has a plan.
+    fn first(&mut self) -> Result<Pid, SandboxError> {
+        let wire = |errno: Errno| SandboxError::Wire(errno.into());
+        let (channel, jar) = self.begun.as_mut().ok_or_else(|| wire(Errno::EPROTO))?;
+        match channel.receive::<Up>().map_err(wire)? {
+            Some((Up::Born { pid }, _)) => Ok(*jar.init.insert(Pid::from_raw(pid))),
+            Some((Up::Failed { fault }, _)) => Err(SandboxError::from_fault(fault)),
+            Some(_) => Err(wire(Errno::EPROTO)),
+            None => Err(jar.death()),
+        }
     }
 
     fn launch(mut self, plan: &Plan, roots: &[FilePath], serve: &mut Serve<'_>) -> Result<Launched, SandboxError> {
