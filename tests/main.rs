@@ -19,6 +19,7 @@ mod labelled;
 mod limits;
 mod nested;
 mod network;
+mod odd_places;
 mod parts;
 mod policy;
 mod predicted;

@@ -21,6 +21,7 @@ use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, fcntl};
 use nix::spawn::{PosixSpawnAttr, PosixSpawnFileActions, posix_spawn};
 use nix::sys::memfd::{MFdFlags, memfd_create};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::unistd::Pid;
 use serde::Serialize;
 use std::ffi::CStr;
@@ -95,6 +96,7 @@ impl Standby {
             false => Groups::default(),
         };
         self.facts.group = groups.processes;
+        raise_descriptors(request)?;
         let plan = plan(request, &self.facts)?;
         let foreground = Foreground::remember();
         let forwarding = Forwarding::install().map_err(|errno| SandboxError::Spawn(errno.into()))?;
@@ -119,6 +121,25 @@ impl Standby {
         let apart = request.allow_nested;
         Ok(Running { channel, jar, containment, watch, apart, broker, output, meter, forwarding, foreground, reopened })
     }
+}
+
+/// The views of a jar keep this many files open at most, and a little is left for everything else.
+const DESCRIPTORS_MIN: u64 = 1024;
+
+/// A shell's `ulimit -Sn` is for its programs: the command has it already, and what serves its views needs more.
+fn raise_descriptors(request: &Request) -> Result<(), SandboxError> {
+    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).map_err(|errno| SandboxError::Spawn(errno.into()))?;
+    if soft >= DESCRIPTORS_MIN || request.confinement.roots.is_empty() {
+        return Ok(());
+    }
+    let raised = setrlimit(Resource::RLIMIT_NOFILE, hard.min(DESCRIPTORS_MIN), hard);
+    if hard < DESCRIPTORS_MIN || raised.is_err() {
+        let what = format!(
+            "belljar needs {DESCRIPTORS_MIN} open files and may have {hard}: raise it with ulimit -Hn, or in limits.conf"
+        );
+        return Err(SandboxError::Request(what));
+    }
+    Ok(())
 }
 
 /// A jar that stands.
