@@ -236,3 +236,63 @@ fn as_root_a_covered_file_stays_covered_when_the_host_replaces_it() {
     assert!(run.stderr.contains("/etc/shadow"), "the command got to the file at all{}", run.report());
     assert!(run.stdout.contains("passwd"), "the rest of the directory is there{}", run.report());
 }
+
+/// What a command can do to a file that it was only given to read. Each succeeds bare.
+const ON_INPUT: [&str; 7] = [
+    "chmod 640 /proc/self/fd/0",
+    "python3 -c 'import os; os.fchmod(0, 0o640)'",
+    "touch -d 2001-01-01 /dev/stdin",
+    "python3 -c 'import os; os.setxattr(0, \"user.planted\", b\"x\")'",
+    "echo bad > /proc/self/fd/0",
+    "truncate -s 0 /proc/self/fd/0",
+    "exec 3<> /dev/stdin && echo bad >&3",
+];
+
+both! {
+    /// It lies on a mount of the host, which no view makes read-only.
+    fn a_file_that_is_read_is_only_read(world) {
+        let input = world.home().join("input").display().to_string();
+        let state = format!("stat -c '%a %Y %s' {input}; getfattr -d {input} 2> /dev/null; cat {input}; true");
+        let state = |world: &World| world.command("sh").args(["-c", &state]).run().stdout;
+        for attack in ON_INPUT {
+            world.command("sh").args(["-c", &format!("rm -f {input}; echo input > {input}; chmod 644 {input}")]).run().success();
+            let before = state(world);
+            let exe = world.exe().display();
+            let line = format!("exec < {input}; {exe} run --apply discard -- sh -c '{}'", attack.replace('\'', "'\\''"));
+            let run = world.command("sh").args(["-c", &line]).run();
+            assert_eq!(state(world), before, "{attack}{}", run.report());
+            assert!(!run.status.success(), "{attack}{}", run.report());
+            world.command("sh").args(["-c", &format!("exec < {input}; {attack}")]).run().success();
+            assert_ne!(state(world), before, "{attack} does nothing bare");
+        }
+        assert_nothing_left(world);
+    }
+
+    /// Though the jar has descriptors of its own for it.
+    fn who_reads_on_finds_the_place(world) {
+        world.file("lines", "1\n2\n3\n4\n");
+        let exe = world.exe().display();
+        let line = format!("{{ read a; {exe} run --apply discard -- sh -c 'read b; echo $b'; read c; echo $a $c; }} < lines");
+        world.command("sh").args(["-c", &line]).run().stdout_is("2\n1 3\n");
+        // What has no name any more, as a long here document, stays as it is.
+        let line = format!("exec < lines; rm lines; {exe} run --apply discard -- cat");
+        world.command("sh").args(["-c", &line]).run().success().stdout_is("1\n2\n3\n4\n").stderr_lacks("without");
+        world.file("lines", "1\n2\n");
+        let line = format!("exec < lines; mv lines moved; echo other > lines; {exe} run --apply discard -- cat");
+        world.command("sh").args(["-c", &line]).run().success().stdout_is("1\n2\n").stderr_lacks("without");
+        assert_nothing_left(world);
+    }
+}
+
+/// The host's own device is root's, and everybody's.
+#[test]
+fn as_root_the_null_device_stays_everybodys() {
+    let world = World::root(crate::support::EXE);
+    let exe = world.exe().display();
+    let line = format!(
+        "d=$PWD/null; mknod -m 666 $d c 1 3; exec < $d > $d
+         {exe} run --apply discard -- sh -c 'chmod 600 /proc/self/fd/0; chmod 600 /proc/self/fd/1; echo written && cat'
+         stat -c %a $d >&2"
+    );
+    world.command("sh").args(["-c", &line]).run().success().stderr_has("666");
+}

@@ -292,16 +292,21 @@ both! {
     fn a_fork_bomb_stops_at_its_limit(world) {
         // Bounded by itself, too: each generation of 2 lives for a while, at most 4096 are tried.
         let bomb = "bomb() { [ $1 -gt 11 ] || { bomb $(($1 + 1)) & bomb $(($1 + 1)) & } ; sleep 3; }; bomb 0 2>/dev/null; echo over";
-        let count = "for n in $(seq 1000); do sleep 20 & done 2>/dev/null; ls -d /proc/[0-9]* | wc -l; kill -9 -1";
-        world.file("bomb.sh", bomb).file("count.sh", format!("{count}\n"));
-        let (out, report) = run(world, "pids=400", "sh bomb.sh");
+        world.file("bomb.sh", bomb);
+        run(world, "pids=400", "sh bomb.sh").0.success();
+        // Itself and so many others, for as long as somebody has time to look; where numbers keep the limit, as many more
+        // as are given once.
+        let count = "import os, time\nfor n in range(1000):\n  try: child = os.fork()\n  except OSError: break\n  child or time.sleep(60)\nprint(n)\ntime.sleep(1)";
+        let (out, report) = run(world, "pids=400", &format!("exec python3 -c '{count}'"));
         assert_eq!(report["limits_hit"], json!(["processes"]), "{}", out.report());
         let layers = report["containment"]["active"].as_array().unwrap();
         let layer = layers.iter().find(|layer| layer["layer"] == "process-limit").unwrap();
-        assert!(layer["detail"].as_str().unwrap().starts_with("400, "), "{layer}");
-        let (out, _) = run(world, "pids=400", "bash count.sh");
-        let seen: u32 = out.stdout.trim().parse().unwrap_or(0);
-        assert!(seen <= 720, "{seen} processes under a limit of 400 and the numbers that are given once{}", out.report());
+        let told = layer["detail"].as_str().unwrap();
+        assert!(told.starts_with("400, "), "{layer}");
+        let started: u32 = out.stdout.trim().parse().unwrap_or(0);
+        let exact = told.contains("cgroup") || told.contains("RLIMIT_NPROC");
+        assert!(exact || world.is_root(), "an ordinary user's limit is always exact: {told}");
+        assert!(if exact { started == 399 } else { started <= 700 }, "{started}, {told}{}", out.report());
         for trial in world.trials() {
             world.belljar(["discard", trial["id"].as_str().unwrap(), "--yes"]).run().success();
         }

@@ -20,6 +20,7 @@ mod labelled;
 mod limits;
 mod nested;
 mod network;
+mod odd_places;
 mod open_jars;
 mod parts;
 mod policy;

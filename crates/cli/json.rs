@@ -106,6 +106,7 @@ pub(crate) fn trial(record: &TrialRecord, changes: &ChangeSet, review: &Review) 
         "unattributed": record.unattributed,
         "limits": record.limits,
         "limits_hit": record.limits_hit,
+        "usage": record.usage,
         "changes": judged_changes(changes, review),
         "review": review,
     })

@@ -49,9 +49,9 @@ impl Line {
         }
     }
 
-    /// What `stdin` says, or nothing.
+    /// What `stdin` says, or nothing; in memory, because through a file of the host that could be changed.
     fn input(&self) -> io::Result<OwnedFd> {
-        let Some(text) = &self.stdin else { return Ok(File::open("/dev/null")?.into()) };
+        let text = self.stdin.as_deref().unwrap_or_default();
         let flags = nix::sys::memfd::MFdFlags::MFD_CLOEXEC;
         let mut file = File::from(nix::sys::memfd::memfd_create(c"belljar-input", flags)?);
         file.write_all(text.as_bytes())?;

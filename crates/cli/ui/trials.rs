@@ -414,6 +414,12 @@ pub(crate) fn show(frozen: &Trial<Frozen>) -> io::Result<()> {
     }
     weaker(&mut out, style, record)?;
     limits(&mut out, style, record)?;
+    if let Some(usage) = &record.usage {
+        let memory = usage.memory_peak.map(|bytes| format!("{} of memory", self::bytes(bytes)));
+        let cpu = usage.cpu_us.map(|us| format!("{} of processor time", seconds(us / 1000)));
+        let words: Vec<String> = memory.into_iter().chain(cpu).collect();
+        writeln!(out, "  took {}", words.join(" and "))?;
+    }
     if !record.env_withheld.is_empty() {
         let names: Vec<String> = record.env_withheld.iter().map(|name| model::escape::text(name)).collect();
         writeln!(out, "  withheld from its environment: {}", names.join(" "))?;

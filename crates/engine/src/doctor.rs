@@ -53,6 +53,11 @@ pub enum Leftover {
         /// What is wrong.
         error: String,
     },
+    /// A control group of a jar whose Belljar was killed; the next run with such a limit removes it.
+    Group {
+        /// Where.
+        path: FilePath,
+    },
     /// A Belljar file system mounted in this mount namespace; jars mount only in their own.
     Mount {
         /// Where.
@@ -69,6 +74,7 @@ impl fmt::Display for Leftover {
             Leftover::HalfDiscarded { trial } => write!(f, "trial {trial} is half discarded"),
             Leftover::Empty { path } => write!(f, "{path} is a trial in which nothing ever ran"),
             Leftover::Damaged { trial, error } => write!(f, "trial {trial} is damaged: {}", model::escape::text(error)),
+            Leftover::Group { path } => write!(f, "{path} is an empty control group of a jar that is gone"),
             Leftover::Mount { path } => write!(f, "{path} is a belljar file system mounted outside any jar"),
         }
     }
@@ -84,6 +90,9 @@ impl Leftover {
             Leftover::HalfUndone { trial } => format!("belljar undo {trial} goes on where it stopped"),
             Leftover::HalfDiscarded { .. } | Leftover::Empty { .. } => "belljar trials removes it".into(),
             Leftover::Damaged { trial, .. } => format!("belljar discard {trial} throws it away"),
+            Leftover::Group { path } => {
+                format!("the next run with a limit on processes, memory or time removes it; or: rmdir {path}")
+            }
             Leftover::Mount { path } => format!("umount {path}"),
         }
     }
@@ -104,7 +113,7 @@ pub fn checkup(place: &Place) -> Result<Checkup, RunError> {
 pub fn leftovers(store: &Store) -> Result<Vec<Leftover>, StoreError> {
     let (trials, broken) = store.list()?;
     let of_trials = trials.iter().filter(|listed| !listed.in_use).filter_map(of_trial);
-    Ok(of_trials.chain(broken.into_iter().map(of_broken)).chain(mounts()).collect())
+    Ok(of_trials.chain(broken.into_iter().map(of_broken)).chain(mounts()).chain(groups()).collect())
 }
 
 fn of_trial(listed: &Listed) -> Option<Leftover> {
@@ -123,6 +132,11 @@ fn of_broken(broken: Broken) -> Leftover {
         Some(error) => Leftover::Damaged { trial: broken.id, error },
         None => Leftover::Empty { path: broken.path },
     }
+}
+
+fn groups() -> Vec<Leftover> {
+    let dead = if sandbox::in_a_jar() { Vec::new() } else { sandbox::dead_groups() };
+    dead.into_iter().map(|path| Leftover::Group { path: FilePath::new(path) }).collect()
 }
 
 /// Overlays of ours in proc_pid_mountinfo(5). In a jar they are no leftovers.

@@ -281,6 +281,7 @@ impl Trial<Ran> {
         self.record.rewinding = None;
         // Of the limits it is only known what the last command hit.
         self.record.limits_hit.clear();
+        self.record.usage = None;
         let left = self.count()?;
         self.record.rest(left, TrialState::Pending);
         self.dir.save_synced(&self.record)?;

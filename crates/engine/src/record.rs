@@ -3,7 +3,7 @@
 use crate::choice::Begun;
 use model::{
     Analysis, Assessment, Attempt, Connection, Containment, Decision, Exit, FilePath, Limit, Limits, NetRule, Place,
-    TrialId, TrialState, WritableRoot,
+    TrialId, TrialState, Usage, WritableRoot,
 };
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -73,6 +73,9 @@ pub struct TrialRecord {
     /// What of that it met: some of its writes were refused.
     #[serde(default)]
     pub limits_hit: Vec<Limit>,
+    /// What the last command took, where the kernel counted it.
+    #[serde(default)]
+    pub usage: Option<Usage>,
 }
 
 /// Letters of an id: without look-alikes.

@@ -279,6 +279,7 @@ impl Trial<Prepared> {
         self.stage.lent.clear();
         self.overlays.iter().try_for_each(Overlay::settle)?;
         self.record.limits_hit.extend(ended.limit);
+        self.record.usage = ended.usage;
         self.record.exit = Some(ended.exit);
         self.record.wall_ms = u64::try_from(began.elapsed().as_millis()).ok();
         let backends = std::mem::take(&mut self.record.containment.backends);
@@ -643,5 +644,6 @@ pub(crate) fn record(id: TrialId, judged: &crate::Judged, request: &Request, con
         unattributed: None,
         limits: request.limits,
         limits_hit: Vec::new(),
+        usage: None,
     }
 }

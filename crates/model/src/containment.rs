@@ -36,6 +36,10 @@ pub enum Layer {
     CleanDescriptors,
     /// The number of processes is limited.
     ProcessLimit,
+    /// Memory is limited.
+    MemoryLimit,
+    /// Processor time is limited.
+    CpuLimit,
     /// What the command prints is counted and limited.
     OutputLimit,
     /// Connection attempts are observed by seccomp user notification.
@@ -79,6 +83,8 @@ impl fmt::Display for Layer {
             Layer::NoNewPrivs => "no new privileges",
             Layer::CleanDescriptors => "clean descriptors",
             Layer::ProcessLimit => "process limit",
+            Layer::MemoryLimit => "memory limit",
+            Layer::CpuLimit => "processor limit",
             Layer::OutputLimit => "output limit",
             Layer::NetworkWatch => "network watch",
         })

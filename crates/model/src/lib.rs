@@ -29,7 +29,7 @@ pub use containment::{Attempt, Backend, Containment, Gap, Layer, LayerState, Roo
 pub use decision::{Because, Decision, Place, Verdict};
 pub use effect::{Action, Certainty, Effect, Endpoint, PathScope, Reversibility, Target};
 pub use finding::{CheckId, Finding, Span};
-pub use limit::{Limit, Limits};
+pub use limit::{Limit, Limits, Usage};
 pub use network::{Block, Connection, NetRule, NotARule, Peers, Ports, Protocol};
 pub use path::FilePath;
 pub use review::{Disposition, Flag, Review};

@@ -48,6 +48,15 @@ impl Limits {
     }
 }
 
+/// What a jar took in all, where the kernel counted it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Usage {
+    /// Bytes of memory at the same time, files in memory and the kernel's own for it included.
+    pub memory_peak: Option<u64>,
+    /// Microseconds of processor time.
+    pub cpu_us: Option<u64>,
+}
+
 /// A limit that was met.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

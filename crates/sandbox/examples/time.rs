@@ -3,6 +3,7 @@
 
 use belljar_sandbox::{Command, Live, Request, SandboxError, Streams, stage_entry, standby, start};
 use model::{Confinement, FilePath, Network};
+use nix::sys::memfd::{MFdFlags, memfd_create};
 use std::ffi::OsString;
 use std::fs::File;
 use std::os::fd::AsFd;
@@ -14,7 +15,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     stage_entry();
     let request = request();
     let mut live = standby(&[], None)?.live(&request, &mut |_, _| Ok(()))?;
-    let null = File::options().read(true).write(true).open("/dev/null")?;
+    let null = File::from(memfd_create(c"time", MFdFlags::MFD_CLOEXEC)?);
     let [mut bare, mut in_live, mut ready, mut whole] = [const { Vec::new() }; 4];
     for _ in 0..RUNS {
         let begin = Instant::now();

@@ -139,7 +139,7 @@ impl SandboxError {
     /// Whether a live jar waits for the next command after this: it was refused before anything ran.
     #[must_use]
     pub fn spares_the_jar(&self) -> bool {
-        matches!(self, SandboxError::Request(_) | SandboxError::Cwd { .. } | SandboxError::DirectoryDescriptor { .. })
+        matches!(self, SandboxError::Request(_) | SandboxError::Cwd { .. })
     }
 
     /// What to do next, where something can be done.
@@ -165,7 +165,7 @@ impl SandboxError {
             SandboxError::Network { source, .. } => network_hint(source),
             SandboxError::Root { .. } => "give the directory by its real path, without symbolic links: realpath DIR",
             SandboxError::Cwd { .. } => "make it writable in the jar with --write DIR, or start from another directory",
-            SandboxError::Standard { .. } => "pass it through a pipe: cat FILE | belljar run --allow-nested -- CMD",
+            SandboxError::Standard { .. } => "pass it through a pipe: cat FILE | belljar run ...",
             SandboxError::Weakened { .. } => {
                 "`belljar doctor` says how to get it; to run without it: --accept-weak LAYER"
             }

@@ -41,6 +41,10 @@ pub struct RunFacts {
     pub hostname: String,
     /// Where servers of the host listen on unix sockets, and some did before.
     pub sockets: Vec<FilePath>,
+    /// The version of landlock(7); 0 where there is none.
+    pub landlock: u32,
+    /// What keeps the number of processes already: a control group that the jar was put in.
+    pub group: Option<&'static str>,
     /// The jar this process is in, if it is in one.
     pub around: Option<Around>,
 }
@@ -71,6 +75,8 @@ impl RunFacts {
             resolver: resolver(),
             hostname: hostname(),
             sockets: sockets(),
+            group: None,
+            landlock: crate::sys::landlock_abi().unwrap_or(0),
             around,
         })
     }

@@ -15,6 +15,7 @@
 
 mod ahead;
 mod around;
+mod cgroup;
 mod die;
 mod error;
 mod facts;
@@ -45,6 +46,7 @@ mod wire;
 
 pub use ahead::Ahead;
 pub use around::{Around, in_a_jar, state_inside};
+pub use cgroup::dead as dead_groups;
 pub use die::die_of;
 pub use error::SandboxError;
 pub use facts::{IdRange, RunFacts};

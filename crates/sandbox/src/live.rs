@@ -2,6 +2,7 @@
 //! the other. When a command has ended nothing of it runs any more, as in a jar of its own; what it wrote below private
 //! places such as `/tmp` stays for the next.
 
+use crate::cgroup::Groups;
 use crate::error::SandboxError;
 use crate::net::Broker;
 use crate::output::{Carrying, Output};
@@ -13,7 +14,6 @@ use crate::watch::Watch;
 use crate::wire::{Down, Start};
 use model::{Attempt, Connection, Containment, EnvVar, Exit, FilePath, Limit};
 use nix::errno::Errno;
-use nix::fcntl::OFlag;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::stat::{SFlag, fstat};
 use std::ffi::OsString;
@@ -38,7 +38,8 @@ pub struct Command<'a> {
     pub env: &'a [EnvVar],
     /// Where it starts.
     pub cwd: &'a FilePath,
-    /// Its standard input.
+    /// Its standard input. Like the others a pipe, a socket or a file without a name (memfd_create(2)): one of the host could
+    /// be changed through it.
     pub input: BorrowedFd<'a>,
     /// Where its output goes.
     pub output: Streams<'a>,
@@ -78,7 +79,8 @@ impl Standby {
     /// As there.
     pub fn live(self, request: &Request, serve: &mut Serve<'_>) -> Result<Live, SandboxError> {
         let plan = live_plan(request, &self.facts)?;
-        let mut running = self.begin(&plan, request, serve)?;
+        // A group that takes too much is ended by the kernel with all that is in it: the jar, and not a command of it.
+        let mut running = self.begin(&plan, request, Groups::default(), serve)?;
         // One command that stops must not stop all that come after it.
         running.stops_along = false;
         Ok(Live { running })
@@ -96,8 +98,8 @@ impl Live {
     /// passed on to the command.
     ///
     /// # Errors
-    /// [`SandboxError::Request`], [`SandboxError::Cwd`] and [`SandboxError::DirectoryDescriptor`] when it did not run: the
-    /// jar waits for the next. After any other the jar is gone.
+    /// [`SandboxError::Request`] and [`SandboxError::Cwd`] when it did not run: the jar waits for the next. After any other the
+    /// jar is gone.
     pub fn run(&mut self, command: &Command<'_>) -> Result<Done, SandboxError> {
         check_argv(command.argv)?;
         check_environment(command.env)?;
@@ -182,14 +184,21 @@ fn kept_in(files: Vec<OwnedFd>) -> io::Result<[Vec<u8>; 2]> {
     Ok(kept)
 }
 
-/// None may be a directory: through it the host's tree could be seen, uncovered. Nor may one be a path alone.
+/// A file of the host could be changed through its descriptor: fchmod(2) asks no Landlock. And through a directory the
+/// host's tree could be seen, uncovered.
 fn check_streams(fds: &[BorrowedFd<'_>]) -> Result<(), SandboxError> {
-    for (number, fd) in (0..).zip(fds) {
+    for (number, fd) in fds.iter().enumerate() {
         let stat = fstat(fd).map_err(spawn)?;
-        let flags = nix::fcntl::fcntl(fd, nix::fcntl::FcntlArg::F_GETFL).map_err(spawn)?;
-        let directory = SFlag::from_bits_truncate(stat.st_mode & SFlag::S_IFMT.bits()) == SFlag::S_IFDIR;
-        if directory || OFlag::from_bits_truncate(flags).contains(OFlag::O_PATH) {
-            return Err(SandboxError::DirectoryDescriptor { number });
+        let harmless = match SFlag::from_bits_truncate(stat.st_mode & SFlag::S_IFMT.bits()) {
+            SFlag::S_IFIFO | SFlag::S_IFSOCK => true,
+            // memfd_create(2).
+            SFlag::S_IFREG => stat.st_nlink == 0,
+            _ => false,
+        };
+        if !harmless {
+            let which = ["input", "output", "error"].get(number).copied().unwrap_or_default();
+            let why = format!("standard {which} of a command must be a pipe, a socket or a file without a name");
+            return Err(SandboxError::Request(why));
         }
     }
     Ok(())

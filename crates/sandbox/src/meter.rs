@@ -1,9 +1,10 @@
-//! Limits that no call to the kernel sets for a whole jar without a cgroup: Belljar looks at the jar's processes from
+//! Limits that no call to the kernel sets for a whole jar without a cgroup, which `cgroup` makes where it can: Belljar looks at the jar's processes from
 //! outside and ends them all when together they took too much. What happens between two looks is seen at the next, so
 //! memory can be exceeded by what is taken in [`LOOK`]; memory of files without a name (memfd_create(2)) that nobody
 //! has mapped is not seen at all, and what several processes share is counted once, for the one that has most of it.
 
-use model::{Limit, Limits};
+use crate::cgroup::Groups;
+use model::{Layer, LayerState, Limit, Limits, Usage};
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, openat};
 use nix::poll::PollTimeout;
@@ -29,6 +30,8 @@ pub(crate) struct Meter {
     counted: bool,
     /// The jar's proc(5), where anything must be looked at.
     processes: Option<OwnedFd>,
+    /// What the kernel keeps by itself.
+    groups: Groups,
     end: Option<Instant>,
     next: Instant,
     spent: Spent,
@@ -45,15 +48,18 @@ fn end_of(limits: &Limits, now: Instant) -> Option<Instant> {
 
 impl Meter {
     /// Begins now. `processes` is the root of the jar's proc(5).
-    pub(crate) fn new(limits: Limits, counted: bool, processes: Option<OwnedFd>) -> Meter {
+    pub(crate) fn new(limits: Limits, counted: bool, processes: Option<OwnedFd>, groups: Groups) -> Meter {
         let now = Instant::now();
-        let looks = counted || limits.on_processes();
+        let of_memory = limits.memory.is_some() && !groups.memory;
+        let of_cpu = limits.cpu_s.is_some() && !groups.cpu;
+        let looks = counted || of_memory || of_cpu || limits.processes.is_some() && groups.processes.is_none();
         let end = end_of(&limits, now);
         let processes = processes.filter(|_| looks);
         Meter {
             limits,
             counted,
             processes,
+            groups,
             end,
             next: now + LOOK,
             spent: Spent::default(),
@@ -81,7 +87,8 @@ impl Meter {
         if self.told {
             return PollTimeout::NONE;
         }
-        let next = (self.processes.is_some() || self.limits.output.is_some()).then_some(self.next);
+        let looks = self.processes.is_some() || self.groups.cpu || self.groups.memory || self.limits.output.is_some();
+        let next = looks.then_some(self.next);
         let Some(at) = next.into_iter().chain(self.end).min() else {
             return PollTimeout::NONE;
         };
@@ -113,11 +120,50 @@ impl Meter {
             return false;
         }
         self.next = now + LOOK;
-        let Some(processes) = &self.processes else { return false };
         // A jar that is ending has no processes to look at, and says so itself.
-        let taken = look(processes, &mut self.spent).unwrap_or_default();
+        let seen = self.processes.as_ref().and_then(|processes| look(processes, &mut self.spent).ok());
+        let taken = self.corrected(seen.unwrap_or_default());
         self.next = Instant::now() + LOOK.max(now.elapsed() * COST_PART);
+        if self.groups.out_of_memory() {
+            // As a rule all of the jar is dead by now.
+            self.met = Some(Limit::Memory);
+            return true;
+        }
         self.judge(&taken)
+    }
+
+    /// What the kernel counts is no guess, and what it keeps needs no judging.
+    fn corrected(&self, taken: Taken) -> Taken {
+        const US_PER_TICK: u64 = 1_000_000 / TICKS_PER_S;
+        Taken {
+            memory: if self.groups.memory { 0 } else { taken.memory },
+            threads: if self.groups.processes.is_some() { 0 } else { taken.threads },
+            ticks: self.groups.cpu_us().map_or(taken.ticks, |us| us / US_PER_TICK),
+        }
+    }
+
+    /// How memory and processor time are kept, where they are limited; a process limit is told by who set it.
+    pub(crate) fn states(&self) -> Vec<LayerState> {
+        const LOOKED_AT: &str = "looked at from outside, some forty times a second";
+        let memory = self.limits.memory.map(|max| {
+            let how = if self.groups.memory { "by cgroup v2" } else { LOOKED_AT };
+            LayerState { layer: Layer::MemoryLimit, detail: format!("{max} bytes, {how}") }
+        });
+        let cpu = self.limits.cpu_s.map(|max| {
+            let how = if self.groups.cpu { "counted by cgroup v2" } else { "added up by process" };
+            LayerState { layer: Layer::CpuLimit, detail: format!("{max} s, {how}, {LOOKED_AT}") }
+        });
+        memory.into_iter().chain(cpu).collect()
+    }
+
+    /// Whether the kernel ended the jar for its memory.
+    pub(crate) fn out_of_memory(&self) -> bool {
+        self.groups.out_of_memory()
+    }
+
+    /// What the jar took, where the kernel counted it.
+    pub(crate) fn usage(&self) -> Option<Usage> {
+        self.groups.usage()
     }
 
     fn judge(&mut self, taken: &Taken) -> bool {
@@ -142,7 +188,7 @@ impl Meter {
 
     /// The limit that was met, if one was.
     pub(crate) fn met(&self) -> Option<Limit> {
-        self.met
+        self.met.or_else(|| self.groups.met())
     }
 }
 
@@ -279,7 +325,7 @@ mod tests {
     fn what_is_met_ends_the_jar_and_processes_only_where_they_are_counted() {
         let limits = Limits { memory: Some(100), processes: Some(4), cpu_s: Some(1), ..Limits::default() };
         let judged = |counted: bool, taken: Taken| {
-            let mut meter = Meter::new(limits, counted, None);
+            let mut meter = Meter::new(limits, counted, None, Groups::default());
             (meter.judge(&taken), meter.met())
         };
         let calm = Taken { memory: 100, threads: 3, ticks: 100 };

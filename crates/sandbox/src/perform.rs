@@ -75,8 +75,8 @@ impl<'a> Executor<'a> {
 
     fn step(&mut self, step: &Step) -> Result<(), Fault> {
         let done = match step {
-            Step::Processes { max } => {
-                self.limit_processes(*max);
+            Step::Processes { max, asked, kept } => {
+                self.limit_processes(*max, *asked, kept.as_deref());
                 Ok(())
             }
             Step::OpenFiles { max } => lower_limit(Resource::RLIMIT_NOFILE, *max),
@@ -89,12 +89,7 @@ impl<'a> Executor<'a> {
                 return self.keep(*index, made, *or_fuse, || step.to_string());
             }
             Step::Seal => seal().map(|()| self.stands(Layer::MountNamespace, "read-only view")),
-            Step::Reopen => {
-                let fault = |(number, errno)| {
-                    Fault::new(FaultKind::Standard, format!("open descriptor {number} again, read-only"), errno)
-                };
-                return reopen::standard_descriptors().map_err(fault);
-            }
+            Step::Reopen { strict } => return self.reopen(*strict),
             Step::Scratch { max } => scratch(*max).map(|fd| self.scratch = Some(fd)),
             Step::Directory { at, mode } => mkdirat(AT_FDCWD, at.as_path(), Mode::from_bits_truncate(*mode)),
             Step::File { at, mode } => create(at, *mode).map(drop),
@@ -105,7 +100,7 @@ impl<'a> Executor<'a> {
             Step::Terminals { at } => terminals(at),
             Step::Replace { from, at } => or_absent(bind(from, at)),
             Step::Cover { from, at } => bind(from, at),
-            Step::Devices { at } => allow_devices(at),
+            Step::Devices { at } => allow_devices(at).and_then(|()| reopen::devices()),
             Step::Proc { at, or_outer, traceable } => self.proc(at, *or_outer, *traceable),
             Step::Door { at } => around::make_door(at),
             Step::ReadOnly { at } => or_absent(bind(at, at).and_then(|()| read_only(at))),
@@ -126,21 +121,47 @@ impl<'a> Executor<'a> {
         done.map_err(|errno| Fault::new(kind_of(step), step.to_string(), errno))
     }
 
-    /// By the highest number a process may have, which is the pid namespace's own from Linux 6.14 on; else by
-    /// RLIMIT_NPROC, which since Linux 5.14 counts those of a user namespace but never holds for root of the host;
-    /// else Belljar counts from outside.
-    fn limit_processes(&mut self, max: u64) {
+    /// What is opened again goes to Belljar too, which lets the caller's own descriptor follow in the end.
+    fn reopen(&mut self, strict: bool) -> Result<(), Fault> {
+        for number in 0..=2 {
+            let fault =
+                |errno| Fault::new(FaultKind::Standard, format!("open descriptor {number} again, read-only"), errno);
+            match reopen::file(number, strict) {
+                Ok(None) => {}
+                Ok(Some(fd)) => self.channel.send(&Up::Reopened { number }, Some(fd.as_fd())).map_err(fault)?,
+                Err(errno) if strict => return Err(fault(errno)),
+                Err(errno) => {
+                    let why = format!("{}: {}", reopen::STAYS, errno.desc());
+                    self.containment.missing.push(Gap { layer: Layer::MountNamespace, why });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// By a control group; else by RLIMIT_NPROC, which since Linux 5.14 counts those of a user namespace but never holds
+    /// for root of the host; else by the highest number a process may have, which is the pid namespace's own from Linux
+    /// 6.14 on; else Belljar counts from outside. A program can see RLIMIT_NPROC, so where nobody asked, numbers come
+    /// first.
+    fn limit_processes(&mut self, max: u64, asked: bool, kept: Option<&str>) {
         // The lowest 300 numbers are given once only.
         const RESERVED_PIDS: u64 = 301;
-        let numbers = || std::fs::write("/proc/sys/kernel/pid_max", max.saturating_add(RESERVED_PIDS).to_string());
         if self.ground.around.is_some() {
             return self.stands(Layer::ProcessLimit, "that of the jar around this one");
         }
+        if let Some(kept) = kept {
+            return self.stands(Layer::ProcessLimit, format!("{max}, by {kept}"));
+        }
         // An ordinary user's map needs setgroups(2) denied, and nobody else's does.
         let host_root = !self.ground.identity.deny_setgroups;
-        let how = if numbers().is_ok() {
-            "by their numbers"
-        } else if !host_root && lower_limit(Resource::RLIMIT_NPROC, max).is_ok() {
+        // Pid 1 is one of them.
+        let by_user = || !host_root && lower_limit(Resource::RLIMIT_NPROC, max.saturating_add(1)).is_ok();
+        let numbers = || std::fs::write("/proc/sys/kernel/pid_max", max.saturating_add(RESERVED_PIDS).to_string());
+        let how = if asked && by_user() {
+            "by RLIMIT_NPROC"
+        } else if numbers().is_ok() {
+            "by their numbers, of which 300 are given once only"
+        } else if by_user() {
             "by RLIMIT_NPROC"
         } else {
             self.counted = true;

@@ -45,6 +45,10 @@ pub enum Step {
     Processes {
         /// How many.
         max: u64,
+        /// Whether somebody asked for this number, which then is to be exact where it can be.
+        asked: bool,
+        /// What keeps it already.
+        kept: Option<String>,
     },
     /// Limits how many files each process may have open.
     OpenFiles {
@@ -85,7 +89,10 @@ pub enum Step {
     /// Makes every mount read-only, nosuid, nodev and private, in one call.
     Seal,
     /// Opens standard descriptors that are files open for reading again, so that they are on the sealed view.
-    Reopen,
+    Reopen {
+        /// Whether one that cannot be is an error: where Landlock does not forbid to write it by another way.
+        strict: bool,
+    },
     /// Mounts the scratch; it becomes the working directory while the jar is built.
     Scratch {
         /// Bytes it may hold, where they are limited.
@@ -262,6 +269,9 @@ impl Plan {
     }
 }
 
+/// The first version of landlock(7) that rules truncate(2).
+const TRUNCATE_SINCE: u32 = 3;
+
 /// Makes the ground a plan of this user stands on. Pure.
 #[must_use]
 pub fn ground(facts: &RunFacts, accept_weak: &[Layer]) -> Ground {
@@ -301,7 +311,8 @@ fn furnished(request: &Request, facts: &RunFacts, live: bool) -> Result<Plan, Sa
         gaps: nested::gaps(request, facts),
         argv: words(&request.argv),
         env: environment(&request.confinement.env),
-        ahead: ahead(request),
+        // Its thread would be one of them.
+        ahead: ahead(request).filter(|_| request.limits.processes.is_none()),
         live,
     })
 }
@@ -377,14 +388,16 @@ impl<'a> Draft<'a> {
 
     fn steps(&self) -> Vec<Step> {
         let limits = &self.request.limits;
-        let mut steps = vec![Step::Processes { max: limits.processes.unwrap_or(Limits::PROCESSES) }, Step::Loopback];
+        let (max, kept) = (limits.processes.unwrap_or(Limits::PROCESSES), self.facts.group.map(str::to_owned));
+        let mut steps = vec![Step::Processes { max, asked: limits.processes.is_some(), kept }, Step::Loopback];
         steps.push(if self.named() { self.network() } else { Step::Questions });
         let spare = self.request.kernel.iter().filter(|kernel| kernel.or_fuse).count();
         let count = self.roots().count().saturating_sub(self.request.kernel.len());
         steps.extend((count + spare > 0).then_some(Step::Connections { count, spare }));
         steps.extend(self.request.kernel.iter().filter_map(|kernel| self.kernel(kernel)));
         steps.push(Step::Seal);
-        steps.extend(self.request.allow_nested.then_some(Step::Reopen));
+        let strict = self.request.allow_nested || self.facts.landlock < TRUNCATE_SINCE;
+        steps.push(Step::Reopen { strict });
         steps.push(Step::Scratch { max: limits.memory });
         steps.extend(empties());
         steps.extend(self.name_files());

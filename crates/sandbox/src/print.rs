@@ -35,7 +35,7 @@ impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Step::Loopback => f.write_str("bring up loopback"),
-            Step::Processes { max } => write!(f, "limit processes and threads to {max}"),
+            Step::Processes { max, .. } => write!(f, "limit processes and threads to {max}"),
             Step::OpenFiles { max } => write!(f, "limit open files to {max}"),
             Step::Network { blocks, over_udp } => {
                 let blocks: Vec<String> = blocks.iter().map(ToString::to_string).collect();
@@ -49,7 +49,10 @@ impl fmt::Display for Step {
                 write!(f, "make kernel overlay {index} of {upper} over {lower}")
             }
             Step::Seal => f.write_str("seal every mount: read-only, nosuid, nodev, private"),
-            Step::Reopen => f.write_str("open files among the standard descriptors again, read-only"),
+            Step::Reopen { strict } => {
+                let rule = if *strict { ", or not at all" } else { "" };
+                write!(f, "open files among the standard descriptors again, read-only{rule}")
+            }
             Step::Scratch { max: None } => f.write_str("mount the scratch"),
             Step::Scratch { max: Some(max) } => write!(f, "mount the scratch, {max} bytes"),
             Step::Directory { at, mode } => write!(f, "make directory {at} {mode:04o}"),

@@ -1,6 +1,7 @@
 //! What this host can give a jar, found out by trying: for `doctor`. Starting a jar probes nothing, it finds out.
 
 use crate::around;
+use crate::cgroup;
 use crate::error::{SandboxError, fuse_hint};
 use crate::plan::{Ground, Identity, Plan, Step};
 use crate::start::launch;
@@ -8,7 +9,7 @@ use crate::sys;
 use model::{FilePath, Layer};
 use nix::errno::Errno;
 use nix::sys::utsname::uname;
-use nix::unistd::{getegid, geteuid};
+use nix::unistd::{AccessFlags, access, getegid, geteuid};
 use serde::Serialize;
 use std::io::{self, Read as _};
 
@@ -267,35 +268,29 @@ fn jars_inside() -> HostFact {
     }
 }
 
-/// Needed for limits: a cgroup v2 hierarchy in which this process may make a group beside its own.
+/// What keeps limits on memory and processes: the place in the unified hierarchy where a jar's group would lie, and the
+/// controllers it would have there.
 fn cgroup() -> HostFact {
     const NAME: &str = "cgroup v2";
-    let own = match std::fs::read_to_string("/proc/self/cgroup") {
-        Ok(text) => text.lines().find_map(|line| line.strip_prefix("0::")).map(str::to_owned),
-        Err(error) => return missing(NAME, error.to_string(), ""),
+    let Some((place, beside)) = cgroup::unified_place() else {
+        let why = "this process has no group of the unified hierarchy with one above it";
+        return missing(NAME, why, "boot with systemd.unified_cgroup_hierarchy=1; in a container nothing can be done");
     };
-    let Some(own) = own else {
-        return missing(NAME, "no unified hierarchy", "boot with systemd.unified_cgroup_hierarchy=1");
-    };
-    let bases = ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"];
-    let Some(base) = bases.iter().find(|base| std::path::Path::new(base).join("cgroup.procs").exists()) else {
-        return missing(NAME, "it is not mounted", "boot with systemd.unified_cgroup_hierarchy=1");
-    };
-    let directory = format!("{base}{own}");
-    match nix::unistd::access(directory.as_str(), nix::unistd::AccessFlags::W_OK) {
-        Ok(()) => there(NAME, controllers(&directory)),
-        Err(errno) => missing(
-            NAME,
-            format!("{directory} is not delegated to this user: {}", errno.desc()),
-            "run below a delegated group: systemd-run --user --scope -p Delegate=yes belljar ...",
-        ),
+    let shown = place.display();
+    // A process is moved by who may write to the group above both.
+    let refused =
+        [place.clone(), place.join("cgroup.procs")].iter().find_map(|path| access(path, AccessFlags::W_OK).err());
+    if let Some(errno) = refused {
+        let why = format!("{shown} is not delegated to this user: {}", errno.desc());
+        return missing(NAME, why, "run below a delegated group: systemd-run --user --scope belljar ...");
     }
-}
-
-fn controllers(directory: &str) -> String {
-    match std::fs::read_to_string(format!("{directory}/cgroup.controllers")) {
-        Ok(text) if !text.trim().is_empty() => format!("delegated, controllers {}", text.trim()),
-        Ok(_) => "delegated, but without a controller (v1 has them)".to_owned(),
-        Err(error) => format!("delegated, controllers unknown: {error}"),
+    let words = |file: &str| std::fs::read_to_string(place.join(file)).unwrap_or_default();
+    let controllers = words("cgroup.controllers");
+    let kept = ["memory", "pids"].into_iter().filter(|name| controllers.split_whitespace().any(|word| word == *name));
+    let kept: Vec<&str> = kept.collect();
+    let place = if beside.is_some() { "beside the own group" } else { "in the root" };
+    match kept.is_empty() {
+        true => there(NAME, format!("{place} {shown}, without memory and pids: cgroup v1 has them")),
+        false => there(NAME, format!("{place} {shown}, with {}", kept.join(" and "))),
     }
 }

@@ -9,10 +9,10 @@ use crate::start::Jar;
 use crate::terminal::Foreground;
 use crate::watch::Watch;
 use crate::wire::{Channel, Down, Up};
-use model::{Attempt, Connection, Containment, Exit, Limit};
+use model::{Attempt, Connection, Containment, Exit, Limit, Usage};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, poll};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 
 /// How a command ended and what held it.
 #[derive(Debug)]
@@ -29,6 +29,8 @@ pub struct Ended {
     pub connections: Vec<Connection>,
     /// The limit that ended it, or that it met.
     pub limit: Option<Limit>,
+    /// What it took, where the kernel counted that.
+    pub usage: Option<Usage>,
 }
 
 /// A jar whose command runs. Dropping it ends the command and everything else in the jar.
@@ -46,6 +48,8 @@ pub struct Running {
     pub(crate) stops_along: bool,
     pub(crate) forwarding: Forwarding,
     pub(crate) foreground: Foreground,
+    /// Standard descriptors that the command has opened again, see `reopen`.
+    pub(crate) reopened: Vec<(i32, OwnedFd)>,
 }
 
 /// What the loop has learned when it ends.
@@ -89,6 +93,7 @@ impl Running {
         };
         self.jar.reap_init();
         self.foreground.restore();
+        self.follow_readers();
         // What ended before anybody looked may have printed too much all the same.
         let printed = self.output.take().is_some_and(Carrying::finish).then_some(Limit::Output);
         // Nobody is left to call, so the thread ends. A panic in it costs what it had seen.
@@ -96,8 +101,18 @@ impl Running {
         let mut attempts = watch.map(Watch::into_attempts).unwrap_or_default();
         let (connections, refused) = self.broker.take().map(Broker::finish).unwrap_or_default();
         attempts.extend(refused);
-        let limit = self.meter.met().or(printed);
-        Ok(Ended { exit, exec_error, containment: self.containment, attempts, connections, limit })
+        let (limit, usage) = (self.meter.met().or(printed), self.meter.usage());
+        Ok(Ended { exit, exec_error, containment: self.containment, attempts, connections, limit, usage })
+    }
+
+    /// Whoever shares the caller's descriptors reads on behind what the command has read.
+    fn follow_readers(&self) {
+        for (number, fd) in &self.reopened {
+            if let Some(own) = crate::facts::standard(*number) {
+                // Fails where the file system cannot seek; then there never was a place to keep.
+                let _ = crate::reopen::follow(own, fd);
+            }
+        }
     }
 
     /// Waits for something to happen and deals with it.
@@ -165,6 +180,10 @@ impl Running {
             }
             Some((Up::Continued, _)) => *stopped = false,
             Some(_) => return Err(wire(Errno::EPROTO)),
+            // The kernel spares no process of a jar that ran out of memory, nor its first.
+            None if self.meter.out_of_memory() => {
+                return Ok(News::Over { exit: Exit::Signal(libc::SIGKILL), exec_error: None });
+            }
             None => return Err(self.jar.death()),
         }
         Ok(News::Nothing)

@@ -30,6 +30,10 @@ const PLAN_BYTES_MAX: usize = 64 << 20;
 
 /// Must be the first line of `main`. Returns at once in an ordinary process and never in a stage.
 pub fn stage_entry() {
+    // A caller that ignores it would have the kernel reap in our place: no status of a child would come, and pid 1 of a
+    // jar would never hear that its command ended.
+    // It cannot fail for a signal that exists.
+    let _ = sys::default_signal(libc::SIGCHLD);
     let mut arguments = std::env::args_os();
     if arguments.next().is_some_and(|name| name.as_encoded_bytes() == STAGE_NAME.to_bytes()) {
         sys::leave(run());

@@ -1,5 +1,6 @@
 //! Starting a jar: hands the plan to a stage and answers it until every layer stands.
 
+use crate::cgroup::Groups;
 use crate::error::SandboxError;
 use crate::facts::RunFacts;
 use crate::init::exit_of;
@@ -20,6 +21,7 @@ use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, fcntl};
 use nix::spawn::{PosixSpawnAttr, PosixSpawnFileActions, posix_spawn};
 use nix::sys::memfd::{MFdFlags, memfd_create};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::unistd::Pid;
 use serde::Serialize;
 use std::ffi::CStr;
@@ -88,18 +90,35 @@ impl Standby {
     ///
     /// # Errors
     /// Any layer that cannot be had, unless its loss is accepted by name; each error says what to do.
-    pub fn start(self, request: &Request, serve: &mut Serve<'_>) -> Result<Running, SandboxError> {
+    pub fn start(mut self, request: &Request, serve: &mut Serve<'_>) -> Result<Running, SandboxError> {
+        let groups = match request.limits.on_processes() && self.facts.around.is_none() {
+            true => Groups::around(self.nursery.first()?, &request.limits),
+            false => Groups::default(),
+        };
+        self.facts.group = groups.processes;
+        raise_descriptors(request)?;
         let plan = plan(request, &self.facts)?;
-        self.begin(&plan, request, serve)
+        self.begin(&plan, request, groups, serve)
     }
 
     /// The jar of `plan`, at work.
-    pub(crate) fn begin(self, plan: &Plan, request: &Request, serve: &mut Serve<'_>) -> Result<Running, SandboxError> {
+    pub(crate) fn begin(
+        self,
+        plan: &Plan,
+        request: &Request,
+        groups: Groups,
+        serve: &mut Serve<'_>,
+    ) -> Result<Running, SandboxError> {
         let foreground = Foreground::remember();
         let forwarding = Forwarding::install().map_err(|errno| SandboxError::Spawn(errno.into()))?;
         let roots: Vec<FilePath> = request.confinement.roots.iter().map(|root| root.path.clone()).collect();
-        let Launched { channel, jar, mut containment, counted, processes, watch, network } =
-            self.nursery.launch(plan, &roots, serve)?;
+        let Launched { channel, jar, mut containment, counted, processes, watch, network, reopened } =
+            match self.nursery.launch(plan, &roots, serve) {
+                Err(SandboxError::Died { .. }) if groups.out_of_memory() => {
+                    return Err(SandboxError::Request("no jar fits into this limit on memory: give it more".into()));
+                }
+                launched => launched?,
+            };
         let rules = request.confinement.network.rules();
         let watch =
             watch.map(|listener| Watch::new(listener, if rules.is_empty() { vec![] } else { net::routed(rules) }));
@@ -110,7 +129,8 @@ impl Standby {
         containment.active.extend(stands);
         containment.missing.extend(lacks);
         let output = self.output.map(Output::carry).transpose().map_err(SandboxError::Spawn)?;
-        let meter = Meter::new(request.limits, counted, processes);
+        let meter = Meter::new(request.limits, counted, processes, groups);
+        containment.active.extend(meter.states());
         let apart = request.allow_nested;
         Ok(Running {
             channel,
@@ -124,8 +144,28 @@ impl Standby {
             stops_along: true,
             forwarding,
             foreground,
+            reopened,
         })
     }
+}
+
+/// The views of a jar keep this many files open at most, and a little is left for everything else.
+const DESCRIPTORS_MIN: u64 = 1024;
+
+/// A shell's `ulimit -Sn` is for its programs: the command has it already, and what serves its views needs more.
+fn raise_descriptors(request: &Request) -> Result<(), SandboxError> {
+    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).map_err(|errno| SandboxError::Spawn(errno.into()))?;
+    if soft >= DESCRIPTORS_MIN || request.confinement.roots.is_empty() {
+        return Ok(());
+    }
+    let raised = setrlimit(Resource::RLIMIT_NOFILE, hard.min(DESCRIPTORS_MIN), hard);
+    if hard < DESCRIPTORS_MIN || raised.is_err() {
+        let what = format!(
+            "belljar needs {DESCRIPTORS_MIN} open files and may have {hard}: raise it with ulimit -Hn, or in limits.conf"
+        );
+        return Err(SandboxError::Request(what));
+    }
+    Ok(())
 }
 
 /// A jar that stands.
@@ -138,6 +178,8 @@ pub(crate) struct Launched {
     /// Whether somebody must count its processes, and its proc(5).
     pub(crate) counted: bool,
     pub(crate) processes: Option<OwnedFd>,
+    /// Standard descriptors that are others in the jar, with what they are there.
+    pub(crate) reopened: Vec<(i32, OwnedFd)>,
 }
 
 /// Starts a stage for `plan` and answers it until every layer stands.
@@ -158,6 +200,18 @@ impl Nursery {
         Ok(Nursery { begun: Some((channel, Jar { stage: Some(stage), init: None })) })
     }
 
+    /// The first process of the jar, which does nothing before it has a plan.
+    fn first(&mut self) -> Result<Pid, SandboxError> {
+        let wire = |errno: Errno| SandboxError::Wire(errno.into());
+        let (channel, jar) = self.begun.as_mut().ok_or_else(|| wire(Errno::EPROTO))?;
+        match channel.receive::<Up>().map_err(wire)? {
+            Some((Up::Born { pid }, _)) => Ok(*jar.init.insert(Pid::from_raw(pid))),
+            Some((Up::Failed { fault }, _)) => Err(SandboxError::from_fault(fault)),
+            Some(_) => Err(wire(Errno::EPROTO)),
+            None => Err(jar.death()),
+        }
+    }
+
     fn launch(mut self, plan: &Plan, roots: &[FilePath], serve: &mut Serve<'_>) -> Result<Launched, SandboxError> {
         let Some((channel, mut jar)) = self.begun.take() else {
             return Err(SandboxError::Wire(Errno::EPROTO.into()));
@@ -168,9 +222,10 @@ impl Nursery {
             Ok(()) | Err(Errno::EPIPE) => {}
             Err(errno) => return Err(SandboxError::Wire(errno.into())),
         }
-        let Ready { containment, counted, processes, watch, network } = answer(&channel, &mut jar, roots, serve)?;
+        let Ready { containment, counted, processes, watch, network, reopened } =
+            answer(&channel, &mut jar, roots, serve)?;
         jar.reap_stage();
-        Ok(Launched { channel, jar, containment, counted, processes, watch, network })
+        Ok(Launched { channel, jar, containment, counted, processes, watch, network, reopened })
     }
 }
 
@@ -280,12 +335,14 @@ struct Ready {
     processes: Option<OwnedFd>,
     watch: Option<OwnedFd>,
     network: Option<Sockets>,
+    reopened: Vec<(i32, OwnedFd)>,
 }
 
 fn answer(channel: &Channel, jar: &mut Jar, roots: &[FilePath], serve: &mut Serve<'_>) -> Result<Ready, SandboxError> {
     let wire = |errno: Errno| SandboxError::Wire(errno.into());
     let mut processes: Option<OwnedFd> = None;
     let (mut connections, mut datagrams, mut arrivals, mut questions) = (Vec::new(), Vec::new(), None, None);
+    let mut reopened = Vec::new();
     let mut took = |index: usize, mounted: Mounted<'_>| {
         let root = roots.get(index).ok_or_else(|| wire(Errno::EPROTO))?;
         serve(index, mounted).map_err(|source| SandboxError::Serve { root: root.clone(), source })?;
@@ -298,6 +355,7 @@ fn answer(channel: &Channel, jar: &mut Jar, roots: &[FilePath], serve: &mut Serv
         match message {
             Up::Born { pid } => jar.init = Some(Pid::from_raw(pid)),
             Up::Processes => processes = fd,
+            Up::Reopened { number } => reopened.extend(fd.map(|fd| (number, fd))),
             Up::Root { index, instead } => {
                 let connection = fd.ok_or_else(|| wire(Errno::EBADF))?;
                 took(index, Mounted::Fuse { connection, processes: processes.as_ref().map(OwnedFd::as_fd), instead })?;
@@ -312,7 +370,7 @@ fn answer(channel: &Channel, jar: &mut Jar, roots: &[FilePath], serve: &mut Serv
             Up::Questions => questions = fd,
             Up::Ready { containment, counted } => {
                 let network = questions.map(|questions| Sockets { connections, datagrams, questions });
-                return Ok(Ready { containment, counted, processes, watch: fd, network });
+                return Ok(Ready { containment, counted, processes, watch: fd, network, reopened });
             }
             Up::Failed { fault } => return Err(SandboxError::from_fault(fault)),
             _ => return Err(wire(Errno::EPROTO)),

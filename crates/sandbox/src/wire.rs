@@ -25,6 +25,8 @@ pub(crate) enum Up {
     Born { pid: i32 },
     /// The jar's own proc(5) is mounted; a descriptor of its directory comes along, before any root.
     Processes,
+    /// A standard descriptor was opened again, by its number; the new one comes along.
+    Reopened { number: i32 },
     /// The FUSE connection of a writable root is mounted; its descriptor comes along. Where the kernel was to keep this
     /// root, why it does not.
     Root { index: usize, instead: Option<String> },

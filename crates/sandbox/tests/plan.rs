@@ -17,6 +17,8 @@ fn facts(uid: u32) -> RunFacts {
         resolver: None,
         hostname: "box".into(),
         sockets: vec!["/srv/app.sock".into(), "/run/a.sock".into(), "/tmp/b.sock".into()],
+        landlock: 7,
+        group: None,
         around: None,
     }
 }

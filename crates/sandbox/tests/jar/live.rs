@@ -36,14 +36,14 @@ pub fn main(arguments: &[OsString]) {
         Mounted::Kernel => Ok(()),
     };
     let mut live = standby(&[], None).unwrap().live(&request, &mut serve).unwrap();
-    let empty = File::open("/dev/null").unwrap();
+    let empty = nix::sys::memfd::memfd_create(c"empty", nix::sys::memfd::MFdFlags::MFD_CLOEXEC).unwrap();
     for line in std::io::stdin().lines() {
         let line = line.unwrap();
         let (cwd, text) = line.strip_prefix('@').and_then(|line| line.split_once(' ')).unwrap_or(("/", &line));
         let (argv, cwd) = (["sh", "-c", text].map(OsString::from), FilePath::from(cwd));
         let output = Streams::Kept(KEPT_BYTES);
         let told = told(live.run(&Command { argv: &argv, env: &env, cwd: &cwd, input: empty.as_fd(), output }));
-        writeln!(std::io::stdout(), "{told}").unwrap();
+        println!("{told}");
     }
 }
 
@@ -70,7 +70,7 @@ pub fn scenes() -> Vec<Scene> {
         scene("live/no command reaches the streams of belljar or of another", |world| each(world, streams)),
         scene("live/kill -9 of the parent ends everything within 100 ms", |world| each(world, killed)),
         scene("live/a killed pid 1 is an error", |world| each(world, init_killed)),
-        scene("live/a directory is no stream", directory),
+        scene("live/nothing of the host is a stream", host_streams),
     ]
 }
 
@@ -220,7 +220,7 @@ fn init_killed(world: &World, user: User) {
     assert!(told.lines().all(|line| line.contains("error")) && told.lines().count() == 2, "{told}");
 }
 
-fn directory(world: &World) {
+fn host_streams(world: &World) {
     let confinement = world.jar(User::Own).confinement;
     let env = confinement.env.clone();
     let request = Request {
@@ -233,13 +233,22 @@ fn directory(world: &World) {
         upstream: None,
     };
     let mut live: Live = standby(&[], None).unwrap().live(&request, &mut |_, _| Ok(())).unwrap();
-    let (dir, null) = (File::open("/").unwrap(), File::open("/dev/null").unwrap());
+    let file = |path: &str| File::open(path).unwrap();
+    let memory = File::from(nix::sys::memfd::memfd_create(c"test", nix::sys::memfd::MFdFlags::MFD_CLOEXEC).unwrap());
     let mut run = |input: &File, out: &File| {
         let (argv, cwd) = ([OsString::from("true")], FilePath::from("/"));
-        let output = Streams::To(out.as_fd(), null.as_fd());
+        let output = Streams::To(out.as_fd(), memory.as_fd());
         live.run(&Command { argv: &argv, env: &env, cwd: &cwd, input: input.as_fd(), output }).map(|done| done.exit)
     };
-    assert!(matches!(run(&dir, &null), Err(SandboxError::DirectoryDescriptor { number: 0 })));
-    assert!(matches!(run(&null, &dir), Err(SandboxError::DirectoryDescriptor { number: 1 })));
-    assert_eq!(run(&null, &null).unwrap(), Exit::Code(0));
+    for path in ["/", "/dev/null", "/etc/hostname"] {
+        assert!(
+            matches!(run(&file(path), &memory), Err(SandboxError::Request(why)) if why.contains("input")),
+            "{path}"
+        );
+        assert!(
+            matches!(run(&memory, &file(path)), Err(SandboxError::Request(why)) if why.contains("output")),
+            "{path}"
+        );
+    }
+    assert_eq!(run(&memory, &memory).unwrap(), Exit::Code(0));
 }
