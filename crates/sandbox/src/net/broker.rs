@@ -34,6 +34,8 @@ const PATIENCE: Duration = Duration::from_millis(20);
 const DRAIN: Duration = Duration::from_secs(3);
 /// How long they may take between two commands of a live jar.
 const PAUSE: Duration = Duration::from_millis(100);
+/// Between two looks whether they are.
+const GLANCE: Duration = Duration::from_micros(100);
 /// Largest question over UDP that is read; with EDNS (RFC 6891) they are no longer than this either.
 const QUESTION_BYTES_MAX: usize = 4096;
 /// Questions that wait for a look outside, each with a thread; more are answered without.
@@ -145,6 +147,7 @@ impl Broker {
     /// When no thread can be started.
     pub(crate) fn start(sockets: Sockets, rules: &[NetRule], upstream: Option<Upstream>) -> io::Result<Broker> {
         let (over, going_on) = pipe2(OFlag::O_CLOEXEC)?;
+        let many = !sockets.connections.is_empty() && descriptors();
         let shared = Arc::new(Shared {
             rules: rules.to_vec(),
             upstream,
@@ -155,7 +158,7 @@ impl Broker {
             record: Record::default(),
             over,
             carried: AtomicUsize::new(0),
-            carried_max: if descriptors() { CARRIED_MAX } else { CARRIED_FEW },
+            carried_max: if many { CARRIED_MAX } else { CARRIED_FEW },
             busy: AtomicUsize::new(0),
         });
         for sockets in sockets.datagrams {
@@ -192,7 +195,7 @@ impl Broker {
 fn drain(at_work: &AtomicUsize, at_most: Duration) {
     let end = Instant::now() + at_most;
     while at_work.load(Ordering::Acquire) > 0 && Instant::now() < end {
-        thread::sleep(Duration::from_millis(1));
+        thread::sleep(GLANCE);
     }
 }
 

@@ -22,7 +22,7 @@ pub(super) fn known(message: &[u8], rules: &[NetRule]) -> Option<String> {
     let asked = Packet::parse(message).ok().filter(|packet| !packet.has_flags(PacketFlag::RESPONSE))?;
     let [question] = asked.questions.as_slice() else { return None };
     let address = asks_for(question, TYPE::A) || asks_for(question, TYPE::AAAA);
-    host_name(question).filter(|name| address && rules.iter().any(|rule| rule.knows(name)))
+    host_name(question).filter(|name| address && !is_local(name) && rules.iter().any(|rule| rule.knows(name)))
 }
 
 /// Answers one message; `None` for what is no question. `absent`: what it asks for does not exist.
@@ -53,7 +53,7 @@ fn answer_one<'q>(
 ) -> Option<String> {
     reply.questions.push(question.clone());
     let name = host_name(question);
-    if name.as_deref().is_some_and(|name| name == "localhost" || name.ends_with(".localhost")) {
+    if name.as_deref().is_some_and(is_local) {
         reply.answers.extend(loopback(question));
         return None;
     }
@@ -79,6 +79,10 @@ fn asks_for(question: &Question<'_>, kind: TYPE) -> bool {
 
 fn record<'q>(question: &Question<'q>, data: RData<'q>) -> ResourceRecord<'q> {
     ResourceRecord::new(question.qname.clone(), CLASS::IN, TTL_S, data)
+}
+
+fn is_local(name: &str) -> bool {
+    name == "localhost" || name.ends_with(".localhost")
 }
 
 /// The jar's own loopback, whatever is allowed (RFC 6761, section 6.3).
