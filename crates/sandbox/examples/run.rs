@@ -43,6 +43,8 @@ fn main() -> ExitCode {
         kernel: vec![],
         limits: model::Limits::default(),
         allow_nested: false,
+        measure: false,
+        watch_files: false,
     };
     match run(&request, print) {
         Ok(code) => code,

@@ -17,6 +17,8 @@ fn main() -> Result<(), SandboxError> {
         accept_weak: vec![],
         kernel: vec![],
         allow_nested: false,
+        measure: false,
+        watch_files: false,
         limits: model::Limits::default(),
     };
     let (mut building, mut whole) = (Vec::new(), Vec::new());

@@ -18,6 +18,7 @@ mod around;
 mod die;
 mod error;
 mod facts;
+mod files;
 mod init;
 mod meter;
 mod nested;

@@ -3,11 +3,13 @@
 //! memory can be exceeded by what is taken in [`LOOK`]; memory of files without a name (memfd_create(2)) that nobody
 //! has mapped is not seen at all, and what several processes share is counted once, for the one that has most of it.
 
-use model::{Limit, Limits};
+use model::{Limit, Limits, Used};
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, openat};
 use nix::poll::PollTimeout;
+use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::stat::Mode;
+use nix::sys::time::{TimeVal, TimeValLike as _};
 use std::collections::HashMap;
 use std::io::Read;
 use std::os::fd::OwnedFd;
@@ -33,16 +35,19 @@ pub(crate) struct Meter {
     next: Instant,
     spent: Spent,
     met: Option<Limit>,
+    /// The most it was seen to have, where that is asked for.
+    peak: Option<Taken>,
 }
 
 impl Meter {
-    /// Begins now. `processes` is the root of the jar's proc(5).
-    pub(crate) fn new(limits: Limits, counted: bool, processes: Option<OwnedFd>) -> Meter {
+    /// Begins now. `processes` is the root of the jar's proc(5); `measure` asks for [`Meter::used`].
+    pub(crate) fn new(limits: Limits, counted: bool, processes: Option<OwnedFd>, measure: bool) -> Meter {
         let now = Instant::now();
-        let looks = counted || limits.on_processes();
+        let looks = counted || measure || limits.on_processes();
         let end = limits.wall_s.and_then(|seconds| now.checked_add(Duration::from_secs(seconds)));
         let processes = processes.filter(|_| looks);
-        Meter { limits, counted, processes, end, next: now + LOOK, spent: Spent::default(), met: None }
+        let peak = measure.then(Taken::default);
+        Meter { limits, counted, processes, end, next: now + LOOK, spent: Spent::default(), met: None, peak }
     }
 
     /// How long nothing needs to be looked at.
@@ -79,6 +84,11 @@ impl Meter {
     }
 
     fn judge(&mut self, taken: &Taken) -> bool {
+        if let Some(peak) = &mut self.peak {
+            peak.memory = peak.memory.max(taken.memory);
+            peak.threads = peak.threads.max(taken.threads);
+            peak.ticks = peak.ticks.max(taken.ticks);
+        }
         let most = self.limits.processes.unwrap_or(Limits::PROCESSES);
         let over = |limit: Option<u64>, taken: u64| limit.is_some_and(|limit| taken > limit);
         if over(self.limits.memory, taken.memory) {
@@ -93,6 +103,23 @@ impl Meter {
             return false;
         }
         true
+    }
+
+    /// What the jar took, once all of it has ended. The kernel tells the processor time of whoever was waited for, and the
+    /// memory of the largest process, of which a short command is seen no other way.
+    pub(crate) fn used(&self) -> Option<Used> {
+        let peak = self.peak?;
+        let ended = getrusage(UsageWho::RUSAGE_CHILDREN).ok();
+        let time = ended.map_or(0, |usage| {
+            let ms = |time: TimeVal| u64::try_from(time.num_milliseconds()).unwrap_or(0);
+            ms(usage.user_time()).saturating_add(ms(usage.system_time()))
+        });
+        let largest = ended.and_then(|usage| u64::try_from(usage.max_rss()).ok()).unwrap_or(0).saturating_mul(1024);
+        Some(Used {
+            memory: peak.memory.max(largest),
+            processes: peak.threads.max(1),
+            cpu_ms: time.max(peak.ticks.saturating_mul(1000 / TICKS_PER_S)),
+        })
     }
 
     /// The limit that was met, if one was.
@@ -234,7 +261,7 @@ mod tests {
     fn what_is_met_ends_the_jar_and_processes_only_where_they_are_counted() {
         let limits = Limits { memory: Some(100), processes: Some(4), cpu_s: Some(1), ..Limits::default() };
         let judged = |counted: bool, taken: Taken| {
-            let mut meter = Meter::new(limits, counted, None);
+            let mut meter = Meter::new(limits, counted, None, false);
             (meter.judge(&taken), meter.met())
         };
         let calm = Taken { memory: 100, threads: 3, ticks: 100 };

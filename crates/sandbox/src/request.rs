@@ -21,6 +21,10 @@ pub struct Request {
     /// Whether a Belljar inside may make jars of its own. That opens user namespaces and mounts, and Landlock does not
     /// rule the file system; the containment says so.
     pub allow_nested: bool,
+    /// Whether what it takes is measured all along, which costs a little.
+    pub measure: bool,
+    /// Whether attempts on files and refused system calls are observed, which makes every call that names a file slow.
+    pub watch_files: bool,
 }
 
 /// A writable root over which the jar mounts overlayfs(5) by itself.

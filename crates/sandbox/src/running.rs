@@ -9,7 +9,7 @@ use crate::start::Jar;
 use crate::terminal::Foreground;
 use crate::watch::Watch;
 use crate::wire::{Channel, Down, Up};
-use model::{Attempt, Connection, Containment, Exit, Limit};
+use model::{Attempt, Connection, Containment, Exit, Limit, Used};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, poll};
 use std::os::fd::AsFd;
@@ -29,6 +29,8 @@ pub struct Ended {
     pub connections: Vec<Connection>,
     /// The limit that ended it, or that it met.
     pub limit: Option<Limit>,
+    /// What it took, where that was measured.
+    pub used: Option<Used>,
 }
 
 /// A jar whose command runs. Dropping it ends the command and everything else in the jar.
@@ -96,7 +98,8 @@ impl Running {
         let (connections, refused) = self.broker.take().map(Broker::finish).unwrap_or_default();
         attempts.extend(refused);
         let limit = self.meter.met().or(printed);
-        Ok(Ended { exit, exec_error, containment: self.containment, attempts, connections, limit })
+        let used = self.meter.used();
+        Ok(Ended { exit, exec_error, containment: self.containment, attempts, connections, limit, used })
     }
 
     /// Blocks until the meter wants to look, or there is a message, a watched call (which of them is returned) or a signal.

@@ -39,6 +39,8 @@ fn request(roots: &[(&str, RootKind)], hidden: &[&str], home: &str, cwd: &str) -
         kernel: vec![],
         limits: model::Limits::default(),
         allow_nested: false,
+        measure: false,
+        watch_files: false,
     }
 }
 
