@@ -5,21 +5,23 @@
 
 use crate::approve::{Approval, Person, Question, Refusal, approve};
 use crate::audit::{AuditLog, Durability};
-use crate::backend::{BackendWish, Wanted};
+use crate::backend::Wanted;
 use crate::choice::{Choice, Chooser};
 use crate::error::{RunError, in_full};
 use crate::harmless::up_to;
 use crate::jar::Rewound;
 use crate::layers;
+use crate::learn::{self, Learn};
 use crate::look;
+use crate::profile::{Loaded, RulesText};
 use crate::record::{JarName, TrialRecord};
 use crate::settle::{SettleError, Settlement, finish_discard};
 use crate::store::{Broken, Listed, Store, StoreError, fresh_id};
-use crate::trial::{self, Berth, Frozen, Ran, Trial};
+use crate::trial::{self, Berth, Frozen, Observing, Ran, Trial};
 use analyze::ShellContext;
 use model::{
-    Analysis, Assessment, ChangeSet, Confinement, Decision, FilePath, Hidden, Layer, Limits, NetRule, Place, Review,
-    Risk, Stage, TrialId, TrialState,
+    Access, Analysis, Apply, Assessment, BackendWish, ChangeSet, Confinement, Decision, EnvBase, FilePath, Hidden,
+    Layer, Limits, NetRule, Place, ProfileId, Review, Risk, Stage, TrialId, TrialState,
 };
 use overlay::Conflict;
 use policy::{ConfineRequest, Policy};
@@ -58,21 +60,20 @@ pub struct Request {
     pub limits: Limits,
     /// A Belljar inside may make jars of its own.
     pub allow_nested: bool,
-}
-
-/// How the changes of a run are settled.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Apply {
-    /// Ask the person, if there is one; else leave them.
-    Ask,
-    /// Apply what the policy calls harmless, hold the rest.
-    Auto,
-    /// Apply all but what needs a person.
-    Always,
-    /// Leave them.
-    Never,
-    /// Throw them away.
-    Discard,
+    /// What may be done with the home.
+    pub home: Access,
+    /// What may be done with the workspace.
+    pub workspace: Access,
+    /// Which variables pass without being named.
+    pub env_base: EnvBase,
+    /// The profile that all this comes from, with options.
+    pub profile: ProfileId,
+    /// Its rules, and the project's; the engine was opened with them.
+    pub rules: Vec<RulesText>,
+    /// Attempts on files and refused system calls are observed, which makes the command slow.
+    pub watch_files: bool,
+    /// What it needed is to be written as a profile. Needs [`Request::attribution`] and [`Request::watch_files`].
+    pub learn: Option<Learn>,
 }
 
 /// A command and what was made of it before it ran.
@@ -103,6 +104,8 @@ pub struct Outcome {
     pub exec_error: Option<i32>,
     /// Whether a person was shown the changes already.
     pub shown: bool,
+    /// The profile that it needed, where that was asked for.
+    pub learnt: Option<String>,
 }
 
 /// What a trial holds on disk.
@@ -136,6 +139,13 @@ pub struct Engine {
     pub(crate) store: Store,
     pub(crate) audit: AuditLog,
     opened: SystemTime,
+    place: Place,
+    /// Those of profiles and projects among the policy's rules.
+    rules: Vec<RulesText>,
+    /// The profile, where a command is to be judged under one.
+    under: Option<ProfileId>,
+    /// Nobody can be asked.
+    unattended: bool,
 }
 
 impl Engine {
@@ -144,9 +154,29 @@ impl Engine {
     /// # Errors
     /// When a policy file cannot be read or is wrong: nothing runs under half a policy.
     pub fn open(place: &Place) -> Result<Engine, RunError> {
+        Engine::with(place, &[], None, false)
+    }
+
+    /// [`Engine::open`] for commands that run, or are judged, under a profile.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn open_under(place: &Place, loaded: &Loaded) -> Result<Engine, RunError> {
+        let unattended = loaded.profile.unattended == Some(true);
+        Engine::with(place, &loaded.rules, Some(loaded.id.clone()), unattended)
+    }
+
+    fn with(
+        place: &Place,
+        rules: &[RulesText],
+        under: Option<ProfileId>,
+        unattended: bool,
+    ) -> Result<Engine, RunError> {
         let state = place.state.as_path();
         let opened = SystemTime::now();
-        Ok(Engine { policy: layers::load(place)?, store: Store::new(state), audit: AuditLog::new(state), opened })
+        let (store, audit) = (Store::new(state), AuditLog::new(state));
+        let (policy, rules, place) = (layers::load(place, rules)?, rules.to_vec(), place.clone());
+        Ok(Engine { policy, store, audit, opened, place, rules, under, unattended })
     }
 
     /// The whole journey of a command. `standby` comes from [`standby`]; `person` is whoever can be asked, without one
@@ -167,10 +197,12 @@ impl Engine {
         let wanted = Wanted { begun: Some(self.opened), ..wanted(request, &judged.analysis) };
         let record = trial::record(berth.id().clone(), &judged, request, &confinement);
         let prepared = self.noted(&record.id.clone(), berth.prepare(&self.store, record, confinement, &wanted))?;
-        let frozen = self.noted(&prepared.id().clone(), prepared.execute(approval, standby))?.freeze(&self.policy)?;
+        let frozen = self.freeze(self.noted(&prepared.id().clone(), prepared.execute(approval, standby))?)?;
         self.ran(&frozen, request.apply)?;
+        // Before anything becomes real: what was there beforehand is looked up.
+        let learnt = request.learn.as_ref().map(|learn| learn::learn(&frozen, request, learn)).transpose()?;
         let (choice, by) = choose(&frozen, request.apply, person);
-        self.settle(frozen, &choice, by)
+        Ok(Outcome { learnt, ..self.settle(frozen, &choice, by)? })
     }
 
     /// How the jar of a request would be built, a line for each step. Nothing is made and nothing runs.
@@ -180,7 +212,10 @@ impl Engine {
     pub fn plan(&self, request: &Request) -> Result<String, RunError> {
         let confinement = confine(request)?;
         let (argv, limits, allow_nested) = (request.argv.clone(), request.limits, request.allow_nested);
-        let request = sandbox::Request { confinement, argv, accept_weak: vec![], kernel: vec![], limits, allow_nested };
+        let (measure, watch_files) = (request.learn.is_some(), request.watch_files);
+        let (accept_weak, kernel) = (vec![], vec![]);
+        let request =
+            sandbox::Request { confinement, argv, accept_weak, kernel, limits, allow_nested, measure, watch_files };
         Ok(sandbox::plan(&request, &sandbox::RunFacts::gather()?)?.to_string())
     }
 
@@ -203,6 +238,7 @@ impl Engine {
     fn judged(&self, analysis: Analysis, place: &Place) -> Judged {
         let assessment = self.policy.assess(&analysis, place);
         let decision = self.policy.decide(&analysis, &assessment, place);
+        let decision = if self.unattended { policy::cases::denied_instead(decision) } else { decision };
         Judged { place: place.clone(), analysis, assessment, decision }
     }
 
@@ -211,7 +247,16 @@ impl Engine {
     /// # Errors
     /// When the trial is in use or damaged.
     pub fn reopen(&self, id: &TrialId) -> Result<Trial<Frozen>, RunError> {
-        self.opened(id)?.freeze(&self.policy)
+        self.freeze(self.opened(id)?)
+    }
+
+    /// Judged by the rules that are in force, and those that a trial ran under besides.
+    fn freeze(&self, ran: Trial<Ran>) -> Result<Trial<Frozen>, RunError> {
+        if ran.record().rules == self.rules {
+            return ran.freeze(&self.policy);
+        }
+        let policy = layers::load(&self.place, &ran.record().rules)?;
+        ran.freeze(&policy)
     }
 
     /// Takes back the commands of a jar from command `to` on; by default the last one.
@@ -254,6 +299,7 @@ impl Engine {
             exec_error: frozen.exec_error(),
             settlement: Settlement::Left,
             shown: by == Chooser::Person,
+            learnt: None,
         };
         outcome.settlement = frozen.settle(choice, by, &self.audit)?;
         Ok(outcome)
@@ -390,6 +436,7 @@ impl Engine {
             analysis: Box::new(judged.analysis.clone()),
             assessment: judged.assessment.clone(),
             decision: judged.decision.clone(),
+            profile: self.under.clone(),
             approved_by: approval.as_ref().ok().map(|approval| approval.by().to_owned()),
         };
         self.audit.append(Some(id), stage, Durability::Synced)?;
@@ -435,7 +482,9 @@ impl Judged {
 fn wanted(request: &Request, analysis: &Analysis) -> Wanted {
     let quota = request.limits.on_layers();
     let (attribution, allow_nested) = (request.attribution, request.allow_nested);
+    let observing = Observing { measure: request.learn.is_some(), files: request.watch_files };
     Wanted {
+        observing,
         checkpoints: request.jar.is_some(),
         quota,
         attribution,
@@ -444,7 +493,7 @@ fn wanted(request: &Request, analysis: &Analysis) -> Wanted {
     }
 }
 
-fn confine(request: &Request) -> Result<Confinement, RunError> {
+pub(crate) fn confine(request: &Request) -> Result<Confinement, RunError> {
     let asked = ConfineRequest {
         env: &request.env,
         pass_env: request.pass_env.clone(),
@@ -453,6 +502,9 @@ fn confine(request: &Request) -> Result<Confinement, RunError> {
         hide: request.hide.clone(),
         allow_net: request.allow_net.clone(),
         cwd: request.place.cwd.clone(),
+        home: request.home,
+        workspace: request.workspace,
+        env_base: request.env_base,
     };
     let mut confinement = policy::confine(&request.place, &asked)?;
     let led_to: Vec<Hidden> = confinement.hidden.iter().filter_map(|hidden| led_to(hidden, request)).collect();
