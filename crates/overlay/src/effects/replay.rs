@@ -59,13 +59,16 @@ impl Overlay {
     }
 }
 
+/// A name that was written, and what it was renamed to or from.
+pub type Touched = (FilePath, Option<FilePath>);
+
 impl Overlay {
     /// Every name that was written, or opened to be, with what it was renamed to or from; absolute, and also those that are
     /// gone again. `None` when there is no journal at all.
     ///
     /// # Errors
     /// The journal cannot be read. A record that a crash cut short is passed over.
-    pub fn touched(&self) -> Result<Option<Vec<(FilePath, Option<FilePath>)>>, OverlayError> {
+    pub fn touched(&self) -> Result<Option<Vec<Touched>>, OverlayError> {
         let path = self.store.path.join(journal::NAME);
         let text = match std::fs::read(&path) {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
