@@ -19,7 +19,7 @@ const TEXTS: &[&str] = &[
 ];
 
 /// The part of JSON Schema that ours uses. Gives the place of the first misfit.
-fn misfit(value: &Value, schema: &Value, root: &Value, at: &str) -> Option<String> {
+pub(crate) fn misfit(value: &Value, schema: &Value, root: &Value, at: &str) -> Option<String> {
     if let Some(name) = schema["$ref"].as_str() {
         let target = root.pointer(name.trim_start_matches('#')).unwrap_or_else(|| panic!("no {name}"));
         return misfit(value, target, root, at);

@@ -4,6 +4,8 @@
 use crate::support::{assert_nothing_left, both};
 use testkit::{Output, World};
 
+const SCHEMA: &str = include_str!("../crates/cli/schemas/policy.schema.json");
+
 const LOOSE: &str =
     "[files]\nhide = [\"private\"]\nread = [\"~/.ssh\"]\n[network]\nallow = [\"a.example:443\"]\n[limits]\npids = 99\n";
 
@@ -100,10 +102,30 @@ both! {
         assert_nothing_left(world);
     }
 
+    fn documents_fit_their_schema(world) {
+        world.file(".belljar/profile.toml", LOOSE).file("p.toml", "[run]\nunattended = 1\n");
+        let schema: serde_json::Value = serde_json::from_str(SCHEMA).unwrap();
+        for args in [
+            &["policy", "check", "--json"][..],
+            &["policy", "check", "--json", "p.toml"],
+            &["policy", "test", "--json"],
+            &["policy", "test", "--json", "p.toml"],
+            &["policy", "explain", "--json", "--profile", "strict", "curl https://a.example"],
+            &["policy", "explain", "--json", "--bare", "ls"],
+            &["trust", "--json", "--yes"],
+            &["trust", "--json", "--list"],
+            &["trust", "--json", "--revoke"],
+        ] {
+            let told = world.belljar(args).run().json();
+            assert_eq!(crate::check::misfit(&told, &schema, &schema, ""), None, "{args:?} {told:#}");
+        }
+        assert_nothing_left(world);
+    }
+
     fn an_explanation_names_rules_layers_and_ways_out(world) {
         let strict = world.belljar(["policy", "explain", "--profile", "strict", "curl https://a.example"]).run();
         strict.code(10).stdout_has("ASK in a jar, under profile strict").stdout_has("strict:network");
-        strict.stdout_has("built-in: allow [run/contained]").stdout_has("without the rules of strict it would be allow");
+        strict.stdout_has("built-in: allow [run/contained]").stdout_has("without the rules of strict it would be allowed");
         let bare = world.belljar(["policy", "explain", "--bare", "--json", "rm -rf /"]).run();
         bare.code(20);
         let bare = bare.json();

@@ -94,13 +94,13 @@ fn changes(
     }
     for (layer, decision) in without {
         if let Some(other) = part(decision, &because.about).filter(|other| other.verdict < because.verdict) {
-            changes.push(format!("without the rules of {layer} it would be {}", word(other.verdict)));
+            changes.push(format!("without the rules of {layer} it would be {}", past(other.verdict)));
         }
     }
     if let Some(other) = elsewhere.and_then(|decision| part(decision, &because.about))
         && other.verdict < because.verdict
     {
-        changes.push(format!("in a jar (`belljar run`) it would be {}", word(other.verdict)));
+        changes.push(format!("in a jar (`belljar run`) it would be {}", past(other.verdict)));
     }
     let forbidden = because.rules.iter().any(|rule| rule.starts_with("deny/") || rule.starts_with("never/"));
     match because.verdict {
@@ -111,8 +111,10 @@ fn changes(
             changes.push(format!("the profile {profile} asks nobody: under one that does, a person could agree"));
         }
         Verdict::Ask => {
-            changes.push("a person agrees, on a terminal".into());
-            changes.push(format!("a rule in a policy of your own: {}", permit(&because.about)));
+            // A rule that forbids until then is not outdone by one that permits.
+            let permits = because.rules.iter().any(|rule| rule == "run/approved");
+            changes.push("a person could agree, on a terminal".into());
+            changes.extend(permits.then(|| format!("a rule of your own could permit it: {}", permit(&because.about))));
         }
         _ => {}
     }
@@ -130,9 +132,15 @@ fn permit(about: &str) -> String {
         word if ACTIONS.contains(&word) => word,
         _ => "run",
     };
-    format!(
-        "@id(\"mine/{action}\") permit (principal, action == Action::\"{action}\", resource) when {{ /* narrow it */ }};"
-    )
+    format!("@id(\"mine/{action}\") permit (principal, action == Action::\"{action}\", resource) when {{ ... }};")
+}
+
+fn past(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Allow => "allowed",
+        Verdict::Ask => "asked about",
+        Verdict::Deny => "denied",
+    }
 }
 
 /// A verdict by its word in files.

@@ -143,11 +143,25 @@ pub(crate) fn refused(event: &seccomp_notif, bounds: &Bounds) -> Vec<(Action, Fi
     for named in NAMED.iter().filter(|named| named.call == call) {
         let Some(action) = action(named.does, &event.data.args) else { continue };
         let Some(path) = path(event, named) else { continue };
-        if let Some(rule) = bounds.refuses(&path, action) {
+        if let Some(rule) = bounds.refuses(&path, action)
+            && (rule != READ_ONLY || would_be_done(&path, action))
+        {
             found.push((action, path, rule));
         }
     }
     found
+}
+
+/// Whether it would be done if it were not refused: programs try to make directories that are there, and to remove what is
+/// not, and hear that, with or without a jar.
+fn would_be_done(path: &FilePath, action: Action) -> bool {
+    let is_there = |path: &FilePath| path.as_path().symlink_metadata().is_ok();
+    let has_place = || path.parent().is_some_and(|dir| is_there(&dir));
+    match action {
+        Action::Create => !is_there(path) && has_place(),
+        Action::Write => has_place(),
+        _ => is_there(path),
+    }
 }
 
 fn argument(args: &[u64; 6], index: usize) -> Option<u64> {
@@ -248,6 +262,17 @@ mod tests {
         assert_eq!(text(b"/etc/passwd\0rest").as_deref(), Some(b"/etc/passwd".as_slice()));
         assert_eq!(text(&[b'a'; 3 * PATH_BYTES_MAX]), None);
         assert_eq!(super::text(pid, 8), None);
+    }
+
+    #[test]
+    fn what_would_not_be_done_anyway_is_no_attempt() {
+        let done = |path: &str, action| would_be_done(&path.into(), action);
+        assert!(done("/usr/absent", Action::Create) && done("/usr/absent", Action::Write));
+        assert!(done("/usr/bin", Action::Delete) && done("/usr/bin", Action::Attributes));
+        assert!(
+            !done("/usr", Action::Create) && !done("/absent/x", Action::Create) && !done("/absent/x", Action::Write)
+        );
+        assert!(!done("/usr/absent", Action::Delete) && !done("/usr/absent", Action::Rename));
     }
 
     #[test]

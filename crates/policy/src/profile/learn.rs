@@ -61,7 +61,7 @@ const HOME_DIRS_MAX: usize = 8;
 #[must_use]
 pub fn learn(run: &Learnt<'_>) -> String {
     let mut profile = run.profile.clone();
-    profile.says = format!("What `{}` needed.", plain(run.command));
+    profile.says = format!("What `{}` needed.", shortened(&plain(run.command)));
     let wrote = |kind| run.wrote.iter().filter(move |wrote| owner(run.roots, &wrote.path) == Some(kind));
     let has = |kind| run.whole && run.roots.iter().any(|root| root.kind == kind);
     if has(RootKind::Workspace)
@@ -99,6 +99,16 @@ fn head() -> String {
      # `belljar run --profile FILE` uses it. Which variables a program reads, and what it would have done elsewhere or on\n\
      # another day, nobody sees: run it again with this profile, and look at what is refused.\n\n"
         .to_owned()
+}
+
+/// Longest command in the description.
+const COMMAND_CHARS_MAX: usize = 100;
+
+fn shortened(text: &str) -> String {
+    match text.char_indices().nth(COMMAND_CHARS_MAX) {
+        Some((end, _)) => format!("{}...", text.get(..end).unwrap_or_default()),
+        None => text.to_owned(),
+    }
 }
 
 /// The root that holds a path, the innermost where they nest.
