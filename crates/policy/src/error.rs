@@ -201,14 +201,14 @@ impl ConfineError {
     pub fn hint(&self) -> &'static str {
         match self {
             ConfineError::SystemWorkspace { .. } => "change to a project directory first",
-            ConfineError::SystemRoot { .. } => "name a directory of your own with --write",
+            ConfineError::SystemRoot { .. } => "name a directory of your own, with --write or in the profile",
             ConfineError::SystemHome { .. } => "set HOME to a directory of your own",
             ConfineError::Relative { .. } => "give the path from / on",
             ConfineError::InState { .. } => "choose another directory; `belljar trials` shows what is kept there",
             ConfineError::HiddenWorkspace { .. } => "show it with --read PATH, or work elsewhere",
             ConfineError::HomeInWorkspace { .. } => "change to a project directory first, or take another --profile",
             ConfineError::StillHidden { .. } => {
-                "show the whole directory with --read, or copy the file to where it is needed"
+                "show the whole directory, with --read or in the profile, or copy the file to where it is needed"
             }
             ConfineError::TooManyRoots { .. } => "name one directory above several of them with --write",
             ConfineError::VariableName { .. } => "write --env NAME or --env NAME=VALUE",

@@ -1,9 +1,10 @@
 //! Profiles as TOML: read strictly, and every fault said with line and column.
 
 use super::{Profile, Whose};
+use crate::confine::{ConfineRequest, confine};
 use crate::error::PolicyError;
 use crate::layer::{LAYER_BYTES_MAX, position};
-use model::{Access, Apply, BackendWish, EnvBase, FilePath, Layer, Limits, NetRule};
+use model::{Access, Apply, BackendWish, EnvBase, FilePath, Layer, Limits, NetRule, Place};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use toml::Spanned;
@@ -66,6 +67,9 @@ struct Run {
     accept_weak: Vec<Spanned<String>>,
 }
 
+/// Said of a limit whose value is something else.
+const NO_AMOUNT: &str = "a limit is a whole number or a text";
+
 /// `512` or `"4G"`.
 #[derive(Deserialize)]
 #[serde(untagged)]
@@ -101,8 +105,8 @@ pub(super) fn parse(name: &str, text: &str, whose: Whose) -> Result<Profile, Pol
         says: file.says,
         home: file.files.home,
         workspace: file.files.workspace.map(Spanned::into_inner),
-        write: reader.paths(file.files.write)?,
-        read: reader.paths(file.files.read)?,
+        write: reader.wishes(file.files.write, |path, wishes| wishes.write = vec![path])?,
+        read: reader.wishes(file.files.read, |path, wishes| wishes.read = vec![path])?,
         hide: reader.paths(file.files.hide)?,
         allow_net: file.network.allow.iter().map(|rule| reader.rule(rule)).collect::<Result<_, _>>()?,
         env: file.environment.base,
@@ -126,7 +130,9 @@ impl Reader<'_> {
         let (line, column) = position(self.text, error.span().map_or(0, |span| span.start));
         // Some messages have lines of their own.
         let message = error.message().lines().map(str::trim).collect::<Vec<_>>().join("; ");
-        let hint = hint(&message).to_owned();
+        // The library's words for an `Amount` that is none are about its type.
+        let message = if message.starts_with("data did not match") { NO_AMOUNT.to_owned() } else { message };
+        let hint = hint(&message);
         PolicyError::Profile { layer: self.name.to_owned(), line, column, message: model::escape::text(&message), hint }
     }
 
@@ -141,6 +147,24 @@ impl Reader<'_> {
 
     fn paths(&self, given: Vec<Spanned<String>>) -> Result<Vec<String>, PolicyError> {
         given.into_iter().map(|path| self.path(path)).collect()
+    }
+
+    /// Paths that no jar can have are told here, where it can be said which. Links are for later.
+    fn wishes(
+        &self,
+        given: Vec<Spanned<String>>,
+        wish: fn(FilePath, &mut ConfineRequest<'_>),
+    ) -> Result<Vec<String>, PolicyError> {
+        let anywhere = anywhere();
+        for one in &given {
+            let mut wishes = ConfineRequest { cwd: anywhere.cwd.clone(), ..ConfineRequest::default() };
+            Profile::at(&anywhere, one.get_ref()).into_iter().for_each(|path| wish(path, &mut wishes));
+            if let Err(error) = confine(&anywhere, &wishes) {
+                let message = error.to_string().replace("/home/u/", "~/");
+                return Err(self.wrong(one, message, error.hint()));
+            }
+        }
+        self.paths(given)
     }
 
     fn path(&self, given: Spanned<String>) -> Result<String, PolicyError> {
@@ -245,8 +269,39 @@ impl Reader<'_> {
     }
 }
 
+/// A place like everybody's.
+fn anywhere() -> Place {
+    let own = |path: &str| FilePath::from(path);
+    let (cwd, home, state) = (own("/home/u/work"), own("/home/u"), own("/home/u/.local/state/belljar"));
+    Place { workspace: cwd.clone(), cwd, home, state, uid: 1000, contained: true }
+}
+
+/// Words that stand in a table, and which.
+const TABLES: [(&str, &str); 12] = [
+    ("home", "files"),
+    ("workspace", "files"),
+    ("write", "files"),
+    ("read", "files"),
+    ("hide", "files"),
+    ("allow", "network"),
+    ("base", "environment"),
+    ("pass", "environment"),
+    ("set", "environment"),
+    ("apply", "run"),
+    ("backend", "run"),
+    ("unattended", "run"),
+];
+
 /// What to do about an error of the format itself.
-fn hint(message: &str) -> &'static str {
+fn hint(message: &str) -> String {
+    let unknown = message.strip_prefix("unknown field `").and_then(|rest| rest.split('`').next());
+    match TABLES.iter().find(|(word, _)| Some(*word) == unknown) {
+        Some((word, table)) => format!("{word} stands in [{table}], a line above it"),
+        None => general_hint(message).to_owned(),
+    }
+}
+
+fn general_hint(message: &str) -> &'static str {
     if message.starts_with("unknown field") {
         "tables are [files], [network], [environment], [limits] and [run]; README.md lists what stands in each"
     } else if message.starts_with("unknown variant") {
@@ -254,8 +309,8 @@ fn hint(message: &str) -> &'static str {
     } else if message.starts_with("duplicate") {
         "say each thing once"
     } else if message.starts_with("invalid type") {
-        "lists are [\"a\", \"b\"], texts have quotes, true and false have none"
-    } else if message.starts_with("data did not match") {
+        "lists are [\"a\", \"b\"], maps { A = \"1\" }, texts have quotes, true and false have none"
+    } else if message == NO_AMOUNT {
         "a number, or a text with a unit: mem = \"4G\", pids = 512, time = \"20m\""
     } else {
         "the format is TOML: name = \"value\" in lines of their own, below a [table]"
@@ -289,7 +344,9 @@ mod tests {
             ("[network]\nallow = [\"https://a.example\"]\n", "p.toml:2:10: network.allow \"https://a.example\": a URL"),
             ("[limits]\nmem = \"4 G\"\n", "p.toml:2:7: limits.mem = 4 G wants bytes"),
             ("[limits]\nmemory = \"4G\"\n", "p.toml:2:1: limits.memory names no limit"),
-            ("[limits]\npids = true\n", "p.toml:2:8: data did not match"),
+            ("[limits]\npids = true\n", "p.toml:2:8: a limit is a whole number or a text"),
+            ("[files]\nwrite = [\"/srv/x\", \"/etc\"]\n", "p.toml:2:20: make /etc writable: it belongs to the system"),
+            ("[files]\nread = [\"~/.ssh/id\"]\n", "p.toml:2:9: show ~/.ssh/id: all of ~/.ssh is hidden by secrets/ssh"),
             ("[environment]\npass = [\"A=b\"]\n", "p.toml:2:9: `A=b` is no name of a variable"),
             ("[run]\naccept-weak = [\"all\"]\n", "p.toml:2:16: `all` is no layer"),
             ("[run]\napply = \"yes\"\n", "p.toml:2:9: unknown variant `yes`"),
@@ -302,6 +359,12 @@ mod tests {
         assert!(Profile::parse("p.toml", weak, Whose::Own).is_ok());
         assert!(fault(weak, Whose::Project).starts_with("p.toml:2:16: a project may not"));
         assert!(!fault("[limits]\n\"\\u202e\" = 1\n", Whose::Own).contains('\u{202e}'));
+    }
+
+    #[test]
+    fn a_word_outside_of_its_table_is_sent_there() {
+        let error = Profile::parse("p", "home = \"copy\"\n", Whose::Own).unwrap_err();
+        assert_eq!(error.hint(), "home stands in [files], a line above it");
     }
 
     #[test]
