@@ -38,8 +38,10 @@ pub(crate) enum Command {
     Rewind(Rewind),
     /// Look at what this machine offers, and what earlier runs left behind
     Doctor(Json),
-    /// Check policy files
+    /// Check, test and explain policies and profiles
     Policy(Policy),
+    /// Let what a project says in its .belljar/ do more than tighten, as it stands now
+    Trust(Trust),
     /// Read, ask, verify and export the audit log
     Audit(Audit),
 }
@@ -55,6 +57,10 @@ pub(crate) struct Json {
 /// `belljar run`.
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Run {
+    /// The confinement and rules by name: workspace, untrusted-repo, agent, ci, strict, permissive-with-review, or one of
+    /// your own; or a file (with a / in its path, or .toml). The options below add to it [default: workspace]
+    #[arg(long, value_name = "NAME|FILE")]
+    pub(crate) profile: Option<String>,
     /// Go on where the last command of the jar NAME stopped; the first use makes it
     #[arg(long, value_name = "NAME")]
     pub(crate) jar: Option<String>,
@@ -92,6 +98,17 @@ pub(crate) struct Run {
     /// Run although this layer of the jar cannot be had here; the result says that it was missing
     #[arg(long, value_name = "LAYER")]
     pub(crate) accept_weak: Vec<String>,
+    /// Write the smallest profile that this run needed to FILE, which must not be there yet [default: learned.toml]; what was
+    /// refused stands in it in comments. Observes files too, so the command is slower
+    #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true, conflicts_with = "print_plan")]
+    pub(crate) learn: Option<Option<PathBuf>>,
+    /// With --learn: write FILE although it is there
+    #[arg(long, requires = "learn")]
+    pub(crate) overwrite: bool,
+    /// Observe more: `files` tells which paths it tried to write, or to read where they are hidden, and which system calls
+    /// were refused; each call that names a file is slower then
+    #[arg(long, value_name = "WHAT")]
+    pub(crate) watch: Vec<Watched>,
     /// Print how the jar would be built, step by step, and run nothing
     #[arg(long, conflicts_with_all = ["json", "apply", "jar"])]
     pub(crate) print_plan: bool,
@@ -101,7 +118,7 @@ pub(crate) struct Run {
     /// Keep the jar open and run many commands in it: a JSON object a line with `cmd` or `argv`, and perhaps `cwd`, `env`,
     /// `stdin`, `id`; `-` is standard input. What came of each is a line on standard output, the end of the jar the last.
     /// Nobody is asked
-    #[arg(long, value_name = "FILE", requires = "jar", conflicts_with_all = ["json", "print_plan", "command"])]
+    #[arg(long, value_name = "FILE", requires = "jar", conflicts_with_all = ["json", "print_plan", "command", "allow_nested", "learn"])]
     pub(crate) jsonl: Option<PathBuf>,
     /// The command and its arguments
     #[arg(value_name = "CMD", trailing_var_arg = true)]
@@ -121,6 +138,13 @@ pub(crate) enum ApplyMode {
     Never,
     /// Throw the changes away
     Discard,
+}
+
+/// Values of `--watch`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Watched {
+    /// Paths and refused system calls
+    Files,
 }
 
 /// Values of `--backend`.
@@ -150,6 +174,9 @@ pub(crate) struct Check {
     /// Decide as for `belljar run` rather than for the bare machine
     #[arg(long)]
     pub(crate) contained: bool,
+    /// Decide as for `belljar run --profile`
+    #[arg(long, value_name = "NAME|FILE")]
+    pub(crate) profile: Option<String>,
     /// List all checks
     #[arg(long, conflicts_with_all = ["file", "stdin", "command", "explain"])]
     pub(crate) list: bool,
@@ -303,7 +330,8 @@ pub(crate) struct Policy {
 /// Subcommands of `belljar policy`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum PolicyCommand {
-    /// Say what is wrong with policy files: syntax, words the schema does not know, rules without names
+    /// Say what is wrong with policies (.cedar), profiles (.toml) and cases (.test.toml): syntax, unknown words, rules
+    /// without names
     Check {
         /// Files [default: those in force here]
         #[arg(value_name = "FILE")]
@@ -315,6 +343,49 @@ pub(crate) enum PolicyCommand {
         #[arg(long)]
         json: bool,
     },
+    /// Run the cases (NAME.test.toml) beside policies and profiles
+    Test {
+        /// Cases, or what they lie beside [default: those of Belljar itself and of all that is in force here]
+        #[arg(value_name = "FILE")]
+        files: Vec<PathBuf>,
+        /// Print one JSON document instead of text
+        #[arg(long)]
+        json: bool,
+    },
+    /// Say which rule of which layer decides on a command, why, and what would change it
+    Explain {
+        /// As for `belljar run --profile`
+        #[arg(long, value_name = "NAME|FILE")]
+        profile: Option<String>,
+        /// Decide for the bare machine rather than for `belljar run`
+        #[arg(long, conflicts_with = "profile")]
+        bare: bool,
+        /// Print one JSON document instead of text
+        #[arg(long)]
+        json: bool,
+        /// One word: a shell text. Several: a program and its arguments
+        #[arg(value_name = "CMD", trailing_var_arg = true, required = true)]
+        command: Vec<OsString>,
+    },
+}
+
+/// `belljar trust`.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Trust {
+    /// A project, or anything in it [default: the one here]
+    pub(crate) path: Option<PathBuf>,
+    /// List the projects that are trusted, and whether they still are what was trusted
+    #[arg(long, conflicts_with_all = ["path", "revoke", "yes"])]
+    pub(crate) list: bool,
+    /// Trust it no more
+    #[arg(long, conflicts_with = "yes")]
+    pub(crate) revoke: bool,
+    /// Agree beforehand; without it, and without a terminal, only what would be trusted is shown
+    #[arg(long, short)]
+    pub(crate) yes: bool,
+    /// Print one JSON document instead of text
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// `belljar audit`.
@@ -500,7 +571,12 @@ impl Args {
             Command::Discard(discard) => discard.json,
             Command::Rewind(rewind) => rewind.json,
             Command::Doctor(doctor) => doctor.json,
-            Command::Policy(Policy { command: PolicyCommand::Check { json, .. } }) => *json,
+            Command::Policy(policy) => match &policy.command {
+                PolicyCommand::Check { json, .. }
+                | PolicyCommand::Test { json, .. }
+                | PolicyCommand::Explain { json, .. } => *json,
+            },
+            Command::Trust(trust) => trust.json,
             Command::Audit(audit) => match &audit.command {
                 AuditCommand::Log { json, .. } => *json,
                 AuditCommand::Key(key) => key.json,

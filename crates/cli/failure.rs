@@ -36,6 +36,17 @@ pub(crate) enum Failure {
         #[source]
         source: io::Error,
     },
+    /// The command has run, and the profile it needed cannot be written.
+    #[error("write the profile {path}")]
+    Learnt {
+        /// Where to.
+        path: model::FilePath,
+        /// It, so that it is not lost.
+        text: String,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
     /// A person would have to agree first.
     #[error("{message}")]
     NeedsPerson {
@@ -87,13 +98,14 @@ impl Failure {
         match self {
             Failure::Usage { .. } => "usage",
             Failure::Input { .. } => "input",
-            Failure::Report { .. } => "report",
+            Failure::Report { .. } | Failure::Learnt { .. } => "report",
             Failure::NeedsPerson { .. } => "needs-person",
             Failure::Output(_) => "output",
             Failure::Run(error) => match error {
                 RunError::Refused(_) => "refused",
                 RunError::Host(_) => "host",
                 RunError::Policy(_) | RunError::PolicyFile { .. } => "policy",
+                RunError::Profile(_) | RunError::ProfileFile { .. } => "profile",
                 RunError::Confine(_) => "confine",
                 RunError::Store(_) => "store",
                 RunError::Backend(_) => "backend",
@@ -116,6 +128,7 @@ impl Failure {
                 Some("it must exist, be what the option wants (a file, a directory) and be readable for you".into())
             }
             Failure::Report { .. } => Some("name a file that you may write; nothing has run".into()),
+            Failure::Learnt { text, .. } => Some(format!("the command has run; this is the profile:\n{text}")),
             Failure::Output(_) => None,
         }
     }

@@ -4,24 +4,34 @@
 use crate::failure::Failure;
 use analyze::Check;
 use engine::audit::query::Row;
+use engine::explain::{Explained, Part, Said};
 use engine::layers::Checked;
+use engine::suite::Tested;
+use engine::suite::{Ran, Wrong};
 use engine::{
-    Broken, Checkup, JarRun, Judged, Listed, Outcome, Rewound, Settlement, Told, TrialRecord, Verification, Weight,
+    Broken, Checkup, JarRun, Judged, Listed, Outcome, Project, Rewound, Settlement, Told, TrialRecord, Trusted,
+    Verification, Weight,
 };
-use model::{AuditRecord, Change, ChangeSet, FilePath, Review, TrialId};
+use model::{AuditRecord, Change, ChangeSet, FilePath, ProfileId, Review, TrialId};
 use overlay::{Author, Preview};
 use serde::Serialize;
 use serde_json::{Value, json};
 use std::fmt::Write as _;
+use std::path::Path;
 
 /// `belljar run --json`, schema `belljar.run/1`.
-pub(crate) fn outcome(outcome: &Outcome, code: u8) -> Value {
+pub(crate) fn outcome(outcome: &Outcome, code: u8, learnt: Option<&Path>) -> Value {
     let mut document = trial(&outcome.record, &outcome.changes, &outcome.review);
     if let Some(fields) = document.as_object_mut() {
         fields.insert("schema".into(), "belljar.run/1".into());
         fields.insert("exit_code".into(), code.into());
         fields.insert("exec_errno".into(), outcome.exec_error.into());
         fields.insert("settled".into(), settlement(&outcome.settlement));
+        let learnt = learnt.zip(outcome.learnt.as_ref());
+        fields.insert(
+            "learnt".into(),
+            json!(learnt.map(|(path, text)| json!({"file": FilePath::from(path), "profile": text}))),
+        );
     }
     document
 }
@@ -105,6 +115,8 @@ pub(crate) fn trial(record: &TrialRecord, changes: &ChangeSet, review: &Review) 
         "runs": runs(record),
         "unattributed": record.unattributed,
         "limits": record.limits,
+        "profile": record.profile,
+        "used": record.used,
         "limits_hit": record.limits_hit,
         "usage": record.usage,
         "changes": judged_changes(changes, review),
@@ -128,6 +140,7 @@ fn runs(record: &TrialRecord) -> Vec<Value> {
             "attempts": run.attempts,
             "allow_net": run.allow_net,
             "connections": run.connections,
+            "profile": run.profile,
             "applied": run.applied,
         })
     };
@@ -150,6 +163,48 @@ pub(crate) fn rewound(record: &TrialRecord, rewound: &Rewound) -> Value {
 pub(crate) fn policies(checked: &[Checked]) -> Value {
     let row = |file: &Checked| json!({"path": file.path, "fault": file.fault.as_ref().map(ToString::to_string)});
     json!({"schema": "belljar.policies/1", "files": checked.iter().map(row).collect::<Vec<_>>()})
+}
+
+/// `belljar policy test --json`, schema `belljar.policy-test/1`.
+pub(crate) fn tested(tested: &[Tested]) -> Value {
+    let wrong = |wrong: &Wrong| json!({"what": wrong.what, "expected": wrong.expected, "actual": wrong.actual});
+    let case = |ran: &Ran| {
+        json!({"says": ran.says, "line": ran.line, "holds": ran.wrong.is_empty(), "decided": ran.decided,
+               "wrong": ran.wrong.iter().map(wrong).collect::<Vec<_>>()})
+    };
+    let row = |tested: &Tested| {
+        json!({"file": tested.name, "holds": tested.holds(), "fault": tested.fault.as_ref().map(ToString::to_string),
+               "cases": tested.ran.iter().map(case).collect::<Vec<_>>()})
+    };
+    json!({"schema": "belljar.policy-test/1", "holds": tested.iter().all(Tested::holds),
+           "files": tested.iter().map(row).collect::<Vec<_>>()})
+}
+
+/// `belljar policy explain --json`, schema `belljar.policy-explain/1`.
+pub(crate) fn explained(explained: &Explained, profile: &ProfileId) -> Value {
+    let said = |said: &Said| json!({"layer": said.layer, "decision": said.verdict, "rules": said.rules});
+    let part = |part: &Part| {
+        json!({"about": part.because.about, "decision": part.because.verdict, "rules": part.because.rules,
+               "layers": part.layers.iter().map(said).collect::<Vec<_>>(), "would_change": part.changes})
+    };
+    let judged = &explained.judged;
+    json!({"schema": "belljar.policy-explain/1", "profile": profile, "contained": judged.place.contained,
+           "command": judged.analysis.text, "decision": judged.decision.verdict, "risk": judged.assessment.tiers,
+           "explanation": judged.assessment.explanation,
+           "parts": explained.parts.iter().map(part).collect::<Vec<_>>()})
+}
+
+/// `belljar trust --json`, schema `belljar.trust/1`.
+pub(crate) fn trust(path: &FilePath, project: Option<&Project>, trusted: bool) -> Value {
+    json!({"schema": "belljar.trust/1", "path": path, "trusted": trusted,
+           "digest": project.map(|project| &project.digest),
+           "files": project.map(|project| project.names().collect::<Vec<_>>())})
+}
+
+/// `belljar trust --list --json`, schema `belljar.trusted/1`.
+pub(crate) fn trust_list(rows: &[(&Trusted, bool)]) -> Value {
+    let row = |(trusted, holds): &(&Trusted, bool)| json!({"path": trusted.path, "digest": trusted.digest, "since_ms": trusted.since_ms, "unchanged": holds});
+    list("belljar.trusted/1", "projects", rows.iter().map(row).collect())
 }
 
 fn judged_changes(changes: &ChangeSet, review: &Review) -> Vec<Value> {
@@ -252,7 +307,7 @@ fn hunk(hunk: &overlay::Hunk) -> Value {
 }
 
 /// `belljar check --json`, schema `belljar.check/1`.
-pub(crate) fn check(judged: &[(Option<FilePath>, Judged)]) -> Value {
+pub(crate) fn check(judged: &[(Option<FilePath>, Judged)], profile: &ProfileId) -> Value {
     let row = |(name, judged): &(Option<FilePath>, Judged)| {
         json!({
             "file": name,
@@ -268,7 +323,7 @@ pub(crate) fn check(judged: &[(Option<FilePath>, Judged)]) -> Value {
             "certificates": judged.analysis.certificates,
         })
     };
-    list("belljar.check/1", "checked", judged.iter().map(row).collect())
+    json!({"schema": "belljar.check/1", "profile": profile, "checked": judged.iter().map(row).collect::<Vec<_>>()})
 }
 
 /// One line of `belljar check --jsonl`, schema `belljar.verdict/1`. Borrowed and typed: a batch is written at full speed.

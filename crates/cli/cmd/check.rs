@@ -6,7 +6,7 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::{json, report, ui};
 use analyze::CHECKS;
-use engine::{Engine, Judged, host};
+use engine::{Engine, Judged, host, profile};
 use model::{CheckId, FilePath, Verdict};
 use std::ffi::OsString;
 use std::io::{self, Read};
@@ -21,8 +21,9 @@ pub(crate) fn check(args: &args::Check) -> Result<Exit, Failure> {
     if let Some(id) = &args.explain {
         return explain(id, args.json);
     }
-    let place = host::place(args.contained)?;
-    let engine = Engine::open(&place)?;
+    let place = host::place(args.contained || args.profile.is_some())?;
+    let loaded = profile::load(&place, args.profile.as_deref())?;
+    let engine = Engine::open_under(&place, &loaded)?;
     if let Some(file) = &args.jsonl {
         return batch::run(file, &engine, &place);
     }
@@ -32,7 +33,7 @@ pub(crate) fn check(args: &args::Check) -> Result<Exit, Failure> {
     }
     match args.format.unwrap_or(if args.json { Format::Json } else { Format::Text }) {
         Format::Text => ui::check(&judged)?,
-        Format::Json => ui::print_json(&json::check(&judged))?,
+        Format::Json => ui::print_json(&json::check(&judged, &loaded.id))?,
         Format::Sarif => ui::print_json(&report::sarif(&judged))?,
         Format::Github => ui::print(&report::github(&judged))?,
         Format::Junit => ui::print(&report::junit(&judged))?,

@@ -6,7 +6,7 @@ use crate::args::{self, ApplyMode};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::json;
-use engine::{Engine, OpenJar, Request, goes_on};
+use engine::{Engine, Loaded, OpenJar, Request, goes_on};
 use model::{EnvVar, FilePath, Layer};
 use sandbox::Streams;
 use serde::Deserialize;
@@ -61,7 +61,13 @@ impl Line {
 }
 
 /// Runs every line of `file` (`-`: standard input). The exit tells only whether every line could be read.
-pub(crate) fn run(args: &args::Run, file: &Path, request: &Request, accepted: &[Layer]) -> Result<Exit, Failure> {
+pub(crate) fn run(
+    args: &args::Run,
+    file: &Path,
+    request: &Request,
+    loaded: &Loaded,
+    accepted: &[Layer],
+) -> Result<Exit, Failure> {
     if args.apply == Some(ApplyMode::Ask) {
         return Err(Failure::Usage {
             message: "--apply ask asks a person, and commands that come line by line have none".into(),
@@ -75,7 +81,7 @@ pub(crate) fn run(args: &args::Run, file: &Path, request: &Request, accepted: &[
     };
     let mut input = BufReader::new(input.map_err(failed)?);
     let standby = engine::standby(accepted, None)?;
-    let engine = Engine::open(&request.place)?;
+    let engine = Engine::open_under(&request.place, loaded)?;
     let jar = engine.open_jar(request, standby)?;
     let mut session = Session { jar, most: request.limits.output.unwrap_or(OUTPUT_BYTES), bad: 0 };
     let mut signal = None;

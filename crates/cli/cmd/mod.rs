@@ -7,6 +7,7 @@ mod check;
 mod diff;
 mod discard;
 mod doctor;
+mod learn;
 mod limit;
 mod live;
 mod policy;
@@ -15,6 +16,7 @@ mod run;
 pub(crate) mod select;
 mod show;
 mod trials;
+mod trust;
 mod undo;
 
 use crate::args::{Args, Command};
@@ -35,6 +37,7 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Failure> {
         Command::Rewind(args) => rewind::rewind(args),
         Command::Doctor(args) => doctor::doctor(args),
         Command::Policy(args) => policy::policy(args),
+        Command::Trust(args) => trust::trust(args),
         Command::Audit(args) => audit::audit(args),
     }
 }

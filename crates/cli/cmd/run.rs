@@ -1,13 +1,13 @@
 //! `belljar run`: the whole journey.
 
 use crate::args::{self, ApplyMode};
-use crate::cmd::{limit, live};
+use crate::cmd::{learn, limit, live};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::json;
 use crate::ui::{self, Terminal};
-use engine::{Apply, BackendWish, Engine, JarName, Outcome, Person, Request, RunError, host};
-use model::{FilePath, Layer, NetRule, TrialId};
+use engine::{Engine, JarName, Loaded, Outcome, Person, ProfileError, Request, RunError, host, profile};
+use model::{Apply, BackendWish, FilePath, Layer, NetRule, Place, TrialId};
 use nix::errno::Errno;
 use serde_json::Value;
 use std::ffi::{OsStr, OsString};
@@ -19,24 +19,29 @@ use std::path::{Path, PathBuf};
 
 /// Runs the command and says what it did.
 pub(crate) fn run(args: &args::Run) -> Result<Exit, Failure> {
-    let mut terminal = Terminal::open();
-    let request = request(args, terminal.is_some())?;
-    let accepted = args.accept_weak.iter().map(|word| layer(word)).collect::<Result<Vec<_>, _>>()?;
+    let place = host::place(true)?;
+    let loaded = profile::load(&place, args.profile.as_deref())?;
+    let unattended = loaded.profile.unattended == Some(true);
+    let mut terminal = if unattended { None } else { Terminal::open() };
+    let request = request(args, place, &loaded, terminal.is_some())?;
+    let mut accepted = args.accept_weak.iter().map(|word| layer(word)).collect::<Result<Vec<_>, _>>()?;
+    accepted.extend(&loaded.profile.accept_weak);
     if args.print_plan {
-        ui::print(&Engine::open(&request.place)?.plan(&request)?)?;
+        ui::print(&Engine::open_under(&request.place, &loaded)?.plan(&request)?)?;
         return Ok(Exit::Ok);
     }
     if let Some(file) = &args.jsonl {
-        return live::run(args, file, &request, &accepted);
+        return live::run(args, file, &request, &loaded, &accepted);
     }
+    let target = learn::target(args)?;
     let mut report = Report::open(args.json.as_ref())?;
     let person = terminal.as_mut().map(|terminal| terminal as &mut dyn Person);
-    let outcome = match journey(&request, &accepted, person) {
+    let outcome = match journey(&request, &loaded, &accepted, person) {
         Ok(outcome) => outcome,
         Err(error) => return failed(report, error.into()),
     };
     let (outcome, swept) = outcome;
-    report.write(&json::outcome(&outcome, exit(&outcome).code()))?;
+    report.write(&json::outcome(&outcome, exit(&outcome).code(), target.as_deref()))?;
     // A run whose changes were to be thrown away has nothing to tell, except what nobody may miss.
     let record = &outcome.record;
     let told = !record.containment.missing.is_empty() || !record.limits_hit.is_empty() || record.unattributed.is_some();
@@ -45,7 +50,14 @@ pub(crate) fn run(args: &args::Run) -> Result<Exit, Failure> {
         ui::ended(&outcome)?;
     }
     if args.json.is_none() {
+        ui::not_given(&request.profile)?;
         ui::swept(&swept)?;
+    }
+    if let (Some(path), Some(text)) = (&target, &outcome.learnt) {
+        learn::write(path, text, args.overwrite)?;
+        if args.json.is_none() {
+            ui::learnt(path)?;
+        }
     }
     Ok(exit(&outcome))
 }
@@ -53,11 +65,12 @@ pub(crate) fn run(args: &args::Run) -> Result<Exit, Failure> {
 /// The jar's namespaces are made on one processor while the policy is loaded and the command judged on another.
 fn journey(
     request: &Request,
+    loaded: &Loaded,
     accepted: &[Layer],
     person: Option<&mut dyn Person>,
 ) -> Result<(Outcome, Swept), RunError> {
     let standby = engine::standby(accepted, request.limits.output)?;
-    let engine = Engine::open(&request.place)?;
+    let engine = Engine::open_under(&request.place, loaded)?;
     let outcome = engine.run(request, standby, person)?;
     // What has expired goes when the command has ended: it must not wait for that.
     Ok((outcome, engine.sweep()))
@@ -75,40 +88,64 @@ fn failed(mut report: Report, failure: Failure) -> Result<Exit, Failure> {
     }
 }
 
-fn request(args: &args::Run, attended: bool) -> Result<Request, Failure> {
-    let place = host::place(true)?;
-    let absolute = |paths: &[PathBuf]| paths.iter().map(|path| place.cwd.join(path).normalise()).collect();
-    Ok(Request {
+/// What the profile says, with the options added.
+fn request(args: &args::Run, place: Place, loaded: &Loaded, attended: bool) -> Result<Request, Failure> {
+    let profile = &loaded.profile;
+    let wishes = profile.wishes(&place);
+    let own = |path: &FilePath| real_of(path, &loaded.id.name);
+    let write = wishes.write.iter().map(own).chain(args.write.iter().map(|path| real(path)));
+    let read = args.read.iter().map(|path| place.cwd.join(path).normalise());
+    let given = args.env.iter().map(|name| variable(name));
+    let rules = args.allow_net.iter().map(|text| net_rule(text));
+    let mut request = Request {
         argv: if args.jsonl.is_some() { Vec::new() } else { command(&args.command)? },
         env: host::environment(),
-        pass_env: args.env.iter().map(|name| variable(name)).collect::<Result<_, _>>()?,
-        write: args.write.iter().map(|path| real(path)).collect::<Result<_, _>>()?,
-        read: absolute(&args.read),
-        hide: hidden(&args.hide, &place.cwd)?,
-        allow_net: args.allow_net.iter().map(|text| net_rule(text)).collect::<Result<_, _>>()?,
-        backend: backend(args.backend),
-        attribution: args.who,
-        apply: mode(args.apply, attended && args.jsonl.is_none())?,
+        pass_env: wishes.pass_env.into_iter().map(Ok).chain(given).collect::<Result<_, _>>()?,
+        write: write.collect::<Result<_, _>>()?,
+        read: wishes.read.into_iter().chain(read).collect(),
+        hide: wishes.hide.into_iter().map(Ok).chain(hidden(&args.hide, &place.cwd)).collect::<Result<_, _>>()?,
+        allow_net: wishes.allow_net.into_iter().map(Ok).chain(rules).collect::<Result<_, _>>()?,
+        backend: args.backend.map(backend).or(profile.backend).unwrap_or_default(),
+        attribution: args.who || args.learn.is_some(),
+        apply: mode(args.apply, profile.apply, attended && args.jsonl.is_none())?,
         jar: args.jar.as_deref().map(|name| jar(name, args.apply)).transpose()?,
-        limits: limit::limits(&args.limit)?,
+        limits: limit::limits(&args.limit)?.or(profile.limits),
         allow_nested: args.allow_nested,
+        home: wishes.home,
+        workspace: wishes.workspace,
+        env_base: wishes.env_base,
+        profile: loaded.id.clone(),
+        rules: loaded.rules.clone(),
+        watch_files: args.learn.is_some() || args.watch.contains(&args::Watched::Files),
+        learn: None,
         place,
-    })
+    };
+    if args.learn.is_some() {
+        request.learn = Some(learn::asked(args, profile, &request, &request.place));
+    }
+    Ok(request)
+}
+
+/// A directory that a profile names.
+fn real_of(path: &FilePath, profile: &str) -> Result<FilePath, Failure> {
+    let profile = model::escape::text(profile);
+    let absent = |source| RunError::from(ProfileError::Absent { profile, path: path.clone(), source });
+    Ok(path.as_path().canonicalize().map(FilePath::from).map_err(absent)?)
 }
 
 /// A path that is not there is a slip of the pen more often than not, and what was meant would stay in sight.
-fn hidden(paths: &[PathBuf], cwd: &FilePath) -> Result<Vec<FilePath>, Failure> {
-    let there = |path: &PathBuf| {
+fn hidden(paths: &[PathBuf], cwd: &FilePath) -> impl Iterator<Item = Result<FilePath, Failure>> {
+    let cwd = cwd.clone();
+    paths.iter().map(move |path| {
         let path = cwd.join(path).normalise();
         match path.as_path().symlink_metadata() {
             Ok(_) => Ok(path),
             Err(source) => Err(Failure::Input { path, source }),
         }
-    };
-    paths.iter().map(there).collect()
+    })
 }
 
-fn layer(word: &str) -> Result<Layer, Failure> {
+pub(super) fn layer(word: &str) -> Result<Layer, Failure> {
     let known = Layer::MAY_LACK.into_iter().find(|layer| layer.word() == word);
     known.ok_or_else(|| Failure::Usage {
         message: format!("--accept-weak {}: no layer that a jar can do without", model::escape::text(word)),
@@ -154,25 +191,31 @@ fn command(given: &[OsString]) -> Result<Vec<OsString>, Failure> {
     }
 }
 
-fn mode(given: Option<ApplyMode>, attended: bool) -> Result<Apply, Failure> {
-    match (given, attended) {
-        (Some(ApplyMode::Ask), false) => Err(Failure::Usage {
-            message: "--apply ask needs a terminal".into(),
+/// What was given, else what the profile says, else what suits the place. A profile that asks where nobody can be asked
+/// leaves the changes.
+fn mode(given: Option<ApplyMode>, profile: Option<Apply>, attended: bool) -> Result<Apply, Failure> {
+    let given = given.map(|mode| match mode {
+        ApplyMode::Ask => Apply::Ask,
+        ApplyMode::Auto => Apply::Auto,
+        ApplyMode::Always => Apply::Always,
+        ApplyMode::Never => Apply::Never,
+        ApplyMode::Discard => Apply::Discard,
+    });
+    match (given, profile, attended) {
+        (Some(Apply::Ask), _, false) => Err(Failure::Usage {
+            message: "--apply ask needs a terminal, and a profile that lets somebody be asked".into(),
             hint: "use --apply never, then `belljar show` and `belljar apply`".into(),
         }),
-        (Some(ApplyMode::Ask), true) | (None, true) => Ok(Apply::Ask),
-        (None, false) | (Some(ApplyMode::Never), _) => Ok(Apply::Never),
-        (Some(ApplyMode::Auto), _) => Ok(Apply::Auto),
-        (Some(ApplyMode::Always), _) => Ok(Apply::Always),
-        (Some(ApplyMode::Discard), _) => Ok(Apply::Discard),
+        (None, None | Some(Apply::Ask), false) => Ok(Apply::Never),
+        (given, profile, _) => Ok(given.or(profile).unwrap_or(Apply::Ask)),
     }
 }
 
-fn backend(given: Option<args::Backend>) -> BackendWish {
+fn backend(given: args::Backend) -> BackendWish {
     match given {
-        None | Some(args::Backend::Auto) => BackendWish::Auto,
-        Some(args::Backend::Fuse) => BackendWish::Fuse,
-        Some(args::Backend::Kernel) => BackendWish::Kernel,
+        args::Backend::Auto => BackendWish::Auto,
+        args::Backend::Fuse => BackendWish::Fuse,
+        args::Backend::Kernel => BackendWish::Kernel,
     }
 }
 

@@ -55,11 +55,14 @@ pub(crate) fn record(record: &AuditRecord) -> io::Result<()> {
 
 fn stage(stage: &Stage) -> String {
     match stage {
-        Stage::Decided { analysis, assessment, decision, approved_by, .. } => {
+        Stage::Decided { analysis, assessment, decision, profile, approved_by, .. } => {
             let by = approved_by.as_deref().map_or("nobody".to_owned(), model::escape::text);
             let text = model::escape::text(&analysis.text);
             let decided = format!("{:?} ({})", decision.verdict, assessment.tiers.contained).to_lowercase();
-            format!("{decided}, approved by {by}: {text}")
+            let under = profile.as_ref().filter(|profile| profile.name != engine::profile::DEFAULT);
+            let under =
+                under.map(|profile| format!(" under {}", model::escape::text(&profile.name))).unwrap_or_default();
+            format!("{decided}{under}, approved by {by}: {text}")
         }
         Stage::Ran { exit, changes, attempts, connections, .. } => {
             let peers = match connections.len() {

@@ -5,6 +5,7 @@ mod changes;
 mod check;
 mod health;
 mod key;
+mod policy;
 mod reached;
 mod style;
 mod terminal;
@@ -15,8 +16,11 @@ pub(crate) use answer::{answer, note};
 pub(crate) use changes::count;
 pub(crate) use check::{check, checks, explain};
 pub(crate) use health::{doctor, policies, record, verification};
+pub(crate) use policy::{explained, learnt, names, revoked, tested, trust_list, trusted};
 pub(crate) use terminal::Terminal;
-pub(crate) use trials::{diff, ended, expired, not_discarded, rewound, settled, show, summary, swept, trials};
+pub(crate) use trials::{
+    diff, ended, expired, not_discarded, not_given, rewound, settled, show, summary, swept, trials,
+};
 pub(crate) use who::who;
 
 use crate::failure::Failure;

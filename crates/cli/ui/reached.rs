@@ -4,7 +4,7 @@ use super::changes::count;
 use super::style::Style;
 use super::trials::bytes;
 use engine::TrialRecord;
-use model::{Attempt, Connection, Endpoint, Protocol, Target};
+use model::{Attempt, Connection, Endpoint, FilePath, Place, Protocol, Target};
 use std::fmt::Write as _;
 
 /// Attempts, and likewise peers, that are shown before the rest is only counted.
@@ -20,7 +20,13 @@ pub(super) fn block(out: &mut String, style: Style, record: &TrialRecord, full: 
     }
     rest(out, style, record.connections.len().saturating_sub(cap), "peer");
     for attempt in record.attempts.iter().take(cap) {
-        let _ = writeln!(out, "  {} {}{}", style.yellow("BLOCKED"), blocked(attempt), style.dim(&allow(attempt)));
+        let _ = writeln!(
+            out,
+            "  {} {}{}",
+            style.yellow("BLOCKED"),
+            blocked(attempt),
+            style.dim(&allow(attempt, &record.place))
+        );
     }
     rest(out, style, record.attempts.len().saturating_sub(cap), "attempt");
 }
@@ -44,8 +50,13 @@ fn blocked(attempt: &Attempt) -> String {
 }
 
 /// The option that would have allowed it, where one would.
-fn allow(attempt: &Attempt) -> String {
-    let Target::Peer(peer @ Endpoint { port, .. }) = &attempt.target else { return String::new() };
+fn allow(attempt: &Attempt, place: &Place) -> String {
+    let peer = match &attempt.target {
+        Target::Peer(peer) => peer,
+        Target::Path { path, .. } => return allow_path(attempt, path, place),
+        _ => return String::new(),
+    };
+    let Endpoint { port, .. } = peer;
     let refused = matches!(attempt.rule.as_str(), "network/none" | "network/not-allowed");
     let rule = peer.to_string();
     // What the option would not take is not proposed.
@@ -55,10 +66,38 @@ fn allow(attempt: &Attempt) -> String {
     if refused && allowable { format!("  (--allow-net {rule})") } else { String::new() }
 }
 
+fn allow_path(attempt: &Attempt, path: &FilePath, place: &Place) -> String {
+    let option = match attempt.rule.as_str() {
+        "files/read-only" => engine::would_write(place, path).map(|dir| format!("--write {dir}")),
+        rule if rule.starts_with("secrets/") => engine::would_show(place, path).map(|path| format!("--read {path}")),
+        _ => None,
+    };
+    option.map(|option| format!("  ({option})")).unwrap_or_default()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use model::Action;
+    use model::{Action, PathScope};
+
+    fn place() -> Place {
+        let own = |path: &str| FilePath::from(path);
+        let (cwd, home, state) = (own("/home/u/w"), own("/home/u"), own("/home/u/.local/state/belljar"));
+        Place { workspace: cwd.clone(), cwd, home, state, uid: 1000, contained: true }
+    }
+
+    #[test]
+    fn a_path_has_an_option_where_one_would_do() {
+        let said = |action, path: &str, rule: &str| {
+            let target = Target::Path { path: path.into(), scope: PathScope::Exact };
+            allow(&Attempt { action, target, rule: rule.into(), times: 1 }, &place())
+        };
+        assert_eq!(said(Action::Read, "/home/u/.aws/credentials", "secrets/aws"), "  (--read /home/u/.aws)");
+        assert_eq!(said(Action::Write, "/srv/data/x", "files/read-only"), "  (--write /srv/data)");
+        assert_eq!(said(Action::Write, "/etc/passwd", "files/read-only"), "");
+        assert_eq!(said(Action::Read, "/home/u/.local/state/belljar/x", "belljar/state"), "");
+        assert_eq!(said(Action::Read, "/home/u/x", "profile/home"), "");
+    }
 
     fn attempt(host: &str, port: Option<u16>, rule: &str) -> Attempt {
         let (host, protocol) = match host.strip_suffix("/udp") {
@@ -71,7 +110,7 @@ mod tests {
 
     #[test]
     fn what_would_allow_it_is_said_where_something_would() {
-        let said = |host, port, rule| allow(&attempt(host, port, rule));
+        let said = |host, port, rule| allow(&attempt(host, port, rule), &place());
         assert_eq!(said("a.example", Some(443), "network/not-allowed"), "  (--allow-net a.example:443)");
         assert_eq!(said("a.example", None, "network/not-allowed"), "  (--allow-net a.example)");
         assert_eq!(said("192.0.2.7", Some(80), "network/none"), "  (--allow-net 192.0.2.7:80)");

@@ -57,6 +57,12 @@ impl Terminal {
         Ok(self.key()? == Some('y'))
     }
 
+    /// A question that is answered by yes or no; everything but y is a no.
+    pub(crate) fn confirm(&mut self, question: &str) -> io::Result<bool> {
+        self.ask(question, "y = yes, any other key = no")?;
+        Ok(self.key()? == Some('y'))
+    }
+
     fn summary(&mut self, frozen: &Trial<Frozen>) -> io::Result<()> {
         let record = frozen.record();
         let heading = trials::heading(self.style, record);

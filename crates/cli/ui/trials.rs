@@ -5,7 +5,7 @@ use super::style::Style;
 use engine::{
     Broken, Frozen, JarRun, Listed, Outcome, Rewound, RunError, Settlement, Trial, TrialRecord, Weight, expiry,
 };
-use model::{Change, Exit, FilePath, Limit, Limits, Place, Risk, TrialId, TrialState};
+use model::{Change, Exit, FilePath, Limit, Limits, Place, ProfileId, ProjectPart, Risk, TrialId, TrialState};
 use nix::sys::signal::Signal;
 use overlay::Preview;
 use std::io::{self, Write};
@@ -55,6 +55,33 @@ fn end(out: &mut impl Write, style: Style, outcome: &Outcome) -> io::Result<()> 
         }
         _ => Ok(()),
     }
+}
+
+/// What a project asked for and did not get.
+pub(crate) fn not_given(profile: &ProfileId) -> io::Result<()> {
+    let Some(part) = profile.project.as_ref().filter(|part| !part.refused.is_empty()) else { return Ok(()) };
+    let style = Style::stderr();
+    writeln!(io::stderr().lock(), "{} {}", style.yellow("NOT GIVEN"), refused_words(part))
+}
+
+fn refused_words(part: &ProjectPart) -> String {
+    format!(
+        "the project's .belljar/ asks for {}: look at it, then `belljar trust`",
+        part.refused.iter().map(|one| model::escape::text(one)).collect::<Vec<_>>().join(", ")
+    )
+}
+
+/// The profile in a line, and what the project had to say.
+fn profile_line(record: &TrialRecord) -> Option<String> {
+    let ProfileId { name, origin, digest, project } = record.profile.as_ref()?;
+    let digest = digest.get(..12).unwrap_or(digest);
+    let name = model::escape::text(name);
+    let project = project.as_ref().map(|part| match (part.trusted, part.refused.is_empty()) {
+        (true, _) => ", with what the trusted project says".to_owned(),
+        (false, true) => ", tightened by the project".to_owned(),
+        (false, false) => format!("; {}", refused_words(part)),
+    });
+    Some(format!("under profile {name} ({origin}, {digest}){}", project.unwrap_or_default()))
 }
 
 /// Layers that were given up by name, wholly or in part, are never passed over in silence.
@@ -403,6 +430,9 @@ pub(crate) fn show(frozen: &Trial<Frozen>) -> io::Result<()> {
                 style.dim(&format!("belljar rewind {jar} --to {} takes the last one back", last.number))
             )?;
         }
+    }
+    if let Some(line) = profile_line(record) {
+        writeln!(out, "  {line}")?;
     }
     let layers: Vec<String> = record.containment.active.iter().map(layer).collect();
     if !layers.is_empty() {

@@ -1,21 +1,10 @@
 //! Which backend keeps the overlay of a writable root: FUSE, which knows who did what and can do everything, or the
 //! kernel's overlayfs, which is faster where many files are made. Pure: facts and wishes in, a choice with its reason out.
 
-use model::{Action, Analysis, Backend, Coverage, FilePath, RootKind};
+use crate::trial::Observing;
+use model::{Action, Analysis, Backend, BackendWish, Coverage, FilePath, RootKind};
 use overlay::KernelFacts;
 use std::time::SystemTime;
-
-/// What the caller asks for.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum BackendWish {
-    /// The kernel where nothing is lost by it, else FUSE.
-    #[default]
-    Auto,
-    /// FUSE for every root.
-    Fuse,
-    /// The kernel for every root but the home, whose secrets only FUSE hides; an error where it cannot be had.
-    Kernel,
-}
 
 /// What is known of one root.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -51,6 +40,8 @@ pub struct Wanted {
     pub idle: bool,
     /// When the command was asked for; `None` for just now.
     pub begun: Option<SystemTime>,
+    /// What is looked at besides.
+    pub observing: Observing,
 }
 
 /// A choice.
@@ -284,6 +275,7 @@ mod tests {
     const EXPLAINED: Wanted = Wanted {
         wish: BackendWish::Auto,
         attribution: false,
+        observing: Observing { measure: false, files: false },
         checkpoints: false,
         quota: false,
         allow_nested: false,

@@ -1,6 +1,6 @@
 //! Everything that can end a journey early, with what to do next.
 
-use crate::{AuditError, HostError, JarError, Refusal, SettleError, StoreError};
+use crate::{AuditError, HostError, JarError, ProfileError, Refusal, SettleError, StoreError};
 use std::error::Error;
 use std::io;
 
@@ -23,6 +23,18 @@ pub enum RunError {
         #[source]
         source: io::Error,
     },
+    /// A profile could not be read.
+    #[error("read the profile {path}")]
+    ProfileFile {
+        /// The file.
+        path: model::FilePath,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// There is no such profile, or what a project says cannot be taken.
+    #[error(transparent)]
+    Profile(#[from] ProfileError),
     /// The jar that was asked for makes no sense.
     #[error(transparent)]
     Confine(#[from] policy::ConfineError),
@@ -60,6 +72,8 @@ impl RunError {
             RunError::Host(error) => error.hint(),
             RunError::Policy(error) => Some(error.hint().into()),
             RunError::PolicyFile { .. } => Some("make it readable, or remove it".into()),
+            RunError::ProfileFile { .. } => Some("name a file that is there and that you may read".into()),
+            RunError::Profile(error) => Some(error.hint()),
             RunError::Confine(error) => Some(error.hint().into()),
             RunError::Refused(error) => error.hint(),
             RunError::Store(error) => error.hint(),

@@ -7,16 +7,18 @@ use std::ffi::OsStr;
 use std::path::Path;
 
 /// The changes a mode may apply by itself: those at or below `ceiling`, never one that the policy wants a person for
-/// because it is HIGH. `Apply` with an empty list means there are none.
+/// because it is HIGH or a rule says so. `Apply` with an empty list means there are none.
 #[must_use]
 pub fn up_to(ceiling: Risk, changes: &model::ChangeSet, review: &Review) -> Choice {
-    let harmless = |risk: &Risk| *risk <= ceiling && *risk < Risk::High;
-    if review.disposition != Disposition::Discard && review.risks.iter().all(harmless) {
+    let kept: HashSet<usize> = review.held.iter().copied().collect();
+    let harmless = |index: usize, risk: Risk| risk <= ceiling && risk < Risk::High && !kept.contains(&index);
+    let all = review.risks.iter().enumerate().all(|(index, risk)| harmless(index, *risk));
+    if review.disposition != Disposition::Discard && all {
         return Choice::ApplyAll;
     }
-    let judged = || changes.changes.iter().zip(&review.risks);
-    let red: Vec<&Path> =
-        judged().filter(|(_, risk)| !harmless(risk)).map(|(change, _)| change.path.as_path()).collect();
+    let judged = changes.changes.iter().zip(&review.risks).enumerate();
+    let red = judged.filter(|(index, (_, risk))| !harmless(*index, **risk));
+    let red: Vec<&Path> = red.map(|(_, (change, _))| change.path.as_path()).collect();
     // A chosen directory brings all that is below it, so one with something red below is not chosen. What is needed
     // of it comes with the harmless changes inside, unless it was renamed or replaced: such a one comes whole or not.
     let Held { above, barred } = held(changes, &red);
@@ -134,8 +136,13 @@ mod tests {
             below: 0,
         };
         let changes = ChangeSet { changes: (0..risks.len()).map(change).collect() };
-        let review =
-            Review { disposition: Disposition::Ask, risks: risks.to_vec(), flags: Vec::new(), surprises: Vec::new() };
+        let review = Review {
+            disposition: Disposition::Ask,
+            risks: risks.to_vec(),
+            flags: Vec::new(),
+            surprises: Vec::new(),
+            held: Vec::new(),
+        };
         (changes, review)
     }
 
@@ -143,6 +150,16 @@ mod tests {
     fn a_mode_never_reaches_what_is_high() {
         for ceiling in [Risk::Low, Risk::Medium, Risk::High] {
             let (changes, review) = judged(&[Risk::Low, Risk::High]);
+            assert_eq!(up_to(ceiling, &changes, &review), Choice::Apply(vec![FilePath::from("/w/0")]));
+        }
+    }
+
+    #[test]
+    fn a_mode_never_reaches_what_a_rule_keeps_for_a_person() {
+        for ceiling in [Risk::Low, Risk::Medium] {
+            let (changes, mut review) = judged(&[Risk::Low, Risk::Low]);
+            assert_eq!(up_to(ceiling, &changes, &review), Choice::ApplyAll);
+            review.held = vec![1];
             assert_eq!(up_to(ceiling, &changes, &review), Choice::Apply(vec![FilePath::from("/w/0")]));
         }
     }

@@ -199,6 +199,7 @@ impl TrialRecord {
             allow_net: self.allow_net.clone(),
             connections: self.connections.clone(),
             env_withheld: self.env_withheld.clone(),
+            profile: self.profile.clone(),
             checkpoints,
             applied: false,
         }
@@ -232,6 +233,7 @@ impl TrialRecord {
         self.attempts = run.attempts;
         (self.allow_net, self.connections) = (run.allow_net, run.connections);
         self.env_withheld = run.env_withheld;
+        self.profile = run.profile;
     }
 
     /// An apply or undo begins: what the layers were before it cannot be had any more.

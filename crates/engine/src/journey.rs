@@ -5,22 +5,24 @@
 
 use crate::approve::{Approval, Person, Question, Refusal, approve};
 use crate::audit::{AuditLog, Durability};
-use crate::backend::{BackendWish, Wanted};
+use crate::backend::Wanted;
 use crate::choice::{Choice, Chooser};
 use crate::error::{RunError, in_full};
 use crate::harmless::up_to;
 use crate::jar::Rewound;
 use crate::layers;
+use crate::learn::{self, Learn};
 use crate::look;
+use crate::profile::{Loaded, RulesText};
 use crate::receipt::Draft;
 use crate::record::{JarName, TrialRecord};
 use crate::settle::{SettleError, Settlement, finish_discard};
 use crate::store::{Broken, Listed, Store, StoreError, fresh_id};
-use crate::trial::{self, Berth, Frozen, Ran, Trial};
+use crate::trial::{self, Berth, Frozen, Observing, Ran, Trial};
 use analyze::ShellContext;
 use model::{
-    Analysis, Assessment, ChangeSet, Confinement, Decision, FilePath, Hidden, Layer, Limits, NetRule, Place, Review,
-    Risk, Stage, TrialId, TrialState,
+    Access, Analysis, Apply, Assessment, BackendWish, ChangeSet, Confinement, Decision, EnvBase, FilePath, Hidden,
+    Layer, Limits, NetRule, Place, ProfileId, Review, Risk, Stage, TrialId, TrialState,
 };
 use overlay::Conflict;
 use policy::{ConfineRequest, Policy};
@@ -59,21 +61,20 @@ pub struct Request {
     pub limits: Limits,
     /// A Belljar inside may make jars of its own.
     pub allow_nested: bool,
-}
-
-/// How the changes of a run are settled.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Apply {
-    /// Ask the person, if there is one; else leave them.
-    Ask,
-    /// Apply what the policy calls harmless, hold the rest.
-    Auto,
-    /// Apply all but what needs a person.
-    Always,
-    /// Leave them.
-    Never,
-    /// Throw them away.
-    Discard,
+    /// What may be done with the home.
+    pub home: Access,
+    /// What may be done with the workspace.
+    pub workspace: Access,
+    /// Which variables pass without being named.
+    pub env_base: EnvBase,
+    /// The profile that all this comes from, with options.
+    pub profile: ProfileId,
+    /// Its rules, and the project's; the engine was opened with them.
+    pub rules: Vec<RulesText>,
+    /// Attempts on files and refused system calls are observed, which makes the command slow.
+    pub watch_files: bool,
+    /// What it needed is to be written as a profile. Needs [`Request::attribution`] and [`Request::watch_files`].
+    pub learn: Option<Learn>,
 }
 
 /// A command and what was made of it before it ran.
@@ -104,6 +105,8 @@ pub struct Outcome {
     pub exec_error: Option<i32>,
     /// Whether a person was shown the changes already.
     pub shown: bool,
+    /// The profile that it needed, where that was asked for.
+    pub learnt: Option<String>,
 }
 
 /// What a trial holds on disk.
@@ -139,6 +142,13 @@ pub struct Engine {
     pub(crate) store: Store,
     pub(crate) audit: AuditLog,
     opened: SystemTime,
+    place: Place,
+    /// Those of profiles and projects among the policy's rules.
+    rules: Vec<RulesText>,
+    /// The profile, where a command is to be judged under one.
+    under: Option<ProfileId>,
+    /// Nobody can be asked.
+    unattended: bool,
 }
 
 impl Engine {
@@ -147,10 +157,30 @@ impl Engine {
     /// # Errors
     /// When a policy file cannot be read or is wrong: nothing runs under half a policy.
     pub fn open(place: &Place) -> Result<Engine, RunError> {
+        Engine::with(place, &[], None, false)
+    }
+
+    /// [`Engine::open`] for commands that run, or are judged, under a profile.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn open_under(place: &Place, loaded: &Loaded) -> Result<Engine, RunError> {
+        let unattended = loaded.profile.unattended == Some(true);
+        Engine::with(place, &loaded.rules, Some(loaded.id.clone()), unattended)
+    }
+
+    fn with(
+        place: &Place,
+        rules: &[RulesText],
+        under: Option<ProfileId>,
+        unattended: bool,
+    ) -> Result<Engine, RunError> {
         let state = place.state.as_path();
         let opened = SystemTime::now();
-        let (policy, policy_sha256) = layers::load(place)?;
-        Ok(Engine { policy, policy_sha256, store: Store::new(state), audit: AuditLog::new(state), opened })
+        let (store, audit) = (Store::new(state), AuditLog::new(state));
+        let (policy, policy_sha256) = layers::load(place, rules)?;
+        let (rules, place) = (rules.to_vec(), place.clone());
+        Ok(Engine { policy, policy_sha256, store, audit, opened, place, rules, under, unattended })
     }
 
     /// The whole journey of a command. `standby` comes from [`standby`]; `person` is whoever can be asked, without one
@@ -174,10 +204,12 @@ impl Engine {
         let upstream = sandbox::Upstream::of(&request.env);
         let id = prepared.id().clone();
         let ran = prepared.execute(approval, standby, upstream);
-        let frozen = self.noted(&id, ran)?.freeze(&self.policy)?;
+        let frozen = self.freeze(self.noted(&id, ran)?)?;
         self.ran(&frozen, request.apply)?;
+        // Before anything becomes real: what was there beforehand is looked up.
+        let learnt = request.learn.as_ref().map(|learn| learn::learn(&frozen, request, learn)).transpose()?;
         let (choice, by) = choose(&frozen, request.apply, person);
-        self.settle(frozen, &choice, by)
+        Ok(Outcome { learnt, ..self.settle(frozen, &choice, by)? })
     }
 
     /// How the jar of a request would be built, a line for each step. Nothing is made and nothing runs.
@@ -187,8 +219,19 @@ impl Engine {
     pub fn plan(&self, request: &Request) -> Result<String, RunError> {
         let confinement = confine(request)?;
         let (argv, limits, allow_nested) = (request.argv.clone(), request.limits, request.allow_nested);
+        let (measure, watch_files) = (request.learn.is_some(), request.watch_files);
         let (accept_weak, kernel, upstream) = (Vec::new(), Vec::new(), None);
-        let request = sandbox::Request { confinement, argv, accept_weak, kernel, limits, allow_nested, upstream };
+        let request = sandbox::Request {
+            confinement,
+            argv,
+            accept_weak,
+            kernel,
+            limits,
+            allow_nested,
+            upstream,
+            measure,
+            watch_files,
+        };
         Ok(sandbox::plan(&request, &sandbox::RunFacts::gather()?)?.to_string())
     }
 
@@ -211,6 +254,7 @@ impl Engine {
     fn judged(&self, analysis: Analysis, place: &Place) -> Judged {
         let assessment = self.policy.assess(&analysis, place);
         let decision = self.policy.decide(&analysis, &assessment, place);
+        let decision = if self.unattended { policy::cases::denied_instead(decision) } else { decision };
         Judged { place: place.clone(), analysis, assessment, decision }
     }
 
@@ -219,7 +263,16 @@ impl Engine {
     /// # Errors
     /// When the trial is in use or damaged.
     pub fn reopen(&self, id: &TrialId) -> Result<Trial<Frozen>, RunError> {
-        self.opened(id)?.freeze(&self.policy)
+        self.freeze(self.opened(id)?)
+    }
+
+    /// Judged by the rules that are in force, and those that a trial ran under besides.
+    fn freeze(&self, ran: Trial<Ran>) -> Result<Trial<Frozen>, RunError> {
+        if ran.record().rules == self.rules {
+            return ran.freeze(&self.policy);
+        }
+        let (policy, _) = layers::load(&self.place, &ran.record().rules)?;
+        ran.freeze(&policy)
     }
 
     /// Takes back the commands of a jar from command `to` on; by default the last one.
@@ -262,6 +315,7 @@ impl Engine {
             exec_error: frozen.exec_error(),
             settlement: Settlement::Left,
             shown: by == Chooser::Person,
+            learnt: None,
         };
         let (id, draft) = (frozen.id().clone(), Draft::new(&frozen, choice, by));
         outcome.settlement = frozen.settle(choice, by, &self.audit)?;
@@ -411,6 +465,7 @@ impl Engine {
             analysis: Box::new(judged.analysis.clone()),
             assessment: judged.assessment.clone(),
             decision: judged.decision.clone(),
+            profile: self.under.clone(),
             approved_by: approval.as_ref().ok().map(|approval| approval.by().to_owned()),
             policy: Some(self.policy_sha256.clone()),
         };
@@ -463,7 +518,9 @@ impl Judged {
 pub(crate) fn wanted(request: &Request, analysis: &Analysis) -> Wanted {
     let quota = request.limits.on_layers();
     let (attribution, allow_nested) = (request.attribution, request.allow_nested);
+    let observing = Observing { measure: request.learn.is_some(), files: request.watch_files };
     Wanted {
+        observing,
         checkpoints: request.jar.is_some(),
         quota,
         attribution,
@@ -481,6 +538,9 @@ pub(crate) fn confine(request: &Request) -> Result<Confinement, RunError> {
         hide: request.hide.clone(),
         allow_net: request.allow_net.clone(),
         cwd: request.place.cwd.clone(),
+        home: request.home,
+        workspace: request.workspace,
+        env_base: request.env_base,
     };
     let mut confinement = policy::confine(&request.place, &asked)?;
     let led_to: Vec<Hidden> = confinement.hidden.iter().filter_map(|hidden| led_to(hidden, request)).collect();

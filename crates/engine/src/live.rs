@@ -4,9 +4,9 @@
 use crate::approve::{Approval, Person, approve};
 use crate::audit::now_ms;
 use crate::error::RunError;
-use crate::journey::{Apply, Engine, Judged, Outcome, Request, choose, confine, wanted};
+use crate::journey::{Engine, Judged, Outcome, Request, choose, confine, wanted};
 use crate::trial::{self, Open, Ran, Trial, merged};
-use model::{Attempt, ChangeSet, Connection, EnvVar, Exit, FilePath, Limit, Place, Review, TrialId, TrialState};
+use model::{Apply, Attempt, ChangeSet, Connection, EnvVar, Exit, FilePath, Limit, Place, Review, TrialId, TrialState};
 use overlay::Overlay;
 use policy::Policy;
 use sandbox::{Done, Standby, Streams};

@@ -1,9 +1,10 @@
 //! What is remembered of a trial: one JSON document in its directory.
 
 use crate::choice::Begun;
+use crate::profile::RulesText;
 use model::{
     Analysis, Assessment, Attempt, Connection, Containment, Decision, Exit, FilePath, Limit, Limits, NetRule, Place,
-    TrialId, TrialState, Usage, WritableRoot,
+    ProfileId, TrialId, TrialState, Usage, Used, WritableRoot,
 };
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -76,6 +77,15 @@ pub struct TrialRecord {
     /// What the last command took, where the kernel counted it.
     #[serde(default)]
     pub usage: Option<Usage>,
+    /// The profile it ran under.
+    #[serde(default)]
+    pub profile: Option<ProfileId>,
+    /// What it took, where that was measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub used: Option<Used>,
+    /// The rules of profiles and the project that its changes are judged by, whatever becomes of their files.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rules: Vec<RulesText>,
 }
 
 /// Letters of an id: without look-alikes.
@@ -173,6 +183,9 @@ pub struct JarRun {
     pub connections: Vec<Connection>,
     /// Names of variables that were withheld.
     pub env_withheld: Vec<String>,
+    /// The profile it ran under.
+    #[serde(default)]
+    pub profile: Option<ProfileId>,
     /// The checkpoint before it in each layer; none when an apply ended it.
     pub checkpoints: Vec<u64>,
     /// Nothing of it waits any more: all that waited then is real.

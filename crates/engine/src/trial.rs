@@ -23,15 +23,16 @@
 
 use crate::approve::Approval;
 use crate::audit::now_ms;
-use crate::backend::{BackendWish, RootFacts, Wanted, choose_backend, is_candidate};
+use crate::backend::{RootFacts, Wanted, choose_backend, is_candidate};
 use crate::error::RunError;
 use crate::jar::JarError;
 use crate::journey::{Request, Weight};
+use crate::profile::RulesText;
 use crate::record::TrialRecord;
 use crate::store::{Store, StoreError, TrialDir};
 use model::{
-    Attempt, Backend, ChangeSet, Confinement, Containment, FilePath, Hidden, Review, RootBackend, TrialId, TrialState,
-    WritableRoot,
+    Attempt, Backend, BackendWish, ChangeSet, Confinement, Containment, FilePath, Hidden, Review, RootBackend, TrialId,
+    TrialState, WritableRoot,
 };
 use overlay::{Budget, Overlay, Served, Serving};
 use policy::Policy;
@@ -61,6 +62,16 @@ pub struct Prepared {
     before: Option<Box<TrialRecord>>,
     /// Whether a Belljar inside may make jars.
     allow_nested: bool,
+    observing: Observing,
+}
+
+/// What is looked at besides while the command runs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Observing {
+    /// What it takes.
+    pub measure: bool,
+    /// Which files it tries to reach.
+    pub files: bool,
 }
 
 /// In a jar inside a jar.
@@ -244,8 +255,8 @@ impl Trial<Prepared> {
         let dir = store.create(&record.id)?;
         match layers(&dir, &mut record, &confinement, wanted) {
             Ok((overlays, lent)) => {
-                let allow_nested = wanted.allow_nested;
-                let stage = Prepared { confinement, lent, before: None, allow_nested };
+                let (allow_nested, observing) = (wanted.allow_nested, wanted.observing);
+                let stage = Prepared { confinement, lent, before: None, allow_nested, observing };
                 Ok(Trial { record, dir, overlays, stage })
             }
             Err(error) => {
@@ -286,6 +297,7 @@ impl Trial<Prepared> {
         self.record.containment = Containment { backends, ..ended.containment };
         self.record.attempts = merged(attempts);
         self.record.connections = ended.connections;
+        self.record.used = ended.used;
         self.record.end_run();
         Ok(self.become_ran(ended.exec_error))
     }
@@ -337,6 +349,8 @@ impl Trial<Prepared> {
             limits: self.record.limits,
             allow_nested: self.stage.allow_nested,
             upstream: None,
+            measure: self.stage.observing.measure,
+            watch_files: self.stage.observing.files,
         }
     }
 
@@ -405,6 +419,7 @@ impl Trial<Ran> {
             applied: before.applied,
             applied_ms: before.applied_ms,
             unattributed: before.unattributed.clone(),
+            rules: joined_rules(&before.rules, &record.rules),
             ..record
         };
         for (overlay, root) in overlays.iter_mut().zip(&record.roots) {
@@ -413,8 +428,8 @@ impl Trial<Ran> {
         let lent = keepers(&dir, &overlays, &mut record, &confinement, wanted)?;
         record.begin_run(&overlays)?;
         dir.save(&record)?;
-        let (before, allow_nested) = (Some(Box::new(before)), wanted.allow_nested);
-        Ok(Trial { record, dir, overlays, stage: Prepared { confinement, lent, before, allow_nested } })
+        let (before, allow_nested, observing) = (Some(Box::new(before)), wanted.allow_nested, wanted.observing);
+        Ok(Trial { record, dir, overlays, stage: Prepared { confinement, lent, before, allow_nested, observing } })
     }
 
     /// What its layers hold.
@@ -598,6 +613,19 @@ pub(crate) fn discard_layers(overlays: Vec<Overlay>, dir: TrialDir) -> Result<()
     Ok(dir.remove()?)
 }
 
+/// What earlier commands of a jar did was under their rules, and waits still.
+fn joined_rules(before: &[RulesText], now: &[RulesText]) -> Vec<RulesText> {
+    let mut rules = before.to_vec();
+    let known =
+        |more: &&RulesText| before.iter().any(|one| (&one.text, one.may_permit) == (&more.text, more.may_permit));
+    for more in now.iter().filter(|more| !known(more)) {
+        let same = rules.iter().filter(|known| known.name.starts_with(&more.name)).count();
+        let name = if same == 0 { more.name.clone() } else { format!("{}#{}", more.name, same + 1) };
+        rules.push(RulesText { name, ..more.clone() });
+    }
+    rules
+}
+
 /// The same attempt seen by several watchers is one.
 pub(crate) fn merged(mut attempts: Vec<Attempt>) -> Vec<Attempt> {
     attempts.sort();
@@ -645,5 +673,8 @@ pub(crate) fn record(id: TrialId, judged: &crate::Judged, request: &Request, con
         limits: request.limits,
         limits_hit: Vec::new(),
         usage: None,
+        profile: Some(request.profile.clone()),
+        rules: request.rules.clone(),
+        used: None,
     }
 }

@@ -1,7 +1,8 @@
 //! Audit records: what was intended before an effect, what came of it after.
 
 use crate::{
-    Analysis, Assessment, Attempt, ChangeSet, Connection, Containment, Decision, Exit, FilePath, Limit, Review, TrialId,
+    Analysis, Assessment, Attempt, ChangeSet, Connection, Containment, Decision, Exit, FilePath, Limit, ProfileId,
+    Review, TrialId,
 };
 use serde::{Deserialize, Serialize};
 
@@ -17,6 +18,9 @@ pub enum Stage {
         assessment: Assessment,
         /// What the policy said.
         decision: Decision,
+        /// The profile it was to run under.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        profile: Option<ProfileId>,
         /// Who agreed: `policy`, `person`, or nobody (`None`: it did not run).
         approved_by: Option<String>,
         /// SHA-256 of the policy that decided, hexadecimal; records of older versions have none.

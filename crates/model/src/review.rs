@@ -39,4 +39,8 @@ pub struct Review {
     pub flags: Vec<Flag>,
     /// Observed effects that were not predicted.
     pub surprises: Vec<Effect>,
+    /// Changes, by index, that a rule forbids until a person agrees, or for good: no mode given beforehand applies them,
+    /// however small their risk.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub held: Vec<usize>,
 }

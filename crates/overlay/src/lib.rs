@@ -28,7 +28,7 @@ mod view;
 pub use changes::preview::Preview;
 pub use changes::text::{Clash, Hunk, TEXT_BYTES_MAX};
 pub use effects::journal::Op;
-pub use effects::{Author, Process};
+pub use effects::{Author, Process, Touched};
 pub use error::{ApplyError, Conflict, ConflictKind, OverlayError, UndoError};
 pub use kernel::{Kernel, KernelFacts};
 pub use overlay::{Overlay, Serving};

@@ -8,7 +8,7 @@ use crate::error::ConfineError;
 use crate::facts::STATE_RULE;
 use crate::facts::SYSTEM;
 use crate::secrets;
-use model::{Confinement, EnvVar, FilePath, Hidden, NetRule, Network, Place, RootKind, WritableRoot};
+use model::{Access, Confinement, EnvBase, EnvVar, FilePath, Hidden, NetRule, Network, Place, RootKind, WritableRoot};
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 
@@ -29,7 +29,16 @@ pub struct ConfineRequest<'a> {
     pub allow_net: Vec<NetRule>,
     /// The child's working directory, absolute.
     pub cwd: FilePath,
+    /// What may be done with the home.
+    pub home: Access,
+    /// What may be done with the workspace, which is never hidden.
+    pub workspace: Access,
+    /// Which variables pass without being named.
+    pub env_base: EnvBase,
 }
+
+/// The rule that hides the home.
+const HOME_RULE: &str = "profile/home";
 
 /// The most writable roots a jar has: each is a mount with a server of its own.
 pub const ROOTS_MAX: usize = 16;
@@ -41,7 +50,7 @@ pub const ROOTS_MAX: usize = 16;
 pub fn confine(place: &Place, request: &ConfineRequest<'_>) -> Result<Confinement, ConfineError> {
     absolute(place, request)?;
     let hidden = hidden(place, request);
-    check_workspace(place, &hidden)?;
+    check_workspace(place, request, &hidden)?;
     check_reads(request, &hidden)?;
     let (env, env_withheld) = env(request)?;
     Ok(Confinement {
@@ -71,6 +80,25 @@ fn absolute(place: &Place, request: &ConfineRequest<'_>) -> Result<(), ConfineEr
     }
 }
 
+/// The path to show with `--read` so that `path` is seen, where it is hidden as a secret.
+#[must_use]
+pub fn would_show(place: &Place, path: &FilePath) -> Option<FilePath> {
+    let row = |row: &secrets::Secret| place.home.join(row.pattern.trim_start_matches("~/").trim_end_matches('/'));
+    secrets::HIDDEN
+        .iter()
+        .map(row)
+        .filter(|hidden| path.starts_with(hidden))
+        .min_by_key(|hidden| hidden.as_bytes().len())
+}
+
+/// The directory to name with `--write` so that `path` can be written, where one may be. A file alone cannot be made
+/// writable.
+#[must_use]
+pub fn would_write(place: &Place, path: &FilePath) -> Option<FilePath> {
+    let dir = path.is_absolute().then(|| path.parent()).flatten()?;
+    (!is_system(&dir, &place.home) && !dir.starts_with(&place.state)).then_some(dir)
+}
+
 /// Directories that a user may own although they stand among the system's: `/root` is a home, `/srv` holds projects.
 const OWNABLE: &[&str] = &["/root", "/home", "/srv", "/mnt", "/media", "/opt", "/var"];
 
@@ -96,7 +124,7 @@ fn is_system_part_of_var(path: &FilePath) -> bool {
     PARTS.iter().any(|part| path.as_path().starts_with(part))
 }
 
-fn check_workspace(place: &Place, hidden: &[Hidden]) -> Result<(), ConfineError> {
+fn check_workspace(place: &Place, request: &ConfineRequest<'_>, hidden: &[Hidden]) -> Result<(), ConfineError> {
     let path = place.workspace.clone();
     if is_system(&place.home.normalise(), &FilePath::from("/root")) {
         return Err(ConfineError::SystemHome { path: place.home.clone() });
@@ -104,7 +132,15 @@ fn check_workspace(place: &Place, hidden: &[Hidden]) -> Result<(), ConfineError>
     if is_system(&place.workspace, &place.home) {
         return Err(ConfineError::SystemWorkspace { path });
     }
-    match hidden.iter().find(|hidden| place.workspace.starts_with(&hidden.path)) {
+    if request.home > Access::Copy && request.workspace == Access::Copy && place.home.starts_with(&place.workspace) {
+        return Err(ConfineError::HomeInWorkspace { path });
+    }
+    // Of a hidden home, a workspace below it stays, where it is a root of its own.
+    let stays = |hidden: &Hidden| {
+        hidden.rule == HOME_RULE && place.workspace != place.home && request.workspace == Access::Copy
+    };
+    let hidden = hidden.iter().filter(|hidden| !stays(hidden));
+    match hidden.into_iter().find(|hidden| place.workspace.starts_with(&hidden.path)) {
         Some(hidden) => Err(ConfineError::HiddenWorkspace { path, rule: hidden.rule.clone() }),
         None => Ok(()),
     }
@@ -131,10 +167,12 @@ fn roots(place: &Place, request: &ConfineRequest<'_>) -> Result<Vec<WritableRoot
             return Err(ConfineError::InState { path: path.clone() });
         }
     }
-    let named = [(&place.workspace, RootKind::Workspace), (&place.home, RootKind::Home)];
+    let named =
+        [(&place.workspace, RootKind::Workspace, request.workspace), (&place.home, RootKind::Home, request.home)];
+    let named = named.into_iter().filter(|(.., access)| *access == Access::Copy).map(|(path, kind, _)| (path, kind));
     let declared = request.write.iter().map(|path| (path, RootKind::Declared));
     let mut roots: Vec<WritableRoot> = Vec::new();
-    for (path, kind) in named.into_iter().chain(declared) {
+    for (path, kind) in named.chain(declared) {
         let path = path.normalise();
         let covered = kind == RootKind::Declared && roots.iter().any(|root| path.starts_with(&root.path));
         if !covered && !roots.iter().any(|root| root.path == path) {
@@ -158,6 +196,14 @@ fn hidden(place: &Place, request: &ConfineRequest<'_>) -> Vec<Hidden> {
     let mut out: Vec<Hidden> = table.filter(|hidden| !shown(hidden)).collect();
     let asked = request.hide.iter().map(|path| Hidden { path: path.normalise(), rule: "user/hide".to_owned() });
     out.extend(asked);
+    if request.home == Access::Hidden {
+        let home = Hidden { path: place.home.normalise(), rule: HOME_RULE.to_owned() };
+        // What lies in it is hidden with it, but for what lies in a root inside.
+        let roots: Vec<&FilePath> = [&place.workspace].into_iter().chain(&request.write).collect();
+        let needed = |path: &FilePath| roots.iter().any(|root| path.starts_with(root) && *root != &place.home);
+        out.retain(|hidden| !hidden.path.starts_with(&home.path) || needed(&hidden.path));
+        out.push(home);
+    }
     // The user cannot show these: whoever could write them could rewrite what was recorded.
     out.push(Hidden { path: place.state.clone(), rule: STATE_RULE.to_owned() });
     out.sort_by(|a, b| a.path.cmp(&b.path));
@@ -170,7 +216,7 @@ fn env(request: &ConfineRequest<'_>) -> Result<(Vec<EnvVar>, Vec<String>), Confi
     let mut env: std::collections::BTreeMap<&OsStr, &OsStr> = std::collections::BTreeMap::new();
     let mut withheld = std::collections::BTreeSet::new();
     for (name, value) in request.env.iter().filter(|(name, _)| is_name(name)) {
-        if environment::passes(name.as_bytes(), value.as_bytes()) {
+        if environment::passes(request.env_base, name.as_bytes(), value.as_bytes()) {
             env.insert(name, value);
         } else {
             withheld.insert(name.as_os_str());

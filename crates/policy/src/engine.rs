@@ -22,8 +22,11 @@ pub(crate) type Attributes = Vec<(&'static str, Value)>;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Answer {
     pub(crate) verdict: Verdict,
-    /// Ids of the determining rules; empty when no rule permits it.
+    /// Ids of the determining rules; empty when no rule permits it. Where a person may agree and a rule forbids it until
+    /// then, that rule.
     pub(crate) rules: Vec<String>,
+    /// Whether a rule forbids it, until a person agrees or for good: more than that none permits it.
+    pub(crate) held: bool,
 }
 
 /// One question: may `question` be done to `resource`?
@@ -98,7 +101,7 @@ impl Engine {
     pub(crate) fn ask(&self, asked: Asked) -> Answer {
         match self.try_ask(asked) {
             Ok(answer) => answer,
-            Err(what) => Answer { verdict: Verdict::Deny, rules: vec![format!("error/{what}")] },
+            Err(what) => Answer { verdict: Verdict::Deny, rules: vec![format!("error/{what}")], held: true },
         }
     }
 
@@ -106,17 +109,19 @@ impl Engine {
         let slice = self.slice(asked.question).ok_or("no-slice")?;
         let resource = self.words.uid(asked.kind, RESOURCE);
         let entities = self.entities(asked.question, &resource, asked.attributes).ok_or("entities")?;
-        let mut refused = Vec::new();
+        let mut refused: Vec<String> = Vec::new();
         for (approved, verdict) in [(false, Verdict::Allow), (true, Verdict::Ask)] {
             let context = asked.context.iter().cloned().chain([("approved", words::yes(approved))]);
             let request = self.request(asked.question, asked.uid, &resource, context);
             match judge(slice, &Evaluator::new(request, &entities, self.extensions)) {
-                Judged::Permitted(rules) => return Ok(Answer { verdict, rules }),
-                Judged::Failed(rules) => return Ok(Answer { verdict: Verdict::Deny, rules }),
+                Judged::Permitted(rules) if refused.is_empty() => return Ok(Answer { verdict, rules, held: false }),
+                Judged::Permitted(_) => return Ok(Answer { verdict, rules: refused, held: true }),
+                Judged::Failed(rules) => return Ok(Answer { verdict: Verdict::Deny, rules, held: true }),
                 Judged::Refused(rules) => refused = rules,
             }
         }
-        Ok(Answer { verdict: Verdict::Deny, rules: refused })
+        let held = !refused.is_empty();
+        Ok(Answer { verdict: Verdict::Deny, rules: refused, held })
     }
 
     /// The resource with its attributes, and the action with its groups. All groups are named, so there is no closure

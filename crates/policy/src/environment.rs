@@ -3,6 +3,8 @@
 //! Secrets reach children through the environment more often than through files, and stay readable in
 //! `/proc/PID/environ`; so what is not known to be harmless is withheld, by name, and said.
 
+use model::EnvBase;
+
 /// Names that pass as they stand.
 const NAMES: &[&str] = &[
     // who and where
@@ -257,6 +259,27 @@ const NAMES: &[&str] = &[
     "DEBFULLNAME",
 ];
 
+/// Of these, what tells a program who and where it is, and how to speak to whom.
+const BASIC: &[&str] = &[
+    "HOME",
+    "USER",
+    "LOGNAME",
+    "SHELL",
+    "PATH",
+    "PWD",
+    "OLDPWD",
+    "SHLVL",
+    "TMPDIR",
+    "TERM",
+    "COLORTERM",
+    "COLUMNS",
+    "LINES",
+    "LANG",
+    "LANGUAGE",
+    "TZ",
+    "NO_COLOR",
+];
+
 /// Beginnings of names that pass.
 const PREFIXES: &[&str] = &["LC_", "LESS_TERMCAP_"];
 
@@ -323,11 +346,15 @@ const TOKEN_STARTS: &[&str] = &[
 ];
 
 /// Whether a variable of the caller may pass.
-pub(crate) fn passes(name: &[u8], value: &[u8]) -> bool {
+pub(crate) fn passes(base: EnvBase, name: &[u8], value: &[u8]) -> bool {
     let Ok(name) = std::str::from_utf8(name) else {
         return false;
     };
-    let listed = NAMES.contains(&name) || PREFIXES.iter().any(|prefix| name.starts_with(prefix));
+    let names = match base {
+        EnvBase::Usual => NAMES,
+        EnvBase::Basic => BASIC,
+    };
+    let listed = names.contains(&name) || PREFIXES.iter().any(|prefix| name.starts_with(prefix));
     listed && !names_secret(name) && !holds_secret(value)
 }
 
@@ -353,7 +380,8 @@ fn has_password(word: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{NAMES, passes};
+    use super::{BASIC, NAMES, passes};
+    use model::EnvBase;
 
     #[test]
     fn what_is_known_to_be_harmless_passes() {
@@ -378,15 +406,17 @@ mod tests {
             ("CFLAGS", "-DT=ghp_0123456789abcdef0123", false),
             ("EMAIL", "me@example.org", true),
         ] {
-            assert_eq!(passes(name.as_bytes(), value.as_bytes()), expected, "{name}={value}");
+            assert_eq!(passes(EnvBase::Usual, name.as_bytes(), value.as_bytes()), expected, "{name}={value}");
         }
-        assert!(!passes(b"\xff", b"x"));
+        assert!(!passes(EnvBase::Usual, b"\xff", b"x"));
     }
 
     #[test]
     fn the_allow_list_holds_no_name_that_its_own_second_look_refuses() {
         for name in NAMES {
-            assert!(passes(name.as_bytes(), b"x"), "{name}");
+            assert!(passes(EnvBase::Usual, name.as_bytes(), b"x"), "{name}");
+            let basic = BASIC.contains(name);
+            assert_eq!(passes(EnvBase::Basic, name.as_bytes(), b"x"), basic, "{name}");
         }
     }
 }

@@ -32,6 +32,20 @@ pub enum PolicyError {
         /// What the validator says.
         message: String,
     },
+    /// A profile, or cases of one, that cannot be used.
+    #[error("{layer}:{line}:{column}: {message}")]
+    Profile {
+        /// Its name or file.
+        layer: String,
+        /// Where.
+        line: usize,
+        /// Where.
+        column: usize,
+        /// What is wrong.
+        message: String,
+        /// What to do.
+        hint: String,
+    },
     /// A rule without an `@id`: nobody could be told what decided.
     #[error("{layer}:{line}: a rule without an @id")]
     Nameless {
@@ -89,8 +103,9 @@ pub enum PolicyError {
 impl PolicyError {
     /// What to do next.
     #[must_use]
-    pub fn hint(&self) -> &'static str {
+    pub fn hint(&self) -> &str {
         match self {
+            PolicyError::Profile { hint, .. } => hint,
             PolicyError::Syntax { .. } => {
                 "see https://docs.cedarpolicy.com for the grammar; every rule ends in a semicolon"
             }
@@ -150,6 +165,12 @@ pub enum ConfineError {
         /// The rule that hides it.
         rule: String,
     },
+    /// The profile keeps the home from being written, and it lies in the workspace.
+    #[error("work in {path}: the profile does not let the home be written, which lies there")]
+    HomeInWorkspace {
+        /// The workspace.
+        path: FilePath,
+    },
     /// A path to be shown lies in a directory that is hidden whole.
     #[error("show {path}: all of {hidden} is hidden by {rule}")]
     StillHidden {
@@ -180,13 +201,14 @@ impl ConfineError {
     pub fn hint(&self) -> &'static str {
         match self {
             ConfineError::SystemWorkspace { .. } => "change to a project directory first",
-            ConfineError::SystemRoot { .. } => "name a directory of your own with --write",
+            ConfineError::SystemRoot { .. } => "name a directory of your own, with --write or in the profile",
             ConfineError::SystemHome { .. } => "set HOME to a directory of your own",
             ConfineError::Relative { .. } => "give the path from / on",
             ConfineError::InState { .. } => "choose another directory; `belljar trials` shows what is kept there",
             ConfineError::HiddenWorkspace { .. } => "show it with --read PATH, or work elsewhere",
+            ConfineError::HomeInWorkspace { .. } => "change to a project directory first, or take another --profile",
             ConfineError::StillHidden { .. } => {
-                "show the whole directory with --read, or copy the file to where it is needed"
+                "show the whole directory, with --read or in the profile, or copy the file to where it is needed"
             }
             ConfineError::TooManyRoots { .. } => "name one directory above several of them with --write",
             ConfineError::VariableName { .. } => "write --env NAME or --env NAME=VALUE",

@@ -143,7 +143,7 @@ fn syntax(layer: &Layer<'_>, errors: &ParseErrors) -> PolicyError {
 }
 
 /// Line and column of a byte offset, from 1; the column counts characters.
-fn position(text: &str, offset: usize) -> (usize, usize) {
+pub(crate) fn position(text: &str, offset: usize) -> (usize, usize) {
     let before = text.get(..offset.min(text.len())).unwrap_or_default();
     let line = before.matches('\n').count() + 1;
     let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;

@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 mod builtin;
+pub mod cases;
 mod change;
 mod confine;
 mod decide;
@@ -19,6 +20,7 @@ mod facts;
 mod layer;
 mod pattern;
 mod policy;
+pub mod profile;
 mod protected;
 mod review;
 mod risk;
@@ -31,9 +33,10 @@ mod term;
 mod testing;
 mod words;
 
-pub use confine::{ConfineRequest, ROOTS_MAX, confine};
+pub use confine::{ConfineRequest, ROOTS_MAX, confine, would_show, would_write};
 pub use derived::is_derived;
 pub use error::{ConfineError, PolicyError};
 pub use layer::{DEFAULT, LAYER_BYTES_MAX, Layer, Origin, SCHEMA};
 pub use policy::Policy;
+pub use profile::Profile;
 pub use secrets::secret_rule;

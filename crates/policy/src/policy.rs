@@ -1,6 +1,6 @@
 //! The policy: built-in rules with whatever layers stand on them, and the four judgements made with it.
 
-use crate::engine::{Engine, Functions};
+use crate::engine::{Answer, Engine, Functions};
 use crate::error::PolicyError;
 use crate::layer::{self, Layer};
 use crate::words::Words;
@@ -59,6 +59,14 @@ impl Policy {
     #[must_use]
     pub fn review(&self, changes: &ChangeSet, analysis: &Analysis, place: &Place, attempts: &[Attempt]) -> Review {
         review::review(&self.engine, changes, analysis, place, attempts)
+    }
+
+    /// The rules that decide on each change.
+    pub(crate) fn rulings(&self, changes: &ChangeSet, analysis: &Analysis, place: &Place) -> Vec<Vec<String>> {
+        let mut rulings = Vec::new();
+        let mut heard = |answer: &Answer| rulings.push(answer.rules.clone());
+        review::review_with(&self.engine, changes, analysis, place, &[], &mut heard);
+        rulings
     }
 }
 

@@ -22,16 +22,35 @@ pub(crate) fn review(
     place: &Place,
     attempts: &[Attempt],
 ) -> Review {
+    review_with(engine, changes, analysis, place, attempts, &mut |_| {})
+}
+
+/// [`review`], telling `heard` what the rules say of each change.
+pub(crate) fn review_with(
+    engine: &Engine,
+    changes: &ChangeSet,
+    analysis: &Analysis,
+    place: &Place,
+    attempts: &[Attempt],
+    heard: &mut dyn FnMut(&Answer),
+) -> Review {
     let ground = Ground::new(place);
     let forecast = Forecast::new(analysis, &place.workspace);
     let mass = deleted_names(changes, place) > DELETED_NAMES_MAX;
     let mut door = Door::new(engine, place);
-    let mut out =
-        Review { disposition: Disposition::Keep, risks: Vec::new(), flags: Vec::new(), surprises: Vec::new() };
+    let mut out = Review {
+        disposition: Disposition::Keep,
+        risks: Vec::new(),
+        flags: Vec::new(),
+        surprises: Vec::new(),
+        held: Vec::new(),
+    };
     for (index, change) in changes.changes.iter().enumerate() {
         let facts = ChangeFacts::new(change, &ground, forecast.of(change), forecast.opaque, mass);
         let verdict = change::judge(&facts);
         let answer = door.ask(&facts, verdict.risk);
+        heard(&answer);
+        out.held.extend(answer.held.then_some(index));
         out.disposition = out.disposition.max(disposition(answer.verdict));
         out.risks.push(verdict.risk);
         let flags = verdict.flags.into_iter();

@@ -44,6 +44,8 @@ fn main() -> ExitCode {
         limits: model::Limits::default(),
         allow_nested: false,
         upstream: None,
+        measure: false,
+        watch_files: false,
     };
     match run(&request, print) {
         Ok(code) => code,

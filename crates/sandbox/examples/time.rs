@@ -54,6 +54,8 @@ fn request() -> Request {
         kernel: vec![],
         allow_nested: false,
         upstream: None,
+        measure: false,
+        watch_files: false,
         limits: model::Limits::default(),
     }
 }

@@ -19,6 +19,7 @@ mod cgroup;
 mod die;
 mod error;
 mod facts;
+mod files;
 mod init;
 mod live;
 mod meter;

@@ -78,6 +78,10 @@ impl Standby {
     /// # Errors
     /// As there.
     pub fn live(self, request: &Request, serve: &mut Serve<'_>) -> Result<Live, SandboxError> {
+        if request.allow_nested {
+            // Their file systems could stall whoever watches their calls, and here that is who runs the commands.
+            return Err(SandboxError::Request("a live jar cannot allow jars inside".into()));
+        }
         let plan = live_plan(request, &self.facts)?;
         // A group that takes too much is ended by the kernel with all that is in it: the jar, and not a command of it.
         let mut running = self.begin(&plan, request, Groups::default(), serve)?;

@@ -4,11 +4,13 @@
 //! has mapped is not seen at all, and what several processes share is counted once, for the one that has most of it.
 
 use crate::cgroup::Groups;
-use model::{Layer, LayerState, Limit, Limits, Usage};
+use model::{Layer, LayerState, Limit, Limits, Usage, Used};
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, openat};
 use nix::poll::PollTimeout;
+use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::stat::Mode;
+use nix::sys::time::{TimeVal, TimeValLike as _};
 use std::collections::HashMap;
 use std::io::Read;
 use std::os::fd::OwnedFd;
@@ -38,6 +40,8 @@ pub(crate) struct Meter {
     /// What had been spent when the command began, in ticks.
     before: u64,
     met: Option<Limit>,
+    /// The most it was seen to have, where that is asked for.
+    peak: Option<Taken>,
     /// It was told that the command took too much; there is nothing more to tell.
     told: bool,
 }
@@ -47,12 +51,19 @@ fn end_of(limits: &Limits, now: Instant) -> Option<Instant> {
 }
 
 impl Meter {
-    /// Begins now. `processes` is the root of the jar's proc(5).
-    pub(crate) fn new(limits: Limits, counted: bool, processes: Option<OwnedFd>, groups: Groups) -> Meter {
+    /// Begins now. `processes` is the root of the jar's proc(5); `measure` asks for [`Meter::used`].
+    pub(crate) fn new(
+        limits: Limits,
+        counted: bool,
+        processes: Option<OwnedFd>,
+        groups: Groups,
+        measure: bool,
+    ) -> Meter {
         let now = Instant::now();
         let of_memory = limits.memory.is_some() && !groups.memory;
         let of_cpu = limits.cpu_s.is_some() && !groups.cpu;
-        let looks = counted || of_memory || of_cpu || limits.processes.is_some() && groups.processes.is_none();
+        let looks =
+            counted || measure || of_memory || of_cpu || limits.processes.is_some() && groups.processes.is_none();
         let end = end_of(&limits, now);
         let processes = processes.filter(|_| looks);
         Meter {
@@ -65,6 +76,7 @@ impl Meter {
             spent: Spent::default(),
             before: 0,
             met: None,
+            peak: measure.then(Taken::default),
             told: false,
         }
     }
@@ -167,6 +179,11 @@ impl Meter {
     }
 
     fn judge(&mut self, taken: &Taken) -> bool {
+        if let Some(peak) = &mut self.peak {
+            peak.memory = peak.memory.max(taken.memory);
+            peak.threads = peak.threads.max(taken.threads);
+            peak.ticks = peak.ticks.max(taken.ticks);
+        }
         let most = self.limits.processes.unwrap_or(Limits::PROCESSES);
         let over = |limit: Option<u64>, taken: u64| limit.is_some_and(|limit| taken > limit);
         if over(self.limits.memory, taken.memory) {
@@ -184,6 +201,23 @@ impl Meter {
             return false;
         }
         true
+    }
+
+    /// What the jar took, once all of it has ended. The kernel tells the processor time of whoever was waited for, and the
+    /// memory of the largest process, of which a short command is seen no other way.
+    pub(crate) fn used(&self) -> Option<Used> {
+        let peak = self.peak?;
+        let ended = getrusage(UsageWho::RUSAGE_CHILDREN).ok();
+        let time = ended.map_or(0, |usage| {
+            let ms = |time: TimeVal| u64::try_from(time.num_milliseconds()).unwrap_or(0);
+            ms(usage.user_time()).saturating_add(ms(usage.system_time()))
+        });
+        let largest = ended.and_then(|usage| u64::try_from(usage.max_rss()).ok()).unwrap_or(0).saturating_mul(1024);
+        Some(Used {
+            memory: peak.memory.max(largest),
+            processes: peak.threads.max(1),
+            cpu_ms: time.max(peak.ticks.saturating_mul(1000 / TICKS_PER_S)),
+        })
     }
 
     /// The limit that was met, if one was.
@@ -325,7 +359,7 @@ mod tests {
     fn what_is_met_ends_the_jar_and_processes_only_where_they_are_counted() {
         let limits = Limits { memory: Some(100), processes: Some(4), cpu_s: Some(1), ..Limits::default() };
         let judged = |counted: bool, taken: Taken| {
-            let mut meter = Meter::new(limits, counted, None, Groups::default());
+            let mut meter = Meter::new(limits, counted, None, Groups::default(), false);
             (meter.judge(&taken), meter.met())
         };
         let calm = Taken { memory: 100, threads: 3, ticks: 100 };

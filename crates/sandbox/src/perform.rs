@@ -116,7 +116,7 @@ impl<'a> Executor<'a> {
                 self.scopes();
                 Ok(())
             }
-            Step::Seccomp { watch, nested } => return self.seccomp(*watch, *nested),
+            Step::Seccomp { watch, nested, files } => return self.seccomp(*watch, *nested, *files),
         };
         done.map_err(|errno| Fault::new(kind_of(step), step.to_string(), errno))
     }
@@ -362,11 +362,11 @@ impl<'a> Executor<'a> {
         Ok(())
     }
 
-    fn seccomp(&mut self, watch: bool, nested: bool) -> Result<(), Fault> {
+    fn seccomp(&mut self, watch: bool, nested: bool, files: bool) -> Result<(), Fault> {
         const STEP: &str = "install the system call filter";
         let filter = if nested { "open for jars inside" } else { "" };
         if watch {
-            match sys::install_filter_with_listener(&seccomp::program(true, nested)) {
+            match sys::install_filter_with_listener(&seccomp::watching(nested, files)) {
                 Ok(listener) => {
                     self.watch = Some(listener);
                     self.stands(Layer::Seccomp, filter);
@@ -376,7 +376,7 @@ impl<'a> Executor<'a> {
                 Err(errno) => self.lacks(Layer::NetworkWatch, "watch network calls", errno)?,
             }
         }
-        match sys::install_filter(&seccomp::program(false, nested)) {
+        match sys::install_filter(&seccomp::program(nested)) {
             Ok(()) => self.stands(Layer::Seccomp, filter),
             Err(errno) => self.lacks(Layer::Seccomp, STEP, errno)?,
         }

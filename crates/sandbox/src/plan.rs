@@ -227,6 +227,8 @@ pub enum Step {
         watch: bool,
         /// Whether what a Belljar inside needs is open.
         nested: bool,
+        /// Whether calls that name files, and those that are refused, are reported too.
+        files: bool,
     },
 }
 
@@ -329,6 +331,10 @@ fn outer_only(request: &Request) -> Option<&'static str> {
 
 /// The workspace is read ahead; a home is too large and mostly not asked for.
 fn ahead(request: &Request) -> Option<Ahead> {
+    // Where every look at a file is watched, it would be in the command's way.
+    if request.watch_files {
+        return None;
+    }
     let confinement = &request.confinement;
     let root = confinement.roots.iter().find(|root| root.kind == RootKind::Workspace)?.path.clone();
     let below = confinement.hidden.iter().map(|hidden| &hidden.path).filter(|path| path.starts_with(&root));
@@ -416,7 +422,8 @@ impl<'a> Draft<'a> {
         steps.push(Step::DropPrivileges);
         steps.push(Step::Enter { at: self.request.confinement.cwd.clone() });
         // A process has one watcher, and in a jar inside a jar it is the outer one's.
-        steps.push(Step::Seccomp { watch: self.facts.around.is_none(), nested });
+        let watch = self.facts.around.is_none();
+        steps.push(Step::Seccomp { watch, nested, files: watch && self.request.watch_files });
         steps
     }
 
@@ -615,14 +622,16 @@ impl<'a> Draft<'a> {
     }
 }
 
-/// The user's home: the root of that kind, else what the jar's `HOME` says.
-fn own_home(request: &Request) -> Option<FilePath> {
+/// The user's home: the root of that kind, else what the jar's `HOME` says. One that is hidden whole is a place like
+/// others, in which nothing of it stays but the roots inside.
+pub(crate) fn own_home(request: &Request) -> Option<FilePath> {
     let confinement = &request.confinement;
     let root = confinement.roots.iter().find(|root| root.kind == RootKind::Home);
     let variable = confinement.env.iter().find(|var| var.name.as_bytes() == b"HOME");
     root.map(|root| root.path.clone())
         .or_else(|| variable.map(|var| var.value.normalise()))
         .filter(|home| home.is_absolute() && home.as_bytes() != b"/")
+        .filter(|home| !confinement.hidden.iter().any(|hidden| hidden.path == *home))
 }
 
 fn place(at: &FilePath) -> Place {

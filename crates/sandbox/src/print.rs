@@ -86,10 +86,11 @@ impl fmt::Display for Step {
             }
             Step::DropPrivileges => f.write_str("drop every capability, lock securebits, no new privileges"),
             Step::Enter { at } => write!(f, "enter {at}"),
-            Step::Seccomp { watch, nested } => {
+            Step::Seccomp { watch, nested, files } => {
+                let files = if *files { " and the file watch" } else { "" };
                 let watch = if *watch { " and the network watch" } else { "" };
                 let nested = if *nested { ", open for jars inside" } else { "" };
-                write!(f, "install the system call filter{watch}{nested}")
+                write!(f, "install the system call filter{watch}{files}{nested}")
             }
         }
     }

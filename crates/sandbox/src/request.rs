@@ -24,6 +24,10 @@ pub struct Request {
     pub allow_nested: bool,
     /// The proxy by which the host itself reaches the network, where it has no other way.
     pub upstream: Option<Upstream>,
+    /// Whether what it takes is measured all along, which costs a little.
+    pub measure: bool,
+    /// Whether attempts on files and refused system calls are observed, which makes every call that names a file slow.
+    pub watch_files: bool,
 }
 
 /// A writable root over which the jar mounts overlayfs(5) by itself.

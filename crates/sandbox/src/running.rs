@@ -9,7 +9,7 @@ use crate::start::Jar;
 use crate::terminal::Foreground;
 use crate::watch::Watch;
 use crate::wire::{Channel, Down, Up};
-use model::{Attempt, Connection, Containment, Exit, Limit, Usage};
+use model::{Attempt, Connection, Containment, Exit, Limit, Usage, Used};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, poll};
 use std::os::fd::{AsFd, OwnedFd};
@@ -31,6 +31,8 @@ pub struct Ended {
     pub limit: Option<Limit>,
     /// What it took, where the kernel counted that.
     pub usage: Option<Usage>,
+    /// What it took, where that was measured.
+    pub used: Option<Used>,
 }
 
 /// A jar whose command runs. Dropping it ends the command and everything else in the jar.
@@ -101,8 +103,9 @@ impl Running {
         let mut attempts = watch.map(Watch::into_attempts).unwrap_or_default();
         let (connections, refused) = self.broker.take().map(Broker::finish).unwrap_or_default();
         attempts.extend(refused);
-        let (limit, usage) = (self.meter.met().or(printed), self.meter.usage());
-        Ok(Ended { exit, exec_error, containment: self.containment, attempts, connections, limit, usage })
+        let limit = self.meter.met().or(printed);
+        let (usage, used) = (self.meter.usage(), self.meter.used());
+        Ok(Ended { exit, exec_error, containment: self.containment, attempts, connections, limit, usage, used })
     }
 
     /// Whoever shares the caller's descriptors reads on behind what the command has read.

@@ -3,18 +3,19 @@
 use crate::cgroup::Groups;
 use crate::error::SandboxError;
 use crate::facts::RunFacts;
+use crate::files::Bounds;
 use crate::init::exit_of;
 use crate::meter::Meter;
 use crate::net::{self, Broker, Sockets};
 use crate::output::Output;
-use crate::plan::{Ground, Plan, ground, plan};
+use crate::plan::{Ground, Plan, ground, own_home, plan};
 use crate::request::Request;
 use crate::running::Running;
 use crate::signals::Forwarding;
 use crate::stage::{CONTROL_FD, GROUND_FD, STAGE_NAME};
 use crate::sys;
 use crate::terminal::Foreground;
-use crate::watch::Watch;
+use crate::watch::{Observing, Watch};
 use crate::wire::{Channel, Down, Up};
 use model::{Containment, Exit, FilePath, Layer};
 use nix::errno::Errno;
@@ -120,8 +121,9 @@ impl Standby {
                 launched => launched?,
             };
         let rules = request.confinement.network.rules();
-        let watch =
-            watch.map(|listener| Watch::new(listener, if rules.is_empty() { vec![] } else { net::routed(rules) }));
+        let observing = request.watch_files.then(|| Observing::new(bounds(request, roots), request.allow_nested));
+        let carried = if rules.is_empty() { vec![] } else { net::routed(rules) };
+        let watch = watch.map(|listener| Watch::new(listener, carried, observing));
         let upstream = request.upstream.clone();
         let broker = network.map(|sockets| Broker::start(sockets, rules, upstream));
         let broker = broker.transpose().map_err(SandboxError::Broker)?;
@@ -129,9 +131,9 @@ impl Standby {
         containment.active.extend(stands);
         containment.missing.extend(lacks);
         let output = self.output.map(Output::carry).transpose().map_err(SandboxError::Spawn)?;
-        let meter = Meter::new(request.limits, counted, processes, groups);
+        let meter = Meter::new(request.limits, counted, processes, groups, request.measure);
         containment.active.extend(meter.states());
-        let apart = request.allow_nested;
+        let apart = request.allow_nested || request.watch_files;
         Ok(Running {
             channel,
             jar,
@@ -166,6 +168,11 @@ fn raise_descriptors(request: &Request) -> Result<(), SandboxError> {
         return Err(SandboxError::Request(what));
     }
     Ok(())
+}
+
+/// What the file watch judges by.
+fn bounds(request: &Request, roots: Vec<FilePath>) -> Bounds {
+    Bounds { roots, home: own_home(request), hidden: request.confinement.hidden.clone() }
 }
 
 /// A jar that stands.

@@ -260,6 +260,15 @@ pub(crate) fn no_such_name(name: &CStr) -> bool {
     code == libc::EAI_NONAME || code == libc::EAI_NODATA
 }
 
+/// SECCOMP_IOCTL_NOTIF_SEND: the caught call fails with `errno`.
+pub(crate) fn refuse_notification(listener: BorrowedFd<'_>, id: u64, errno: i32) -> Result<(), Errno> {
+    let answer = libc::seccomp_notif_resp { id, val: 0, error: -errno, flags: 0 };
+    // SAFETY: the request reads one seccomp_notif_resp, which lives on this stack.
+    let code =
+        unsafe { libc::ioctl(listener.as_raw_fd(), libc::SECCOMP_IOCTL_NOTIF_SEND, std::ptr::from_ref(&answer)) };
+    check(c_long::from(code)).map(drop)
+}
+
 /// netdevice(7) SIOCSIFFLAGS: brings the loopback interface of this network namespace up.
 pub(crate) fn loopback_up(socket: BorrowedFd<'_>) -> Result<(), Errno> {
     // SAFETY: ifreq is plain data for which zero is a value.

@@ -1,10 +1,13 @@
-//! The network watch: sees whom the command tries to reach. It only looks. The answer is always "go on", and what
+//! The network watch: sees whom the command tries to reach, and asked for it which files and refused calls. It only looks. The answer is always "go on", and what
 //! refuses is the empty network namespace, so a peer that changes after it was read changes a record, never a right.
 
+use crate::files::{self, Bounds};
 use crate::net::{NONE, NOT_ALLOWED};
 use crate::refusals::Refusals;
+use crate::seccomp;
+use crate::seccomp::table::{self, Rule, Verdict};
 use crate::sys;
-use model::{Attempt, Block, Endpoint, Protocol, Target};
+use model::{Action, Attempt, Block, Endpoint, FilePath, PathScope, Protocol, Target};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::uio::{RemoteIoVec, process_vm_readv};
@@ -23,11 +26,54 @@ pub(crate) struct Watch {
     /// What leads to the broker, which keeps its own record.
     carried: Vec<Block>,
     seen: Refusals,
+    /// Files and refused calls, where they are watched too.
+    observing: Option<Observing>,
+}
+
+/// The file watch.
+pub(crate) struct Observing {
+    bounds: Bounds,
+    /// The table that the filter was made from: what of it is refused is refused here.
+    rules: Vec<Rule>,
+    /// Apart from peers, so that neither takes the other's room.
+    seen: Refusals,
+}
+
+/// The rule by which a system call is refused.
+const CALLS: &str = "calls/refused";
+
+impl Observing {
+    pub(crate) fn new(bounds: Bounds, nested: bool) -> Observing {
+        Observing { bounds, rules: seccomp::observing(nested), seen: Refusals::default() }
+    }
+
+    /// The errno a call is refused with, if it is. Its arguments are those the kernel took from the registers, and not what
+    /// they point to, so nobody can change them behind our back.
+    fn refuses(&mut self, event: &libc::seccomp_notif) -> Option<i32> {
+        let call = event.data.nr.cast_unsigned();
+        match table::verdict(&self.rules, call, &event.data.args) {
+            Some(Verdict::Watch) => None,
+            Some(Verdict::Tell(errno) | Verdict::Fail(errno)) => {
+                let what = seccomp::name(call)
+                    .map_or_else(|| format!("system call {call}"), |name| format!("the system call {name}"));
+                self.seen.note_as(Action::Privilege, Target::Thing { what }, CALLS);
+                Some(errno)
+            }
+            // Nothing that is allowed is reported.
+            None => Some(libc::EPERM),
+        }
+    }
+
+    fn note(&mut self, refused: Vec<(Action, FilePath, String)>) {
+        for (action, path, rule) in refused {
+            self.seen.note_as(action, Target::Path { path, scope: PathScope::Exact }, &rule);
+        }
+    }
 }
 
 impl Watch {
-    pub(crate) fn new(listener: OwnedFd, carried: Vec<Block>) -> Watch {
-        Watch { listener: Some(listener), carried, seen: Refusals::default() }
+    pub(crate) fn new(listener: OwnedFd, carried: Vec<Block>, observing: Option<Observing>) -> Watch {
+        Watch { listener: Some(listener), carried, seen: Refusals::default(), observing }
     }
 
     /// What to poll, as long as somebody can call.
@@ -52,12 +98,23 @@ impl Watch {
             Err(Errno::ENOENT | Errno::EINTR) => return self.alive(),
             Err(_) => return false,
         };
-        let target = peer(&event, &self.carried);
+        if let Some(errno) = self.observing.as_mut().and_then(|observing| observing.refuses(&event)) {
+            // Fails when the caller was killed meanwhile, which answers it too.
+            let _ = sys::refuse_notification(listener.as_fd(), event.id, errno);
+            return true;
+        }
+        let network = matches!(i64::from(event.data.nr), libc::SYS_connect | libc::SYS_sendto);
+        let target = if network { peer(&event, &self.carried) } else { None };
+        let files = self.observing.as_ref().map(|observing| files::refused(&event, &observing.bounds));
         let stands = sys::notification_stands(listener.as_fd(), event.id);
         // Fails when the caller was killed meanwhile, which answers it too.
         let _ = sys::continue_notification(listener.as_fd(), event.id);
-        if stands && let Some(target) = target {
-            self.note(target);
+        if !stands {
+            return true;
+        }
+        target.into_iter().for_each(|target| self.note(target));
+        if let Some((observing, files)) = self.observing.as_mut().zip(files) {
+            observing.note(files);
         }
         true
     }
@@ -92,14 +149,17 @@ impl Watch {
         self.seen.note(target, rule);
     }
 
-    /// Everything seen since this was last asked, each peer once.
+    /// Everything seen since this was last asked, each peer and path once.
     pub(crate) fn take(&mut self) -> Vec<Attempt> {
-        self.seen.take()
+        let mut attempts = self.seen.take();
+        attempts.extend(self.observing.iter_mut().flat_map(|observing| observing.seen.take()));
+        attempts
     }
 
-    /// Everything seen, each peer once.
+    /// Everything seen, each peer and path once.
     pub(crate) fn into_attempts(self) -> Vec<Attempt> {
-        self.seen.attempts()
+        let files = self.observing.map(|observing| observing.seen.attempts());
+        self.seen.attempts().into_iter().chain(files.unwrap_or_default()).collect()
     }
 }
 
@@ -181,7 +241,7 @@ mod tests {
 
     #[test]
     fn the_record_is_bounded() {
-        let mut watch = Watch { listener: None, carried: Vec::new(), seen: Refusals::default() };
+        let mut watch = Watch { listener: None, carried: Vec::new(), seen: Refusals::default(), observing: None };
         for number in 0..1000u16 {
             watch.note(Target::Peer(Endpoint { host: "192.0.2.1".into(), port: Some(number), protocol: None }));
         }

@@ -42,6 +42,8 @@ fn request(roots: &[(&str, RootKind)], hidden: &[&str], home: &str, cwd: &str) -
         limits: model::Limits::default(),
         allow_nested: false,
         upstream: None,
+        measure: false,
+        watch_files: false,
     }
 }
 

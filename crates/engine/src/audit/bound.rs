@@ -34,13 +34,14 @@ pub(crate) fn fit(mut stage: Stage) -> Result<(Value, Vec<LeftOut>), serde_json:
     }
 }
 
-/// Keeps those of many changes that were flagged, and then the first: nobody gets a change out of the record by making
+/// Keeps those of many changes that were flagged or are held for a person, and then the first: nobody gets a change out of the record by making
 /// many harmless ones before it.
 fn most_telling(changes: &mut ChangeSet, review: &mut Review) -> Result<Vec<LeftOut>, serde_json::Error> {
     if changes.changes.len() <= LIST_MAX {
         return Ok(Vec::new());
     }
-    let flagged = review.flags.iter().map(|flag| flag.change).take(LIST_MAX / 2);
+    let telling = review.flags.iter().map(|flag| flag.change).chain(review.held.iter().copied());
+    let flagged = telling.take(LIST_MAX / 2);
     let mut kept: BTreeSet<usize> = flagged.filter(|at| *at < changes.changes.len()).collect();
     for at in 0..changes.changes.len() {
         if kept.len() >= LIST_MAX {
@@ -66,6 +67,8 @@ fn most_telling(changes: &mut ChangeSet, review: &mut Review) -> Result<Vec<Left
         }
     }
     review.flags = flags;
+    // Of what is left out it is told as of the other changes.
+    review.held = review.held.iter().filter_map(|held| place.binary_search(held).ok()).collect();
     let mut left_out = vec![left("changes.changes", &rest)?];
     if !flags_out.is_empty() {
         left_out.push(left("review.flags", &flags_out)?);
@@ -145,10 +148,12 @@ mod tests {
         changes.changes.push(change("/w/z/.bashrc".into()));
         let flag = Flag { change: 5000, risk: Risk::High, rule: "protected/shell".into(), message: "x".into() };
         let (risks, surprises) = (vec![Risk::Low; 5001], Vec::new());
-        let mut review = Review { disposition: Disposition::Ask, risks, flags: vec![flag], surprises };
+        let held = vec![4999];
+        let mut review = Review { disposition: Disposition::Ask, risks, flags: vec![flag], surprises, held };
         let left_out = most_telling(&mut changes, &mut review).unwrap();
         assert_eq!((changes.changes.len(), review.risks.len()), (LIST_MAX, LIST_MAX));
         assert_eq!(changes.changes[review.flags[0].change].path, FilePath::from("/w/z/.bashrc"));
+        assert_eq!(changes.changes[review.held[0]].path, FilePath::from("/w/04999"));
         assert_eq!((left_out[0].at.as_str(), left_out[0].count), ("changes.changes", 5001 - LIST_MAX as u64));
     }
 

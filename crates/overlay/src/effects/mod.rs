@@ -10,7 +10,7 @@ mod names;
 mod process;
 mod replay;
 
-pub use replay::{Author, Process};
+pub use replay::{Author, Process, Touched};
 
 use crate::effects::journal::{Effect, Line, Op, Was};
 use crate::effects::process::Processes;

@@ -59,6 +59,34 @@ impl Overlay {
     }
 }
 
+/// A name that was written, and what it was renamed to or from.
+pub type Touched = (FilePath, Option<FilePath>);
+
+impl Overlay {
+    /// Every name that was written, or opened to be, with what it was renamed to or from; absolute, and also those that are
+    /// gone again. `None` when there is no journal at all.
+    ///
+    /// # Errors
+    /// The journal cannot be read. A record that a crash cut short is passed over.
+    pub fn touched(&self) -> Result<Option<Vec<Touched>>, OverlayError> {
+        let path = self.store.path.join(journal::NAME);
+        let text = match std::fs::read(&path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            read => read.map_err(|error| store_error(&path, errno_of(&error)))?,
+        };
+        let whole = |path: &FilePath| match path.as_bytes() {
+            b"" => self.root().clone(),
+            _ => self.root().join(path.as_os_str()),
+        };
+        let lines = text.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice::<Line>(line).ok());
+        let names = lines.filter_map(|line| match line {
+            Line::Effect(effect) => Some((whole(&effect.path), effect.to.as_ref().map(whole))),
+            _ => None,
+        });
+        Ok(Some(names.collect()))
+    }
+}
+
 /// What one process did to one name.
 #[derive(Clone, Copy)]
 struct Deed {

@@ -1,12 +1,25 @@
 //! seccomp(2): which system calls the jar refuses, as a table, and the program the kernel runs for each call.
 
+mod names;
 mod program;
 pub(crate) mod table;
 
 use libc::sock_filter;
+pub(crate) use names::name;
+use table::Rule;
 
-/// The program for this machine's architecture. With `watch`, calls that name a network peer are reported first; with
-/// `nested`, a Belljar inside can make jars.
-pub(crate) fn program(watch: bool, nested: bool) -> Vec<sock_filter> {
-    program::compile(&table::rules(watch, nested))
+/// The program for this machine's architecture. With `nested`, a Belljar inside can make jars.
+pub(crate) fn program(nested: bool) -> Vec<sock_filter> {
+    program::compile(&table::rules(false, nested))
+}
+
+/// As [`program`], with calls that name a network peer reported first; with `files`, [`observing`].
+pub(crate) fn watching(nested: bool, files: bool) -> Vec<sock_filter> {
+    program::compile(&if files { observing(nested) } else { table::rules(true, nested) })
+}
+
+/// The table in which calls that name files are reported too, and what is refused is refused by whoever watches, who can
+/// tell of it then. It refuses what the others refuse.
+pub(crate) fn observing(nested: bool) -> Vec<Rule> {
+    table::observing(table::rules(true, nested), &crate::files::calls())
 }

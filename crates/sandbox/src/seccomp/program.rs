@@ -96,7 +96,7 @@ fn low(arg: u8) -> u32 {
 fn verdict(verdict: Verdict) -> u32 {
     match verdict {
         Verdict::Fail(errno) => SECCOMP_RET_ERRNO | (errno.cast_unsigned() & SECCOMP_RET_DATA),
-        Verdict::Watch => SECCOMP_RET_USER_NOTIF,
+        Verdict::Watch | Verdict::Tell(_) => SECCOMP_RET_USER_NOTIF,
     }
 }
 
@@ -207,8 +207,9 @@ mod tests {
         ];
         let cases = words.iter().flat_map(|a| words.iter().map(move |b| [*a, *b, *a, *b, *a, *b]));
         let cases: Vec<[u64; 6]> = cases.chain(words.iter().map(|w| [10, *w, 0o101, *w, 0, 0])).collect();
-        for (watch, nested) in [(false, false), (true, false), (false, true), (true, true)] {
-            let rules = table::rules(watch, nested);
+        let plain = [(false, false), (true, false), (false, true), (true, true)].map(|(w, n)| table::rules(w, n));
+        let observing = [false, true].map(super::super::observing);
+        for rules in plain.into_iter().chain(observing) {
             let program = compile(&rules);
             for call in (0..=LAST_KNOWN + 1).chain([0x4000_0000, 0x4000_0001, u32::MAX]) {
                 for args in &cases {

@@ -17,6 +17,8 @@ pub(crate) enum Verdict {
     Fail(i32),
     /// Is shown to the supervisor, which lets it go on.
     Watch,
+    /// Is shown to the supervisor, which fails it with this errno.
+    Tell(i32),
 }
 
 /// A condition on one argument.
@@ -151,6 +153,40 @@ pub(crate) fn rules(watch: bool, nested: bool) -> Vec<Rule> {
     rules
 }
 
+/// `rules` with what they refuse told, and with these calls watched where they are not refused. Calls that are refused as if
+/// the kernel were older are everyday ones, and stay as they are.
+pub(crate) fn observing(mut rules: Vec<Rule>, watched: &[c_long]) -> Vec<Rule> {
+    for check in rules.iter_mut().flat_map(|rule| &mut rule.checks) {
+        if let Verdict::Fail(errno) = check.verdict
+            && errno != ENOSYS
+        {
+            check.verdict = Verdict::Tell(errno);
+        }
+    }
+    for call in watched.iter().map(|call| number(*call)) {
+        let check = Check { tests: Vec::new(), verdict: Verdict::Watch };
+        match rules.iter_mut().find(|rule| rule.call == call) {
+            Some(rule) => rule.checks.push(check),
+            None => rules.push(Rule { call, checks: vec![check] }),
+        }
+    }
+    rules.sort_by_key(|rule| rule.call);
+    rules
+}
+
+/// What the table says of a call; `None` is that it is allowed.
+pub(crate) fn verdict(rules: &[Rule], call: u32, args: &[u64; 6]) -> Option<Verdict> {
+    let low = |arg: u8| args.get(usize::from(arg)).map_or(0, |value| (value & 0xffff_ffff) as u32);
+    let holds = |test: &Test| match *test {
+        Test::Bits { arg, mask } => low(arg) & mask != 0,
+        Test::Is { arg, value } => low(arg) == value,
+        Test::IsNot { arg, value } => low(arg) != value,
+        Test::Given { arg } => args.get(usize::from(arg)).is_some_and(|value| *value != 0),
+    };
+    let checks = rules.iter().filter(|rule| rule.call == call).flat_map(|rule| &rule.checks);
+    checks.into_iter().find(|check| check.tests.iter().all(holds)).map(|check| check.verdict)
+}
+
 /// The caller's terminal and process group, which the jar shares. Typing into it, another line discipline, and the
 /// terminal for oneself alone would all outlive the command. Who asks for the priority of his group by 0 means every
 /// process in it, the caller's too: a pid namespace hides their numbers, and no other layer holds that call.
@@ -264,6 +300,38 @@ mod tests {
             let rules = rules(true, nested);
             assert!(rules.windows(2).all(|pair| pair[0].call < pair[1].call), "sorted, no call twice");
             assert!(rules.iter().all(|rule| rule.call <= LAST_KNOWN));
+        }
+    }
+
+    #[test]
+    fn observing_refuses_what_is_refused_without_it() {
+        for nested in [false, true] {
+            let plain = rules(true, nested);
+            let observing = observing(plain.clone(), &crate::files::calls());
+            assert!(observing.windows(2).all(|pair| pair[0].call < pair[1].call), "sorted, no call twice");
+            let words = [0u64, 1, 2, 10, 0o4755, 0o100, 0x5412, 0x1000_0000, 0xffff_ffff, u64::MAX];
+            for call in 0..=LAST_KNOWN {
+                for (a, b) in words.iter().flat_map(|a| words.iter().map(move |b| (*a, *b))) {
+                    let args = [a, b, a, b, a, b];
+                    let expected = match verdict(&plain, call, &args) {
+                        Some(Verdict::Fail(ENOSYS)) => Some(Verdict::Fail(ENOSYS)),
+                        Some(Verdict::Fail(errno)) => Some(Verdict::Tell(errno)),
+                        other => other,
+                    };
+                    let got = verdict(&observing, call, &args);
+                    let watched = crate::files::calls().contains(&c_long::from(call));
+                    assert_eq!(
+                        got,
+                        if watched { expected.or(Some(Verdict::Watch)) } else { expected },
+                        "{call} {args:x?}"
+                    );
+                }
+            }
+            let told =
+                observing.iter().filter(|rule| rule.checks.iter().any(|c| matches!(c.verdict, Verdict::Tell(_))));
+            let nameless: Vec<u32> =
+                told.map(|rule| rule.call).filter(|call| crate::seccomp::name(*call).is_none()).collect();
+            assert_eq!(nameless, Vec::<u32>::new());
         }
     }
 

@@ -30,6 +30,8 @@ pub fn main(arguments: &[OsString]) {
         limits,
         allow_nested: false,
         upstream: None,
+        measure: false,
+        watch_files: false,
     };
     let mut serve = |_: usize, mounted: Mounted<'_>| match mounted {
         Mounted::Fuse { connection, .. } => crate::overlay::serve(connection),
@@ -231,6 +233,8 @@ fn host_streams(world: &World) {
         limits: Limits::default(),
         allow_nested: false,
         upstream: None,
+        measure: false,
+        watch_files: false,
     };
     let mut live: Live = standby(&[], None).unwrap().live(&request, &mut |_, _| Ok(())).unwrap();
     let file = |path: &str| File::open(path).unwrap();

@@ -10,14 +10,18 @@ pub fn main(arguments: &[OsString]) {
     let accept_weak = std::env::var("JAR_ACCEPT").map(|text| serde_json::from_str(&text).unwrap()).unwrap_or_default();
     let kernel = std::env::var_os("JAR_KERNEL").map(kernel_root).into_iter().collect();
     let allow_nested = std::env::var_os("JAR_NESTED").is_some();
+    let limits = model::Limits::default();
+    let watch_files = std::env::var_os("JAR_WATCH_FILES").is_some();
     let request = Request {
         confinement,
         argv,
         accept_weak,
         kernel,
-        limits: model::Limits::default(),
+        limits,
         allow_nested,
         upstream: None,
+        measure: false,
+        watch_files,
     };
     let refuse = std::env::var_os("JAR_REFUSE_TO_SERVE").is_some();
     let mut serve = |_: usize, mounted: Mounted<'_>| match mounted {

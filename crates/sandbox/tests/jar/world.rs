@@ -194,6 +194,8 @@ impl Jar<'_> {
         words.extend(argv);
         let mut command = self.world.bare(self.user, &words);
         command.envs(self.serve.iter().map(|path| ("JAR_REPORT", path)));
+        // The whole suite is played under the file watch when it is called so.
+        command.envs(std::env::var_os("JAR_WATCH_FILES").map(|yes| ("JAR_WATCH_FILES", yes)));
         command
     }
 
