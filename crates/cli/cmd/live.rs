@@ -100,7 +100,7 @@ pub(crate) fn run(
     }
     let exit = if session.bad == 0 { Exit::Ok } else { Exit::Usage };
     let outcome = session.jar.close(request.apply, None)?;
-    print(&json::outcome(&outcome, exit.code()))?;
+    print(&json::outcome(&outcome, exit.code(), None))?;
     Ok(signal.map_or(exit, Exit::Signal))
 }
 
