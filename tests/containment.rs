@@ -245,7 +245,7 @@ const ON_INPUT: [&str; 7] = [
     "python3 -c 'import os; os.setxattr(0, \"user.planted\", b\"x\")'",
     "echo bad > /proc/self/fd/0",
     "truncate -s 0 /proc/self/fd/0",
-    "exec 3<> /dev/stdin && echo bad >&3",
+    "python3 -c 'open(\"/dev/stdin\", \"r+b\").write(b\"bad\")'",
 ];
 
 both! {
@@ -261,7 +261,7 @@ both! {
             let line = format!("exec < {input}; {exe} run --apply discard -- sh -c '{}'", attack.replace('\'', "'\\''"));
             let run = world.command("sh").args(["-c", &line]).run();
             assert_eq!(state(world), before, "{attack}{}", run.report());
-            assert!(!run.status.success(), "{attack}{}", run.report());
+            assert!(!matches!(run.status.code(), Some(0 | 125 | 126)), "{attack}{}", run.report());
             world.command("sh").args(["-c", &format!("exec < {input}; {attack}")]).run().success();
             assert_ne!(state(world), before, "{attack} does nothing bare");
         }

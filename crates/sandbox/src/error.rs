@@ -130,6 +130,14 @@ pub enum SandboxError {
         /// For example `killed by signal 9`.
         how: String,
     },
+    /// The kernel does not know a call that the view is built with.
+    #[error("{step}")]
+    TooOld {
+        /// The step as a person reads it.
+        step: String,
+        /// Why.
+        source: io::Error,
+    },
     /// The socket to the stage broke.
     #[error("talk to the stage")]
     Wire(#[source] io::Error),
@@ -172,6 +180,7 @@ impl SandboxError {
             SandboxError::Step { .. } | SandboxError::Spawn(_) | SandboxError::Wire(_) => "run `belljar doctor`",
             SandboxError::Broker(_) => "threads or descriptors ran out: see `ulimit -a`",
             SandboxError::Serve { .. } => "run `belljar doctor`; the cause is in the message",
+            SandboxError::TooOld { .. } => "use Linux 5.12 or newer, for mount_setattr(2); 6.1 and newer are tested",
             SandboxError::Died { .. } => "it was killed from outside, or memory ran out: see dmesg",
         })
     }
@@ -192,6 +201,7 @@ impl SandboxError {
             FaultKind::Cwd => SandboxError::Cwd { step, source },
             FaultKind::Standard => SandboxError::Standard { step, source },
             FaultKind::Weak(layer) => SandboxError::Weakened { layer, why: format!("{step}: {source}") },
+            FaultKind::View if fault.errno == libc::ENOSYS => SandboxError::TooOld { step, source },
             FaultKind::View if source.kind() == io::ErrorKind::PermissionDenied => SandboxError::Namespaces(source),
             FaultKind::View | FaultKind::Other => SandboxError::Step { step, source },
         }

@@ -157,11 +157,6 @@ pub(crate) fn standard(number: i32) -> Option<BorrowedFd<'static>> {
     nix::fcntl::fcntl(fd, nix::fcntl::FcntlArg::F_GETFD).ok().map(|_| fd)
 }
 
-/// Whether this process has such a descriptor.
-pub(crate) fn is_open(number: i32) -> Result<(), nix::errno::Errno> {
-    readlink(format!("/proc/self/fd/{number}").as_str()).map(drop)
-}
-
 /// Whether a descriptor was opened for writing, as fcntl(2) F_GETFL tells.
 pub(crate) fn writes(fd: BorrowedFd<'_>) -> bool {
     let flags = nix::fcntl::fcntl(fd, nix::fcntl::FcntlArg::F_GETFL).map(OFlag::from_bits_truncate);

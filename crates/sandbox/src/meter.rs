@@ -1,5 +1,5 @@
-//! Limits that no call to the kernel sets for a whole jar without a cgroup, which `cgroup` makes where it can: Belljar looks at the jar's processes from
-//! outside and ends them all when together they took too much. What happens between two looks is seen at the next, so
+//! Limits that no call to the kernel sets for a whole jar without a cgroup, which `cgroup` makes where it can: Belljar
+//! looks at the jar's processes from outside and ends them all when together they took too much. What happens between two looks is seen at the next, so
 //! memory can be exceeded by what is taken in [`LOOK`]; memory of files without a name (memfd_create(2)) that nobody
 //! has mapped is not seen at all, and what several processes share is counted once, for the one that has most of it.
 

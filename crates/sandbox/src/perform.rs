@@ -14,6 +14,7 @@ use nix::sys::prctl;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
 use nix::sys::stat::{Mode, SFlag, makedev, mkdirat, mknodat, stat};
+use nix::sys::utsname::uname;
 use nix::unistd::{chdir, fchdir, getegid, geteuid, symlinkat};
 use std::ffi::CString;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -156,10 +157,13 @@ impl<'a> Executor<'a> {
         let host_root = !self.ground.identity.deny_setgroups;
         // Pid 1 is one of them.
         let by_user = || !host_root && lower_limit(Resource::RLIMIT_NPROC, max.saturating_add(1)).is_ok();
-        let numbers = || std::fs::write("/proc/sys/kernel/pid_max", max.saturating_add(RESERVED_PIDS).to_string());
+        // An older kernel takes it from root of the host, and it is the whole machine's there.
+        let own = || uname().is_ok_and(|name| numbers_are_own(&name.release().to_string_lossy()));
+        let set = || std::fs::write("/proc/sys/kernel/pid_max", max.saturating_add(RESERVED_PIDS).to_string());
+        let numbers = || own() && set().is_ok();
         let how = if asked && by_user() {
             "by RLIMIT_NPROC"
-        } else if numbers().is_ok() {
+        } else if numbers() {
             "by their numbers, of which 300 are given once only"
         } else if by_user() {
             "by RLIMIT_NPROC"
@@ -384,6 +388,12 @@ impl<'a> Executor<'a> {
     }
 }
 
+/// Whether a pid namespace has a highest number of its own: from Linux 6.14 on. What cannot be read has not.
+fn numbers_are_own(release: &str) -> bool {
+    let mut parts = release.split(|c: char| !c.is_ascii_digit()).map(|part| part.parse().unwrap_or(0u32));
+    (parts.next().unwrap_or(0), parts.next().unwrap_or(0)) >= (6, 14)
+}
+
 fn kind_of(step: &Step) -> FaultKind {
     match step {
         Step::Network { .. } | Step::Questions => FaultKind::Network,
@@ -551,4 +561,27 @@ fn mount_fuse(device: &OwnedFd) -> Result<(), Errno> {
     );
     let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
     mount(Some("belljar"), ".", Some("fuse"), flags, Some(options.as_str()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::numbers_are_own;
+
+    #[test]
+    fn the_highest_number_is_set_only_where_it_is_the_namespaces_own() {
+        for (release, own) in [
+            ("6.18.44-fc", true),
+            ("6.14.0", true),
+            ("6.14-rc1", true),
+            ("7.3.4+deb13-cloud-amd64", true),
+            ("10.0", true),
+            ("6.13.12", false),
+            ("6.1.0-50-cloud-amd64", false),
+            ("5.15.0-139-generic", false),
+            ("6", false),
+            ("", false),
+        ] {
+            assert_eq!(numbers_are_own(release), own, "{release}");
+        }
+    }
 }

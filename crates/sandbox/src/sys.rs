@@ -126,11 +126,11 @@ pub(crate) fn close_from(first: u32) -> Result<(), Errno> {
     check(code).map(drop)
 }
 
-/// close_range(2) with CLOSE_RANGE_CLOEXEC: nothing from `first` on survives the next exec.
-pub(crate) fn cloexec_from(first: u32) -> Result<(), Errno> {
-    // SAFETY: only flags change; every descriptor stays open and owned by whom it was.
-    let code = unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, libc::CLOSE_RANGE_CLOEXEC) };
-    check(code).map(drop)
+/// Closes a descriptor at the next exec; EBADF where there is none. Not by close_range(2), which can do that from Linux
+/// 5.11 on: an older kernel is to be told by what it really lacks.
+pub(crate) fn cloexec(fd: RawFd) -> Result<(), Errno> {
+    // SAFETY: only a flag changes; the descriptor stays open and owned by whom it was.
+    check(c_long::from(unsafe { libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC) })).map(drop)
 }
 
 fn prctl(option: c_int, arg: c_ulong) -> Result<c_int, Errno> {

@@ -442,7 +442,7 @@ mod tests {
     }
 
     fn peer(host: &str, port: u16) -> Endpoint {
-        Endpoint { host: host.into(), port: Some(port) }
+        Endpoint { host: host.into(), port: Some(port), protocol: None }
     }
 
     fn attempts() -> Vec<Attempt> {
