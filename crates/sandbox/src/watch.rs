@@ -253,7 +253,7 @@ mod tests {
     #[test]
     fn nobody_is_listened_to_where_nobody_calls() {
         let (read, write) = nix::unistd::pipe().unwrap();
-        let mut watch = Watch::new(read, Vec::new());
+        let mut watch = Watch::new(read, Vec::new(), None);
         assert!(watch.look(), "quiet");
         drop(write);
         assert!(!watch.look(), "over");

@@ -157,11 +157,7 @@ fn reached(run: &Learnt<'_>) -> Vec<NetRule> {
 }
 
 fn rule(peer: &Endpoint) -> Option<NetRule> {
-    peer_text(peer).parse().ok()
-}
-
-fn peer_text(peer: &Endpoint) -> String {
-    peer.port.map_or_else(|| peer.host.clone(), |port| format!("{}:{port}", peer.host))
+    peer.to_string().parse().ok()
 }
 
 /// What was taken, twice over and rounded up, never less than small programs vary by and never more than the run had.
@@ -358,7 +354,7 @@ fn refused_peers(run: &Learnt<'_>) -> Vec<(String, String)> {
     for attempt in run.attempts.iter().filter(|attempt| attempt.action == Action::Connect) {
         let Target::Peer(peer) = &attempt.target else { continue };
         if rule(peer).is_some() {
-            out.insert((peer_text(peer), format!("refused: {}", plain(&attempt.rule))));
+            out.insert((peer.to_string(), format!("refused: {}", plain(&attempt.rule))));
         }
     }
     out.into_iter().collect()
@@ -419,11 +415,11 @@ fn block(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::super::{Profile, Whose};
-    use super::{Learnt, Wrote, learn};
+    use super::{Learnt, Wrote, learn, rule};
     use crate::testing::place;
     use model::{
-        Access, Action, Attempt, Connection, Endpoint, FilePath, Hidden, Limits, PathScope, RootKind, Target, Used,
-        WritableRoot,
+        Access, Action, Attempt, Connection, Endpoint, FilePath, Hidden, Limits, PathScope, Protocol, RootKind, Target,
+        Used, WritableRoot,
     };
 
     fn roots() -> Vec<WritableRoot> {
@@ -562,5 +558,18 @@ mod tests {
         let written = [Wrote { path: odd.join("x"), dir: FilePath::new(dir), with: None }];
         let got = learnt(&Profile::default(), &written, &[], &[]);
         assert_eq!(Profile::at(&place(true), &got.write[0]), Some(odd));
+    }
+
+    #[test]
+    fn a_peer_is_allowed_as_it_was_reached() {
+        let peer = |host: &str, protocol| Endpoint { protocol, ..peer(host, 123) };
+        for (peer, text) in [
+            (peer("time.example", Some(Protocol::Udp)), "time.example:123/udp"),
+            (peer("time.example", Some(Protocol::Tcp)), "time.example:123"),
+            (peer("2001:db8::1", Some(Protocol::Udp)), "[2001:db8::1]:123/udp"),
+        ] {
+            assert_eq!(rule(&peer), text.parse().ok(), "{text}");
+            assert!(rule(&peer).is_some(), "{text}");
+        }
     }
 }
