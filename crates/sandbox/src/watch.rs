@@ -1,5 +1,7 @@
-//! The network watch: sees whom the command tries to reach, and asked for it which files and refused calls. It only looks. The answer is always "go on", and what
-//! refuses is the empty network namespace, so a peer that changes after it was read changes a record, never a right.
+//! The network watch: sees whom the command tries to reach, and asked for it, which files. There it only looks: the answer is
+//! "go on", and what refuses is the empty network namespace and the view, so a peer or a path that changes after it was read
+//! changes a record, never a right. Asked for files, it also refuses what the filter would, by the same table, to tell of it:
+//! that goes by the numbers in registers, which nobody can change behind its back.
 
 use crate::files::{self, Bounds};
 use crate::net::{NONE, NOT_ALLOWED};
