@@ -526,8 +526,8 @@ impl<'o> Folding<'o> {
         let was = self.was.get(spot.rel).map(|entry| entry.copy);
         let was = was.filter(|was| was.mode & libc::S_IFMT == at::kind_of(now));
         let is_new = |other: fn(&Identity) -> u32, now: u32| was.as_ref().is_none_or(|was| other(was) != now);
-        let mut changes = Changes::default();
-        changes.mode = is_new(|was| was.mode & 0o7777, now.st_mode & 0o7777).then_some(now.st_mode & 0o7777);
+        let mode = is_new(|was| was.mode & 0o7777, now.st_mode & 0o7777).then_some(now.st_mode & 0o7777);
+        let mut changes = Changes { mode, ..Changes::default() };
         if was.is_some() {
             changes.uid = is_new(|was| was.uid, now.st_uid).then_some(now.st_uid);
             changes.gid = is_new(|was| was.gid, now.st_gid).then_some(now.st_gid);

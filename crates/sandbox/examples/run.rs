@@ -43,6 +43,7 @@ fn main() -> ExitCode {
         kernel: vec![],
         limits: model::Limits::default(),
         allow_nested: false,
+        copies: None,
     };
     match run(&request, print) {
         Ok(code) => code,

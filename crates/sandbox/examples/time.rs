@@ -17,6 +17,7 @@ fn main() -> Result<(), SandboxError> {
         accept_weak: vec![],
         kernel: vec![],
         allow_nested: false,
+        copies: None,
         limits: model::Limits::default(),
     };
     let (mut building, mut whole) = (Vec::new(), Vec::new());

@@ -98,6 +98,14 @@ pub enum SandboxError {
         /// Why it cannot be made read-only.
         source: io::Error,
     },
+    /// Without namespaces, Landlock is all that holds files.
+    #[error("hold files without namespaces: {step}")]
+    Landlock {
+        /// What was being done.
+        step: String,
+        /// Why not.
+        source: io::Error,
+    },
     /// A layer cannot be had and its loss was not accepted.
     #[error("put up the layer {}: {why}", layer.word())]
     Weakened {
@@ -164,10 +172,30 @@ impl SandboxError {
                 "`belljar doctor` says how to get it; to run without it: --accept-weak LAYER"
             }
             SandboxError::Step { .. } | SandboxError::Spawn(_) | SandboxError::Wire(_) => "run `belljar doctor`",
+            SandboxError::Landlock { .. } => {
+                "use Linux 6.12 or newer with landlock in the kernel's lsm= parameter, or allow user namespaces: see \
+                 `belljar doctor`"
+            }
             SandboxError::Broker(_) => "threads or descriptors ran out: see `ulimit -a`",
             SandboxError::Serve { .. } => "run `belljar doctor`; the cause is in the message",
             SandboxError::Died { .. } => "it was killed from outside, or memory ran out: see dmesg",
         })
+    }
+
+    /// Why there are no namespaces here, or none in which anything may be done, if that is what is wrong.
+    #[must_use]
+    pub fn lacks_namespaces(&self) -> Option<String> {
+        let refused = |source: &io::Error| {
+            let known = [Errno::EPERM, Errno::EACCES, Errno::ENOSPC, Errno::EUSERS, Errno::EINVAL, Errno::ENOSYS];
+            source.raw_os_error().is_some_and(|code| known.contains(&Errno::from_raw(code)))
+        };
+        match self {
+            SandboxError::Namespaces(source) | SandboxError::IdentityMap(source) if refused(source) => {
+                let why = source.raw_os_error().map_or("refused", |code| Errno::from_raw(code).desc());
+                Some(format!("the kernel refuses namespaces, or all rights in them: {}", why.to_lowercase()))
+            }
+            _ => None,
+        }
     }
 
     pub(crate) fn from_fault(fault: Fault) -> SandboxError {
@@ -185,6 +213,7 @@ impl SandboxError {
             FaultKind::Root => SandboxError::Root { step, source },
             FaultKind::Cwd => SandboxError::Cwd { step, source },
             FaultKind::Standard => SandboxError::Standard { step, source },
+            FaultKind::Landlock => SandboxError::Landlock { step, source },
             FaultKind::Weak(layer) => SandboxError::Weakened { layer, why: format!("{step}: {source}") },
             FaultKind::View if source.kind() == io::ErrorKind::PermissionDenied => SandboxError::Namespaces(source),
             FaultKind::View | FaultKind::Other => SandboxError::Step { step, source },

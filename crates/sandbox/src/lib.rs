@@ -15,6 +15,7 @@
 
 mod ahead;
 mod around;
+mod bare;
 mod die;
 mod error;
 mod facts;
@@ -44,12 +45,13 @@ mod wire;
 
 pub use ahead::Ahead;
 pub use around::{Around, in_a_jar, state_inside};
+pub use bare::Copies;
 pub use die::die_of;
 pub use error::SandboxError;
 pub use facts::{IdRange, RunFacts};
 pub use plan::{Ground, Identity, Plan, Step, ground, plan};
-pub use probe::{HostFact, HostFacts, probe};
+pub use probe::{HostFact, HostFacts, namespaces, probe};
 pub use request::{KernelRoot, Request};
 pub use running::{Ended, Running};
 pub use stage::stage_entry;
-pub use start::{Mounted, Serve, Standby, standby, start};
+pub use start::{Mounted, Serve, Standby, bare_plan, standby, standby_bare, start};

@@ -1,5 +1,6 @@
 //! What is asked of the sandbox, and whether it can be a jar at all.
 
+use crate::bare::Copies;
 use crate::error::SandboxError;
 use model::{Confinement, FilePath, Layer, Limits};
 use std::ffi::OsString;
@@ -21,6 +22,8 @@ pub struct Request {
     /// Whether a Belljar inside may make jars of its own. That opens user namespaces and mounts, and Landlock does not
     /// rule the file system; the containment says so.
     pub allow_nested: bool,
+    /// The copies it works on, where there are no namespaces.
+    pub copies: Option<Copies>,
 }
 
 /// A writable root over which the jar mounts overlayfs(5) by itself.

@@ -39,6 +39,7 @@ fn request(roots: &[(&str, RootKind)], hidden: &[&str], home: &str, cwd: &str) -
         kernel: vec![],
         limits: model::Limits::default(),
         allow_nested: false,
+        copies: None,
     }
 }
 

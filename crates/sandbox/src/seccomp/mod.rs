@@ -10,3 +10,8 @@ use libc::sock_filter;
 pub(crate) fn program(watch: bool, nested: bool) -> Vec<sock_filter> {
     program::compile(&table::rules(watch, nested))
 }
+
+/// The program of a jar without namespaces, whose supervisor must answer.
+pub(crate) fn guarded_program() -> Vec<sock_filter> {
+    program::compile(&table::guarded_rules())
+}

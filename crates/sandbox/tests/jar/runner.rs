@@ -10,7 +10,15 @@ pub fn main(arguments: &[OsString]) {
     let accept_weak = std::env::var("JAR_ACCEPT").map(|text| serde_json::from_str(&text).unwrap()).unwrap_or_default();
     let kernel = std::env::var_os("JAR_KERNEL").map(kernel_root).into_iter().collect();
     let allow_nested = std::env::var_os("JAR_NESTED").is_some();
-    let request = Request { confinement, argv, accept_weak, kernel, limits: model::Limits::default(), allow_nested };
+    let request = Request {
+        confinement,
+        argv,
+        accept_weak,
+        kernel,
+        limits: model::Limits::default(),
+        allow_nested,
+        copies: None,
+    };
     let refuse = std::env::var_os("JAR_REFUSE_TO_SERVE").is_some();
     let mut serve = |_: usize, mounted: Mounted<'_>| match mounted {
         _ if refuse => Err(std::io::Error::other("refused")),
