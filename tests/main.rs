@@ -28,3 +28,4 @@ mod support;
 mod terminal;
 mod undo;
 mod who;
+mod withheld;
