@@ -174,4 +174,63 @@ both! {
         assert!(wrong.is_empty(), "{}", wrong.join("\n"));
         assert_nothing_left(world);
     }
+
+    fn on_a_terminal_it_is_the_commands_own(world) {
+        let on = |script: &str| sh(world, "discard", script).on_terminal();
+        let mut pty = on("echo ready; exec sleep 300");
+        pty.expect("ready").send("\x03");
+        assert_eq!(std::os::unix::process::ExitStatusExt::signal(&pty.wait()), Some(2), "{}", pty.screen());
+        let mut pty = on("trap 'echo caught' INT; (echo ready; exec sleep 300); echo on; exit 5");
+        pty.expect("ready").send("\x03");
+        pty.expect("caught").expect("on");
+        assert_eq!(pty.wait().code(), Some(5), "{}", pty.screen());
+        let mut pty = on("test -t 0 && stty size && tty >/dev/null && echo yes > /dev/tty; read line < /dev/tty; echo got $line");
+        pty.expect("40 160").expect("yes").send("words\n");
+        pty.expect("got words");
+        assert!(pty.wait().success(), "{}", pty.screen());
+        world.file(world.home().join(".bashrc"), "PS1='[%]'\nbind 'set enable-bracketed-paste off' 2>/dev/null\n");
+        let mut pty = belljar(world, ["run", "--apply", "discard", "--", "bash", "-i"]).on_terminal();
+        pty.expect("[%]").send("sleep 300 &\n");
+        pty.expect("[1]").expect("[%]").send("fg\n");
+        pty.expect("sleep 300").send("\x1a");
+        pty.expect("Stopped").expect("[%]").send("fg\n");
+        pty.expect("sleep 300").send("\x03");
+        pty.expect("[%]").send("exit 0\n");
+        assert!(pty.wait().success(), "{}", pty.screen());
+        assert_nothing_left(world);
+    }
+
+    fn unix_sockets_are_for_those_inside(world) {
+        let outside = world.home().join("outside.sock");
+        let listener = std::os::unix::net::UnixListener::bind(&outside).unwrap();
+        std::fs::set_permissions(&outside, std::os::unix::fs::PermissionsExt::from_mode(0o777)).unwrap();
+        listener.set_nonblocking(true).unwrap();
+        world.file("try.py", format!("
+import os, socket, sys
+def way(connect):
+    try: connect(); print('through')
+    except OSError as error: print(error.errno)
+def stream(): return socket.socket(socket.AF_UNIX)
+server = stream(); server.bind('s'); server.listen()
+client = stream(); client.connect(os.path.abspath('s')); server.accept()[0].send(b'inside')
+print(client.recv(6), oct(os.stat('s').st_mode & 0o777))
+os.symlink({outside:?}, 'way')
+for path in [{outside:?}, 'way']: way(lambda: stream().connect(path))
+way(lambda: stream().connect('\\0some'))
+way(lambda: stream().bind('\\0some'))
+way(lambda: stream().bind({outside:?} + '2'))
+way(lambda: socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM))
+way(lambda: socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM))
+way(lambda: socket.socket())
+", outside = outside.to_str().unwrap()));
+        let run = belljar(world, ["run", "--apply", "discard", "--json", "--", "/usr/bin/python3", "try.py"]).run();
+        run.success();
+        let said = "b'inside' 0o755\n13\n13\n111\n1\n13\n93\n93\n97\n";
+        assert!(run.stderr.contains(said), "{}", run.stderr);
+        let tried = run.json()["attempts"].to_string();
+        assert!(tried.contains("jar/socket") && tried.contains("outside.sock"), "{tried}");
+        assert!(listener.accept().is_err(), "somebody came through");
+        std::fs::remove_file(outside).unwrap();
+        assert_nothing_left(world);
+    }
 }
