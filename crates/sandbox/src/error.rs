@@ -37,6 +37,9 @@ pub enum SandboxError {
     /// The kernel refused new namespaces.
     #[error("make the jar's namespaces")]
     Namespaces(#[source] io::Error),
+    /// There is no user namespace to be had, or none with rights in it: a jar does without then, if it can.
+    #[error("make the jar's namespaces")]
+    Withheld(#[source] io::Error),
     /// The kernel refused the jar's user and group ids.
     #[error("map the jar's user ids")]
     IdentityMap(#[source] io::Error),
@@ -156,7 +159,7 @@ impl SandboxError {
                  real before that is applied; or allow jars inside when the outer one is made: belljar run \
                  --allow-nested -- CMD"
             }
-            SandboxError::Namespaces(source) => namespaces_hint(source),
+            SandboxError::Namespaces(source) | SandboxError::Withheld(source) => namespaces_hint(source),
             SandboxError::IdentityMap(_) => "run as an ordinary user, or as root with CAP_SETUID and CAP_SETGID",
             SandboxError::Proc(_) => {
                 "a container hides parts of /proc: start it with --security-opt systempaths=unconfined"
@@ -190,7 +193,7 @@ impl SandboxError {
             source.raw_os_error().is_some_and(|code| known.contains(&Errno::from_raw(code)))
         };
         match self {
-            SandboxError::Namespaces(source) | SandboxError::IdentityMap(source) if refused(source) => {
+            SandboxError::Withheld(source) | SandboxError::IdentityMap(source) if refused(source) => {
                 let why = source.raw_os_error().map_or("refused", |code| Errno::from_raw(code).desc());
                 Some(format!("the kernel refuses namespaces, or all rights in them: {}", why.to_lowercase()))
             }
@@ -202,7 +205,10 @@ impl SandboxError {
         let source = io::Error::from_raw_os_error(fault.errno);
         let step = fault.step;
         match fault.kind {
-            FaultKind::Namespaces if fault.errno == libc::EPERM && in_a_jar() => SandboxError::Nested,
+            FaultKind::Namespaces | FaultKind::Withheld if fault.errno == libc::EPERM && in_a_jar() => {
+                SandboxError::Nested
+            }
+            FaultKind::Withheld => SandboxError::Withheld(source),
             FaultKind::Namespaces => SandboxError::Namespaces(source),
             FaultKind::IdentityMap => SandboxError::IdentityMap(source),
             FaultKind::Proc => SandboxError::Proc(source),
@@ -215,7 +221,7 @@ impl SandboxError {
             FaultKind::Standard => SandboxError::Standard { step, source },
             FaultKind::Landlock => SandboxError::Landlock { step, source },
             FaultKind::Weak(layer) => SandboxError::Weakened { layer, why: format!("{step}: {source}") },
-            FaultKind::View if source.kind() == io::ErrorKind::PermissionDenied => SandboxError::Namespaces(source),
+            FaultKind::View if source.kind() == io::ErrorKind::PermissionDenied => SandboxError::Withheld(source),
             FaultKind::View | FaultKind::Other => SandboxError::Step { step, source },
         }
     }

@@ -113,11 +113,29 @@ fn make_namespaces(ground: &Ground) -> Result<(Option<Pid>, Missing), Fault> {
     };
     let accepted: Vec<Layer> = ground.namespaces.iter().copied().filter(|layer| may_lack(ground, *layer)).collect();
     if accepted.is_empty() {
-        return Err(fault(errno));
+        return Err(refused(errno));
     }
     let rest = flags(&mut ground.namespaces.iter().filter(|layer| !accepted.contains(layer)));
-    let child = sys::clone_process(rest | libc::CLONE_PARENT | libc::SIGCHLD).map_err(fault)?;
+    let child = sys::clone_process(rest | libc::CLONE_PARENT | libc::SIGCHLD).map_err(refused)?;
     Ok((child, accepted.into_iter().map(|layer| (layer, errno)).collect()))
+}
+
+/// Another one that is missing than those below may be given up by name.
+fn refused(errno: Errno) -> Fault {
+    let kind = if has_least() { FaultKind::Namespaces } else { FaultKind::Withheld };
+    Fault::new(kind, "make namespaces", errno)
+}
+
+/// Whether those can be had without which nothing can be built.
+fn has_least() -> bool {
+    match sys::clone_process(libc::CLONE_NEWUSER | libc::CLONE_NEWNS | libc::CLONE_NEWPID | libc::SIGCHLD) {
+        Ok(None) => sys::leave(0),
+        Ok(Some(child)) => {
+            while sys::wait(child.as_raw(), 0) == Err(Errno::EINTR) {}
+            true
+        }
+        Err(_) => false,
+    }
 }
 
 /// Without user, mount and pid namespaces nothing of the view can be built.

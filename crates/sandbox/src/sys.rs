@@ -285,6 +285,16 @@ pub(crate) fn answer_with_descriptor(
     check(c_long::from(code)).map(drop)
 }
 
+/// SECCOMP_IOCTL_NOTIF_SET_FLAGS with SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP (Linux 6.6): caller and supervisor take turns on
+/// one processor, which is what they do anyway. Older kernels do without.
+pub(crate) fn take_turns(listener: BorrowedFd<'_>) -> Result<(), Errno> {
+    // _IOW('!', 4, __u64)
+    const SET_FLAGS: libc::Ioctl = 0x4008_2104;
+    const SYNC_WAKE_UP: c_ulong = 1;
+    // SAFETY: the request takes its argument by value.
+    check(c_long::from(unsafe { libc::ioctl(listener.as_raw_fd(), SET_FLAGS, SYNC_WAKE_UP) })).map(drop)
+}
+
 /// pidfd_open(2).
 pub(crate) fn pidfd(pid: i32) -> Result<OwnedFd, Errno> {
     // SAFETY: only integers are passed.

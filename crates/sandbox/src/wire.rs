@@ -65,6 +65,8 @@ pub(crate) enum Down {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum FaultKind {
     Namespaces,
+    /// Also not the least there must be.
+    Withheld,
     IdentityMap,
     View,
     Proc,

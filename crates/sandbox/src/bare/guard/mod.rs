@@ -105,6 +105,8 @@ impl Guard {
     }
 
     fn serve(&mut self) {
+        // Without it everything is merely slower.
+        let _ = sys::take_turns(self.listener.as_fd());
         loop {
             let mut fds = [PollFd::new(self.listener.as_fd(), PollFlags::POLLIN)];
             let polled = poll(&mut fds, PollTimeout::NONE);
