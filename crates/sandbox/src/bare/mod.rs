@@ -77,7 +77,7 @@ pub(crate) fn plan(
         steps,
         gaps: gaps(request, copies),
         argv: request.argv.iter().map(FilePath::new).collect(),
-        env: variables(request, copies),
+        env: variables(request, copies, places),
         ahead: None,
     })
 }
@@ -128,15 +128,90 @@ fn gaps(request: &Request, copies: &Copies) -> Vec<Gap> {
     gaps
 }
 
-/// As asked for, with the temporary directory and the working directory that there are.
-fn variables(request: &Request, copies: &Copies) -> Vec<FilePath> {
+/// As asked for, with the temporary directory and the working directory that there are. Programs that look for themselves
+/// or for others find what they may not execute, so the way there is left out.
+fn variables(request: &Request, copies: &Copies, places: &Places) -> Vec<FilePath> {
     let cwd = copies.moved(request, &request.confinement.cwd);
     let own = [("PWD", &cwd), ("TMPDIR", &copies.private), ("TMP", &copies.private), ("TEMP", &copies.private)];
     let is_own = |var: &FilePath| {
         let name = var.as_bytes().split(|byte| *byte == b'=').next().unwrap_or_default();
         own.iter().any(|(known, _)| known.as_bytes() == name)
     };
-    let mut all: Vec<FilePath> = environment(request).into_iter().filter(|var| !is_own(var)).collect();
+    let path = |var: FilePath| match var.as_bytes().strip_prefix(b"PATH=") {
+        None => var,
+        Some(dirs) => {
+            let open = |dir: &&[u8]| !places.lacks(&FilePath::from(dir.to_vec()).normalise());
+            let dirs: Vec<&[u8]> = dirs.split(|byte| *byte == b':').filter(open).collect();
+            FilePath::from([b"PATH=".as_slice(), &dirs.join(&b':')].concat())
+        }
+    };
+    let mut all: Vec<FilePath> = environment(request).into_iter().filter(|var| !is_own(var)).map(path).collect();
     all.extend(own.map(|(name, value)| FilePath::from([name.as_bytes(), b"=", value.as_bytes()].concat())));
     all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use model::{Confinement, EnvVar, NetRule, Network, WritableRoot};
+
+    fn request(network: Network) -> Request {
+        let env =
+            [("HOME", "/home/u"), ("PWD", "/home/u/ws/d"), ("PATH", "/root/bin:/usr/bin:/home/u/bin:/home/v/bin:x")];
+        let env = env.map(|(name, value)| EnvVar { name: name.into(), value: value.into() });
+        let confinement = Confinement {
+            roots: vec![WritableRoot { path: "/home/u/ws".into(), kind: RootKind::Workspace }],
+            hidden: vec![],
+            network,
+            env: env.into(),
+            env_withheld: vec![],
+            cwd: "/home/u/ws/d".into(),
+        };
+        let (argv, limits) = (vec!["make".into()], Limits::default());
+        Request { confinement, argv, accept_weak: vec![], kernel: vec![], limits, allow_nested: false, copies: None }
+    }
+
+    fn planned(request: &Request) -> Result<Plan, SandboxError> {
+        let copies = Copies { roots: vec!["/s/copy0".into()], private: "/s/tmp".into(), why: "none".into() };
+        let facts = RunFacts {
+            uid: 1000,
+            gid: 1000,
+            uids: vec![],
+            gids: vec![],
+            places: vec![],
+            terminal: None,
+            resolver: None,
+            hostname: String::new(),
+            sockets: vec![],
+            around: None,
+        };
+        let places = Places { readable: vec!["/home/u/bin".into(), "/usr".into()], listed: vec![] };
+        plan(request, &copies, &facts, &places)
+    }
+
+    #[test]
+    fn the_command_is_in_its_copy_and_sees_no_way_to_what_it_may_not_execute() {
+        let plan = planned(&request(Network::None)).unwrap();
+        assert!(plan.steps.contains(&Step::Enter { at: "/s/copy0/d".into() }));
+        assert_eq!(plan.steps.last(), Some(&Step::Guard), "nothing is done after the filter");
+        let expected = [
+            "HOME=/home/u",
+            "PATH=/usr/bin:/home/u/bin:x",
+            "PWD=/s/copy0/d",
+            "TMPDIR=/s/tmp",
+            "TMP=/s/tmp",
+            "TEMP=/s/tmp",
+        ];
+        assert_eq!(plan.env, expected.map(FilePath::from));
+        assert!(plan.gaps.iter().any(|gap| gap.layer == Layer::Overlay && gap.why.contains("home")));
+    }
+
+    #[test]
+    fn what_needs_namespaces_is_refused() {
+        let rule: NetRule = "example.org:443".parse().unwrap();
+        let named = request(Network::Named { allow: vec![rule] });
+        assert!(matches!(planned(&named), Err(SandboxError::Request(why)) if why.contains("--allow-net")));
+        let nested = Request { allow_nested: true, ..request(Network::None) };
+        assert!(matches!(planned(&nested), Err(SandboxError::Request(why)) if why.contains("--allow-nested")));
+    }
 }

@@ -28,6 +28,12 @@ pub(crate) struct Places {
 }
 
 impl Places {
+    /// Whether `path` is in a place that is closed, and not in a part of it that is open all the same.
+    pub(super) fn lacks(&self, path: &FilePath) -> bool {
+        let closed = CLOSED.iter().any(|place| path.starts_with(&FilePath::from(*place)));
+        closed && !self.readable.iter().any(|open| path.starts_with(open) || open.starts_with(path))
+    }
+
     /// Looks.
     pub(crate) fn find(request: &Request, copies: &Copies, facts: &RunFacts) -> Result<Places, SandboxError> {
         let closed = closed(request, facts);
