@@ -192,9 +192,14 @@ both! {
         let mut pty = belljar(world, ["run", "--apply", "discard", "--", "bash", "-i"]).on_terminal();
         pty.expect("[%]").send("sleep 300 &\n");
         pty.expect("[1]").expect("[%]").send("fg\n");
-        pty.expect("sleep 300").send("\x1a");
+        pty.expect("sleep 300");
+        // The shell says so before it gives the terminal away.
+        std::thread::sleep(Duration::from_millis(300));
+        pty.send("\x1a");
         pty.expect("Stopped").expect("[%]").send("fg\n");
-        pty.expect("sleep 300").send("\x03");
+        pty.expect("sleep 300");
+        std::thread::sleep(Duration::from_millis(300));
+        pty.send("\x03");
         pty.expect("[%]").send("exit 0\n");
         assert!(pty.wait().success(), "{}", pty.screen());
         assert_nothing_left(world);
