@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use testkit::World;
 
 /// Name and script for bash. Each must end with 0 bare, so that a case that cannot work compares nothing.
-const CASES: &[(&str, &str)] = &[
+pub(crate) const CASES: &[(&str, &str)] = &[
     ("exit code", "sh -c 'exit 37'; echo $?"),
     ("not found", "no-such-command 2>/dev/null; echo $?"),
     ("not executable", "echo x > f; ./f 2>/dev/null; echo $?"),
@@ -146,7 +146,7 @@ const CASES: &[(&str, &str)] = &[
 const KNOWN: &[(&str, &str)] = &[];
 
 /// One script that runs every case in a directory of its own, on a pipe of its own, and prints how it went between marks.
-fn script() -> String {
+pub(crate) fn script() -> String {
     let mut text = String::from("mkdir cases; cd cases; export PATH=/usr/bin:/bin:$PATH\n");
     for (number, (_, case)) in CASES.iter().enumerate() {
         let quoted = case.replace('\'', "'\\''");
@@ -162,7 +162,7 @@ fn by_case(stdout: &str) -> BTreeMap<usize, String> {
     parts.filter_map(|(number, said)| Some((number.parse().ok()?, said.trim_end().to_owned()))).collect()
 }
 
-fn run(world: &World, words: &[&str]) -> BTreeMap<usize, String> {
+pub(crate) fn run(world: &World, words: &[&str]) -> BTreeMap<usize, String> {
     let (exe, rest) = words.split_first().unwrap();
     let done = world.command(exe).args(rest).run();
     done.success();

@@ -35,3 +35,4 @@ mod trust;
 mod undo;
 mod watch;
 mod who;
+mod withheld;

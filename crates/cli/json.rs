@@ -385,6 +385,7 @@ pub(crate) fn doctor(checkup: &Checkup, able: bool) -> Value {
     json!({
         "schema": "belljar.doctor/1",
         "able": able,
+        "tier": checkup.host.tier(),
         "host": checkup.host,
         "leftovers": checkup.leftovers.iter().map(leftover).collect::<Vec<_>>(),
     })

@@ -16,6 +16,11 @@ def belljar(world, batch, limit):
     return ["/usr/local/bin/belljar", "run", "--apply", apply, *(["--limit", limit] if limit else []), "--"]
 
 
+def belljar_bare(world, batch, limit):
+    """Where namespaces are withheld, as by Docker's profile: `one` in suite.py puts the filter there."""
+    return ["/usr/bin/python3", "-B", "/usr/local/bin/withhold.py", "docker", *belljar(world, batch, limit)]
+
+
 def bwrap(world, batch, limit):
     return ["bwrap", "--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc", "--tmpfs", "/tmp", "--tmpfs", "/run",
             "--bind", world.project, world.project, "--unshare-all", "--die-with-parent",
@@ -44,4 +49,4 @@ def codex(world, batch, limit):
     return [f"{PEERS}/codex", "sandbox", "-c", 'sandbox_mode="workspace-write"', "--"]
 
 
-TOOLS = {tool.__name__: tool for tool in [bare, belljar, bwrap, firejail, srt, codex]}
+TOOLS = {tool.__name__: tool for tool in [bare, belljar, belljar_bare, bwrap, firejail, srt, codex]}

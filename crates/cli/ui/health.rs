@@ -4,11 +4,11 @@ use super::changes::count;
 use super::style::Style;
 use engine::layers::Checked;
 use engine::{Checkup, Verification};
-use model::{AuditRecord, Stage};
+use model::{AuditRecord, Stage, Tier};
 use std::io::{self, Write};
 
 /// One line for each thing a jar needs, with the remedy for what is missing.
-pub(crate) fn doctor(checkup: &Checkup, able: bool) -> io::Result<()> {
+pub(crate) fn doctor(checkup: &Checkup) -> io::Result<()> {
     let style = Style::stdout();
     let mut out = io::stdout().lock();
     for item in &checkup.host.items {
@@ -22,10 +22,13 @@ pub(crate) fn doctor(checkup: &Checkup, able: bool) -> io::Result<()> {
         writeln!(out, "{} {leftover}", style.yellow("left   "))?;
         writeln!(out, "        {} {}", style.dim("->"), leftover.remedy())?;
     }
-    let verdict = if able {
-        style.green("belljar can build a full jar here")
-    } else {
-        style.red("belljar cannot build a full jar here")
+    let verdict = match checkup.host.tier() {
+        Some(Tier::T1) => style.green("belljar can build a full jar here (tier T1)"),
+        Some(Tier::T2) => style.yellow(
+            "belljar builds a jar without namespaces here (tier T2): commands work on a copy, without network, and can ask \
+             for names, sizes and times of hidden files",
+        ),
+        None => style.red("belljar cannot build a full jar here"),
     };
     writeln!(out, "{verdict}")
 }

@@ -5,7 +5,9 @@ use super::style::Style;
 use engine::{
     Broken, Frozen, JarRun, Listed, Outcome, Rewound, RunError, Settlement, Trial, TrialRecord, Weight, expiry,
 };
-use model::{Change, Exit, FilePath, Limit, Limits, Place, ProfileId, ProjectPart, Risk, TrialId, TrialState};
+use model::{
+    Change, Exit, FilePath, Layer, Limit, Limits, Place, ProfileId, ProjectPart, Risk, Tier, TrialId, TrialState,
+};
 use nix::sys::signal::Signal;
 use overlay::Preview;
 use std::io::{self, Write};
@@ -43,7 +45,7 @@ fn end(out: &mut impl Write, style: Style, outcome: &Outcome) -> io::Result<()> 
             changes::summary(style, &outcome.record, &model::ChangeSet::default(), &outcome.review, false)
         )?;
     }
-    weaker(out, style, &outcome.record)?;
+    weaker(out, style, &outcome.record, false)?;
     limits(out, style, &outcome.record)?;
     match &outcome.settlement {
         Settlement::Unchanged => Ok(()),
@@ -84,13 +86,39 @@ fn profile_line(record: &TrialRecord) -> Option<String> {
     Some(format!("under profile {name} ({origin}, {digest}){}", project.unwrap_or_default()))
 }
 
-/// Layers that were given up by name, wholly or in part, are never passed over in silence.
-fn weaker(out: &mut impl Write, style: Style, record: &TrialRecord) -> io::Result<()> {
-    for gap in &record.containment.missing {
+/// Layers that were given up by name, wholly or in part, are never passed over in silence. What a tier cannot hold is one
+/// line, and all of it where everything is told.
+fn weaker(out: &mut impl Write, style: Style, record: &TrialRecord, all: bool) -> io::Result<()> {
+    let containment = &record.containment;
+    let of_tier = |gap: &&model::Gap| containment.tier == Tier::T2 && OF_TIER.contains(&gap.layer);
+    if let Some(first) = containment.missing.iter().find(of_tier) {
+        writeln!(
+            out,
+            "{} tier {}, without namespaces: {}. It worked on a copy, with the home read-only and no network, and could \
+             ask for names, sizes and times of hidden files: {}",
+            style.red("WEAKER"),
+            containment.tier,
+            first.why,
+            style.dim(if all { "belljar doctor" } else { "belljar show · belljar doctor" })
+        )?;
+    }
+    for gap in containment.missing.iter().filter(|gap| all || !of_tier(gap)) {
         writeln!(out, "{} without {}: {}", style.red("WEAKER"), gap.layer, gap.why)?;
     }
     Ok(())
 }
+
+/// What a jar without namespaces lacks by its nature; the reason for it is the first one's.
+const OF_TIER: [Layer; 8] = [
+    Layer::UserNamespace,
+    Layer::MountNamespace,
+    Layer::PidNamespace,
+    Layer::IpcNamespace,
+    Layer::UtsNamespace,
+    Layer::NetNamespace,
+    Layer::CgroupNamespace,
+    Layer::Overlay,
+];
 
 /// A limit that ended the command, or kept it from starting more.
 fn ended_by(limit: Limit, limits: &Limits) -> Option<String> {
@@ -442,7 +470,7 @@ pub(crate) fn show(frozen: &Trial<Frozen>) -> io::Result<()> {
         let why = model::escape::text(&backend.why);
         writeln!(out, "  {} is kept by {}: {why}", backend.root, backend.backend)?;
     }
-    weaker(&mut out, style, record)?;
+    weaker(&mut out, style, record, true)?;
     limits(&mut out, style, record)?;
     if let Some(usage) = &record.usage {
         let memory = usage.memory_peak.map(|bytes| format!("{} of memory", self::bytes(bytes)));

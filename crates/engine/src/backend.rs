@@ -28,6 +28,8 @@ pub struct Wanted {
     pub checkpoints: bool,
     /// Bytes or files are limited.
     pub quota: bool,
+    /// Nothing can be mounted here: the command works on copies.
+    pub copies: bool,
     /// Jars inside this one are allowed.
     pub allow_nested: bool,
     /// All effects of the command are known.
@@ -79,6 +81,9 @@ impl Wanted {
 /// Why the kernel cannot keep it, when it must.
 pub fn choose_backend(kind: RootKind, facts: &RootFacts, wanted: &Wanted) -> Result<Chosen, &'static str> {
     let fuse = |why| Ok(Chosen { backend: Backend::Fuse, why, or_fuse: false });
+    if wanted.copies {
+        return choose_copy(wanted);
+    }
     let obstacle = obstacle(facts, wanted);
     match (wanted.wish, obstacle) {
         (BackendWish::Fuse, _) => fuse("asked for"),
@@ -103,6 +108,20 @@ pub fn choose_backend(kind: RootKind, facts: &RootFacts, wanted: &Wanted) -> Res
             why: "all the command does is known, and the kernel's overlayfs does it faster",
             or_fuse: true,
         }),
+    }
+}
+
+/// Where nothing can be mounted. Who asks for what only a mount can do hears that it cannot be had.
+fn choose_copy(wanted: &Wanted) -> Result<Chosen, &'static str> {
+    let refused = [
+        (wanted.wish == BackendWish::Fuse, "nothing can be mounted here without user namespaces"),
+        (wanted.wish == BackendWish::Kernel, "nothing can be mounted here without user namespaces"),
+        (wanted.attribution, "--who needs fuse, which cannot be mounted here without user namespaces"),
+        (wanted.quota, "limits on disk and files need fuse, which cannot be mounted here without user namespaces"),
+    ];
+    match refused.into_iter().find_map(|(is, why)| is.then_some(why)) {
+        Some(why) => Err(why),
+        None => Ok(Chosen { backend: Backend::Copy, why: "nothing can be mounted here", or_fuse: false }),
     }
 }
 
@@ -260,7 +279,7 @@ pub(crate) fn is_candidate(facts: &RootFacts, wanted: &Wanted) -> bool {
 
 /// The caller wants the kernel where it cannot be had.
 #[derive(Debug, thiserror::Error)]
-#[error("keep the overlay of {root} by the kernel: {why}")]
+#[error("keep the overlay of {root} as asked for: {why}")]
 pub struct BackendRefusal {
     /// The root.
     pub root: FilePath,
@@ -278,6 +297,7 @@ mod tests {
         observing: Observing { measure: false, files: false },
         checkpoints: false,
         quota: false,
+        copies: false,
         allow_nested: false,
         explained: true,
         renames: false,
@@ -341,6 +361,22 @@ mod tests {
             let asked = Wanted { wish: BackendWish::Fuse, ..EXPLAINED };
             let chosen = choose_backend(RootKind::Workspace, &RootFacts::default(), &asked).unwrap();
             assert_eq!(chosen.backend, Backend::Fuse);
+        }
+    }
+
+    #[test]
+    fn where_nothing_can_be_mounted_only_a_copy_is_left_and_what_it_cannot_do_is_refused() {
+        let copied = Wanted { copies: true, ..EXPLAINED };
+        let choose = |wanted: &Wanted| choose_backend(RootKind::Workspace, &RootFacts::default(), wanted);
+        assert_eq!(choose(&copied).unwrap().backend, Backend::Copy);
+        assert_eq!(choose(&Wanted { checkpoints: true, ..copied }).unwrap().backend, Backend::Copy);
+        for wanted in [
+            Wanted { wish: BackendWish::Fuse, ..copied },
+            Wanted { wish: BackendWish::Kernel, ..copied },
+            Wanted { attribution: true, ..copied },
+            Wanted { quota: true, ..copied },
+        ] {
+            assert!(choose(&wanted).is_err(), "{wanted:?}");
         }
     }
 

@@ -5,7 +5,7 @@
 
 use crate::approve::{Approval, Person, Question, Refusal, approve};
 use crate::audit::{AuditLog, Durability};
-use crate::backend::Wanted;
+use crate::backend::{BackendRefusal, Wanted};
 use crate::choice::{Choice, Chooser};
 use crate::error::{RunError, in_full};
 use crate::harmless::up_to;
@@ -18,11 +18,11 @@ use crate::receipt::Draft;
 use crate::record::{JarName, TrialRecord};
 use crate::settle::{SettleError, Settlement, finish_discard};
 use crate::store::{Broken, Listed, Store, StoreError, fresh_id};
-use crate::trial::{self, Berth, Frozen, Observing, Ran, Trial};
+use crate::trial::{self, Bare, Begun, Berth, Frozen, Observing, Prepared, Ran, Trial};
 use analyze::ShellContext;
 use model::{
     Access, Analysis, Apply, Assessment, BackendWish, ChangeSet, Confinement, Decision, EnvBase, FilePath, Hidden,
-    Layer, Limits, NetRule, Place, ProfileId, Review, Risk, Stage, TrialId, TrialState,
+    Layer, Limits, NetRule, Place, ProfileId, Review, Risk, RootKind, Stage, TrialId, TrialState,
 };
 use overlay::Conflict;
 use policy::{ConfineRequest, Policy};
@@ -198,18 +198,51 @@ impl Engine {
         let confinement = confine(request)?;
         let berth = self.berth(request)?;
         let approval = self.decided(berth.id(), &judged, approve(&judged.question(), person.as_deref_mut()))?;
+        let id = berth.id().clone();
+        if berth.is_bare() {
+            // It has other roots than with namespaces, and goes on as it began.
+            let why = sandbox::namespaces().err().unwrap_or_else(|| "the jar was begun without them".to_owned());
+            let bare = Bare::new(approval, why, standby.accepted());
+            drop((berth, standby));
+            let ran = self.noted(&id, self.run_bare(request, &judged, &id, bare))?;
+            return self.settled(ran, request, person);
+        }
         let wanted = Wanted { begun: Some(self.opened), ..wanted(request, &judged.analysis) };
         let record = trial::record(berth.id().clone(), &judged, request, &confinement);
-        let prepared = self.noted(&record.id.clone(), berth.prepare(&self.store, record, confinement, &wanted))?;
-        let upstream = sandbox::Upstream::of(&request.env);
-        let id = prepared.id().clone();
-        let ran = prepared.execute(approval, standby, upstream);
-        let frozen = self.freeze(self.noted(&id, ran)?)?;
+        let prepared = self.noted(&id, berth.prepare(&self.store, record, confinement, &wanted))?;
+        let ran = match self.noted(&id, prepared.execute(approval, standby, sandbox::Upstream::of(&request.env)))? {
+            Begun::Ran(ran) => *ran,
+            Begun::Bare(bare) => self.noted(&id, self.run_bare(request, &judged, &id, bare))?,
+        };
+        self.settled(ran, request, person)
+    }
+
+    /// From the end of the command to that of the journey.
+    fn settled(
+        &self,
+        ran: Trial<Ran>,
+        request: &Request,
+        person: Option<&mut dyn Person>,
+    ) -> Result<Outcome, RunError> {
+        let frozen = self.freeze(ran)?;
         self.ran(&frozen, request.apply)?;
         // Before anything becomes real: what was there beforehand is looked up.
         let learnt = request.learn.as_ref().map(|learn| learn::learn(&frozen, request, learn)).transpose()?;
         let (choice, by) = choose(&frozen, request.apply, person);
         Ok(Outcome { learnt, ..self.settle(frozen, &choice, by)? })
+    }
+
+    /// The same command, already approved, in a jar without namespaces.
+    fn run_bare(&self, request: &Request, judged: &Judged, id: &TrialId, bare: Bare) -> Result<Trial<Ran>, RunError> {
+        let confinement = without_home(confine(request)?)?;
+        let berth = match self.berth(request)? {
+            Berth::New(_) => Berth::New(id.clone()),
+            jar => jar,
+        };
+        let wanted = Wanted { copies: true, ..wanted(request, &judged.analysis) };
+        let record = trial::record(id.clone(), judged, request, &confinement);
+        let prepared: Trial<Prepared> = berth.prepare(&self.store, record, confinement, &wanted)?;
+        prepared.execute_bare(bare)
     }
 
     /// How the jar of a request would be built, a line for each step. Nothing is made and nothing runs.
@@ -220,19 +253,30 @@ impl Engine {
         let confinement = confine(request)?;
         let (argv, limits, allow_nested) = (request.argv.clone(), request.limits, request.allow_nested);
         let (measure, watch_files) = (request.learn.is_some(), request.watch_files);
-        let (accept_weak, kernel, upstream) = (Vec::new(), Vec::new(), None);
         let request = sandbox::Request {
             confinement,
             argv,
-            accept_weak,
-            kernel,
+            accept_weak: Vec::new(),
+            kernel: Vec::new(),
             limits,
             allow_nested,
-            upstream,
+            upstream: None,
             measure,
             watch_files,
+            copies: None,
         };
-        Ok(sandbox::plan(&request, &sandbox::RunFacts::gather()?)?.to_string())
+        match sandbox::namespaces() {
+            Ok(()) => Ok(sandbox::plan(&request, &sandbox::RunFacts::gather()?)?.to_string()),
+            Err(why) => {
+                let confinement = without_home(request.confinement.clone())?;
+                // Where they will be depends on the trial.
+                let place = self.store.trial_path(&TrialId("TRIAL".into()));
+                let roots = (0..confinement.roots.len()).map(|index| place.join(format!("copy{index}")).into());
+                let copies = sandbox::Copies { roots: roots.collect(), private: place.join("tmp").into(), why };
+                let request = sandbox::Request { confinement, ..request };
+                Ok(sandbox::bare_plan(&request, &copies)?.to_string())
+            }
+        }
     }
 
     /// What a command would do here, how risky that is, and what the policy says. Of the disk, a bounded number of links
@@ -546,6 +590,27 @@ pub(crate) fn confine(request: &Request) -> Result<Confinement, RunError> {
     let led_to: Vec<Hidden> = confinement.hidden.iter().filter_map(|hidden| led_to(hidden, request)).collect();
     confinement.hidden.extend(led_to);
     Ok(confinement)
+}
+
+/// The home is not copied: it stays as it is, read-only. Roots inside others would be two copies of one file.
+fn without_home(mut confinement: Confinement) -> Result<Confinement, RunError> {
+    let roots = &mut confinement.roots;
+    if roots.len() > 1 {
+        roots.retain(|root| root.kind != RootKind::Home);
+    }
+    if let Some(home) = roots.iter().find(|root| root.kind == RootKind::Home) {
+        let why = "without user namespaces a home is not copied: start in a project below it".into();
+        return Err(BackendRefusal { root: home.path.clone(), why }.into());
+    }
+    let nested =
+        roots.iter().find(|root| roots.iter().any(|other| other != *root && root.path.starts_with(&other.path)));
+    match nested.map(|root| root.path.clone()) {
+        Some(root) => {
+            let why = "without user namespaces roots are copied, and one inside another cannot be".into();
+            Err(BackendRefusal { root, why }.into())
+        }
+        None => Ok(confinement),
+    }
 }
 
 /// Where a hidden path really is, if links lead there: dotfiles are often kept elsewhere, and a path is hidden by name.

@@ -123,6 +123,18 @@ impl TrialDir {
         self.path.join(format!("{LAYER}{index}"))
     }
 
+    /// Where the copy of root number `index` is, while a command works on it.
+    #[must_use]
+    pub fn copy(&self, index: usize) -> PathBuf {
+        self.path.join(format!("copy{index}"))
+    }
+
+    /// The temporary directory of a command that works on copies.
+    #[must_use]
+    pub fn private(&self) -> PathBuf {
+        self.path.join("tmp")
+    }
+
     /// The directories of the overlays that are there.
     ///
     /// # Errors
@@ -257,6 +269,11 @@ impl Store {
     #[must_use]
     pub fn new(state: &Path) -> Store {
         Store { dir: state.join("trials") }
+    }
+
+    /// Where a trial is, if there is one of this name.
+    pub(crate) fn trial_path(&self, id: &TrialId) -> PathBuf {
+        self.dir.join(&id.0)
     }
 
     /// Makes the directory of a new trial and locks it.

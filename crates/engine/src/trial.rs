@@ -29,17 +29,18 @@ use crate::jar::JarError;
 use crate::journey::{Request, Weight};
 use crate::profile::RulesText;
 use crate::record::TrialRecord;
-use crate::store::{Store, StoreError, TrialDir};
+use crate::store::{Store, StoreError, TrialDir, io_error};
 use model::{
-    Attempt, Backend, BackendWish, ChangeSet, Confinement, Containment, FilePath, Hidden, Review, RootBackend, TrialId,
-    TrialState, WritableRoot,
+    Attempt, Backend, BackendWish, ChangeSet, Confinement, Containment, FilePath, Hidden, Layer, Review, RootBackend,
+    Tier, TrialId, TrialState, WritableRoot,
 };
-use overlay::{Budget, Overlay, Served, Serving};
+use overlay::{Budget, CopyMost, Overlay, Served, Serving};
 use policy::Policy;
-use sandbox::{Live, Mounted, Standby};
+use sandbox::{Copies, Live, Mounted, Running, Standby};
 use std::ffi::OsString;
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::unix::fs::DirBuilderExt as _;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -77,6 +78,33 @@ pub struct Observing {
 /// In a jar inside a jar.
 const NO_NUMBERS: &str = "who made the changes is not recorded: the jar has the /proc of the jar around it, where processes have other numbers";
 
+/// Where the command works on a copy.
+const NOT_WATCHED: &str = "who made the changes is not recorded: the command worked on a copy";
+
+/// What is copied at most, of each root. A copy of that takes seconds on a disk.
+const COPY_MOST: CopyMost = CopyMost { files: 200_000, bytes: 4 << 30 };
+
+/// How an attempt to run a command ended.
+pub(crate) enum Begun {
+    Ran(Box<Trial<Ran>>),
+    /// There are no namespaces here, for this reason. Nothing ran, and nothing is left.
+    Bare(Bare),
+}
+
+/// What a jar without namespaces is begun with.
+pub(crate) struct Bare {
+    approval: Approval,
+    /// Why there are none.
+    pub(crate) why: String,
+    accept_weak: Vec<Layer>,
+}
+
+impl Bare {
+    pub(crate) fn new(approval: Approval, why: String, accept_weak: &[Layer]) -> Bare {
+        Bare { approval, why, accept_weak: accept_weak.to_vec() }
+    }
+}
+
 /// A layer that is lent to the kernel.
 #[derive(Debug)]
 struct Lent {
@@ -100,6 +128,11 @@ impl Berth {
             Berth::New(id) => id,
             Berth::Jar(trial) => trial.id(),
         }
+    }
+
+    /// Whether it is a jar whose last command ran without namespaces.
+    pub(crate) fn is_bare(&self) -> bool {
+        matches!(self, Berth::Jar(trial) if trial.record.containment.tier == Tier::T2)
     }
 
     /// Makes ready what `record` will run in.
@@ -273,33 +306,82 @@ impl Trial<Prepared> {
     /// When the jar could not be built: then the trial is gone and nothing ran. When it failed later the trial stays.
     pub(crate) fn execute(
         mut self,
-        _approval: Approval,
+        approval: Approval,
         standby: Standby,
         upstream: Option<sandbox::Upstream>,
-    ) -> Result<Trial<Ran>, RunError> {
+    ) -> Result<Begun, RunError> {
         let began = Instant::now();
         let mut views = Views::new(self.record.limits);
         let request = sandbox::Request { upstream, ..self.request() };
+        let accept_weak = standby.accepted().to_vec();
         let running = match standby.start(&request, &mut |index, mounted| self.show(&mut views, index, mounted)) {
             Ok(running) => running,
-            Err(error) => return Err(self.abandon(views, error)),
+            Err(error) => {
+                return match error.lacks_namespaces() {
+                    Some(why) => self.give_up(views).map(|()| Begun::Bare(Bare { approval, why, accept_weak })),
+                    None => Err(self.abandon(views, error.into())),
+                };
+            }
         };
         let ended = running.wait()?;
         let mut attempts = ended.attempts;
         attempts.extend(views.finish(&mut self.record)?);
         self.stage.lent.clear();
         self.overlays.iter().try_for_each(Overlay::settle)?;
+        let exec_error = ended.exec_error;
+        self.note(sandbox::Ended { attempts, ..ended }, began);
+        Ok(Begun::Ran(Box::new(self.become_ran(exec_error))))
+    }
+
+    /// Runs the command on copies of the roots, in a jar without namespaces, and waits for it.
+    ///
+    /// # Errors
+    /// As [`Trial::execute`].
+    pub(crate) fn execute_bare(mut self, bare: Bare) -> Result<Trial<Ran>, RunError> {
+        let began = Instant::now();
+        let running = match self.start_bare(bare) {
+            Ok(running) => running,
+            Err(error) => {
+                let none = Views::new(self.record.limits);
+                return Err(self.abandon(none, error));
+            }
+        };
+        let mut ended = running.wait()?;
+        ended.attempts.extend(fold_copies(&self.dir, &self.overlays)?);
+        self.record.unattributed = Some(NOT_WATCHED.to_owned());
+        let exec_error = ended.exec_error;
+        self.note(ended, began);
+        Ok(self.become_ran(exec_error))
+    }
+
+    fn start_bare(&self, bare: Bare) -> Result<Running, RunError> {
+        let private = self.dir.private();
+        let made = std::fs::DirBuilder::new().mode(0o700).create(&private);
+        made.map_err(io_error("make the temporary directory", &private))?;
+        for (index, overlay) in self.overlays.iter().enumerate() {
+            overlay.copy_to(&self.dir.copy(index), &COPY_MOST)?;
+        }
+        let roots = (0..self.overlays.len()).map(|index| FilePath::from(self.dir.copy(index))).collect();
+        // From here on the approval is used up.
+        let Bare { approval: _approval, why, accept_weak } = bare;
+        let copies = Copies { roots, private: FilePath::from(private), why };
+        let standby = sandbox::standby_bare(&accept_weak, self.record.limits.output)?;
+        let request = sandbox::Request { copies: Some(copies), accept_weak, ..self.request() };
+        Ok(standby.start(&request, &mut |_, _| Err(io::ErrorKind::InvalidInput.into()))?)
+    }
+
+    /// What is remembered of the run.
+    fn note(&mut self, ended: sandbox::Ended, began: Instant) {
         self.record.limits_hit.extend(ended.limit);
         self.record.usage = ended.usage;
         self.record.exit = Some(ended.exit);
         self.record.wall_ms = u64::try_from(began.elapsed().as_millis()).ok();
         let backends = std::mem::take(&mut self.record.containment.backends);
         self.record.containment = Containment { backends, ..ended.containment };
-        self.record.attempts = merged(attempts);
+        self.record.attempts = merged(ended.attempts);
         self.record.connections = ended.connections;
         self.record.used = ended.used;
         self.record.end_run();
-        Ok(self.become_ran(ended.exec_error))
     }
 
     /// Opens the jar for commands that are told later: none runs without an approval of its own.
@@ -315,7 +397,7 @@ impl Trial<Prepared> {
         let request = sandbox::Request { upstream, ..self.request() };
         let live = match standby.live(&request, &mut |index, mounted| self.show(&mut views, index, mounted)) {
             Ok(live) => live,
-            Err(error) => return Err(self.abandon(views, error)),
+            Err(error) => return Err(self.abandon(views, error.into())),
         };
         let backends = std::mem::take(&mut self.record.containment.backends);
         self.record.containment = Containment { backends, ..live.containment().clone() };
@@ -351,19 +433,28 @@ impl Trial<Prepared> {
             upstream: None,
             measure: self.stage.observing.measure,
             watch_files: self.stage.observing.files,
+            copies: None,
         }
     }
 
     /// The jar could not be built, so nothing ran: leaves nothing behind, but what was there before, and tells why.
-    fn abandon(mut self, views: Views, error: sandbox::SandboxError) -> RunError {
+    fn abandon(self, views: Views, error: RunError) -> RunError {
         // The first error is the one worth telling; what cannot be removed now, `trials` finds.
+        let _ = self.give_up(views);
+        error
+    }
+
+    /// Nothing ran: everything is as it was before.
+    fn give_up(mut self, views: Views) -> Result<(), RunError> {
         views.served.into_iter().for_each(|(_, served)| drop(served.finish()));
         self.stage.lent.clear();
-        let _ = match self.stage.before {
-            Some(before) => self.dir.save(&before).map_err(RunError::from),
+        match self.stage.before {
+            Some(before) => {
+                remove_copies(&self.dir, self.overlays.len())?;
+                Ok(self.dir.save(&before)?)
+            }
             None => discard_layers(self.overlays, self.dir),
-        };
-        error.into()
+        }
     }
 
     fn become_ran(self, exec_error: Option<i32>) -> Trial<Ran> {
@@ -392,6 +483,8 @@ impl Trial<Ran> {
         // Killed while it was being removed: a layer that is gone holds nothing any more.
         let layers = (0..record.roots.len()).map(|index| dir.layer(index)).filter(|layer| layer.exists());
         let overlays = layers.map(|layer| Overlay::open(&layer)).collect::<Result<Vec<_>, _>>()?;
+        let refused = fold_copies(&dir, &overlays)?;
+        record.attempts = merged(record.attempts.into_iter().chain(refused).collect());
         if record.state == TrialState::Running {
             record.state = TrialState::Pending;
         }
@@ -603,6 +696,25 @@ fn below(hidden: &[Hidden], root: &FilePath) -> Vec<Hidden> {
 fn nested(roots: &[WritableRoot], outer: &FilePath) -> Vec<FilePath> {
     let inside = roots.iter().filter(|root| root.path != *outer && root.path.starts_with(outer));
     inside.map(|root| root.path.clone()).collect()
+}
+
+/// Brings what a command did to copies into the layers, and removes them. Also after Belljar was killed: nothing of the
+/// command runs any more then.
+fn fold_copies(dir: &TrialDir, overlays: &[Overlay]) -> Result<Vec<Attempt>, RunError> {
+    let mut refused = Vec::new();
+    for overlay in overlays {
+        refused.append(&mut overlay.fold_copy()?);
+    }
+    remove_copies(dir, overlays.len())?;
+    Ok(refused)
+}
+
+fn remove_copies(dir: &TrialDir, count: usize) -> Result<(), RunError> {
+    let all = (0..count).map(|index| dir.copy(index)).chain([dir.private()]);
+    for path in all.filter(|path| path.symlink_metadata().is_ok()) {
+        Overlay::purge(&path)?;
+    }
+    Ok(())
 }
 
 /// Removes a trial with all its layers.

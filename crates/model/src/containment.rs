@@ -4,6 +4,26 @@ use crate::{Action, FilePath, Target};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
+/// How a jar is held.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Tier {
+    /// By namespaces, a view of its own, Landlock and a system call filter.
+    #[default]
+    T1,
+    /// Without namespaces, where none can be had: by Landlock and a system call filter whose supervisor answers what
+    /// those cannot judge. The containment says what that does not hold.
+    T2,
+}
+
+impl fmt::Display for Tier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Tier::T1 => "T1",
+            Tier::T2 => "T2",
+        })
+    }
+}
+
 /// One layer of the jar.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -117,6 +137,8 @@ pub enum Backend {
     Fuse,
     /// The kernel's overlayfs, mounted in the jar's user namespace.
     Kernel,
+    /// A copy, compared with the root when the command has ended: where nothing can be mounted.
+    Copy,
 }
 
 impl fmt::Display for Backend {
@@ -124,6 +146,7 @@ impl fmt::Display for Backend {
         f.write_str(match self {
             Backend::Fuse => "fuse",
             Backend::Kernel => "kernel",
+            Backend::Copy => "a copy",
         })
     }
 }
@@ -142,10 +165,13 @@ pub struct RootBackend {
 /// What was really enforced. Travels to the screen, the JSON and the audit record.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Containment {
+    /// How, on the whole.
+    #[serde(default)]
+    pub tier: Tier,
     /// In force.
     pub active: Vec<LayerState>,
-    /// Not in force, or not as a whole: only ever what was given up by name, as by `--allow-nested`, or what a jar inside a
-    /// jar cannot have. A layer of which something is left is in both lists.
+    /// Not in force, or not as a whole: only ever what was given up by name, as by `--allow-nested`, what a jar inside a
+    /// jar cannot have, or what the tier cannot hold. A layer of which something is left is in both lists.
     pub missing: Vec<Gap>,
     /// One for each writable root, in their order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

@@ -26,7 +26,7 @@ pub use analysis::{Analysis, Certificate, Coverage, Invocation};
 pub use audit::{AuditRecord, LeftOut, Stage};
 pub use change::{Change, ChangeKind, ChangeSet, Differs, FileKind, Meta};
 pub use confinement::{Confinement, EnvVar, Hidden, Network, RootKind, WritableRoot};
-pub use containment::{Attempt, Backend, Containment, Gap, Layer, LayerState, RootBackend};
+pub use containment::{Attempt, Backend, Containment, Gap, Layer, LayerState, RootBackend, Tier};
 pub use decision::{Because, Decision, Place, Verdict};
 pub use effect::{Action, Certainty, Effect, Endpoint, PathScope, Reversibility, Target};
 pub use finding::{CheckId, Finding, Span};

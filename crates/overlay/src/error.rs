@@ -89,6 +89,18 @@ pub enum OverlayError {
         /// Absolute path in the view.
         path: FilePath,
     },
+    /// A root is too large to be copied.
+    #[error("copy {root}: up to {at} it has more than {files} files or {} MiB", bytes >> 20)]
+    TooMuch {
+        /// The root.
+        root: FilePath,
+        /// Where the copy ended.
+        at: FilePath,
+        /// The most files.
+        files: u64,
+        /// The most bytes.
+        bytes: u64,
+    },
     /// A file could not be read or compared.
     #[error("read {path}")]
     Read {
@@ -126,6 +138,9 @@ impl OverlayError {
             OverlayError::Unfinished { what: "rewind" } => "run `belljar rewind` again to finish it",
             OverlayError::Unfinished { what: "undo" } => "run `belljar undo` again to finish it",
             OverlayError::Unfinished { .. } => "run `belljar apply` again to finish it",
+            OverlayError::TooMuch { .. } => {
+                "run it in a smaller directory, or allow user namespaces, with which nothing is copied: see `belljar doctor`"
+            }
             OverlayError::Read { .. } => "check the rights of the file",
         })
     }

@@ -10,6 +10,7 @@
 
 mod changes;
 mod checkpoint;
+mod copy;
 mod effects;
 mod error;
 mod fs;
@@ -27,6 +28,7 @@ mod view;
 
 pub use changes::preview::Preview;
 pub use changes::text::{Clash, Hunk, TEXT_BYTES_MAX};
+pub use copy::CopyMost;
 pub use effects::journal::Op;
 pub use effects::{Author, Process, Touched};
 pub use error::{ApplyError, Conflict, ConflictKind, OverlayError, UndoError};

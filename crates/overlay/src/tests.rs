@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 mod apply;
+mod copy;
 mod crash;
 mod full;
 mod full_host;

@@ -46,6 +46,7 @@ fn main() -> ExitCode {
         upstream: None,
         measure: false,
         watch_files: false,
+        copies: None,
     };
     match run(&request, print) {
         Ok(code) => code,

@@ -56,6 +56,7 @@ fn request() -> Request {
         upstream: None,
         measure: false,
         watch_files: false,
+        copies: None,
         limits: model::Limits::default(),
     }
 }

@@ -37,6 +37,9 @@ pub enum SandboxError {
     /// The kernel refused new namespaces.
     #[error("make the jar's namespaces")]
     Namespaces(#[source] io::Error),
+    /// There is no user namespace to be had, or none with rights in it: a jar does without then, if it can.
+    #[error("make the jar's namespaces")]
+    Withheld(#[source] io::Error),
     /// The kernel refused the jar's user and group ids.
     #[error("map the jar's user ids")]
     IdentityMap(#[source] io::Error),
@@ -96,6 +99,14 @@ pub enum SandboxError {
         /// Which.
         step: String,
         /// Why it cannot be made read-only.
+        source: io::Error,
+    },
+    /// Without namespaces, Landlock is all that holds files.
+    #[error("hold files without namespaces: {step}")]
+    Landlock {
+        /// What was being done.
+        step: String,
+        /// Why not.
         source: io::Error,
     },
     /// A layer cannot be had and its loss was not accepted.
@@ -162,7 +173,7 @@ impl SandboxError {
                  real before that is applied; or allow jars inside when the outer one is made: belljar run \
                  --allow-nested -- CMD"
             }
-            SandboxError::Namespaces(source) => namespaces_hint(source),
+            SandboxError::Namespaces(source) | SandboxError::Withheld(source) => namespaces_hint(source),
             SandboxError::IdentityMap(_) => "run as an ordinary user, or as root with CAP_SETUID and CAP_SETGID",
             SandboxError::Proc(_) => {
                 "a container hides parts of /proc: start it with --security-opt systempaths=unconfined"
@@ -178,6 +189,10 @@ impl SandboxError {
                 "`belljar doctor` says how to get it; to run without it: --accept-weak LAYER"
             }
             SandboxError::Step { .. } | SandboxError::Spawn(_) | SandboxError::Wire(_) => "run `belljar doctor`",
+            SandboxError::Landlock { .. } => {
+                "use Linux 6.12 or newer with landlock in the kernel's lsm= parameter, or allow user namespaces: see \
+                 `belljar doctor`"
+            }
             SandboxError::Broker(_) => "threads or descriptors ran out: see `ulimit -a`",
             SandboxError::Serve { .. } => "run `belljar doctor`; the cause is in the message",
             SandboxError::TooOld { .. } => "use Linux 5.12 or newer, for mount_setattr(2); 6.1 and newer are tested",
@@ -185,11 +200,30 @@ impl SandboxError {
         })
     }
 
+    /// Why there are no namespaces here, or none in which anything may be done, if that is what is wrong.
+    #[must_use]
+    pub fn lacks_namespaces(&self) -> Option<String> {
+        let refused = |source: &io::Error| {
+            let known = [Errno::EPERM, Errno::EACCES, Errno::ENOSPC, Errno::EUSERS, Errno::EINVAL, Errno::ENOSYS];
+            source.raw_os_error().is_some_and(|code| known.contains(&Errno::from_raw(code)))
+        };
+        match self {
+            SandboxError::Withheld(source) | SandboxError::IdentityMap(source) if refused(source) => {
+                let why = source.raw_os_error().map_or("refused", |code| Errno::from_raw(code).desc());
+                Some(format!("the kernel refuses namespaces, or all rights in them: {}", why.to_lowercase()))
+            }
+            _ => None,
+        }
+    }
+
     pub(crate) fn from_fault(fault: Fault) -> SandboxError {
         let source = io::Error::from_raw_os_error(fault.errno);
         let step = fault.step;
         match fault.kind {
-            FaultKind::Namespaces if fault.errno == libc::EPERM && in_a_jar() => SandboxError::Nested,
+            FaultKind::Namespaces | FaultKind::Withheld if fault.errno == libc::EPERM && in_a_jar() => {
+                SandboxError::Nested
+            }
+            FaultKind::Withheld => SandboxError::Withheld(source),
             FaultKind::Namespaces => SandboxError::Namespaces(source),
             FaultKind::IdentityMap => SandboxError::IdentityMap(source),
             FaultKind::Proc => SandboxError::Proc(source),
@@ -200,9 +234,10 @@ impl SandboxError {
             FaultKind::Root => SandboxError::Root { step, source },
             FaultKind::Cwd => SandboxError::Cwd { step, source },
             FaultKind::Standard => SandboxError::Standard { step, source },
+            FaultKind::Landlock => SandboxError::Landlock { step, source },
             FaultKind::Weak(layer) => SandboxError::Weakened { layer, why: format!("{step}: {source}") },
             FaultKind::View if fault.errno == libc::ENOSYS => SandboxError::TooOld { step, source },
-            FaultKind::View if source.kind() == io::ErrorKind::PermissionDenied => SandboxError::Namespaces(source),
+            FaultKind::View if source.kind() == io::ErrorKind::PermissionDenied => SandboxError::Withheld(source),
             FaultKind::View | FaultKind::Other => SandboxError::Step { step, source },
         }
     }

@@ -18,14 +18,14 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::stat::Mode;
 use nix::unistd::{AccessFlags, access, chdir, dup2_stderr, dup2_stdin, dup2_stdout};
 use std::ffi::CString;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 /// Where execvp(3) looks when there is no `PATH`.
 const DEFAULT_PATH: &[u8] = b"/bin:/usr/bin";
 /// The name of pid 1 in every jar.
 pub(crate) const INIT_NAME: &std::ffi::CStr = c"belljar-init";
 /// What runs a script without an interpreter line, as in execvp(3).
-const SHELL: &std::ffi::CStr = c"/bin/sh";
+pub(crate) const SHELL: &std::ffi::CStr = c"/bin/sh";
 
 /// Blocks the signals pid 1 reads from a descriptor; returns the mask before that, and the set.
 pub(crate) fn listen() -> Result<(SigSet, SigSet), Errno> {
@@ -106,22 +106,31 @@ impl One<'_> {
             Err(errno) => return self.channel.send(&Up::NotExecuted { errno: errno as i32 }, None),
         };
         self.ahead.into_iter().for_each(crate::ahead::start);
-        let exit = attend(self.channel, self.children, command)?;
+        let exit = attend(self.channel, self.children, command, None)?;
         end_everything()?;
         self.channel.send(&Up::Ended { exit }, None)
     }
 }
 
-/// Waits until the command has ended.
-fn attend(channel: &Channel, children: &SignalFd, command: i32) -> Result<Exit, Errno> {
+/// Waits until the command has ended; `keeper` is a process without whom it may not go on.
+pub(crate) fn attend(
+    channel: &Channel,
+    children: &SignalFd,
+    command: i32,
+    keeper: Option<BorrowedFd<'_>>,
+) -> Result<Exit, Errno> {
+    let watched = [children.as_fd(), channel.as_fd()].into_iter().chain(keeper);
+    let mut fds: Vec<PollFd<'_>> = watched.map(|fd| PollFd::new(fd, PollFlags::POLLIN)).collect();
     loop {
-        let mut fds =
-            [PollFd::new(children.as_fd(), PollFlags::POLLIN), PollFd::new(channel.as_fd(), PollFlags::POLLIN)];
         match poll(&mut fds, PollTimeout::NONE) {
             Err(Errno::EINTR) => continue,
             other => other?,
         };
-        let [child, control] = fds.map(|fd| fd.any().unwrap_or(true));
+        let mut ready = fds.iter().map(|fd| fd.any().unwrap_or(true));
+        let (child, control) = (ready.next().unwrap_or(true), ready.next().unwrap_or(true));
+        if ready.next().unwrap_or(false) {
+            return Err(Errno::EPIPE);
+        }
         if child {
             while children.read_signal()?.is_some() {}
             if let Some(exit) = reap(channel, command)? {
@@ -259,7 +268,7 @@ fn start(
     spawned.map(nix::unistd::Pid::as_raw)
 }
 
-fn strings(words: &[FilePath]) -> Result<Vec<CString>, Errno> {
+pub(crate) fn strings(words: &[FilePath]) -> Result<Vec<CString>, Errno> {
     words.iter().map(|word| CString::new(word.as_bytes()).map_err(|_| Errno::EINVAL)).collect()
 }
 
@@ -275,7 +284,7 @@ fn attributes(mask: &SigSet) -> Result<PosixSpawnAttr, Errno> {
 }
 
 /// Where the program may be, in order: itself when it names a path, else below each directory of the jar's `PATH`.
-fn candidates(name: &FilePath, env: &[FilePath]) -> Vec<Vec<u8>> {
+pub(crate) fn candidates(name: &FilePath, env: &[FilePath]) -> Vec<Vec<u8>> {
     let name = name.as_bytes();
     if name.contains(&b'/') || name.is_empty() {
         return vec![name.to_vec()];

@@ -15,6 +15,7 @@
 
 mod ahead;
 mod around;
+mod bare;
 mod cgroup;
 mod die;
 mod error;
@@ -47,6 +48,7 @@ mod wire;
 
 pub use ahead::Ahead;
 pub use around::{Around, in_a_jar, state_inside};
+pub use bare::Copies;
 pub use cgroup::dead as dead_groups;
 pub use die::die_of;
 pub use error::SandboxError;
@@ -54,8 +56,8 @@ pub use facts::{IdRange, RunFacts};
 pub use live::{Command, Done, Live, Streams};
 pub use net::Upstream;
 pub use plan::{Ground, Identity, Plan, Step, ground, plan};
-pub use probe::{HostFact, HostFacts, probe};
+pub use probe::{HostFact, HostFacts, namespaces, probe};
 pub use request::{KernelRoot, Request};
 pub use running::{Ended, Running};
 pub use stage::stage_entry;
-pub use start::{Mounted, Serve, Standby, standby, start};
+pub use start::{Mounted, Serve, Standby, bare_plan, standby, standby_bare, start};

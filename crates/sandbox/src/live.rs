@@ -8,7 +8,7 @@ use crate::net::Broker;
 use crate::output::{Carrying, Output};
 use crate::plan::{environment, live_plan, words};
 use crate::request::{Request, check_argv, check_environment};
-use crate::running::{News, Running, wire};
+use crate::running::{News, Running, Watching, wire};
 use crate::start::{Serve, Standby, file_of};
 use crate::watch::Watch;
 use crate::wire::{Down, Start};
@@ -84,7 +84,7 @@ impl Standby {
         }
         let plan = live_plan(request, &self.facts)?;
         // A group that takes too much is ended by the kernel with all that is in it: the jar, and not a command of it.
-        let mut running = self.begin(&plan, request, Groups::default(), serve)?;
+        let mut running = self.begin(&plan, request, Groups::default(), None, serve)?;
         // One command that stops must not stop all that come after it.
         running.stops_along = false;
         Ok(Live { running })
@@ -156,7 +156,11 @@ impl Live {
     /// Until the command is over. The end of one that took too much is told by the jar like any other.
     fn follow(&mut self, files: Option<Vec<OwnedFd>>) -> Result<Done, SandboxError> {
         let running = &mut self.running;
-        let (mut watch, mut stopped) = (running.watch.take(), false);
+        let mut watch = match std::mem::replace(&mut running.watching, Watching::Nothing) {
+            Watching::Network(watch) => Some(watch),
+            Watching::Nothing | Watching::Guard(_) => None,
+        };
+        let mut stopped = false;
         let over = loop {
             match running.turn(&mut watch, &mut stopped) {
                 Ok(News::Nothing) => {}
@@ -165,11 +169,11 @@ impl Live {
                 Err(error) => break Err(error),
             }
         };
-        running.watch = watch;
+        let mut attempts = watch.as_mut().map(Watch::take).unwrap_or_default();
+        running.watching = watch.map_or(Watching::Nothing, Watching::Network);
         running.foreground.restore();
         let printed = running.output.take().is_some_and(Carrying::finish).then_some(Limit::Output);
         let (exit, exec_error) = over?;
-        let mut attempts = running.watch.as_mut().map(Watch::take).unwrap_or_default();
         let (connections, refused) = running.broker.as_ref().map(Broker::pause).unwrap_or_default();
         attempts.extend(refused);
         let kept = files.map(kept_in).transpose().map_err(SandboxError::Spawn)?;

@@ -3,6 +3,7 @@
 //! memory can be exceeded by what is taken in [`LOOK`]; memory of files without a name (memfd_create(2)) that nobody
 //! has mapped is not seen at all, and what several processes share is counted once, for the one that has most of it.
 
+use crate::bare::tree;
 use crate::cgroup::Groups;
 use model::{Layer, LayerState, Limit, Limits, Usage, Used};
 use nix::errno::Errno;
@@ -25,13 +26,21 @@ const FILE_BYTES_MAX: u64 = 16 << 10;
 /// Kernels have counted processor time in these for user space for decades: `sysconf(_SC_CLK_TCK)`.
 const TICKS_PER_S: u64 = 100;
 
+/// Where the processes of a jar are found.
+pub(crate) enum Processes {
+    /// In a proc(5) of its own, by its root.
+    Namespace(OwnedFd),
+    /// In the host's, below the first of them.
+    Below(OwnedFd, i32),
+}
+
 /// Watches over one jar.
 pub(crate) struct Meter {
     limits: Limits,
     /// Whether too many processes end it; else the kernel refuses them.
     counted: bool,
-    /// The jar's proc(5), where anything must be looked at.
-    processes: Option<OwnedFd>,
+    /// The jar's processes, where anything must be looked at.
+    processes: Option<Processes>,
     /// What the kernel keeps by itself.
     groups: Groups,
     end: Option<Instant>,
@@ -51,11 +60,11 @@ fn end_of(limits: &Limits, now: Instant) -> Option<Instant> {
 }
 
 impl Meter {
-    /// Begins now. `processes` is the root of the jar's proc(5); `measure` asks for [`Meter::used`].
+    /// Begins now; `measure` asks for [`Meter::used`].
     pub(crate) fn new(
         limits: Limits,
         counted: bool,
-        processes: Option<OwnedFd>,
+        processes: Option<Processes>,
         groups: Groups,
         measure: bool,
     ) -> Meter {
@@ -256,16 +265,22 @@ impl Spent {
     }
 }
 
-fn look(processes: &OwnedFd, spent: &mut Spent) -> Result<Taken, Errno> {
+fn look(processes: &Processes, spent: &mut Spent) -> Result<Taken, Errno> {
+    let (processes, all, own_first) = match processes {
+        Processes::Namespace(root) => (root, numbers(root)?, true),
+        Processes::Below(root, first) => {
+            (root, tree::below(*first).into_iter().map(i32::cast_unsigned).collect(), false)
+        }
+    };
     let mut taken = Taken::default();
     let (mut own, mut with_children, mut shared) = (HashMap::new(), 0u64, 0u64);
-    for process in numbers(processes)? {
+    for process in all {
         // Whoever is gone by now takes nothing.
         let Some((stat, status)) = files(processes, process) else { continue };
         let Some(times) = Times::parse(&stat) else { continue };
         own.insert((process, times.start), times.own);
         with_children = with_children.saturating_add(times.own).saturating_add(times.children);
-        if process == 1 {
+        if own_first && process == 1 {
             // Belljar's own, which the command cannot make grow.
             continue;
         }
@@ -342,7 +357,7 @@ mod tests {
     fn a_live_process_is_seen() {
         let flags = OFlag::O_PATH | OFlag::O_DIRECTORY;
         let proc = nix::fcntl::open("/proc", flags, Mode::empty()).unwrap();
-        let taken = look(&proc, &mut Spent::default()).unwrap();
+        let taken = look(&Processes::Namespace(proc), &mut Spent::default()).unwrap();
         assert!(taken.memory > 1 << 20 && taken.threads >= 1 && taken.ticks > 0, "{taken:?}");
     }
 

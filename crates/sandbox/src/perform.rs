@@ -1,12 +1,13 @@
 //! The one executor: walks a plan inside the jar's fresh namespaces, with every capability there and none outside.
 
+use crate::bare::wall;
 use crate::nested::{OUTER_NUMBERS, OUTER_PROC};
 use crate::net;
 use crate::output::write_all;
 use crate::plan::{EMPTY_DIRECTORY, EMPTY_FILE, Ground, Step};
 use crate::wire::{Channel, Down, Fault, FaultKind, Up};
 use crate::{around, reopen, ruleset, seccomp, sys};
-use model::{Block, Containment, FilePath, Gap, Layer, LayerState};
+use model::{Block, Containment, FilePath, Gap, Layer, LayerState, Tier};
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, OFlag, OpenHow, ResolveFlag, open, openat, openat2};
 use nix::mount::{MsFlags, mount};
@@ -47,7 +48,7 @@ pub(crate) struct Executor<'a> {
 
 impl<'a> Executor<'a> {
     pub(crate) fn new(channel: &'a Channel, ground: &'a Ground) -> Executor<'a> {
-        let containment = Containment::default();
+        let containment = Containment { tier: ground.tier, ..Containment::default() };
         let (connections, kernel) = (Vec::new(), Vec::new());
         let (unserved, served, kept) = (0, 0, 0);
         let (scratch, watch) = (None, None);
@@ -118,6 +119,12 @@ impl<'a> Executor<'a> {
                 Ok(())
             }
             Step::Seccomp { watch, nested, files } => return self.seccomp(*watch, *nested, *files),
+            Step::Count { max } => {
+                self.stands(Layer::ProcessLimit, format!("{max}, counted whenever one starts"));
+                Ok(())
+            }
+            Step::Wall { readable, writable } => return self.wall(readable, writable),
+            Step::Guard => self.guard(),
         };
         done.map_err(|errno| Fault::new(kind_of(step), step.to_string(), errno))
     }
@@ -356,12 +363,41 @@ impl<'a> Executor<'a> {
         }
     }
 
+    /// The one lock on files where there is no view: nobody can do without it.
+    fn wall(&mut self, readable: &[FilePath], writable: &[FilePath]) -> Result<(), Fault> {
+        const STEP: &str = "restrict reads and writes with landlock";
+        let needed = |errno| Fault::new(FaultKind::Landlock, STEP, errno);
+        let abi = sys::landlock_abi().map_err(needed)?;
+        if abi < wall::SCOPES_SINCE {
+            self.lacks(Layer::Landlock, "keep signals and abstract sockets inside (Linux 6.12)", Errno::EOPNOTSUPP)?;
+        }
+        let detail = wall::restrict(readable, writable, abi).map_err(needed)?;
+        self.stands(Layer::Landlock, detail);
+        self.stands(Layer::Overlay, format!("copies, {} writable", writable.len().saturating_sub(1)));
+        Ok(())
+    }
+
+    fn guard(&mut self) -> Result<(), Errno> {
+        self.watch = Some(sys::install_filter_with_listener(&seccomp::guarded_program())?);
+        self.stands(Layer::Seccomp, "with a supervisor");
+        self.stands(Layer::NetworkWatch, "by the supervisor");
+        Ok(())
+    }
+
     fn drop_privileges(&mut self) -> Result<(), Errno> {
         prctl::set_no_new_privs()?;
         self.stands(Layer::NoNewPrivs, "");
-        let known = sys::clear_bounding_set()?;
-        sys::lock_securebits()?;
+        let emptied = sys::clear_bounding_set().and_then(|known| sys::lock_securebits().map(|()| known));
+        let emptied = match emptied {
+            // Who has no capability of his own needs none to lose any: without new privileges none comes back.
+            Err(Errno::EPERM) if self.ground.tier == Tier::T2 => None,
+            emptied => Some(emptied?),
+        };
         sys::clear_capabilities()?;
+        let Some(known) = emptied else {
+            self.stands(Layer::NoCapabilities, "");
+            return Ok(());
+        };
         self.stands(Layer::NoCapabilities, format!("{known} dropped, securebits locked"));
         Ok(())
     }
@@ -397,7 +433,7 @@ fn numbers_are_own(release: &str) -> bool {
 fn kind_of(step: &Step) -> FaultKind {
     match step {
         Step::Network { .. } | Step::Questions => FaultKind::Network,
-        Step::Seal | Step::Scratch { .. } => FaultKind::View,
+        Step::Loopback | Step::Seal | Step::Scratch { .. } => FaultKind::View,
         Step::Connections { .. } => FaultKind::FuseDevice,
         Step::Proc { .. } => FaultKind::Proc,
         Step::Enter { .. } => FaultKind::Cwd,

@@ -12,7 +12,7 @@ use crate::nested;
 use crate::net;
 use crate::request::{KernelRoot, Request};
 use crate::view;
-use model::{Block, EnvVar, FilePath, Gap, Layer, Limits, NetRule, RootKind};
+use model::{Block, EnvVar, FilePath, Gap, Layer, Limits, NetRule, RootKind, Tier};
 use serde::{Deserialize, Serialize};
 use std::ffi::OsString;
 
@@ -214,6 +214,20 @@ pub enum Step {
         /// Directories of the view.
         writable: Vec<FilePath>,
     },
+    /// Without a pid namespace: the supervisor counts processes and threads wherever one is to be started.
+    Count {
+        /// The most.
+        max: u64,
+    },
+    /// Without a view of its own: Landlock allows reading and writing by place, and nothing else.
+    Wall {
+        /// May be read and executed, each with all below it.
+        readable: Vec<FilePath>,
+        /// May be written too.
+        writable: Vec<FilePath>,
+    },
+    /// Installs the system call filter that reports to a supervisor, without whom nothing goes on.
+    Guard,
     /// Empties every capability set, locks the securebits, forbids gaining privileges.
     DropPrivileges,
     /// Enters the working directory.
@@ -235,6 +249,8 @@ pub enum Step {
 /// What the namespaces need: the same for every command of a user, so it can be made before the command is known.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ground {
+    /// Whether there are namespaces at all.
+    pub tier: Tier,
     /// Namespaces to make, at once.
     pub namespaces: Vec<Layer>,
     /// Who the command is inside.
@@ -281,7 +297,7 @@ pub fn ground(facts: &RunFacts, accept_weak: &[Layer]) -> Ground {
     let closed = |layer: &Layer| facts.around.is_some() && *layer == Layer::CgroupNamespace;
     let namespaces = NAMESPACES.iter().copied().filter(|layer| !closed(layer)).collect();
     let (accept_weak, around) = (accept_weak.to_vec(), facts.around.clone());
-    Ground { namespaces, identity: identity(facts), accept_weak, around }
+    Ground { tier: Tier::T1, namespaces, identity: identity(facts), accept_weak, around }
 }
 
 /// Makes the plan. Pure: the same request and facts give the same plan.

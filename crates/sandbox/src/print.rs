@@ -3,11 +3,29 @@
 use crate::around::Around;
 use crate::facts::IdRange;
 use crate::plan::{Plan, Step};
+use model::Tier;
 use std::fmt;
 
 /// One line a step, for people; paths are escaped.
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.ground.tier {
+            Tier::T1 => self.namespaces(f)?,
+            Tier::T2 => writeln!(f, "tier T2: no namespaces")?,
+        }
+        for step in &self.steps {
+            writeln!(f, "{step}")?;
+        }
+        for gap in &self.gaps {
+            writeln!(f, "without {}: {}", gap.layer, gap.why)?;
+        }
+        let words: Vec<String> = self.argv.iter().map(ToString::to_string).collect();
+        writeln!(f, "execute {}", words.join(" "))
+    }
+}
+
+impl Plan {
+    fn namespaces(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let names: Vec<String> = self.ground.namespaces.iter().map(ToString::to_string).collect();
         writeln!(f, "namespaces {}", names.join(", "))?;
         let ranges = |ranges: &[IdRange]| {
@@ -20,14 +38,7 @@ impl fmt::Display for Plan {
         if let Some(Around { door: Some(door) }) = &self.ground.around {
             writeln!(f, "through {door}")?;
         }
-        for step in &self.steps {
-            writeln!(f, "{step}")?;
-        }
-        for gap in &self.gaps {
-            writeln!(f, "without {}: {}", gap.layer, gap.why)?;
-        }
-        let words: Vec<String> = self.argv.iter().map(ToString::to_string).collect();
-        writeln!(f, "execute {}", words.join(" "))
+        Ok(())
     }
 }
 
@@ -84,6 +95,13 @@ impl fmt::Display for Step {
                 let paths: Vec<String> = writable.iter().map(ToString::to_string).collect();
                 write!(f, "landlock: write only below {}", paths.join(" "))
             }
+            Step::Count { max } => write!(f, "count processes and threads at every start of one: {max}"),
+            Step::Wall { readable, writable } => {
+                let list =
+                    |paths: &[model::FilePath]| paths.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
+                write!(f, "landlock: write only below {}; read only below {}", list(writable), list(readable))
+            }
+            Step::Guard => f.write_str("install the system call filter and its supervisor"),
             Step::DropPrivileges => f.write_str("drop every capability, lock securebits, no new privileges"),
             Step::Enter { at } => write!(f, "enter {at}"),
             Step::Seccomp { watch, nested, files } => {

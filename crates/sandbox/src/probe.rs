@@ -6,12 +6,13 @@ use crate::error::{SandboxError, fuse_hint};
 use crate::plan::{Ground, Identity, Plan, Step};
 use crate::start::launch;
 use crate::sys;
-use model::{FilePath, Layer};
+use model::{FilePath, Layer, Tier};
 use nix::errno::Errno;
 use nix::sys::utsname::uname;
 use nix::unistd::{AccessFlags, access, getegid, geteuid};
 use serde::Serialize;
 use std::io::{self, Read as _};
+use std::time::Duration;
 
 /// One thing a jar needs or would use.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -33,6 +34,9 @@ pub struct HostFact {
 pub struct HostFacts {
     /// In the order of importance.
     pub items: Vec<HostFact>,
+    /// Whether it is namespaces that cannot be had, so that a jar does without them.
+    #[serde(skip)]
+    lacks_namespaces: bool,
 }
 
 impl HostFacts {
@@ -40,6 +44,13 @@ impl HostFacts {
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&HostFact> {
         self.items.iter().find(|item| item.name == name)
+    }
+
+    /// How a jar is held here; `None` where none can be.
+    #[must_use]
+    pub fn tier(&self) -> Option<Tier> {
+        let bare = self.get(BARE).is_some_and(|fact| fact.available);
+        if self.able() { Some(Tier::T1) } else { (self.lacks_namespaces && bare).then_some(Tier::T2) }
     }
 
     /// Whether everything a full jar needs is there. What only makes it faster may be missing.
@@ -51,7 +62,9 @@ impl HostFacts {
 
 /// What a jar does without: it only makes one faster, or comes with limits that are not built yet.
 const OPTIONAL: &[&str] =
-    &["fuse passthrough", KERNEL_OVERLAY, NETWORK_BY_NAME, DATAGRAMS_BY_NAME, "cgroup v2", JARS_INSIDE];
+    &["fuse passthrough", KERNEL_OVERLAY, NETWORK_BY_NAME, DATAGRAMS_BY_NAME, "cgroup v2", JARS_INSIDE, BARE];
+/// What a jar without namespaces needs.
+const BARE: &str = "jars without namespaces (tier T2)";
 
 /// What `--allow-net` needs.
 const NETWORK_BY_NAME: &str = "network by name";
@@ -60,6 +73,9 @@ const DATAGRAMS_BY_NAME: &str = "network by name over UDP";
 const JARS_INSIDE: &str = "jars inside a jar";
 /// The first version of landlock(7) that holds signals and abstract sockets.
 const SCOPES_SINCE: u32 = 6;
+
+/// The kernel answers in milliseconds; one that does not has no jar to give.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 const KERNEL_OVERLAY: &str = "kernel overlayfs in a user namespace";
 
@@ -86,7 +102,9 @@ pub fn probe() -> HostFacts {
             network_by_name(DATAGRAMS_BY_NAME, true),
             cgroup(),
             jars_inside(),
+            bare(),
         ],
+        lacks_namespaces: namespaces().is_err(),
     }
 }
 
@@ -120,10 +138,23 @@ fn attempt(name: &'static str, layers: &[Layer], steps: Vec<Step>) -> Result<Hos
     let identity = Identity::own(geteuid().as_raw(), getegid().as_raw());
     let mut namespaces = vec![Layer::UserNamespace, Layer::MountNamespace, Layer::PidNamespace];
     namespaces.extend(layers.iter().filter(|layer| around.is_none() || **layer != Layer::CgroupNamespace));
-    let ground = Ground { namespaces, identity, accept_weak: vec![], around };
+    let ground = Ground { tier: Tier::T1, namespaces, identity, accept_weak: vec![], around };
     let plan = Plan { ground, steps, gaps: vec![], argv: vec![], env: vec![], ahead: None, live: false };
     let roots = [FilePath::from(PROBED_ROOT)];
-    launch(&plan, &roots, &mut |_, _| Ok(())).map(|_| there(name, ""))
+    launch(&plan, &roots, PATIENCE, &mut |_, _| Ok(())).map(|_| there(name, ""))
+}
+
+/// Whether a jar can have namespaces in which something may be done; why not. Ends after [`PATIENCE`].
+///
+/// # Errors
+/// Why there are none.
+pub fn namespaces() -> Result<(), String> {
+    let layers = [Layer::IpcNamespace, Layer::UtsNamespace, Layer::NetNamespace, Layer::CgroupNamespace];
+    match attempt("", &layers, vec![Step::Loopback, Step::Seal]) {
+        Ok(_) => Ok(()),
+        // What else is wrong, a jar says itself.
+        Err(error) => error.lacks_namespaces().map_or(Ok(()), Err),
+    }
 }
 
 /// Where a root is mounted for a moment, in a namespace of the probe's own.
@@ -264,6 +295,22 @@ fn jars_inside() -> HostFact {
         }
         around::Place::Host => {
             there(JARS_INSIDE, "with --allow-nested; signals and abstract sockets are then not held (Linux 6.12 does)")
+        }
+    }
+}
+
+fn bare() -> HostFact {
+    let refused = sys::seccomp_knows(libc::SECCOMP_RET_USER_NOTIF).err();
+    match (sys::landlock_abi(), refused) {
+        (_, Some(errno)) => missing(BARE, errno.desc(), "use Linux 5.14 or newer with CONFIG_SECCOMP_FILTER"),
+        (Ok(abi), None) if abi >= SCOPES_SINCE => there(BARE, "used where namespaces cannot be had"),
+        (Ok(abi), None) => missing(
+            BARE,
+            format!("landlock abi {abi} does not keep signals and abstract sockets inside"),
+            "use Linux 6.12 or newer; to run without that: --accept-weak landlock",
+        ),
+        (Err(errno), None) => {
+            missing(BARE, errno.desc(), "use Linux 6.12 or newer with landlock in the lsm= parameter")
         }
     }
 }

@@ -1,5 +1,6 @@
 //! What is asked of the sandbox, and whether it can be a jar at all.
 
+use crate::bare::Copies;
 use crate::error::SandboxError;
 use crate::net::Upstream;
 use model::{Confinement, EnvVar, FilePath, Layer, Limits};
@@ -28,6 +29,8 @@ pub struct Request {
     pub measure: bool,
     /// Whether attempts on files and refused system calls are observed, which makes every call that names a file slow.
     pub watch_files: bool,
+    /// The copies it works on, where there are no namespaces.
+    pub copies: Option<Copies>,
 }
 
 /// A writable root over which the jar mounts overlayfs(5) by itself.

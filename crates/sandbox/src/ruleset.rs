@@ -60,7 +60,7 @@ pub(crate) fn restrict_scopes(abi: u32) -> Result<String, Errno> {
 }
 
 /// Whether a descriptor has a place in a file system; Landlock lets pipes and sockets be.
-fn has_path(fd: impl AsFd) -> Result<bool, Errno> {
+pub(crate) fn has_path(fd: impl AsFd) -> Result<bool, Errno> {
     let kind = SFlag::from_bits_truncate(fstat(fd)?.st_mode & SFlag::S_IFMT.bits());
     Ok(matches!(kind, SFlag::S_IFREG | SFlag::S_IFCHR | SFlag::S_IFBLK))
 }
@@ -81,7 +81,7 @@ fn detail(abi: ABI, rights: BitFlags<AccessFs>, scopes: BitFlags<Scope>) -> Stri
 }
 
 /// The errno behind an error of the landlock crate, found along its chain of causes.
-fn errno(error: impl std::error::Error) -> Errno {
+pub(crate) fn errno(error: impl std::error::Error) -> Errno {
     let mut cause: Option<&dyn std::error::Error> = error.source();
     while let Some(error) = cause {
         if let Some(code) = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::raw_os_error) {

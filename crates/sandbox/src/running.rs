@@ -1,5 +1,6 @@
 //! A jar at work: passes signals in, learns how the command goes, and how it ended.
 
+use crate::bare::guard::Seen;
 use crate::error::SandboxError;
 use crate::meter::Meter;
 use crate::net::Broker;
@@ -13,6 +14,8 @@ use model::{Attempt, Connection, Containment, Exit, Limit, Usage, Used};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, poll};
 use std::os::fd::{AsFd, OwnedFd};
+use std::sync::atomic::Ordering;
+use std::thread::JoinHandle;
 
 /// How a command ended and what held it.
 #[derive(Debug)]
@@ -40,7 +43,7 @@ pub struct Running {
     pub(crate) channel: Channel,
     pub(crate) jar: Jar,
     pub(crate) containment: Containment,
-    pub(crate) watch: Option<Watch>,
+    pub(crate) watching: Watching,
     pub(crate) broker: Option<Broker>,
     pub(crate) output: Option<Carrying>,
     pub(crate) meter: Meter,
@@ -52,6 +55,15 @@ pub struct Running {
     pub(crate) foreground: Foreground,
     /// Standard descriptors that the command has opened again, see `reopen`.
     pub(crate) reopened: Vec<(i32, OwnedFd)>,
+}
+
+/// Who sees what the command asks of the kernel.
+pub(crate) enum Watching {
+    Nothing,
+    /// Its network calls.
+    Network(Watch),
+    /// Everything that namespaces would hold.
+    Guard(JoinHandle<Seen>),
 }
 
 /// What the loop has learned when it ends.
@@ -79,7 +91,11 @@ impl Running {
     /// # Errors
     /// [`SandboxError::Died`] when pid 1 of the jar was killed, [`SandboxError::Wire`] when the socket broke.
     pub fn wait(mut self) -> Result<Ended, SandboxError> {
-        let mut watch = self.watch.take();
+        let (mut watch, guard) = match std::mem::replace(&mut self.watching, Watching::Nothing) {
+            Watching::Nothing => (None, None),
+            Watching::Network(watch) => (Some(watch), None),
+            Watching::Guard(guard) => (None, Some(guard)),
+        };
         let thread =
             if self.apart { watch.take().map(Watch::apart).transpose().map_err(SandboxError::Spawn)? } else { None };
         let mut stopped = false;
@@ -103,7 +119,10 @@ impl Running {
         let mut attempts = watch.map(Watch::into_attempts).unwrap_or_default();
         let (connections, refused) = self.broker.take().map(Broker::finish).unwrap_or_default();
         attempts.extend(refused);
-        let limit = self.meter.met().or(printed);
+        let guarded = guard.and_then(|thread| thread.join().ok()).unwrap_or_default();
+        attempts.extend(guarded.attempts);
+        let crowded = guarded.crowded.then_some(Limit::Processes);
+        let limit = self.meter.met().or(printed).or(crowded);
         let (usage, used) = (self.meter.usage(), self.meter.used());
         Ok(Ended { exit, exec_error, containment: self.containment, attempts, connections, limit, usage, used })
     }
@@ -182,6 +201,7 @@ impl Running {
                 }
             }
             Some((Up::Continued, _)) => *stopped = false,
+            Some((Up::Ending, _)) => self.jar.ending.store(true, Ordering::Relaxed),
             Some(_) => return Err(wire(Errno::EPROTO)),
             // The kernel spares no process of a jar that ran out of memory, nor its first.
             None if self.meter.out_of_memory() => {

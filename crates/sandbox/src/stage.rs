@@ -2,13 +2,14 @@
 //! jar's pid 1 as its own sibling, writes the identity maps from outside (which root's map needs), and is gone.
 
 use crate::around;
+use crate::bare::keeper;
 use crate::facts::IdRange;
 use crate::init;
 use crate::perform::Executor;
 use crate::plan::{Ground, Identity, Plan};
 use crate::sys;
 use crate::wire::{Channel, Down, Fault, FaultKind, Up};
-use model::Layer;
+use model::{Layer, Tier};
 use nix::errno::Errno;
 use nix::sys::signal::SigSet;
 use nix::sys::stat::fstat;
@@ -46,8 +47,13 @@ fn run() -> i32 {
         return 125;
     }
     let channel = Channel::from_socket(sys::adopt(CONTROL_FD));
-    let built = read_file::<Ground>(&sys::adopt(GROUND_FD)).and_then(|ground| build(&channel, &ground));
-    match built {
+    let ground = read_file::<Ground>(&sys::adopt(GROUND_FD));
+    if let Ok(ground) = ground.as_ref()
+        && ground.tier == Tier::T2
+    {
+        return keeper::run(channel, ground);
+    }
+    match ground.and_then(|ground| build(&channel, &ground)) {
         Ok(()) => 0,
         Err(fault) => {
             // If Belljar is gone, nobody wants to know.
@@ -110,11 +116,29 @@ fn make_namespaces(ground: &Ground) -> Result<(Option<Pid>, Missing), Fault> {
     };
     let accepted: Vec<Layer> = ground.namespaces.iter().copied().filter(|layer| may_lack(ground, *layer)).collect();
     if accepted.is_empty() {
-        return Err(fault(errno));
+        return Err(refused(errno));
     }
     let rest = flags(&mut ground.namespaces.iter().filter(|layer| !accepted.contains(layer)));
-    let child = sys::clone_process(rest | libc::CLONE_PARENT | libc::SIGCHLD).map_err(fault)?;
+    let child = sys::clone_process(rest | libc::CLONE_PARENT | libc::SIGCHLD).map_err(refused)?;
     Ok((child, accepted.into_iter().map(|layer| (layer, errno)).collect()))
+}
+
+/// Another one that is missing than those below may be given up by name.
+fn refused(errno: Errno) -> Fault {
+    let kind = if has_least() { FaultKind::Namespaces } else { FaultKind::Withheld };
+    Fault::new(kind, "make namespaces", errno)
+}
+
+/// Whether those can be had without which nothing can be built.
+fn has_least() -> bool {
+    match sys::clone_process(libc::CLONE_NEWUSER | libc::CLONE_NEWNS | libc::CLONE_NEWPID | libc::SIGCHLD) {
+        Ok(None) => sys::leave(0),
+        Ok(Some(child)) => {
+            while sys::wait(child.as_raw(), 0) == Err(Errno::EINTR) {}
+            true
+        }
+        Err(_) => false,
+    }
 }
 
 /// Without user, mount and pid namespaces nothing of the view can be built.
@@ -185,7 +209,7 @@ fn first_process(channel: &Channel, ground: &Ground, mapped: &OwnedFd, missing: 
 
 /// The namespaces stand; what is to happen in them may still be under decision. It ends when Belljar is gone or has
 /// decided against it.
-fn wait_for_plan(channel: &Channel) -> Result<Plan, Fault> {
+pub(crate) fn wait_for_plan(channel: &Channel) -> Result<Plan, Fault> {
     let fault = |errno| Fault::new(FaultKind::Other, "wait for the plan", errno);
     match channel.receive::<Down>().map_err(fault)? {
         Some((Down::Plan, Some(fd))) => read_file(&fd),
@@ -225,12 +249,17 @@ fn furnish(executor: &mut Executor<'_>, plan: &Plan, missing: &Missing) -> Resul
     if plan.ground.around.is_some() {
         executor.stands(Layer::CgroupNamespace, "that of the jar around this one");
     }
-    executor.containment.missing.extend(plan.gaps.iter().cloned());
-    executor.stands(Layer::CleanDescriptors, "");
+    describe(executor, plan);
     let umask = nix::sys::stat::umask(nix::sys::stat::Mode::empty());
     executor.perform(&plan.steps)?;
     nix::sys::stat::umask(umask);
     init::listen().map_err(|errno| Fault::new(FaultKind::Other, "prepare pid 1", errno))
+}
+
+/// What is known before the first step.
+pub(crate) fn describe(executor: &mut Executor<'_>, plan: &Plan) {
+    executor.containment.missing.extend(plan.gaps.iter().cloned());
+    executor.stands(Layer::CleanDescriptors, "");
 }
 
 fn detail(layer: Layer, identity: &Identity) -> &'static str {

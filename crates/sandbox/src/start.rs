@@ -1,33 +1,40 @@
 //! Starting a jar: hands the plan to a stage and answers it until every layer stands.
 
+use crate::bare::guard::{Guard, Rules};
+use crate::bare::places::Places;
+use crate::bare::{self, Copies};
 use crate::cgroup::Groups;
 use crate::error::SandboxError;
 use crate::facts::RunFacts;
 use crate::files::Bounds;
 use crate::init::exit_of;
-use crate::meter::Meter;
+use crate::meter::{Meter, Processes};
 use crate::net::{self, Broker, Sockets};
 use crate::output::Output;
 use crate::plan::{Ground, Plan, ground, own_home, plan};
 use crate::request::Request;
-use crate::running::Running;
+use crate::running::{Running, Watching};
 use crate::signals::Forwarding;
 use crate::stage::{CONTROL_FD, GROUND_FD, STAGE_NAME};
 use crate::sys;
 use crate::terminal::Foreground;
 use crate::watch::{Observing, Watch};
 use crate::wire::{Channel, Down, Up};
-use model::{Containment, Exit, FilePath, Layer};
+use model::{Containment, Exit, FilePath, Layer, Limits, Tier};
 use nix::errno::Errno;
-use nix::fcntl::{FcntlArg, fcntl};
+use nix::fcntl::{FcntlArg, OFlag, fcntl, open};
 use nix::spawn::{PosixSpawnAttr, PosixSpawnFileActions, posix_spawn};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::sys::stat::Mode;
 use nix::unistd::Pid;
 use serde::Serialize;
 use std::ffi::CStr;
 use std::io::{self, Write as _};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 /// Descriptors of ours that are to be moved to fixed numbers must not already have one of those.
 const ABOVE_FIXED: i32 = 10;
@@ -57,6 +64,7 @@ pub struct Standby {
     pub(crate) facts: RunFacts,
     nursery: Nursery,
     output: Option<Output>,
+    accept_weak: Vec<Layer>,
 }
 
 /// Begins to make the namespaces of a jar while its command is still being decided on; returns at once. What cannot
@@ -67,10 +75,39 @@ pub struct Standby {
 /// When the facts cannot be had, no process can be started, or what is printed cannot be counted.
 pub fn standby(accept_weak: &[Layer], output_max: Option<u64>) -> Result<Standby, SandboxError> {
     let facts = RunFacts::gather()?;
+    let ground = ground(&facts, accept_weak);
+    begin(facts, &ground, accept_weak, output_max)
+}
+
+/// As [`standby`], for a jar without namespaces: a request for it names the copies it works on.
+///
+/// # Errors
+/// As there.
+pub fn standby_bare(accept_weak: &[Layer], output_max: Option<u64>) -> Result<Standby, SandboxError> {
+    let facts = RunFacts::gather()?;
+    let ground = bare::ground(&facts, accept_weak);
+    begin(facts, &ground, accept_weak, output_max)
+}
+
+fn begin(
+    facts: RunFacts,
+    ground: &Ground,
+    accept_weak: &[Layer],
+    output_max: Option<u64>,
+) -> Result<Standby, SandboxError> {
     let mut output = output_max.map(|max| Output::limited(max, accept_weak)).transpose()?;
-    let nursery = Nursery::open(&ground(&facts, accept_weak), output.as_ref())?;
+    let nursery = Nursery::open(ground, output.as_ref())?;
     output.iter_mut().for_each(Output::given);
-    Ok(Standby { facts, nursery, output })
+    Ok(Standby { facts, nursery, output, accept_weak: accept_weak.to_vec() })
+}
+
+/// The plan of a jar without namespaces.
+///
+/// # Errors
+/// [`SandboxError::Request`] when the request cannot be such a jar, or the host cannot be looked at.
+pub fn bare_plan(request: &Request, copies: &Copies) -> Result<Plan, SandboxError> {
+    let facts = RunFacts::gather()?;
+    bare::plan(request, copies, &facts, &Places::find(request, copies, &facts)?)
 }
 
 /// As [`Standby::start`], with nothing made beforehand.
@@ -82,6 +119,12 @@ pub fn start(request: &Request, serve: &mut Serve<'_>) -> Result<Running, Sandbo
 }
 
 impl Standby {
+    /// The layers whose loss is accepted.
+    #[must_use]
+    pub fn accepted(&self) -> &[Layer] {
+        &self.accept_weak
+    }
+
     /// Builds the jar and starts the command in it. The layers whose loss is accepted are those of [`standby`]. A jar that
     /// allows others inside ends with the thread that called that.
     ///
@@ -92,14 +135,16 @@ impl Standby {
     /// # Errors
     /// Any layer that cannot be had, unless its loss is accepted by name; each error says what to do.
     pub fn start(mut self, request: &Request, serve: &mut Serve<'_>) -> Result<Running, SandboxError> {
-        let groups = match request.limits.on_processes() && self.facts.around.is_none() {
-            true => Groups::around(self.nursery.first()?, &request.limits),
-            false => Groups::default(),
-        };
+        let places = request.copies.as_ref().map(|copies| Places::find(request, copies, &self.facts)).transpose()?;
+        let grouped = request.limits.on_processes() && self.facts.around.is_none() && places.is_none();
+        let groups = if grouped { Groups::around(self.nursery.first()?, &request.limits) } else { Groups::default() };
         self.facts.group = groups.processes;
         raise_descriptors(request)?;
-        let plan = plan(request, &self.facts)?;
-        self.begin(&plan, request, groups, serve)
+        let plan = match (&request.copies, &places) {
+            (Some(copies), Some(places)) => bare::plan(request, copies, &self.facts, places)?,
+            _ => plan(request, &self.facts)?,
+        };
+        self.begin(&plan, request, groups, places, serve)
     }
 
     /// The jar of `plan`, at work.
@@ -108,6 +153,7 @@ impl Standby {
         plan: &Plan,
         request: &Request,
         groups: Groups,
+        places: Option<Places>,
         serve: &mut Serve<'_>,
     ) -> Result<Running, SandboxError> {
         let foreground = Foreground::remember();
@@ -121,9 +167,18 @@ impl Standby {
                 launched => launched?,
             };
         let rules = request.confinement.network.rules();
-        let observing = request.watch_files.then(|| Observing::new(bounds(request, roots), request.allow_nested));
-        let carried = if rules.is_empty() { vec![] } else { net::routed(rules) };
-        let watch = watch.map(|listener| Watch::new(listener, carried, observing));
+        let watching = match (watch, places) {
+            (None, _) => Watching::Nothing,
+            (Some(listener), Some(places)) => {
+                let rules = guard_rules(request, places, &jar)?;
+                Watching::Guard(Guard::start(listener, rules).map_err(SandboxError::Spawn)?)
+            }
+            (Some(listener), None) => {
+                let bounds = || Observing::new(bounds(request, roots), request.allow_nested);
+                let carried = if rules.is_empty() { vec![] } else { net::routed(rules) };
+                Watching::Network(Watch::new(listener, carried, request.watch_files.then(bounds)))
+            }
+        };
         let upstream = request.upstream.clone();
         let broker = network.map(|sockets| Broker::start(sockets, rules, upstream));
         let broker = broker.transpose().map_err(SandboxError::Broker)?;
@@ -131,6 +186,10 @@ impl Standby {
         containment.active.extend(stands);
         containment.missing.extend(lacks);
         let output = self.output.map(Output::carry).transpose().map_err(SandboxError::Spawn)?;
+        let processes = match (plan.ground.tier, processes) {
+            (Tier::T2, _) => jar.below().map_err(|errno| SandboxError::Spawn(errno.into()))?,
+            (Tier::T1, processes) => processes.map(Processes::Namespace),
+        };
         let meter = Meter::new(request.limits, counted, processes, groups, request.measure);
         containment.active.extend(meter.states());
         let apart = request.allow_nested || request.watch_files;
@@ -138,7 +197,7 @@ impl Standby {
             channel,
             jar,
             containment,
-            watch,
+            watching,
             apart,
             broker,
             output,
@@ -175,6 +234,17 @@ fn bounds(request: &Request, roots: Vec<FilePath>) -> Bounds {
     Bounds { roots, home: own_home(request), hidden: request.confinement.hidden.clone() }
 }
 
+fn guard_rules(request: &Request, places: Places, jar: &Jar) -> Result<Rules, SandboxError> {
+    Ok(Rules {
+        first: jar.first.ok_or_else(|| SandboxError::Wire(Errno::EPROTO.into()))?.as_raw(),
+        trees: request.copies.iter().flat_map(Copies::trees).cloned().collect(),
+        listed: places.listed,
+        hidden: request.confinement.hidden.clone(),
+        processes: request.limits.processes.unwrap_or(Limits::PROCESSES),
+        ending: Arc::clone(&jar.ending),
+    })
+}
+
 /// A jar that stands.
 pub(crate) struct Launched {
     pub(crate) channel: Channel,
@@ -189,9 +259,17 @@ pub(crate) struct Launched {
     pub(crate) reopened: Vec<(i32, OwnedFd)>,
 }
 
-/// Starts a stage for `plan` and answers it until every layer stands.
-pub(crate) fn launch(plan: &Plan, roots: &[FilePath], serve: &mut Serve<'_>) -> Result<Launched, SandboxError> {
-    Nursery::open(&plan.ground, None)?.launch(plan, roots, serve)
+/// Starts a stage for `plan` and answers it until every layer stands, or it says nothing for so long.
+pub(crate) fn launch(
+    plan: &Plan,
+    roots: &[FilePath],
+    patience: Duration,
+    serve: &mut Serve<'_>,
+) -> Result<Launched, SandboxError> {
+    let nursery = Nursery::open(&plan.ground, None)?;
+    let limited = nursery.begun.iter().try_for_each(|(channel, _)| channel.limit(patience));
+    limited.map_err(|errno| SandboxError::Wire(errno.into()))?;
+    nursery.launch(plan, roots, serve)
 }
 
 /// A stage that has been told the ground and not yet the plan.
@@ -204,7 +282,8 @@ impl Nursery {
     fn open(ground: &Ground, output: Option<&Output>) -> Result<Nursery, SandboxError> {
         let (channel, theirs) = Channel::pair().map_err(|errno| SandboxError::Spawn(errno.into()))?;
         let stage = spawn(ground, theirs, output).map_err(SandboxError::Spawn)?;
-        Ok(Nursery { begun: Some((channel, Jar { stage: Some(stage), init: None })) })
+        let jar = Jar { tier: ground.tier, stage: Some(stage), init: None, first: None, ending: Arc::default() };
+        Ok(Nursery { begun: Some((channel, jar)) })
     }
 
     /// The first process of the jar, which does nothing before it has a plan.
@@ -243,7 +322,7 @@ impl Drop for Nursery {
         if channel.no_more().is_ok() {
             while let Ok(Some((message, _))) = channel.receive::<Up>() {
                 if let Up::Born { pid } = message {
-                    jar.init = Some(Pid::from_raw(pid));
+                    jar.born(pid);
                 }
             }
         }
@@ -252,17 +331,39 @@ impl Drop for Nursery {
 
 /// The processes of a jar that Belljar has to wait for. Dropping it ends them.
 pub(crate) struct Jar {
+    tier: Tier,
     stage: Option<Pid>,
+    /// The last to go: pid 1, or the keeper of a jar without namespaces.
     init: Option<Pid>,
+    /// The first process of a jar without namespaces.
+    first: Option<Pid>,
+    /// Set when nothing in such a jar may start a process any more.
+    pub(crate) ending: Arc<AtomicBool>,
 }
 
 impl Jar {
+    /// The first process of the jar is there. Without namespaces the stage stays, as its keeper.
+    fn born(&mut self, pid: i32) {
+        match self.tier {
+            Tier::T1 => self.init = Some(Pid::from_raw(pid)),
+            Tier::T2 => (self.init, self.first) = (self.stage.take(), Some(Pid::from_raw(pid))),
+        }
+    }
+
+    /// Where the processes of a jar without namespaces are found.
+    fn below(&self) -> Result<Option<Processes>, Errno> {
+        let Some(first) = self.first else { return Ok(None) };
+        let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+        Ok(Some(Processes::Below(open("/proc", flags, Mode::empty())?, first.as_raw())))
+    }
+
     fn reap_stage(&mut self) -> Option<Exit> {
         self.stage.take().and_then(reap)
     }
 
     /// Waits until the kernel has ended every process of the jar.
     pub(crate) fn reap_init(&mut self) -> Option<Exit> {
+        self.first = None;
         self.init.take().and_then(reap)
     }
 
@@ -281,9 +382,10 @@ impl Jar {
         SandboxError::Died { who, how }
     }
 
-    /// Kills everything in it.
+    /// Kills everything in it: the kernel does, with pid 1; without namespaces the keeper does, with the first process.
     pub(crate) fn end(&self) {
-        if let Some(init) = self.init {
+        self.ending.store(true, Ordering::Relaxed);
+        if let Some(init) = self.first.or(self.init) {
             // Fails only if it is dead already.
             let _ = sys::kill(init.as_raw(), libc::SIGKILL);
         }
@@ -360,7 +462,7 @@ fn answer(channel: &Channel, jar: &mut Jar, roots: &[FilePath], serve: &mut Serv
             return Err(jar.death());
         };
         match message {
-            Up::Born { pid } => jar.init = Some(Pid::from_raw(pid)),
+            Up::Born { pid } => jar.born(pid),
             Up::Processes => processes = fd,
             Up::Reopened { number } => reopened.extend(fd.map(|fd| (number, fd))),
             Up::Root { index, instead } => {

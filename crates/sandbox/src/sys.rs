@@ -260,13 +260,131 @@ pub(crate) fn no_such_name(name: &CStr) -> bool {
     code == libc::EAI_NONAME || code == libc::EAI_NODATA
 }
 
-/// SECCOMP_IOCTL_NOTIF_SEND: the caught call fails with `errno`.
-pub(crate) fn refuse_notification(listener: BorrowedFd<'_>, id: u64, errno: i32) -> Result<(), Errno> {
-    let answer = libc::seccomp_notif_resp { id, val: 0, error: -errno, flags: 0 };
+/// SECCOMP_IOCTL_NOTIF_SEND with a result of our own: the call was made by us, or is refused.
+pub(crate) fn answer_notification(listener: BorrowedFd<'_>, id: u64, result: Result<i64, Errno>) -> Result<(), Errno> {
+    let (val, error) = match result {
+        Ok(value) => (value, 0),
+        Err(errno) => (0, -(errno as i32)),
+    };
+    let answer = libc::seccomp_notif_resp { id, val, error, flags: 0 };
     // SAFETY: the request reads one seccomp_notif_resp, which lives on this stack.
     let code =
         unsafe { libc::ioctl(listener.as_raw_fd(), libc::SECCOMP_IOCTL_NOTIF_SEND, std::ptr::from_ref(&answer)) };
     check(c_long::from(code)).map(drop)
+}
+
+/// `struct seccomp_notif_addfd` of seccomp_unotify(2).
+#[repr(C)]
+struct AddFd {
+    id: u64,
+    flags: u32,
+    source: u32,
+    target: u32,
+    target_flags: u32,
+}
+
+/// SECCOMP_IOCTL_NOTIF_ADDFD with SECCOMP_ADDFD_FLAG_SEND (Linux 5.14): gives the caller a copy of `fd` as the result.
+pub(crate) fn answer_with_descriptor(
+    listener: BorrowedFd<'_>,
+    id: u64,
+    fd: BorrowedFd<'_>,
+    cloexec: bool,
+) -> Result<(), Errno> {
+    const SEND: u32 = 2;
+    // _IOW('!', 3, struct seccomp_notif_addfd), which is 24 bytes long.
+    const ADDFD: libc::Ioctl = 0x4018_2103;
+    let source = fd.as_raw_fd().cast_unsigned();
+    let target_flags = if cloexec { libc::O_CLOEXEC.cast_unsigned() } else { 0 };
+    let request = AddFd { id, flags: SEND, source, target: 0, target_flags };
+    // SAFETY: the request reads one seccomp_notif_addfd, which lives on this stack.
+    let code = unsafe { libc::ioctl(listener.as_raw_fd(), ADDFD, std::ptr::from_ref(&request)) };
+    check(c_long::from(code)).map(drop)
+}
+
+/// SECCOMP_IOCTL_NOTIF_SET_FLAGS with SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP (Linux 6.6): caller and supervisor take turns on
+/// one processor, which is what they do anyway. Older kernels do without.
+pub(crate) fn take_turns(listener: BorrowedFd<'_>) -> Result<(), Errno> {
+    // _IOW('!', 4, __u64)
+    const SET_FLAGS: libc::Ioctl = 0x4008_2104;
+    const SYNC_WAKE_UP: c_ulong = 1;
+    // SAFETY: the request takes its argument by value.
+    check(c_long::from(unsafe { libc::ioctl(listener.as_raw_fd(), SET_FLAGS, SYNC_WAKE_UP) })).map(drop)
+}
+
+/// pidfd_open(2).
+pub(crate) fn pidfd(pid: i32) -> Result<OwnedFd, Errno> {
+    // SAFETY: only integers are passed.
+    owned(unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) })
+}
+
+/// pidfd_getfd(2): a copy of another process's descriptor.
+pub(crate) fn descriptor_of(process: BorrowedFd<'_>, number: i32) -> Result<OwnedFd, Errno> {
+    // SAFETY: only integers are passed.
+    owned(unsafe { libc::syscall(libc::SYS_pidfd_getfd, process.as_raw_fd(), number, 0) })
+}
+
+/// socket(2) of the family of unix(7), closed on exec.
+pub(crate) fn unix_socket(kind: c_int, flags: c_int) -> Result<OwnedFd, Errno> {
+    // SAFETY: only integers are passed.
+    owned(c_long::from(unsafe { libc::socket(libc::AF_UNIX, kind | flags | libc::SOCK_CLOEXEC, 0) }))
+}
+
+/// connect(2) to an address.
+pub(crate) fn connect_raw(socket: BorrowedFd<'_>, address: &[u8]) -> Result<(), Errno> {
+    let length = libc::socklen_t::try_from(address.len()).map_err(|_| Errno::EINVAL)?;
+    // SAFETY: the kernel reads exactly the bytes of the slice, whatever they are.
+    check(c_long::from(unsafe { libc::connect(socket.as_raw_fd(), address.as_ptr().cast(), length) })).map(drop)
+}
+
+/// bind(2), likewise.
+pub(crate) fn bind_raw(socket: BorrowedFd<'_>, address: &[u8]) -> Result<(), Errno> {
+    let length = libc::socklen_t::try_from(address.len()).map_err(|_| Errno::EINVAL)?;
+    // SAFETY: as above.
+    check(c_long::from(unsafe { libc::bind(socket.as_raw_fd(), address.as_ptr().cast(), length) })).map(drop)
+}
+
+/// fchownat(2) of an `O_PATH` descriptor; the largest number leaves an id as it is.
+pub(crate) fn chown_open(fd: BorrowedFd<'_>, uid: u32, gid: u32) -> Result<(), Errno> {
+    // SAFETY: the path is empty, NUL-terminated and static.
+    let code = unsafe { libc::fchownat(fd.as_raw_fd(), c"".as_ptr(), uid, gid, libc::AT_EMPTY_PATH) };
+    check(c_long::from(code)).map(drop)
+}
+
+/// utimensat(2) of an `O_PATH` descriptor (Linux 5.8); without times both become now.
+pub(crate) fn times_open(fd: BorrowedFd<'_>, times: Option<[(i64, i64); 2]>) -> Result<(), Errno> {
+    let times = times.map(|times| times.map(|(tv_sec, tv_nsec)| libc::timespec { tv_sec, tv_nsec }));
+    let pointer = times.as_ref().map_or(std::ptr::null(), |times| times.as_ptr());
+    // SAFETY: the path is empty, NUL-terminated and static; the times are null or two on this stack.
+    let code = unsafe { libc::utimensat(fd.as_raw_fd(), c"".as_ptr(), pointer, libc::AT_EMPTY_PATH) };
+    check(c_long::from(code)).map(drop)
+}
+
+/// setxattr(2), following links.
+pub(crate) fn set_xattr(path: &CStr, name: &CStr, value: &[u8], flags: c_int) -> Result<(), Errno> {
+    // SAFETY: both strings are NUL-terminated, and the kernel reads exactly the bytes of the value.
+    let code = unsafe { libc::setxattr(path.as_ptr(), name.as_ptr(), value.as_ptr().cast(), value.len(), flags) };
+    check(c_long::from(code)).map(drop)
+}
+
+/// removexattr(2), following links.
+pub(crate) fn remove_xattr(path: &CStr, name: &CStr) -> Result<(), Errno> {
+    // SAFETY: both strings are NUL-terminated.
+    check(c_long::from(unsafe { libc::removexattr(path.as_ptr(), name.as_ptr()) })).map(drop)
+}
+
+/// inotify_add_watch(2), following links.
+pub(crate) fn add_watch(inotify: BorrowedFd<'_>, path: &CStr, mask: u32) -> Result<i64, Errno> {
+    // SAFETY: the path is NUL-terminated.
+    let code = unsafe { libc::inotify_add_watch(inotify.as_raw_fd(), path.as_ptr(), mask) };
+    check(c_long::from(code))
+}
+
+/// ioctl_tty(2) TIOCGPTN: the number of the terminal behind this master.
+pub(crate) fn terminal_number(master: BorrowedFd<'_>) -> Result<u32, Errno> {
+    let mut number: libc::c_uint = 0;
+    // SAFETY: the request writes one unsigned integer, which lives on this stack.
+    let code = unsafe { libc::ioctl(master.as_raw_fd(), libc::TIOCGPTN, std::ptr::from_mut(&mut number)) };
+    check(c_long::from(code)).map(|_| number)
 }
 
 /// netdevice(7) SIOCSIFFLAGS: brings the loopback interface of this network namespace up.

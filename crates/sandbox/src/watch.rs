@@ -54,7 +54,7 @@ impl Observing {
     fn refuses(&mut self, event: &libc::seccomp_notif) -> Option<i32> {
         let call = event.data.nr.cast_unsigned();
         match table::verdict(&self.rules, call, &event.data.args) {
-            Some(Verdict::Watch) => None,
+            Some(Verdict::Watch | Verdict::Allow) => None,
             Some(Verdict::Tell(errno) | Verdict::Fail(errno)) => {
                 let what = seccomp::name(call)
                     .map_or_else(|| format!("system call {call}"), |name| format!("the system call {name}"));
@@ -107,7 +107,7 @@ impl Watch {
         };
         if let Some(errno) = self.observing.as_mut().and_then(|observing| observing.refuses(&event)) {
             // Fails when the caller was killed meanwhile, which answers it too.
-            let _ = sys::refuse_notification(listener.as_fd(), event.id, errno);
+            let _ = sys::answer_notification(listener.as_fd(), event.id, Err(Errno::from_raw(errno)));
             return true;
         }
         let network = matches!(i64::from(event.data.nr), libc::SYS_connect | libc::SYS_sendto);

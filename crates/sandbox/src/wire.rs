@@ -6,8 +6,9 @@ use model::{Containment, Exit, FilePath, Layer};
 use nix::errno::Errno;
 use nix::sys::socket::{
     AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, Shutdown, SockFlag, SockType, recvmsg, sendmsg,
-    shutdown, socketpair,
+    setsockopt, shutdown, socketpair, sockopt,
 };
+use nix::sys::time::TimeVal;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::io::{IoSlice, IoSliceMut};
@@ -49,6 +50,8 @@ pub(crate) enum Up {
     Stopped { signal: i32 },
     /// It runs again.
     Continued,
+    /// The command ended, and what it left behind is being ended: no process may be started any more.
+    Ending,
     /// The command ended and nothing is left in the jar.
     Ended { exit: Exit },
     /// A step failed; the jar does not exist.
@@ -83,6 +86,8 @@ pub(crate) struct Start {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum FaultKind {
     Namespaces,
+    /// Also not the least there must be.
+    Withheld,
     IdentityMap,
     View,
     Proc,
@@ -93,6 +98,8 @@ pub(crate) enum FaultKind {
     Root,
     Cwd,
     Standard,
+    /// Where nothing else holds files.
+    Landlock,
     /// A layer that may be missing where its loss is accepted.
     Weak(Layer),
     Other,
@@ -146,6 +153,12 @@ impl Channel {
         let rights = if raw.is_empty() { &[][..] } else { &rights[..] };
         let iov = [IoSlice::new(&bytes)];
         sendmsg::<()>(self.socket.as_raw_fd(), &iov, rights, MsgFlags::MSG_NOSIGNAL, None).map(drop)
+    }
+
+    /// Gives up waiting for a message after so long.
+    pub(crate) fn limit(&self, patience: std::time::Duration) -> Result<(), Errno> {
+        let seconds = i64::try_from(patience.as_secs()).unwrap_or(i64::MAX);
+        setsockopt(&self.socket, sockopt::ReceiveTimeout, &TimeVal::new(seconds, 0))
     }
 
     /// The next message; `None` when the other end is gone.

@@ -44,6 +44,7 @@ fn request(roots: &[(&str, RootKind)], hidden: &[&str], home: &str, cwd: &str) -
         upstream: None,
         measure: false,
         watch_files: false,
+        copies: None,
     }
 }
 

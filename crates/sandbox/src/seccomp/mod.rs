@@ -23,3 +23,8 @@ pub(crate) fn watching(nested: bool, files: bool) -> Vec<sock_filter> {
 pub(crate) fn observing(nested: bool) -> Vec<Rule> {
     table::observing(table::rules(true, nested), &crate::files::calls())
 }
+
+/// The program of a jar without namespaces, whose supervisor must answer.
+pub(crate) fn guarded_program() -> Vec<sock_filter> {
+    program::compile(&table::guarded_rules())
+}

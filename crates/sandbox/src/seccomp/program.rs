@@ -5,8 +5,9 @@
 
 use super::table::{Check, LAST_KNOWN, Rule, Test, Verdict};
 use libc::{
-    BPF_ABS, BPF_JA, BPF_JEQ, BPF_JGE, BPF_JGT, BPF_JMP, BPF_JSET, BPF_K, BPF_LD, BPF_RET, BPF_W, SECCOMP_RET_ALLOW,
-    SECCOMP_RET_DATA, SECCOMP_RET_ERRNO, SECCOMP_RET_KILL_PROCESS, SECCOMP_RET_USER_NOTIF, sock_filter,
+    BPF_ABS, BPF_ALU, BPF_AND, BPF_JA, BPF_JEQ, BPF_JGE, BPF_JGT, BPF_JMP, BPF_JSET, BPF_K, BPF_LD, BPF_RET, BPF_W,
+    SECCOMP_RET_ALLOW, SECCOMP_RET_DATA, SECCOMP_RET_ERRNO, SECCOMP_RET_KILL_PROCESS, SECCOMP_RET_USER_NOTIF,
+    sock_filter,
 };
 
 #[cfg(target_arch = "x86_64")]
@@ -82,6 +83,9 @@ fn one_test(test: Test, rest: u8) -> Vec<sock_filter> {
         Test::Bits { arg, mask } => vec![load(low(arg)), jump(BPF_JSET, mask, 0, rest)],
         Test::Is { arg, value } => vec![load(low(arg)), jump(BPF_JEQ, value, 0, rest)],
         Test::IsNot { arg, value } => vec![load(low(arg)), jump(BPF_JEQ, value, rest, 0)],
+        Test::Masked { arg, mask, value } => {
+            vec![load(low(arg)), instruction(BPF_ALU | BPF_AND | BPF_K, mask, 0, 0), jump(BPF_JEQ, value, 0, rest)]
+        }
         Test::Given { arg } => {
             vec![load(low(arg)), jump(BPF_JEQ, 0, 0, 2), load(low(arg) + 4), jump(BPF_JEQ, 0, rest, 0)]
         }
@@ -97,6 +101,7 @@ fn verdict(verdict: Verdict) -> u32 {
     match verdict {
         Verdict::Fail(errno) => SECCOMP_RET_ERRNO | (errno.cast_unsigned() & SECCOMP_RET_DATA),
         Verdict::Watch | Verdict::Tell(_) => SECCOMP_RET_USER_NOTIF,
+        Verdict::Allow => SECCOMP_RET_ALLOW,
     }
 }
 
@@ -152,6 +157,7 @@ mod tests {
                 c if c == BPF_JMP | BPF_K | BPF_JGE => pc += take(a >= i.k),
                 c if c == BPF_JMP | BPF_K | BPF_JGT => pc += take(a > i.k),
                 c if c == BPF_JMP | BPF_K | BPF_JSET => pc += take(a & i.k != 0),
+                c if c == BPF_ALU | BPF_AND | BPF_K => a &= i.k,
                 c if c == BPF_JMP | BPF_JA => pc += i.k as usize,
                 c if c == BPF_RET | BPF_K => return i.k,
                 other => panic!("instruction {other:#x}"),
@@ -169,6 +175,7 @@ mod tests {
             Test::Is { arg, value } => args[arg as usize] as u32 == value,
             Test::IsNot { arg, value } => args[arg as usize] as u32 != value,
             Test::Given { arg } => args[arg as usize] != 0,
+            Test::Masked { arg, mask, value } => args[arg as usize] as u32 & mask == value,
         };
         let checks = rules.iter().filter(|rule| rule.call == call).flat_map(|rule| &rule.checks);
         checks
@@ -204,12 +211,18 @@ mod tests {
             u64::from(libc::CLONE_NEWUSER.cast_unsigned()),
             u64::from(libc::CLONE_NEWCGROUP.cast_unsigned()),
             0x2000,
+            5,
+            0x80801,
+            0x4008_6602,
+            0x8008_6601,
+            0x4004_9409,
+            0x5000_940e,
         ];
         let cases = words.iter().flat_map(|a| words.iter().map(move |b| [*a, *b, *a, *b, *a, *b]));
         let cases: Vec<[u64; 6]> = cases.chain(words.iter().map(|w| [10, *w, 0o101, *w, 0, 0])).collect();
         let plain = [(false, false), (true, false), (false, true), (true, true)].map(|(w, n)| table::rules(w, n));
         let observing = [false, true].map(super::super::observing);
-        for rules in plain.into_iter().chain(observing) {
+        for rules in plain.into_iter().chain(observing).chain([table::guarded_rules()]) {
             let program = compile(&rules);
             for call in (0..=LAST_KNOWN + 1).chain([0x4000_0000, 0x4000_0001, u32::MAX]) {
                 for args in &cases {
@@ -228,7 +241,8 @@ mod tests {
 
     #[test]
     fn an_unlisted_call_is_allowed_after_few_steps() {
-        let program = compile(&table::rules(true, true));
+        let [program, guarded] = [table::rules(true, true), table::guarded_rules()].map(|rules| compile(&rules));
+        assert!(guarded.len() < 600, "{} instructions", guarded.len());
         assert!(program.len() < 400, "{} instructions", program.len());
     }
 }

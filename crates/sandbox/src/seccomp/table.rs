@@ -5,6 +5,7 @@
 //! requests (comparing 64 bits let TIOCSTI through elsewhere, CVE-2019-10063).
 
 use libc::{c_long, *};
+use std::collections::BTreeMap;
 
 /// The last system call of Linux 6.18 (`file_setattr`), the same on every architecture. Also ends the x32 calls, which
 /// start at 0x4000_0000.
@@ -15,10 +16,12 @@ pub(crate) const LAST_KNOWN: u32 = 469;
 pub(crate) enum Verdict {
     /// Fails with this errno.
     Fail(i32),
-    /// Is shown to the supervisor, which lets it go on.
+    /// Is shown to the supervisor, which lets it go on, or answers it.
     Watch,
     /// Is shown to the supervisor, which fails it with this errno.
     Tell(i32),
+    /// Goes on, whatever a later check says.
+    Allow,
 }
 
 /// A condition on one argument.
@@ -32,6 +35,8 @@ pub(crate) enum Test {
     IsNot { arg: u8, value: u32 },
     /// It is a pointer other than null (all 64 bits).
     Given { arg: u8 },
+    /// These bits of it are this.
+    Masked { arg: u8, mask: u32, value: u32 },
 }
 
 /// If all tests hold, this is the verdict.
@@ -181,10 +186,160 @@ pub(crate) fn verdict(rules: &[Rule], call: u32, args: &[u64; 6]) -> Option<Verd
         Test::Bits { arg, mask } => low(arg) & mask != 0,
         Test::Is { arg, value } => low(arg) == value,
         Test::IsNot { arg, value } => low(arg) != value,
+        Test::Masked { arg, mask, value } => low(arg) & mask == value,
         Test::Given { arg } => args.get(usize::from(arg)).is_some_and(|value| *value != 0),
     };
     let checks = rules.iter().filter(|rule| rule.call == call).flat_map(|rule| &rule.checks);
     checks.into_iter().find(|check| check.tests.iter().all(holds)).map(|check| check.verdict)
+}
+
+/// The table of a jar without namespaces: what those would hold is refused here, or judged by the supervisor, which
+/// sees what no filter can. What it answers itself is `Watch` too.
+pub(crate) fn guarded_rules() -> Vec<Rule> {
+    let mut rules: BTreeMap<u32, Vec<Check>> = BTreeMap::new();
+    let own = rules_without_sockets().into_iter().chain(shared_rules()).chain(guarded_sockets()).chain(device_rules());
+    for rule in own {
+        rules.entry(rule.call).or_default().extend(rule.checks);
+    }
+    // After what is refused whatever the supervisor would say.
+    for call in JUDGED {
+        rules.entry(number(*call)).or_default().push(Check { tests: vec![], verdict: Verdict::Watch });
+    }
+    rules.into_iter().map(|(call, checks)| Rule { call, checks }).collect()
+}
+
+fn rules_without_sockets() -> Vec<Rule> {
+    let mut plain = rules(false, false);
+    plain.retain(|rule| rule.call != number(SYS_socket) && rule.call != number(SYS_socketpair));
+    plain
+}
+
+/// Calls that the supervisor judges or makes itself: to see files that Landlock cannot name, to change attributes, which
+/// Landlock does not rule, to reach unix sockets, and to start processes.
+const JUDGED: &[c_long] = &[
+    #[cfg(target_arch = "x86_64")]
+    SYS_open,
+    SYS_openat,
+    SYS_connect,
+    SYS_bind,
+    #[cfg(target_arch = "x86_64")]
+    SYS_chmod,
+    SYS_fchmod,
+    SYS_fchmodat,
+    FCHMODAT2,
+    #[cfg(target_arch = "x86_64")]
+    SYS_chown,
+    #[cfg(target_arch = "x86_64")]
+    SYS_lchown,
+    SYS_fchown,
+    SYS_fchownat,
+    #[cfg(target_arch = "x86_64")]
+    SYS_utime,
+    #[cfg(target_arch = "x86_64")]
+    SYS_utimes,
+    #[cfg(target_arch = "x86_64")]
+    SYS_futimesat,
+    SYS_utimensat,
+    SYS_setxattr,
+    SYS_lsetxattr,
+    SYS_fsetxattr,
+    SYS_removexattr,
+    SYS_lremovexattr,
+    SYS_fremovexattr,
+    SYS_inotify_add_watch,
+    SYS_pidfd_open,
+    SYS_clone,
+    #[cfg(target_arch = "x86_64")]
+    SYS_fork,
+    #[cfg(target_arch = "x86_64")]
+    SYS_vfork,
+];
+
+/// What the namespaces of processes, of System V objects and of message queues would keep apart. Of another process not
+/// even the priority may be changed, and the numbers here are the host's.
+fn shared_rules() -> Vec<Rule> {
+    const OTHER: &[(c_long, u8)] = &[
+        (SYS_prlimit64, 0),
+        (SYS_sched_setscheduler, 0),
+        (SYS_sched_setparam, 0),
+        (SYS_sched_setattr, 0),
+        (SYS_sched_setaffinity, 0),
+        (SYS_setpriority, 1),
+        (SYS_ioprio_set, 1),
+        (SYS_migrate_pages, 0),
+        (SYS_move_pages, 0),
+    ];
+    const GONE: &[c_long] = &[
+        SYS_shmget,
+        SYS_shmat,
+        SYS_shmctl,
+        SYS_shmdt,
+        SYS_semget,
+        SYS_semop,
+        SYS_semctl,
+        SYS_semtimedop,
+        SYS_msgget,
+        SYS_msgsnd,
+        SYS_msgrcv,
+        SYS_msgctl,
+        SYS_mq_open,
+        SYS_mq_unlink,
+        SYS_fanotify_init,
+        SETXATTRAT,
+        REMOVEXATTRAT,
+        FILE_SETATTR,
+    ];
+    let other = OTHER.iter().map(|(call, arg)| refuse(*call, EPERM, [[is_not(*arg, 0)]]));
+    let groups = [SYS_setpriority, SYS_ioprio_set].map(|call| refuse(call, EPERM, [[is_not(0, first_who(call))]]));
+    other.chain(groups).chain(GONE.iter().map(|call| always(*call, ENOSYS))).collect()
+}
+
+/// PRIO_PROCESS and IOPRIO_WHO_PROCESS.
+fn first_who(call: c_long) -> u32 {
+    u32::from(call == SYS_ioprio_set)
+}
+
+const SETXATTRAT: c_long = 463;
+const REMOVEXATTRAT: c_long = 466;
+const FILE_SETATTR: c_long = 469;
+
+/// The network is the host's, so there is none; and what goes out of a datagram socket no filter can see.
+fn guarded_sockets() -> Vec<Rule> {
+    const TYPE: u32 = 0xf;
+    const STREAM: u32 = 1;
+    const SEQPACKET: u32 = 5;
+    let inet =
+        [AF_INET, AF_INET6].map(|family| Check { tests: vec![is(0, family.cast_unsigned())], verdict: Verdict::Watch });
+    let mut socket = Rule { call: number(SYS_socket), checks: inet.to_vec() };
+    let family = [is_not(0, AF_UNIX.cast_unsigned())];
+    socket.checks.extend(refuse(SYS_socket, EAFNOSUPPORT, [family]).checks);
+    let kinds = |call, verdict| {
+        let known =
+            [STREAM, SEQPACKET].map(|value| Check { tests: vec![Test::Masked { arg: 1, mask: TYPE, value }], verdict });
+        let mut rule = Rule { call: number(call), checks: known.to_vec() };
+        rule.checks.extend(always(call, EPROTONOSUPPORT).checks);
+        rule
+    };
+    vec![
+        socket,
+        kinds(SYS_socket, Verdict::Watch),
+        refuse(SYS_socketpair, EAFNOSUPPORT, [family]),
+        kinds(SYS_socketpair, Verdict::Allow),
+        refuse(SYS_sendto, EPERM, [[Test::Given { arg: 4 }]]),
+    ]
+}
+
+/// ioctl(2) requests that change a file of the host through a descriptor that was opened for reading: flags, versions,
+/// snapshots, verity, encryption.
+fn device_rules() -> Vec<Rule> {
+    const TYPE: u32 = 0xff00;
+    const READS: &[u32] = &[0x8008_6601, 0x8004_6601, 0x801c_581f, 0xc020_660b, 0x8008_7601, 0x4004_9409, 0x4020_940d];
+    const TYPES: &[u8] = &[b'f', b'X', b'v', 0x94, 0xf5, 0xbc];
+    let allowed = READS.iter().map(|request| Check { tests: vec![is(1, *request)], verdict: Verdict::Allow });
+    let mut rule = Rule { call: number(SYS_ioctl), checks: allowed.collect() };
+    let refused = TYPES.iter().map(|kind| [Test::Masked { arg: 1, mask: TYPE, value: u32::from(*kind) << 8 }]);
+    rule.checks.extend(refuse(SYS_ioctl, EPERM, refused).checks);
+    vec![rule]
 }
 
 /// The caller's terminal and process group, which the jar shares. Typing into it, another line discipline, and the

@@ -32,6 +32,7 @@ pub fn main(arguments: &[OsString]) {
         upstream: None,
         measure: false,
         watch_files: false,
+        copies: None,
     };
     let mut serve = |_: usize, mounted: Mounted<'_>| match mounted {
         Mounted::Fuse { connection, .. } => crate::overlay::serve(connection),
@@ -235,6 +236,7 @@ fn host_streams(world: &World) {
         upstream: None,
         measure: false,
         watch_files: false,
+        copies: None,
     };
     let mut live: Live = standby(&[], None).unwrap().live(&request, &mut |_, _| Ok(())).unwrap();
     let file = |path: &str| File::open(path).unwrap();

@@ -22,6 +22,7 @@ pub fn main(arguments: &[OsString]) {
         upstream: None,
         measure: false,
         watch_files,
+        copies: None,
     };
     let refuse = std::env::var_os("JAR_REFUSE_TO_SERVE").is_some();
     let mut serve = |_: usize, mounted: Mounted<'_>| match mounted {
