@@ -5,7 +5,8 @@
 
 use crate::approve::{Approval, Person, Question, Refusal, approve};
 use crate::audit::{AuditLog, Durability};
-use crate::backend::{BackendRefusal, Wanted};
+use crate::backend::Wanted;
+use crate::bare::{Bare, Begun};
 use crate::choice::{Choice, Chooser};
 use crate::error::{RunError, in_full};
 use crate::harmless::up_to;
@@ -18,11 +19,11 @@ use crate::receipt::Draft;
 use crate::record::{JarName, TrialRecord};
 use crate::settle::{SettleError, Settlement, finish_discard};
 use crate::store::{Broken, Listed, Store, StoreError, fresh_id};
-use crate::trial::{self, Bare, Begun, Berth, Frozen, Observing, Prepared, Ran, Trial};
+use crate::trial::{self, Berth, Frozen, Observing, Ran, Trial};
 use analyze::ShellContext;
 use model::{
     Access, Analysis, Apply, Assessment, BackendWish, ChangeSet, Confinement, Decision, EnvBase, FilePath, Hidden,
-    Layer, Limits, NetRule, Place, ProfileId, Review, Risk, RootKind, Stage, TrialId, TrialState,
+    Layer, Limits, NetRule, Place, ProfileId, Review, Risk, Stage, TrialId, TrialState,
 };
 use overlay::Conflict;
 use policy::{ConfineRequest, Policy};
@@ -232,19 +233,6 @@ impl Engine {
         Ok(Outcome { learnt, ..self.settle(frozen, &choice, by)? })
     }
 
-    /// The same command, already approved, in a jar without namespaces.
-    fn run_bare(&self, request: &Request, judged: &Judged, id: &TrialId, bare: Bare) -> Result<Trial<Ran>, RunError> {
-        let confinement = without_home(confine(request)?)?;
-        let berth = match self.berth(request)? {
-            Berth::New(_) => Berth::New(id.clone()),
-            jar => jar,
-        };
-        let wanted = Wanted { copies: true, ..wanted(request, &judged.analysis) };
-        let record = trial::record(id.clone(), judged, request, &confinement);
-        let prepared: Trial<Prepared> = berth.prepare(&self.store, record, confinement, &wanted)?;
-        prepared.execute_bare(bare)
-    }
-
     /// How the jar of a request would be built, a line for each step. Nothing is made and nothing runs.
     ///
     /// # Errors
@@ -267,15 +255,7 @@ impl Engine {
         };
         match sandbox::namespaces() {
             Ok(()) => Ok(sandbox::plan(&request, &sandbox::RunFacts::gather()?)?.to_string()),
-            Err(why) => {
-                let confinement = without_home(request.confinement.clone())?;
-                // Where they will be depends on the trial.
-                let place = self.store.trial_path(&TrialId("TRIAL".into()));
-                let roots = (0..confinement.roots.len()).map(|index| place.join(format!("copy{index}")).into());
-                let copies = sandbox::Copies { roots: roots.collect(), private: place.join("tmp").into(), why };
-                let request = sandbox::Request { confinement, ..request };
-                Ok(sandbox::bare_plan(&request, &copies)?.to_string())
-            }
+            Err(why) => self.bare_plan(request, why),
         }
     }
 
@@ -590,27 +570,6 @@ pub(crate) fn confine(request: &Request) -> Result<Confinement, RunError> {
     let led_to: Vec<Hidden> = confinement.hidden.iter().filter_map(|hidden| led_to(hidden, request)).collect();
     confinement.hidden.extend(led_to);
     Ok(confinement)
-}
-
-/// The home is not copied: it stays as it is, read-only. Roots inside others would be two copies of one file.
-fn without_home(mut confinement: Confinement) -> Result<Confinement, RunError> {
-    let roots = &mut confinement.roots;
-    if roots.len() > 1 {
-        roots.retain(|root| root.kind != RootKind::Home);
-    }
-    if let Some(home) = roots.iter().find(|root| root.kind == RootKind::Home) {
-        let why = "without user namespaces a home is not copied: start in a project below it".into();
-        return Err(BackendRefusal { root: home.path.clone(), why }.into());
-    }
-    let nested =
-        roots.iter().find(|root| roots.iter().any(|other| other != *root && root.path.starts_with(&other.path)));
-    match nested.map(|root| root.path.clone()) {
-        Some(root) => {
-            let why = "without user namespaces roots are copied, and one inside another cannot be".into();
-            Err(BackendRefusal { root, why }.into())
-        }
-        None => Ok(confinement),
-    }
 }
 
 /// Where a hidden path really is, if links lead there: dotfiles are often kept elsewhere, and a path is hidden by name.

@@ -8,6 +8,7 @@
 pub mod approve;
 pub mod audit;
 pub mod backend;
+mod bare;
 pub mod choice;
 pub mod doctor;
 pub mod error;
@@ -31,6 +32,7 @@ pub mod store;
 pub mod suite;
 pub mod trial;
 pub mod trust;
+mod views;
 pub mod who;
 
 pub use approve::{Answer, Approval, Person, Question, Refusal};

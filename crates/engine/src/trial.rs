@@ -24,24 +24,23 @@
 use crate::approve::Approval;
 use crate::audit::now_ms;
 use crate::backend::{RootFacts, Wanted, choose_backend, is_candidate};
+use crate::bare::{Bare, Begun, fold_copies, remove_copies};
 use crate::error::RunError;
 use crate::jar::JarError;
 use crate::journey::{Request, Weight};
 use crate::profile::RulesText;
 use crate::record::TrialRecord;
-use crate::store::{Store, StoreError, TrialDir, io_error};
+use crate::store::{Store, StoreError, TrialDir};
+use crate::views::Views;
 use model::{
-    Attempt, Backend, BackendWish, ChangeSet, Confinement, Containment, FilePath, Hidden, Layer, Review, RootBackend,
-    Tier, TrialId, TrialState, WritableRoot,
+    Attempt, Backend, BackendWish, ChangeSet, Confinement, Containment, FilePath, Hidden, Review, RootBackend, Tier,
+    TrialId, TrialState, WritableRoot,
 };
-use overlay::{Budget, CopyMost, Overlay, Served, Serving};
+use overlay::Overlay;
 use policy::Policy;
-use sandbox::{Copies, Live, Mounted, Running, Standby};
+use sandbox::{Live, Mounted, Standby};
 use std::ffi::OsString;
 use std::io;
-use std::os::fd::{BorrowedFd, OwnedFd};
-use std::os::unix::fs::DirBuilderExt as _;
-use std::sync::Arc;
 use std::time::Instant;
 
 /// One command's run in a jar, at the stage `S`.
@@ -73,36 +72,6 @@ pub struct Observing {
     pub measure: bool,
     /// Which files it tries to reach.
     pub files: bool,
-}
-
-/// In a jar inside a jar.
-const NO_NUMBERS: &str = "who made the changes is not recorded: the jar has the /proc of the jar around it, where processes have other numbers";
-
-/// Where the command works on a copy.
-const NOT_WATCHED: &str = "who made the changes is not recorded: the command worked on a copy";
-
-/// What is copied at most, of each root. A copy of that takes seconds on a disk.
-const COPY_MOST: CopyMost = CopyMost { files: 200_000, bytes: 4 << 30 };
-
-/// How an attempt to run a command ended.
-pub(crate) enum Begun {
-    Ran(Box<Trial<Ran>>),
-    /// There are no namespaces here, for this reason. Nothing ran, and nothing is left.
-    Bare(Bare),
-}
-
-/// What a jar without namespaces is begun with.
-pub(crate) struct Bare {
-    approval: Approval,
-    /// Why there are none.
-    pub(crate) why: String,
-    accept_weak: Vec<Layer>,
-}
-
-impl Bare {
-    pub(crate) fn new(approval: Approval, why: String, accept_weak: &[Layer]) -> Bare {
-        Bare { approval, why, accept_weak: accept_weak.to_vec() }
-    }
 }
 
 /// A layer that is lent to the kernel.
@@ -147,62 +116,6 @@ impl Berth {
             Berth::New(_) => Trial::prepare(store, record, confinement, wanted),
             Berth::Jar(trial) => trial.again(record, confinement, wanted),
         }
-    }
-}
-
-/// The views of a jar that Belljar serves, and what they may take together.
-pub(crate) struct Views {
-    /// With the index of its root.
-    served: Vec<(usize, Served)>,
-    budget: Arc<Budget>,
-    /// Whether all changes can be ascribed to processes.
-    numbered: bool,
-}
-
-impl Views {
-    fn new(limits: model::Limits) -> Views {
-        Views { served: Vec::new(), budget: Arc::new(Budget::new(limits)), numbered: true }
-    }
-
-    fn serve(
-        &mut self,
-        index: usize,
-        overlay: &Overlay,
-        fuse: OwnedFd,
-        processes: Option<BorrowedFd<'_>>,
-    ) -> io::Result<()> {
-        let processes = processes.map(|fd| fd.try_clone_to_owned()).transpose()?;
-        self.numbered &= processes.is_some();
-        let serving = Serving { processes, budget: Some(Arc::clone(&self.budget)), ..Serving::default() };
-        self.served.push((index, overlay.serve_jar(fuse, serving).map_err(io::Error::other)?));
-        Ok(())
-    }
-
-    /// A checkpoint of each, in the order of the roots, while nothing runs.
-    pub(crate) fn checkpoint(&self) -> Result<Vec<u64>, RunError> {
-        let mut served: Vec<&(usize, Served)> = self.served.iter().collect();
-        served.sort_by_key(|(index, _)| *index);
-        Ok(served.into_iter().map(|(_, served)| served.checkpoint()).collect::<Result<_, _>>()?)
-    }
-
-    /// What was tried since this was last asked.
-    pub(crate) fn take_attempts(&self) -> Vec<Attempt> {
-        self.served.iter().flat_map(|(_, served)| served.take_attempts()).collect()
-    }
-
-    /// Waits until nothing of them is mounted any more. What was tried; the rest of what is known goes into the record.
-    pub(crate) fn finish(self, record: &mut TrialRecord) -> Result<Vec<Attempt>, RunError> {
-        let mut attempts = Vec::new();
-        for (_, served) in self.served {
-            let observed = served.finish()?;
-            attempts.extend(observed.attempts);
-            record.unattributed = record.unattributed.take().or(observed.lost.map(overlay::Lost::describe));
-        }
-        if !self.numbered {
-            record.unattributed = Some(NO_NUMBERS.to_owned());
-        }
-        record.limits_hit = self.budget.hits();
-        Ok(attempts)
     }
 }
 
@@ -318,7 +231,7 @@ impl Trial<Prepared> {
             Ok(running) => running,
             Err(error) => {
                 return match error.lacks_namespaces() {
-                    Some(why) => self.give_up(views).map(|()| Begun::Bare(Bare { approval, why, accept_weak })),
+                    Some(why) => self.give_up(views).map(|()| Begun::Bare(Bare::new(approval, why, &accept_weak))),
                     None => Err(self.abandon(views, error.into())),
                 };
             }
@@ -333,45 +246,8 @@ impl Trial<Prepared> {
         Ok(Begun::Ran(Box::new(self.become_ran(exec_error))))
     }
 
-    /// Runs the command on copies of the roots, in a jar without namespaces, and waits for it.
-    ///
-    /// # Errors
-    /// As [`Trial::execute`].
-    pub(crate) fn execute_bare(mut self, bare: Bare) -> Result<Trial<Ran>, RunError> {
-        let began = Instant::now();
-        let running = match self.start_bare(bare) {
-            Ok(running) => running,
-            Err(error) => {
-                let none = Views::new(self.record.limits);
-                return Err(self.abandon(none, error));
-            }
-        };
-        let mut ended = running.wait()?;
-        ended.attempts.extend(fold_copies(&self.dir, &self.overlays)?);
-        self.record.unattributed = Some(NOT_WATCHED.to_owned());
-        let exec_error = ended.exec_error;
-        self.note(ended, began);
-        Ok(self.become_ran(exec_error))
-    }
-
-    fn start_bare(&self, bare: Bare) -> Result<Running, RunError> {
-        let private = self.dir.private();
-        let made = std::fs::DirBuilder::new().mode(0o700).create(&private);
-        made.map_err(io_error("make the temporary directory", &private))?;
-        for (index, overlay) in self.overlays.iter().enumerate() {
-            overlay.copy_to(&self.dir.copy(index), &COPY_MOST)?;
-        }
-        let roots = (0..self.overlays.len()).map(|index| FilePath::from(self.dir.copy(index))).collect();
-        // From here on the approval is used up.
-        let Bare { approval: _approval, why, accept_weak } = bare;
-        let copies = Copies { roots, private: FilePath::from(private), why };
-        let standby = sandbox::standby_bare(&accept_weak, self.record.limits.output)?;
-        let request = sandbox::Request { copies: Some(copies), accept_weak, ..self.request() };
-        Ok(standby.start(&request, &mut |_, _| Err(io::ErrorKind::InvalidInput.into()))?)
-    }
-
     /// What is remembered of the run.
-    fn note(&mut self, ended: sandbox::Ended, began: Instant) {
+    pub(crate) fn note(&mut self, ended: sandbox::Ended, began: Instant) {
         self.record.limits_hit.extend(ended.limit);
         self.record.usage = ended.usage;
         self.record.exit = Some(ended.exit);
@@ -422,7 +298,7 @@ impl Trial<Prepared> {
         }
     }
 
-    fn request(&self) -> sandbox::Request {
+    pub(crate) fn request(&self) -> sandbox::Request {
         sandbox::Request {
             confinement: self.stage.confinement.clone(),
             argv: self.record.argv.iter().map(|word| OsString::from(word.as_os_str())).collect(),
@@ -438,7 +314,7 @@ impl Trial<Prepared> {
     }
 
     /// The jar could not be built, so nothing ran: leaves nothing behind, but what was there before, and tells why.
-    fn abandon(self, views: Views, error: RunError) -> RunError {
+    pub(crate) fn abandon(self, views: Views, error: RunError) -> RunError {
         // The first error is the one worth telling; what cannot be removed now, `trials` finds.
         let _ = self.give_up(views);
         error
@@ -446,7 +322,7 @@ impl Trial<Prepared> {
 
     /// Nothing ran: everything is as it was before.
     fn give_up(mut self, views: Views) -> Result<(), RunError> {
-        views.served.into_iter().for_each(|(_, served)| drop(served.finish()));
+        views.give_up();
         self.stage.lent.clear();
         match self.stage.before {
             Some(before) => {
@@ -457,7 +333,7 @@ impl Trial<Prepared> {
         }
     }
 
-    fn become_ran(self, exec_error: Option<i32>) -> Trial<Ran> {
+    pub(crate) fn become_ran(self, exec_error: Option<i32>) -> Trial<Ran> {
         let Trial { mut record, dir, overlays, .. } = self;
         record.state = TrialState::Pending;
         Trial { record, dir, overlays, stage: Ran { exec_error } }
@@ -696,25 +572,6 @@ fn below(hidden: &[Hidden], root: &FilePath) -> Vec<Hidden> {
 fn nested(roots: &[WritableRoot], outer: &FilePath) -> Vec<FilePath> {
     let inside = roots.iter().filter(|root| root.path != *outer && root.path.starts_with(outer));
     inside.map(|root| root.path.clone()).collect()
-}
-
-/// Brings what a command did to copies into the layers, and removes them. Also after Belljar was killed: nothing of the
-/// command runs any more then.
-fn fold_copies(dir: &TrialDir, overlays: &[Overlay]) -> Result<Vec<Attempt>, RunError> {
-    let mut refused = Vec::new();
-    for overlay in overlays {
-        refused.append(&mut overlay.fold_copy()?);
-    }
-    remove_copies(dir, overlays.len())?;
-    Ok(refused)
-}
-
-fn remove_copies(dir: &TrialDir, count: usize) -> Result<(), RunError> {
-    let all = (0..count).map(|index| dir.copy(index)).chain([dir.private()]);
-    for path in all.filter(|path| path.symlink_metadata().is_ok()) {
-        Overlay::purge(&path)?;
-    }
-    Ok(())
 }
 
 /// Removes a trial with all its layers.
