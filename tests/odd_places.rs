@@ -48,8 +48,9 @@ both! {
     /// As nohup-like programs and some daemons leave it: no child's end is told to anybody.
     fn a_caller_that_ignores_its_children(world) {
         let start = "import os, signal, sys; signal.signal(signal.SIGCHLD, signal.SIG_IGN); os.execv(sys.argv[1], sys.argv[1:])";
+        let exe = world.exe().to_str().unwrap();
         for (script, code) in [("exit 3", 3), ("sleep 0.1 & wait; exit 4", 4), ("(sleep 0.1; exit 6) || exit $?", 6)] {
-            let args = ["-c", start, EXE, "run", "--apply", "discard", "--", "sh", "-c", script];
+            let args = ["-c", start, exe, "run", "--apply", "discard", "--", "sh", "-c", script];
             world.command("/usr/bin/python3").args(args).run().code(code);
         }
         assert_nothing_left(world);
@@ -81,8 +82,9 @@ import os, sys
 for n in range({levels}):
     os.makedirs('d' * 120, exist_ok=True); os.chdir('d' * 120)
 os.execv(sys.argv[1], sys.argv[1:])");
+        let exe = world.exe().to_str().unwrap();
         let run = |levels: usize| {
-            let args = ["-c", &deep(levels), EXE, "run", "--apply", "discard", "--", "sh", "-c", "echo x > a && cat a"];
+            let args = ["-c", &deep(levels), exe, "run", "--apply", "discard", "--", "sh", "-c", "echo x > a && cat a"];
             world.command("/usr/bin/python3").args(args).run()
         };
         run(28).success().stdout_is("x\n");
