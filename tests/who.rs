@@ -199,9 +199,12 @@ both! {
         let program = "import os\nfor n in range(3000):\n    open('t','w').write('x')\n    os.rename('t','f')\n    open('g','a').write('x')\n";
         world.file("loop.py", program);
         sh(world, "never", "python3 loop.py").run().success();
-        let journal = world.state().join("belljar/trials").join(only_trial(world)).join("layer-0/effects");
-        let layer = journal.metadata().map_or(0, |meta| meta.len());
-        assert!(layer > 0 && layer < 16_000, "{layer} bytes for 12,000 effects");
+        let trial = world.state().join("belljar/trials").join(only_trial(world));
+        let bytes = |layer: usize| trial.join(format!("layer-{layer}/effects")).metadata().map_or(0, |meta| meta.len());
+        // The home and the workspace, of which nothing was changed in the first.
+        let (home, workspace) = (bytes(0), bytes(1));
+        assert_eq!(home, 0, "a journal of nothing");
+        assert!(workspace > 0 && workspace < 16_000, "{workspace} bytes for 12,000 effects");
         for name in ["f", "g"] {
             assert_by(world, name, "python3 loop.py");
         }
