@@ -100,8 +100,10 @@ both! {
             dropbearkey -y -f {login}/host 2> /dev/null | grep '^ecdsa' >> {workspace}/known
             git init -q --bare {login}/r.git
             chown -R {uid}:{gid} {login} {workspace}/key {workspace}/known
-            awk -F: -v OFS=: '$3 == {uid} {{ $6 = \"{login}\"; $7 = \"/bin/sh\" }} 1' /etc/passwd > {login}/passwd
-            unshare --mount --propagation private sh -ec 'mount --bind {login}/passwd /etc/passwd
+            mkdir {login}/etc; cp -a /etc/group /etc/shadow /etc/shells /etc/nsswitch.conf /etc/ld.so.* {login}/etc
+            awk -F: -v OFS=: '$3 == {uid} {{ $6 = \"{login}\"; $7 = \"/bin/sh\" }} 1' /etc/passwd > {login}/etc/passwd
+            # The whole directory: a mount on a file ends when somebody outside renames another over it, as useradd does.
+            unshare --mount --propagation private sh -ec 'mount --bind {login}/etc /etc
                 exec /usr/sbin/dropbear -F -s -j -k -p 20.20.20.20:2222 -r {login}/host -P {login}/pid > {login}/log 2>&1' &
             n=0; until grep -q :08AE /proc/net/tcp; do n=$((n + 1)); test $n -lt 500; sleep 0.02; done",
             login = login.display(), workspace = world.workspace().display(), uid = world.owner().0, gid = world.owner().1);
