@@ -144,7 +144,7 @@ fn attempt(name: &'static str, layers: &[Layer], steps: Vec<Step>) -> Result<Hos
     launch(&plan, &roots, PATIENCE, &mut |_, _| Ok(())).map(|_| there(name, ""))
 }
 
-/// Whether a jar can have namespaces in which something may be done; why not. Ends after [`PATIENCE`].
+/// Whether a jar can have namespaces in which something may be done; why not. Ends after some seconds.
 ///
 /// # Errors
 /// Why there are none.
