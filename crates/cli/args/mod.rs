@@ -1,0 +1,102 @@
+//! What was typed. Parsing touches nothing; each subcommand turns it into a plan.
+
+mod audit;
+mod check;
+mod policy;
+mod run;
+mod trials;
+
+pub(crate) use audit::{Audit, AuditCommand, AuditFilter, AuditQuestion, DecisionWord, ExportFormat, RiskWord};
+pub(crate) use check::{Check, Format};
+pub(crate) use policy::{Policy, PolicyCommand, Trust};
+pub(crate) use run::{ApplyMode, Backend, Run, Watched};
+pub(crate) use trials::{Apply, Diff, Discard, Rewind, Show, Trials, Undo};
+
+use clap::{Args as ClapArgs, Parser, Subcommand};
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+/// Runs a command under glass: contained by the kernel, writing only to a copy-on-write overlay. Its changes are
+/// listed and explained, then applied or discarded.
+#[derive(Debug, Parser)]
+#[command(name = "belljar", version, disable_help_subcommand = true)]
+pub(crate) struct Args {
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// One file of `cmd/` each.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run a command (default: your shell) contained and speculative
+    Run(Run),
+    /// Say what a command would do: effects, findings, risk, decision
+    Check(Check),
+    /// List the trials that wait for a decision
+    Trials(Trials),
+    /// Show what a trial did and what it tried
+    Show(Show),
+    /// Show the differences a trial made
+    Diff(Diff),
+    /// Make the changes of a trial real
+    Apply(Apply),
+    /// Take back what was applied of a trial
+    Undo(Undo),
+    /// Throw the changes of a trial away
+    Discard(Discard),
+    /// Take back the last commands of a jar
+    Rewind(Rewind),
+    /// Look at what this machine offers, and what earlier runs left behind
+    Doctor(Json),
+    /// Check, test and explain policies and profiles
+    Policy(Policy),
+    /// Let what a project says in its .belljar/ do more than tighten, as it stands now
+    Trust(Trust),
+    /// Read, ask, verify and export the audit log
+    Audit(Audit),
+}
+
+/// Only `--json`.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Json {
+    /// Print one JSON document instead of text
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+impl Args {
+    /// Whether failures too are told as JSON on standard output.
+    pub(crate) fn json(&self) -> bool {
+        match &self.command {
+            Command::Run(run) => run.jsonl.is_some() || matches!(run.json, Some(None)),
+            Command::Check(check) => check.json || check.format == Some(Format::Json),
+            Command::Trials(trials) => trials.json,
+            Command::Show(show) => show.json,
+            Command::Diff(diff) => diff.json,
+            Command::Apply(apply) => apply.json,
+            Command::Undo(undo) => undo.json,
+            Command::Discard(discard) => discard.json,
+            Command::Rewind(rewind) => rewind.json,
+            Command::Doctor(doctor) => doctor.json,
+            Command::Policy(policy) => policy.command.json(),
+            Command::Trust(trust) => trust.json,
+            Command::Audit(audit) => audit.command.json(),
+        }
+    }
+}
+
+/// Reads the arguments.
+pub(crate) fn parse(args: impl Iterator<Item = OsString>) -> Result<Args, clap::Error> {
+    Args::try_parse_from(args)
+}
+
+/// Prints help, the version or a usage error.
+pub(crate) fn report(error: &clap::Error) -> ExitCode {
+    // Where even this cannot be written there is nobody to tell.
+    let _ = error.print();
+    match error.use_stderr() {
+        true => crate::exit::Exit::Usage.into(),
+        false => ExitCode::SUCCESS,
+    }
+}

@@ -1,0 +1,85 @@
+//! Arguments of `belljar policy` and `belljar trust`.
+
+use clap::{Args as ClapArgs, Subcommand};
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+/// `belljar policy`.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Policy {
+    /// What to do with them.
+    #[command(subcommand)]
+    pub(crate) command: PolicyCommand,
+}
+
+/// Subcommands of `belljar policy`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum PolicyCommand {
+    /// Say what is wrong with policies (.cedar), profiles (.toml) and cases (.test.toml): syntax, unknown words, rules
+    /// without names
+    Check {
+        /// Files [default: those in force here]
+        #[arg(value_name = "FILE")]
+        files: Vec<PathBuf>,
+        /// Hold them to what a project's own policy may say, which is only to forbid
+        #[arg(long)]
+        project: bool,
+        /// Print one JSON document instead of text
+        #[arg(long)]
+        json: bool,
+    },
+    /// Run the cases (NAME.test.toml) beside policies and profiles
+    Test {
+        /// Cases, or what they lie beside [default: those of Belljar itself and of all that is in force here]
+        #[arg(value_name = "FILE")]
+        files: Vec<PathBuf>,
+        /// Print one JSON document instead of text
+        #[arg(long)]
+        json: bool,
+    },
+    /// Say which rule of which layer decides on a command, why, and what would change it
+    Explain {
+        /// As for `belljar run --profile`
+        #[arg(long, value_name = "NAME|FILE")]
+        profile: Option<String>,
+        /// Decide for the bare machine rather than for `belljar run`
+        #[arg(long, conflicts_with = "profile")]
+        bare: bool,
+        /// Print one JSON document instead of text
+        #[arg(long)]
+        json: bool,
+        /// One word: a shell text. Several: a program and its arguments
+        #[arg(value_name = "CMD", trailing_var_arg = true, required = true)]
+        command: Vec<OsString>,
+    },
+}
+
+/// `belljar trust`.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Trust {
+    /// A project, or anything in it [default: the one here]
+    pub(crate) path: Option<PathBuf>,
+    /// List the projects that are trusted, and whether they still are what was trusted
+    #[arg(long, conflicts_with_all = ["path", "revoke", "yes"])]
+    pub(crate) list: bool,
+    /// Trust it no more
+    #[arg(long, conflicts_with = "yes")]
+    pub(crate) revoke: bool,
+    /// Agree beforehand; without it, and without a terminal, only what would be trusted is shown
+    #[arg(long, short)]
+    pub(crate) yes: bool,
+    /// Print one JSON document instead of text
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+impl PolicyCommand {
+    /// Whether the answer is a JSON document.
+    pub(super) fn json(&self) -> bool {
+        match self {
+            PolicyCommand::Check { json, .. }
+            | PolicyCommand::Test { json, .. }
+            | PolicyCommand::Explain { json, .. } => *json,
+        }
+    }
+}
