@@ -12,6 +12,7 @@ mod crash;
 mod escape;
 mod example_project;
 mod exits;
+mod fatigue;
 mod fidelity;
 mod gates;
 mod jars;
