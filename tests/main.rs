@@ -12,6 +12,7 @@ mod crash;
 mod escape;
 mod example_project;
 mod exits;
+mod explanation;
 mod fatigue;
 mod fidelity;
 mod gates;

@@ -14,6 +14,7 @@ pub mod doctor;
 pub mod error;
 pub mod expiry;
 pub mod explain;
+pub mod explainer;
 pub mod fold;
 mod git;
 pub mod harmless;

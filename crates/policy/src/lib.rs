@@ -23,6 +23,7 @@ mod policy;
 pub mod profile;
 mod protected;
 mod review;
+pub mod reword;
 mod risk;
 #[cfg(test)]
 mod schema;
