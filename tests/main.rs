@@ -16,6 +16,7 @@ mod explanation;
 mod fatigue;
 mod fidelity;
 mod gates;
+mod grants;
 mod jars;
 mod kills;
 mod labelled;

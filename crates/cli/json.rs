@@ -1,6 +1,8 @@
 //! What a program sees: one document per command, each with its `schema` and version. Fields are only ever added
 //! within a version. Paths are strings in which `\` is doubled and bytes that are not UTF-8 stand as `\xHH`.
 
+pub(crate) mod asking;
+
 use crate::failure::Failure;
 use analyze::Check;
 use engine::audit::query::Row;

@@ -3,11 +3,12 @@
 //! text -> analysis -> assessment -> decision -> approval -> overlay -> jail -> change set -> review
 //! -> apply or discard -> audit.
 
-use crate::approve::{Approval, Person, Question, Refusal, approve};
+use crate::approve::{Approval, Person, Question, Refusal};
 use crate::audit::{AuditLog, Durability};
 use crate::backend::Wanted;
 use crate::bare::{Bare, Begun};
 use crate::choice::{Choice, Chooser};
+use crate::consent::Offer;
 use crate::error::{RunError, in_full};
 use crate::harmless::up_to;
 use crate::jar::Rewound;
@@ -198,7 +199,7 @@ impl Engine {
         let judged = self.judge(&analyze::quote(&request.argv), &request.place);
         let confinement = confine(request)?;
         let berth = self.berth(request)?;
-        let approval = self.decided(berth.id(), &judged, approve(&judged.question(), person.as_deref_mut()))?;
+        let approval = self.consent(berth.id(), request.jar.is_some(), &judged, person.as_deref_mut())?;
         let id = berth.id().clone();
         if berth.is_bare() {
             // It has other roots than with namespaces, and goes on as it began.
@@ -420,6 +421,11 @@ impl Engine {
         &self.store
     }
 
+    /// Where it was opened.
+    pub(crate) fn place(&self) -> &Place {
+        &self.place
+    }
+
     /// The audit log.
     #[must_use]
     pub fn audit(&self) -> &AuditLog {
@@ -490,7 +496,7 @@ impl Engine {
             assessment: judged.assessment.clone(),
             decision: judged.decision.clone(),
             profile: self.under.clone(),
-            approved_by: approval.as_ref().ok().map(|approval| approval.by().to_owned()),
+            approved_by: approval.as_ref().ok().map(Approval::by),
             policy: Some(self.policy_sha256.clone()),
         };
         self.audit.append(Some(id), stage, Durability::Synced)?;
@@ -533,8 +539,9 @@ impl Engine {
 }
 
 impl Judged {
-    pub(crate) fn question(&self) -> Question<'_> {
-        Question { analysis: &self.analysis, assessment: &self.assessment, decision: &self.decision }
+    pub(crate) fn question<'a>(&'a self, offer: &'a Offer) -> Question<'a> {
+        let Judged { analysis, assessment, decision, place } = self;
+        Question { analysis, assessment, decision, place, offer }
     }
 }
 

@@ -1,7 +1,7 @@
 //! Open jars: the namespaces and the view of a named jar stay while one command after the other runs in it. Each command
 //! goes the whole way of [`Engine::run`] up to its review; what becomes of the changes is settled when the jar is closed.
 
-use crate::approve::{Approval, Person, approve};
+use crate::approve::{Approval, Person};
 use crate::audit::now_ms;
 use crate::error::RunError;
 use crate::journey::{Engine, Judged, Outcome, Request, choose, confine, wanted};
@@ -105,7 +105,7 @@ impl OpenJar<'_> {
         let place = self.place_of(command);
         let judged = self.engine.judge(&analyze::quote(command.argv), &place);
         let id = self.trial.id().clone();
-        let approval = self.engine.decided(&id, &judged, approve(&judged.question(), person))?;
+        let approval = self.engine.consent(&id, true, &judged, person)?;
         let env = self.env_of(command, &place.cwd);
         let begun = self.trial.begin(command, &judged);
         let number = self.engine.noted(&id, begun)?;
