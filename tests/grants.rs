@@ -199,6 +199,8 @@ both! {
             ("connect example.org", "HOST:PORT"),
             ("signal 1", "no verb"),
             ("write", "no effect"),
+            ("execute /usr/bin/make", "leave its directory out"),
+            ("execute make all", "is not known"),
         ] {
             let refused = world.belljar(["grants", "add", effect, "--yes"]).run();
             refused.code(2).stderr_has(why);
@@ -210,6 +212,13 @@ both! {
         world.belljar(["grants", "add", "write target/", "--yes", "--expires", "3"]).run().success().stdout_has("and all below it");
         let grant = &grants(world)[0];
         assert_eq!(grant["effects"][0]["target"], json!({"type": "path", "path": world.workspace().join("target"), "scope": "tree"}));
+        let programs = world.home().join("programs.toml");
+        world.file(&programs, "rules = '''\n@id(\"x\")\nforbid (principal, action == Action::\"execute\", resource) when { !context.approved };\n'''\n");
+        world.script("tools/run.sh", "#!/bin/sh\n").script("run.sh", "#!/bin/sh\n");
+        let execute = |program: &str| world.belljar(["run", "--apply", "discard", "--profile", programs.to_str().unwrap(), "--", program]).run().status.code();
+        assert_eq!((execute("tools/run.sh"), execute("./run.sh")), (Some(126), Some(126)));
+        world.belljar(["grants", "add", "execute tools/", "--yes"]).run().success();
+        assert_eq!((execute("./tools/run.sh"), execute("./run.sh")), (Some(0), Some(126)));
         // A rule that asks about every write: what lies below is covered, what is beside, protected or behind a link is not.
         let rules = world.home().join("writes.toml");
         world.file(&rules, "rules = '''\n@id(\"w\")\nforbid (principal, action == Action::\"write\", resource is Path) when { !context.approved };\n'''\n");

@@ -96,4 +96,12 @@ impl Person for Approver {
         let safe = || engine::harmless::up_to(Risk::Medium, frozen.changes(), frozen.review());
         answer.to_settle(high, safe)
     }
+
+    fn channel(&self) -> Option<String> {
+        let (kind, path) = match &self.channel {
+            Channel::Socket(path) => ("unix", path),
+            Channel::Folder(path) => ("dir", path),
+        };
+        Some(format!("{kind}:{}", FilePath::from(path.as_path())))
+    }
 }

@@ -68,6 +68,9 @@ const VERBS: [(&str, Action); 8] = [
     ("connect", Action::Connect),
 ];
 
+/// Where programs of the system lie: the analyser calls them by their names.
+const SYSTEM_BIN: [&[u8]; 6] = [b"/bin", b"/usr/bin", b"/usr/local/bin", b"/sbin", b"/usr/sbin", b"/usr/local/sbin"];
+
 /// The effect that a text names.
 fn effect_of(text: &str, place: &Place) -> Result<Granted, Failure> {
     let wrong = |message: String| Failure::Usage {
@@ -81,8 +84,14 @@ fn effect_of(text: &str, place: &Place) -> Result<Granted, Failure> {
     let target = match action {
         Action::Connect => Target::Peer(peer(rest).ok_or_else(|| wrong("a peer is HOST:PORT".into()))?),
         Action::Execute if !rest.contains('/') => Target::Program { name: rest.to_owned() },
+        _ if rest.is_empty() => return Err(wrong("no path".into())),
         _ => path(rest, place),
     };
+    if let (Action::Execute, Target::Path { path, .. }) = (action, &target)
+        && path.parent().is_some_and(|dir| SYSTEM_BIN.contains(&dir.as_bytes()))
+    {
+        return Err(wrong("commands are judged by the name of such a program: leave its directory out".into()));
+    }
     engine::consent::grantable(action, target, place)
         .map_err(|why| wrong(format!("it can be approved once only: {why}")))
 }

@@ -14,7 +14,8 @@ pub struct Approval {
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Grantor {
     Policy,
-    Person,
+    /// With the channel over which the answer came, where that is not the terminal.
+    Person(Option<String>),
     /// By name.
     Grants(Vec<String>),
 }
@@ -25,7 +26,8 @@ impl Approval {
     pub fn by(&self) -> String {
         match &self.by {
             Grantor::Policy => "policy".to_owned(),
-            Grantor::Person => "person".to_owned(),
+            Grantor::Person(None) => "person".to_owned(),
+            Grantor::Person(Some(channel)) => format!("person at {channel}"),
             Grantor::Grants(names) => format!("grant {}", names.join(", ")),
         }
     }
@@ -111,6 +113,11 @@ pub trait Person {
     /// # Errors
     /// When the question could not be put or the answer not be read; the changes are then left as they are.
     fn settle(&mut self, frozen: &crate::Trial<crate::Frozen>) -> io::Result<crate::Choice>;
+
+    /// Where he is asked, for the audit log; `None`: at the terminal.
+    fn channel(&self) -> Option<String> {
+        None
+    }
 }
 
 /// Why a command may not run.
@@ -178,7 +185,7 @@ pub(crate) fn approve<'p>(
             Answer::Grant(wish) if !question.offer.scopes().contains(&wish.scope) => Err(Refusal::Declined(decision())),
             yes => {
                 asking.wish = yes.wish();
-                Ok(Approval { by: Grantor::Person })
+                Ok(Approval { by: Grantor::Person(person.channel()) })
             }
         },
     }

@@ -162,12 +162,7 @@ fn covering(known: &[Grant], wanted: &[&Granted]) -> Option<Vec<String>> {
 /// Whether links on the way make a path another one than it says. It is asked now, before the command runs; what a link
 /// that comes later leads to is judged with the changes.
 fn leads_elsewhere(granted: &Granted) -> bool {
-    let elsewhere = |path: &FilePath| FilePath::from(host::real(path.as_path())) != *path;
-    match &granted.target {
-        Target::Path { path, .. } => elsewhere(path),
-        Target::Program { name } if name.contains('/') => elsewhere(&name.as_str().into()),
-        Target::Program { .. } | Target::Peer(_) | Target::Thing { .. } | Target::Unknown { .. } => false,
-    }
+    matches!(&granted.target, Target::Path { path, .. } if FilePath::from(host::real(path.as_path())) != *path)
 }
 
 /// The directories that the command of a request may write.
@@ -196,7 +191,7 @@ fn without_secrets(mut shown: Vec<String>) -> Vec<String> {
     lines
 }
 
-/// Who a program may act for: nothing is granted through links, and nothing by what a person did not see.
+/// What a grant that is made by hand would be for.
 ///
 /// # Errors
 /// Why it can be approved once only.

@@ -21,7 +21,8 @@ pub enum Stage {
         /// The profile it was to run under.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         profile: Option<ProfileId>,
-        /// Who agreed: `policy`, `person`, `grant` with the names of grants, or nobody (`None`: it did not run).
+        /// Who agreed: `policy`, `person` (`person at CHANNEL`), `grant` with the names of grants, or nobody (`None`: it did
+        /// not run).
         approved_by: Option<String>,
         /// SHA-256 of the policy that decided, hexadecimal; records of older versions have none.
         #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -157,9 +157,11 @@ fn exact(effect: &Effect) -> Result<Target, Once> {
         Target::Path { path, .. } if !is_exact(path) => Err(Once::Vague),
         Target::Path { .. } => Ok(effect.target.clone()),
         Target::Peer(peer) => peer_of(peer).map(Target::Peer),
-        Target::Program { name } if effect.action == Action::Execute && names_a_program(name) => {
-            Ok(effect.target.clone())
+        // One that is named by its path is a file like any other.
+        Target::Program { name } if effect.action == Action::Execute && is_exact(&name.as_str().into()) => {
+            Ok(Target::Path { path: name.as_str().into(), scope: PathScope::Exact })
         }
+        Target::Program { name } if effect.action == Action::Execute && is_looked_up(name) => Ok(effect.target.clone()),
         Target::Program { .. } | Target::Thing { .. } | Target::Unknown { .. } => Err(Once::Vague),
     }
 }
@@ -168,9 +170,9 @@ fn is_exact(path: &FilePath) -> bool {
     path.is_absolute() && path.normalise() == *path
 }
 
-/// Looked up on the search path, or absolute; anything else depends on the working directory.
-fn names_a_program(name: &str) -> bool {
-    !name.is_empty() && (!name.contains('/') || is_exact(&name.into()))
+/// Whether a program is looked up on the search path by this name; others depend on the working directory.
+fn is_looked_up(name: &str) -> bool {
+    !name.is_empty() && !name.contains(|c: char| c == '/' || c.is_whitespace())
 }
 
 /// A peer with its port. A unix socket is whatever listens there, a pattern is many peers.
@@ -253,6 +255,8 @@ mod tests {
             (peer("unix:/run/docker.sock", Some(1)), Once::Vague),
             (program("./run.sh"), Once::Vague),
             (program(""), Once::Vague),
+            (program("make all"), Once::Vague),
+            (program("/home/u/work/../run"), Once::Vague),
             (thing, Once::Vague),
             (unknown, Once::Vague),
         ] {
@@ -260,7 +264,7 @@ mod tests {
         }
         let plain = exact(Action::Write, "/home/u/work/src/a.rs");
         assert_eq!(grantable(&plain, &place(false)), Err(Once::Bare));
-        for effect in [plain, peer("Example.ORG.", Some(443)), program("make"), program("/usr/bin/make")] {
+        for effect in [plain, peer("Example.ORG.", Some(443)), program("make"), program("/opt/x/bin/run")] {
             let granted = grantable(&effect, &place(true)).unwrap();
             assert!(covers(&granted, &granted), "{granted:?}");
         }
@@ -288,6 +292,10 @@ mod tests {
             assert!(!covers(&granted, &other), "another action: {at}");
         }
         assert_eq!(grantable(&exact(Action::Write, "/home/u/work/src/.env"), &place(true)), Err(Once::Secret));
+        let scripts = grant_of(Action::Execute, tree("/home/u/work/scripts"), &place(true)).unwrap();
+        for (name, is) in [("/home/u/work/scripts/run.sh", true), ("/home/u/work/run.sh", false), ("run.sh", false)] {
+            assert_eq!(covers(&scripts, &grantable(&program(name), &place(true)).unwrap()), is, "{name}");
+        }
         for (at, why) in [
             ("/", Once::Everything),
             ("/home/u", Once::Everything),
@@ -382,6 +390,10 @@ mod tests {
             (Target::Path { path: top, scope: PathScope::Tree }, Target::Path { path, scope }) => {
                 let (top, path) = (parts(top), parts(path));
                 *scope != PathScope::Glob && path.starts_with(&top) && !path.iter().any(|part| part == b"..")
+            }
+            (Target::Path { path, scope }, Target::Program { name }) => {
+                let (path, name) = (parts(path), parts(&name.as_str().into()));
+                if *scope == PathScope::Tree { name.starts_with(&path) } else { name == path }
             }
             (one, other) => one == other,
         }
