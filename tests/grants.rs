@@ -92,6 +92,8 @@ both! {
 
         assert!(ran(&curl(world, URL)), "another path of the same peer is the same effect");
         assert!(ran(&curl(world, "https://registry.example.org/other")));
+        let report = asking(world, &["--apply", "discard", "--json", "--", "curl", "-sS", URL]).run().json();
+        assert_eq!((&report["approved_by"], &report["decision"]["verdict"]), (&json!(format!("grant {}", grant["id"].as_str().unwrap())), &json!("ask")));
         for other in ["https://example.org/x", "https://registry.example.org:444/", "http://registry.example.org/", "https://registry.example.org.evil.net/"] {
             curl(world, other).code(126);
         }
@@ -102,8 +104,11 @@ both! {
         there.code(126);
 
         let id = grant["id"].as_str().unwrap().to_owned();
+        let mut pty = asked(world, &["--", "curl", "-sS", URL]);
+        pty.expect(&format!("not asked, it was granted: {id}"));
+        pty.wait();
         let by = approvals(world);
-        assert_eq!(by, ["person".to_owned(), format!("grant {id}"), format!("grant {id}")]);
+        assert_eq!(by, ["person".to_owned(), format!("grant {id}"), format!("grant {id}"), format!("grant {id}"), format!("grant {id}")]);
         world.belljar(["grants"]).run().success().stdout_has(&id).stdout_has("connect to registry.example.org:443").stdout_has("until 2");
         world.belljar(["audit", "log"]).run().stdout_has(&format!("granted {id}: connect to registry.example.org:443"));
         world.belljar(["grants", "revoke", &id[..4]]).run().success().stdout_has("revoked:");
@@ -146,7 +151,8 @@ both! {
         assert_eq!(open("one")["exit"]["value"], 6);
         assert_eq!(open("two")["error"]["kind"], "refused");
         let id = grants(world)[0]["id"].as_str().unwrap().to_owned();
-        assert_eq!(approvals(world), ["person".to_owned(), format!("grant {id}")]);
+        assert_eq!(open("one")["approved_by"], format!("grant {id}"));
+        assert_eq!(approvals(world), ["person".to_owned(), format!("grant {id}"), format!("grant {id}")]);
         world.belljar(["discard", "one", "--yes"]).run().success();
         assert_eq!(open("one")["error"]["kind"], "refused", "another jar of the same name");
         for jar in ["one", "two"] {

@@ -26,6 +26,7 @@ pub(crate) fn outcome(outcome: &Outcome, code: u8, learnt: Option<&Path>) -> Val
     let mut document = trial(&outcome.record, &outcome.changes, &outcome.review);
     if let Some(fields) = document.as_object_mut() {
         fields.insert("schema".into(), "belljar.run/1".into());
+        fields.insert("approved_by".into(), json!(outcome.approved_by));
         fields.insert("exit_code".into(), code.into());
         fields.insert("exec_errno".into(), outcome.exec_error.into());
         fields.insert("settled".into(), settlement(&outcome.settlement));
@@ -47,6 +48,7 @@ pub(crate) fn told(id: &Value, told: &Told) -> Value {
         "number": told.number,
         "risk": told.judged.assessment.tiers,
         "decision": told.judged.decision.verdict,
+        "approved_by": told.approved_by,
         "exit": told.exit,
         "exec_errno": told.exec_error,
         "wall_ms": told.wall_ms,

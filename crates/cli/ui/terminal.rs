@@ -209,6 +209,12 @@ impl Person for Terminal {
         }
     }
 
+    fn granted(&mut self, names: &[String]) {
+        let told = format!("belljar: not asked, it was granted: {}", model::escape::text(&names.join(", ")));
+        // The audit log has it too.
+        let _ = writeln!(self.tty, "{}", self.style.dim(&told));
+    }
+
     fn settle(&mut self, frozen: &Trial<Frozen>) -> io::Result<Choice> {
         write!(self.tty, "{}", self.style.fresh())?;
         self.summary(frozen)?;

@@ -114,6 +114,9 @@ pub trait Person {
     /// When the question could not be put or the answer not be read; the changes are then left as they are.
     fn settle(&mut self, frozen: &crate::Trial<crate::Frozen>) -> io::Result<crate::Choice>;
 
+    /// Told that he is not asked because grants of these names answer.
+    fn granted(&mut self, _names: &[String]) {}
+
     /// Where he is asked, for the audit log; `None`: at the terminal.
     fn channel(&self) -> Option<String> {
         None
@@ -178,7 +181,10 @@ pub(crate) fn approve<'p>(
     match (question.decision.verdict, asking.granted.take(), person) {
         (Verdict::Allow, _, _) => Ok(Approval { by: Grantor::Policy }),
         (Verdict::Deny, _, _) => Err(Refusal::Denied(decision())),
-        (Verdict::Ask, Some(names), _) if !names.is_empty() => Ok(Approval { by: Grantor::Grants(names) }),
+        (Verdict::Ask, Some(names), person) if !names.is_empty() => {
+            person.into_iter().for_each(|person| person.granted(&names));
+            Ok(Approval { by: Grantor::Grants(names) })
+        }
         (Verdict::Ask, _, None) => Err(Refusal::Unattended(decision())),
         (Verdict::Ask, _, Some(person)) => match person.approve(question).map_err(Refusal::Unanswered)? {
             Answer::No => Err(Refusal::Declined(decision())),

@@ -109,6 +109,8 @@ pub struct Outcome {
     pub shown: bool,
     /// The profile that it needed, where that was asked for.
     pub learnt: Option<String>,
+    /// Who approved the command, in the words of the audit log; `None` where none was run.
+    pub approved_by: Option<String>,
 }
 
 /// What a trial holds on disk.
@@ -200,14 +202,14 @@ impl Engine {
         let confinement = confine(request)?;
         let berth = self.berth(request)?;
         let approval = self.consent(berth.id(), request.jar.is_some(), &judged, person.as_deref_mut())?;
-        let id = berth.id().clone();
+        let (id, by) = (berth.id().clone(), approval.by());
         if berth.is_bare() {
             // It has other roots than with namespaces, and goes on as it began.
             let why = sandbox::namespaces().err().unwrap_or_else(|| "the jar was begun without them".to_owned());
             let bare = Bare::new(approval, why, standby.accepted());
             drop((berth, standby));
             let ran = self.noted(&id, self.run_bare(request, &judged, &id, bare))?;
-            return self.settled(ran, request, person);
+            return self.settled(ran, request, person, by);
         }
         let wanted = Wanted { begun: Some(self.opened), ..wanted(request, &judged.analysis) };
         let record = trial::record(berth.id().clone(), &judged, request, &confinement);
@@ -216,7 +218,7 @@ impl Engine {
             Begun::Ran(ran) => *ran,
             Begun::Bare(bare) => self.noted(&id, self.run_bare(request, &judged, &id, bare))?,
         };
-        self.settled(ran, request, person)
+        self.settled(ran, request, person, by)
     }
 
     /// From the end of the command to that of the journey.
@@ -225,13 +227,14 @@ impl Engine {
         ran: Trial<Ran>,
         request: &Request,
         person: Option<&mut dyn Person>,
+        approved_by: String,
     ) -> Result<Outcome, RunError> {
         let frozen = self.freeze(ran)?;
         self.ran(&frozen, request.apply)?;
         // Before anything becomes real: what was there beforehand is looked up.
         let learnt = request.learn.as_ref().map(|learn| learn::learn(&frozen, request, learn)).transpose()?;
         let (choice, by) = choose(&frozen, request.apply, person);
-        Ok(Outcome { learnt, ..self.settle(frozen, &choice, by)? })
+        Ok(Outcome { learnt, approved_by: Some(approved_by), ..self.settle(frozen, &choice, by)? })
     }
 
     /// How the jar of a request would be built, a line for each step. Nothing is made and nothing runs.
@@ -341,6 +344,7 @@ impl Engine {
             settlement: Settlement::Left,
             shown: by == Chooser::Person,
             learnt: None,
+            approved_by: None,
         };
         let (id, draft) = (frozen.id().clone(), Draft::new(&frozen, choice, by));
         outcome.settlement = frozen.settle(choice, by, &self.audit)?;

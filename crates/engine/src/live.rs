@@ -44,6 +44,8 @@ pub struct Told {
     pub number: u64,
     /// What was made of it before it ran.
     pub judged: Judged,
+    /// Who approved it, in the words of the audit log.
+    pub approved_by: String,
     /// How it ended.
     pub exit: Exit,
     /// errno(3) when it could not be started.
@@ -106,6 +108,7 @@ impl OpenJar<'_> {
         let judged = self.engine.judge(&analyze::quote(command.argv), &place);
         let id = self.trial.id().clone();
         let approval = self.engine.consent(&id, true, &judged, person)?;
+        let approved_by = approval.by();
         let env = self.env_of(command, &place.cwd);
         let begun = self.trial.begin(command, &judged);
         let number = self.engine.noted(&id, begun)?;
@@ -115,7 +118,20 @@ impl OpenJar<'_> {
         self.engine.ran_in(&self.trial.record, &changes, &review)?;
         let attempts = self.trial.record.attempts.clone();
         let Done { exit, exec_error, connections, limit, kept, .. } = done;
-        Ok(Told { number, judged, exit, exec_error, wall_ms, attempts, connections, limit, kept, changes, review })
+        Ok(Told {
+            number,
+            judged,
+            approved_by,
+            exit,
+            exec_error,
+            wall_ms,
+            attempts,
+            connections,
+            limit,
+            kept,
+            changes,
+            review,
+        })
     }
 
     /// Ends the jar and settles what waits in it, as [`Engine::run`] does.
