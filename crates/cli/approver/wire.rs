@@ -40,7 +40,7 @@ fn no_answer(why: &str) -> io::Error {
 fn random() -> io::Result<String> {
     let mut bytes = [0_u8; 16];
     File::open("/dev/urandom")?.read_exact(&mut bytes)?;
-    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(model::hex(&bytes))
 }
 
 impl Ticket {
