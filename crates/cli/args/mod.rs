@@ -32,7 +32,7 @@ pub(crate) struct Args {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Run a command (default: your shell) contained and speculative
-    Run(Run),
+    Run(Box<Run>),
     /// Say what a command would do: effects, findings, risk, decision
     Check(Check),
     /// List the trials that wait for a decision
