@@ -427,8 +427,9 @@ impl Trial<Ran> {
     /// When a layer cannot be read.
     pub(crate) fn freeze(self, policy: &Policy) -> Result<Trial<Frozen>, RunError> {
         let changes = self.change_set()?;
+        let notes = self.notes(&changes, policy);
         let Trial { record, dir, overlays, stage: Ran { exec_error } } = self;
-        let review = policy.review(&changes, &record.announced(), &record.place, &record.observed());
+        let review = policy.review_read(&changes, &notes, &record.announced(), &record.place, &record.observed());
         let mut frozen = Trial { record, dir, overlays, stage: Frozen { changes, review, exec_error } };
         frozen.name_authors();
         Ok(frozen)
