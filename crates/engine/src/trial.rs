@@ -33,8 +33,8 @@ use crate::record::TrialRecord;
 use crate::store::{Store, StoreError, TrialDir};
 use crate::views::Views;
 use model::{
-    Attempt, Backend, BackendWish, ChangeSet, Confinement, Containment, FilePath, Hidden, Review, RootBackend, Tier,
-    TrialId, TrialState, WritableRoot,
+    Attempt, Backend, BackendWish, ChangeSet, Confinement, Containment, FilePath, Hidden, Place, Review, RootBackend,
+    Tier, TrialId, TrialState, WritableRoot,
 };
 use overlay::Overlay;
 use policy::Policy;
@@ -633,6 +633,7 @@ pub(crate) fn record(id: TrialId, judged: &crate::Judged, request: &Request, con
         allow_net: confinement.network.rules().to_vec(),
         connections: Vec::new(),
         env_withheld: confinement.env_withheld.clone(),
+        shown: request.read.iter().map(FilePath::normalise).filter(|path| is_secret(path, &judged.place)).collect(),
         applying: None,
         applied: 0,
         applied_ms: None,
@@ -647,4 +648,9 @@ pub(crate) fn record(id: TrialId, judged: &crate::Judged, request: &Request, con
         rules: request.rules.clone(),
         used: None,
     }
+}
+
+/// Whether a path is, or lies in, what a jar does not show of itself, or is a secret by its name.
+fn is_secret(path: &FilePath, place: &Place) -> bool {
+    policy::would_show(place, path).is_some() || policy::secret_rule(path, &place.home).is_some()
 }
