@@ -149,6 +149,18 @@ both! {
         assert!(!world.has("logo.png") && !world.has("a/.git ./hooks/pre-commit"));
     }
 
+    fn what_the_host_changed_meanwhile_is_told_and_waits(world) {
+        world.file("f", "a\n").file("g", "a\n").file("d/e", "a\n");
+        world.belljar(["run", "--apply", "never", "--", "sh", "-c", "echo b > f; echo b > g; rm -r d"]).run().success();
+        let quiet = world.belljar(["show", "--json"]).run().success().json();
+        assert!(!quiet.to_string().contains("host/changed"), "{quiet:#}");
+        world.file("f", "host\n").file("d/new", "host\n");
+        let report = world.belljar(["show", "--json"]).run().success().json();
+        says(&report, world, "f", "host/changed", "an apply would refuse it: the host's file was changed meanwhile");
+        says(&report, world, "d", "host/changed", "d/new: it would be deleted with its directory");
+        assert!(flags(&report, world, "g").is_empty());
+    }
+
     fn an_open_jar_tells_it_too(world) {
         let script = r#"{"argv":["sh","-c","printf '#!/bin/sh\\n' > x.png; chmod +x x.png"]}"#;
         let run = world.belljar(["run", "--jar", "work", "--apply", "never", "--jsonl", "-"]).stdin(format!("{script}\n")).run();

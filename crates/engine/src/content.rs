@@ -7,9 +7,9 @@ use crate::look;
 use crate::trial::Trial;
 use analyze::ShellContext;
 use model::{Change, ChangeSet, FilePath, Place, Risk};
-use overlay::Overlay;
+use overlay::{Conflict, Overlay};
 use policy::Policy;
-use policy::content::{Notes, Reader, Side};
+use policy::content::{Item, Note, Notes, Reader, Side};
 use std::collections::HashMap;
 
 /// Bytes that are read of one change set, all files and both sides together. Beyond it a file is told as not read.
@@ -45,6 +45,23 @@ impl<S> Trial<S> {
     fn holding(&self, path: &FilePath) -> Option<&Overlay> {
         let holding = self.overlays.iter().filter(|overlay| path.starts_with(overlay.root()));
         holding.max_by_key(|overlay| overlay.root().as_bytes().len())
+    }
+}
+
+/// Adds where the host has changed since, to the change at that place or above it.
+pub(crate) fn note_conflicts(notes: &mut Notes, changes: &ChangeSet, conflicts: &[Conflict]) {
+    for conflict in conflicts {
+        let concerned =
+            changes.changes.iter().enumerate().filter(|(_, change)| conflict.path.starts_with(&change.path));
+        let nearest = concerned.max_by_key(|(_, change)| change.path.as_bytes().len());
+        let Some((index, change)) = nearest else { continue };
+        let place = if change.path == conflict.path { String::new() } else { format!("{}: ", conflict.path) };
+        let why = format!("an apply would refuse it: {place}{}", conflict.kind.describe());
+        let told = notes.entry(index).or_default();
+        match told.iter_mut().find(|note| note.rule == policy::content::CONFLICT) {
+            Some(note) => note.items.push(Item { name: conflict.path.to_string(), line: None, says: why }),
+            None => told.push(Note::conflict(conflict.path.to_string(), why)),
+        }
     }
 }
 

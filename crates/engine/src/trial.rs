@@ -25,6 +25,7 @@ use crate::approve::Approval;
 use crate::audit::now_ms;
 use crate::backend::{RootFacts, Wanted, choose_backend, is_candidate};
 use crate::bare::{Bare, Begun, fold_copies, remove_copies};
+use crate::content::note_conflicts;
 use crate::error::RunError;
 use crate::jar::JarError;
 use crate::journey::{Request, Weight};
@@ -36,7 +37,7 @@ use model::{
     Attempt, Backend, BackendWish, ChangeSet, Confinement, Containment, FilePath, Hidden, Place, Review, RootBackend,
     Tier, TrialId, TrialState, WritableRoot,
 };
-use overlay::Overlay;
+use overlay::{Conflict, Overlay};
 use policy::Policy;
 use sandbox::{Live, Mounted, Standby};
 use std::ffi::OsString;
@@ -164,6 +165,20 @@ impl<S> Trial<S> {
         }
         changes.changes.sort_by(|a, b| a.path.cmp(&b.path));
         Ok(changes)
+    }
+
+    /// [`Trial::change_set`], with where the host has changed since.
+    fn changes_and_conflicts(&self) -> Result<(ChangeSet, Vec<Conflict>), RunError> {
+        let (mut changes, mut conflicts) = (ChangeSet::default(), Vec::new());
+        for overlay in &self.overlays {
+            if !overlay.is_untouched()? {
+                let (mut some, mut with) = overlay.changes_and_conflicts()?;
+                changes.changes.append(&mut some.changes);
+                conflicts.append(&mut with);
+            }
+        }
+        changes.changes.sort_by(|a, b| a.path.cmp(&b.path));
+        Ok((changes, conflicts))
     }
 
     /// How many changes wait now.
@@ -426,8 +441,9 @@ impl Trial<Ran> {
     /// # Errors
     /// When a layer cannot be read.
     pub(crate) fn freeze(self, policy: &Policy) -> Result<Trial<Frozen>, RunError> {
-        let changes = self.change_set()?;
-        let notes = self.notes(&changes, policy);
+        let (changes, conflicts) = self.changes_and_conflicts()?;
+        let mut notes = self.notes(&changes, policy);
+        note_conflicts(&mut notes, &changes, &conflicts);
         let Trial { record, dir, overlays, stage: Ran { exec_error } } = self;
         let review = policy.review_read(&changes, &notes, &record.announced(), &record.place, &record.observed());
         let mut frozen = Trial { record, dir, overlays, stage: Frozen { changes, review, exec_error } };

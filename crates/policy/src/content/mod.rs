@@ -21,6 +21,8 @@ use std::collections::BTreeMap;
 const TEXT_BYTES_MAX: u64 = 1 << 20;
 /// A NUL among so many first bytes is no text (as git has it).
 const HEAD_BYTES: usize = 8000;
+/// The host is not what the command saw any more.
+pub const CONFLICT: &str = "host/changed";
 const NOT_READ: &str = "content/not-read";
 const EXECUTE: u32 = 0o111;
 
@@ -29,6 +31,7 @@ pub const RULES: &[&str] = &[
     added::SECRET,
     binary::BINARY,
     binary::DISGUISED,
+    CONFLICT,
     NOT_READ,
     lock::CHANGED,
     lock::INSTALL_SCRIPT,

@@ -35,6 +35,12 @@ pub struct Item {
 }
 
 impl Note {
+    /// One about a place that the host has changed since.
+    #[must_use]
+    pub fn conflict(name: String, says: String) -> Note {
+        Note::new(Risk::Medium, super::CONFLICT, says.clone(), vec![Item::new(name, says)])
+    }
+
     pub(crate) fn new(risk: Risk, rule: &'static str, says: String, mut items: Vec<Item>) -> Note {
         if items.len() > ITEMS_MAX {
             let more = items.len() - ITEMS_MAX;
