@@ -94,10 +94,18 @@ fn is_plain(value: &str) -> bool {
             let inner = value.get(1..value.len().saturating_sub(1)).unwrap_or_default();
             value.len() >= 2 && value.ends_with(quote) && !inner.contains([quote, '\\'])
         }
-        Some('{') => value.ends_with('}') && !value.get(1..).unwrap_or_default().contains(['{', '&', '*']),
+        Some('{') => {
+            let inner = value.strip_prefix('{').and_then(|rest| rest.strip_suffix('}'));
+            inner.is_some_and(|inner| inner.split([',', ':']).all(|part| !refers(part.trim_start())))
+        }
         Some('[') => value.ends_with(']'),
         Some(first) => !matches!(first, '&' | '*' | '!' | '|' | '>' | '?' | '%' | '`' | '@') && !value.contains(" #"),
     }
+}
+
+/// Whether a part of a flow means something that stands elsewhere, or goes on.
+fn refers(part: &str) -> bool {
+    part.starts_with(['&', '*', '!', '|', '>', '{', '[', '<'])
 }
 
 /// A value without its quotes.
@@ -137,6 +145,11 @@ mod tests {
             (Style::Yaml, "/a/1.0.0:", Some(("/a/1.0.0", ""))),
             (Style::Yaml, "- x64", Some(("", "x64"))),
             (Style::Yaml, "node: '>=6'", Some(("node", "'>=6'"))),
+            (Style::Yaml, "engines: {node: 6.* || >= 10.*}", Some(("engines", "{node: 6.* || >= 10.*}"))),
+            (Style::Yaml, "a: {b: *c}", None),
+            (Style::Yaml, "a: {<<: *c}", None),
+            (Style::Yaml, "a: {b: {c: d}}", None),
+            (Style::Yaml, "a: {b: c", None),
             (Style::Yaml, "a: &x", None),
             (Style::Yaml, "a: *x", None),
             (Style::Yaml, "a: |", None),
