@@ -32,6 +32,7 @@ mod policy;
 mod predicted;
 mod profiles;
 mod real_repo;
+mod review;
 mod seams;
 mod support;
 mod terminal;

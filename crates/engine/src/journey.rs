@@ -533,6 +533,7 @@ impl Engine {
             containment: record.containment.clone(),
             attempts: record.attempts.clone(),
             connections: record.connections.clone(),
+            shown: record.shown.clone(),
             changes: changes.clone(),
             review: review.clone(),
             limits_hit: record.limits_hit.clone(),

@@ -11,6 +11,7 @@ pub mod backend;
 mod bare;
 pub mod choice;
 pub mod consent;
+mod content;
 mod digest;
 pub mod doctor;
 pub mod error;

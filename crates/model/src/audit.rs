@@ -39,6 +39,9 @@ pub enum Stage {
         /// Whom it reached over the network.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         connections: Vec<Connection>,
+        /// Secrets that it was shown because somebody asked for it.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        shown: Vec<FilePath>,
         /// What it changed.
         changes: ChangeSet,
         /// How that was judged.

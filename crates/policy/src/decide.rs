@@ -137,7 +137,7 @@ fn path_attributes(words: &Words, path: &FilePath, scope: PathScope, facts: &Eff
     attributes.push(("protected", yes(facts.protected().is_some())));
     if let Some(path) = &facts.path {
         attributes.push(("location", words.value("Location", path.location.name())));
-        attributes.push(("rules", rules(words, path, scope == PathScope::Tree)));
+        attributes.push(("rules", rules(words, path, scope == PathScope::Tree, [].into_iter())));
         attributes.push(("secret", yes(path.secret.is_some() || path.state)));
         attributes.push(("derived", yes(path.depth > crate::derived::Depth::Source)));
         attributes.push(("top", yes(path.top)));
@@ -151,11 +151,16 @@ pub(crate) fn names(path: &FilePath) -> Attributes {
     vec![("path", text(&path.encode())), ("name", text(&name.unwrap_or_default()))]
 }
 
-/// Every rule of the tables that the path meets.
-pub(crate) fn rules(words: &Words, facts: &PathFacts, tree: bool) -> Value {
+/// Every rule of the tables that the path meets, and those of its content.
+pub(crate) fn rules(
+    words: &Words,
+    facts: &PathFacts,
+    tree: bool,
+    content: impl Iterator<Item = &'static str>,
+) -> Value {
     let protected = facts.protected.filter(|(fit, _)| *fit == Fit::Within || tree).map(|(_, row)| row.rule);
     let all = [facts.secret, protected, facts.state.then_some(STATE_RULE)];
-    words.values("Rule", all.into_iter().flatten())
+    words.values("Rule", all.into_iter().flatten().chain(content))
 }
 
 fn peer_attributes(words: &Words, peer: &Endpoint, network: Option<Network>) -> Attributes {

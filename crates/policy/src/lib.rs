@@ -10,6 +10,7 @@ mod builtin;
 pub mod cases;
 mod change;
 mod confine;
+pub mod content;
 mod decide;
 mod derived;
 mod engine;
@@ -29,6 +30,7 @@ mod risk;
 #[cfg(test)]
 mod schema;
 mod secrets;
+pub mod shapes;
 mod surprise;
 mod term;
 #[cfg(test)]
