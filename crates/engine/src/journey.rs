@@ -492,6 +492,7 @@ impl Engine {
             profile: self.under.clone(),
             approved_by: approval.as_ref().ok().map(|approval| approval.by().to_owned()),
             policy: Some(self.policy_sha256.clone()),
+            place: Some(judged.place.clone()),
         };
         self.audit.append(Some(id), stage, Durability::Synced)?;
         Ok(approval?)

@@ -22,6 +22,7 @@ mod pattern;
 mod policy;
 pub mod profile;
 mod protected;
+pub mod replay;
 mod review;
 mod risk;
 #[cfg(test)]

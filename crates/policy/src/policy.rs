@@ -61,6 +61,10 @@ impl Policy {
         review::review(&self.engine, changes, analysis, place, attempts)
     }
 
+    pub(crate) fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
     /// The rules that decide on each change.
     pub(crate) fn rulings(&self, changes: &ChangeSet, analysis: &Analysis, place: &Place) -> Vec<Vec<String>> {
         let mut rulings = Vec::new();
