@@ -3,6 +3,8 @@
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 #![allow(clippy::indexing_slicing, clippy::string_slice, unreachable_pub)]
 
+extern crate policy as belljar_policy;
+
 mod audit;
 mod backend;
 mod bad_input;
@@ -28,6 +30,7 @@ mod policy;
 mod predicted;
 mod profiles;
 mod real_repo;
+mod replay;
 mod seams;
 mod support;
 mod terminal;

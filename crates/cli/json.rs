@@ -1,6 +1,10 @@
 //! What a program sees: one document per command, each with its `schema` and version. Fields are only ever added
 //! within a version. Paths are strings in which `\` is doubled and bytes that are not UTF-8 stand as `\xHH`.
 
+mod replay;
+
+pub(crate) use replay::replayed;
+
 use crate::failure::Failure;
 use analyze::Check;
 use engine::audit::query::Row;

@@ -7,6 +7,7 @@ mod health;
 mod key;
 mod policy;
 mod reached;
+mod replay;
 mod style;
 mod terminal;
 mod trials;
@@ -17,6 +18,7 @@ pub(crate) use changes::count;
 pub(crate) use check::{check, checks, explain};
 pub(crate) use health::{doctor, policies, record, verification};
 pub(crate) use policy::{explained, learnt, names, revoked, tested, trust_list, trusted};
+pub(crate) use replay::replayed;
 pub(crate) use terminal::Terminal;
 pub(crate) use trials::{
     diff, ended, expired, not_discarded, not_given, rewound, settled, show, summary, swept, trials,
@@ -35,6 +37,13 @@ use style::Style;
 pub(crate) fn print_json(document: &Value) -> io::Result<()> {
     let mut out = io::stdout().lock();
     writeln!(out, "{document}")
+}
+
+/// One JSON document on standard output, which need not be put together first.
+pub(crate) fn print_line(document: &impl serde::Serialize) -> io::Result<()> {
+    let mut line = serde_json::to_vec(document)?;
+    line.push(b'\n');
+    io::stdout().lock().write_all(&line)
 }
 
 /// A text that ends its own lines, on standard output.

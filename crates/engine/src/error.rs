@@ -59,6 +59,9 @@ pub enum RunError {
     /// The audit log could not be written.
     #[error(transparent)]
     Audit(#[from] AuditError),
+    /// Nothing came of a replay.
+    #[error(transparent)]
+    Replay(#[from] crate::ReplayError),
     /// Applying or discarding failed.
     #[error(transparent)]
     Settle(#[from] SettleError),
@@ -82,6 +85,7 @@ impl RunError {
             RunError::Overlay(error) => error.hint().map(Into::into),
             RunError::Sandbox(error) => error.hint().map(Into::into),
             RunError::Audit(error) => error.hint(),
+            RunError::Replay(error) => error.hint(),
             RunError::Settle(error) => error.hint(),
         }
     }

@@ -13,17 +13,22 @@ use std::io::Write as _;
 fn main() {
     let mut args = std::env::args().skip(1).map(|arg| arg.parse::<u64>().unwrap());
     let (count, seed) = (args.next().unwrap_or(1000), args.next().unwrap_or(1));
+    let mut out = std::io::BufWriter::with_capacity(1 << 20, std::io::stdout().lock());
+    write(count, seed, &mut out);
+    out.flush().unwrap();
+}
+
+/// So many requests, a line each.
+pub(crate) fn write(count: u64, seed: u64, out: &mut impl std::io::Write) {
     let policy = Policy::builtin().unwrap();
     let mut random = Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
-    let mut out = std::io::BufWriter::with_capacity(1 << 20, std::io::stdout().lock());
     for _ in 0..count {
         let place = place(random.below(20), random.below(8) > 0);
         let analysis = command(&mut random);
         let request = Request::of(&analysis, &policy.assess(&analysis, &place), &place);
-        serde_json::to_writer(&mut out, &request).unwrap();
+        serde_json::to_writer(&mut *out, &request).unwrap();
         out.write_all(b"\n").unwrap();
     }
-    out.flush().unwrap();
 }
 
 struct Random(u64);

@@ -1,5 +1,7 @@
 //! `belljar policy`: what policies and profiles are worth before anything is decided by them, and why something was.
 
+mod replay;
+
 use crate::args::{Policy, PolicyCommand};
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -16,6 +18,7 @@ pub(crate) fn policy(args: &Policy) -> Result<Exit, Failure> {
         PolicyCommand::Check { files, project, json } => check(files, *project, *json),
         PolicyCommand::Test { files, json } => test(files, *json),
         PolicyCommand::Explain { profile, bare, json, command } => explain(profile.as_deref(), *bare, *json, command),
+        PolicyCommand::Replay(args) => replay::replay(args),
     }
 }
 
