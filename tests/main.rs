@@ -16,6 +16,7 @@ mod example_project;
 mod exits;
 mod fidelity;
 mod gates;
+mod import;
 mod jars;
 mod kills;
 mod labelled;

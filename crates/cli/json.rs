@@ -1,8 +1,10 @@
 //! What a program sees: one document per command, each with its `schema` and version. Fields are only ever added
 //! within a version. Paths are strings in which `\` is doubled and bytes that are not UTF-8 stand as `\xHH`.
 
+mod import;
 mod replay;
 
+pub(crate) use import::imported;
 pub(crate) use replay::replayed;
 
 use crate::failure::Failure;

@@ -1,6 +1,6 @@
 //! Arguments of `belljar policy` and `belljar trust`.
 
-use clap::{Args as ClapArgs, Subcommand};
+use clap::{Args as ClapArgs, Subcommand, ValueEnum};
 use std::ffi::OsString;
 use std::path::PathBuf;
 
@@ -54,6 +54,36 @@ pub(crate) enum PolicyCommand {
     },
     /// Say what another policy would decide differently on what was recorded
     Replay(Replay),
+    /// Turn the rules of Claude Code, Codex and the Gemini CLI into a policy, and say which of them can never fire
+    Import(Import),
+}
+
+/// `belljar policy import`.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Import {
+    /// settings.json of Claude Code, *.rules of Codex, *.toml of the Gemini CLI
+    #[arg(value_name = "FILE", required = true)]
+    pub(crate) files: Vec<PathBuf>,
+    /// Whose they are [default: by how the names end]
+    #[arg(long, value_enum)]
+    pub(crate) from: Option<AgentWord>,
+    /// Write the policy to this file and not to standard output
+    #[arg(long, short, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+    /// Print one JSON document, policy and report, instead of text
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Agents as words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum AgentWord {
+    /// Claude Code
+    Claude,
+    /// Codex
+    Codex,
+    /// The Gemini CLI
+    Gemini,
 }
 
 /// `belljar policy replay`.
@@ -118,6 +148,7 @@ impl PolicyCommand {
             | PolicyCommand::Test { json, .. }
             | PolicyCommand::Explain { json, .. } => *json,
             PolicyCommand::Replay(replay) => replay.json,
+            PolicyCommand::Import(import) => import.json,
         }
     }
 }

@@ -18,6 +18,7 @@ pub mod fold;
 mod git;
 pub mod harmless;
 pub mod host;
+pub mod import;
 pub mod jar;
 pub mod journey;
 pub mod layers;

@@ -17,6 +17,7 @@ mod environment;
 mod error;
 mod explain;
 mod facts;
+pub mod import;
 mod layer;
 mod pattern;
 mod policy;

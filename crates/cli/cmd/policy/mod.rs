@@ -1,5 +1,6 @@
 //! `belljar policy`: what policies and profiles are worth before anything is decided by them, and why something was.
 
+mod import;
 mod replay;
 
 use crate::args::{Policy, PolicyCommand};
@@ -18,6 +19,7 @@ pub(crate) fn policy(args: &Policy) -> Result<Exit, Failure> {
         PolicyCommand::Check { files, project, json } => check(files, *project, *json),
         PolicyCommand::Test { files, json } => test(files, *json),
         PolicyCommand::Explain { profile, bare, json, command } => explain(profile.as_deref(), *bare, *json, command),
+        PolicyCommand::Import(args) => import::import(args),
         PolicyCommand::Replay(args) => replay::replay(args),
     }
 }
