@@ -33,6 +33,7 @@ mod profiles;
 mod real_repo;
 mod replay;
 mod seams;
+mod suggest;
 mod support;
 mod terminal;
 mod trust;

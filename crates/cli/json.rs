@@ -3,9 +3,11 @@
 
 mod import;
 mod replay;
+mod suggest;
 
 pub(crate) use import::imported;
 pub(crate) use replay::replayed;
+pub(crate) use suggest::suggested;
 
 use crate::failure::Failure;
 use analyze::Check;

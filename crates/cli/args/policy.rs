@@ -56,6 +56,31 @@ pub(crate) enum PolicyCommand {
     Replay(Replay),
     /// Turn the rules of Claude Code, Codex and the Gemini CLI into a policy, and say which of them can never fire
     Import(Import),
+    /// Propose rules for what was approved again and again on this machine. Nothing is installed
+    Suggest(Suggest),
+}
+
+/// `belljar policy suggest`.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Suggest {
+    /// Approved so often
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) min: u32,
+    /// On so many days
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) days: u32,
+    /// From this time on: 2026-11-21, 2026-11-21T15:00Z, or so long ago: 30m, 2h, 3d
+    #[arg(long, value_name = "TIME")]
+    pub(crate) since: Option<String>,
+    /// Before this time
+    #[arg(long, value_name = "TIME")]
+    pub(crate) until: Option<String>,
+    /// Write the rules to this file and not to standard output
+    #[arg(long, short, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+    /// Print one JSON document instead of text
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// `belljar policy import`.
@@ -149,6 +174,7 @@ impl PolicyCommand {
             | PolicyCommand::Explain { json, .. } => *json,
             PolicyCommand::Replay(replay) => replay.json,
             PolicyCommand::Import(import) => import.json,
+            PolicyCommand::Suggest(suggest) => suggest.json,
         }
     }
 }

@@ -10,6 +10,7 @@ mod policy;
 mod reached;
 mod replay;
 mod style;
+mod suggest;
 mod terminal;
 mod trials;
 mod who;
@@ -21,6 +22,7 @@ pub(crate) use health::{doctor, policies, record, verification};
 pub(crate) use import::imported;
 pub(crate) use policy::{explained, learnt, names, revoked, tested, trust_list, trusted};
 pub(crate) use replay::replayed;
+pub(crate) use suggest::suggested;
 pub(crate) use terminal::Terminal;
 pub(crate) use trials::{
     diff, ended, expired, not_discarded, not_given, rewound, settled, show, summary, swept, trials,

@@ -31,6 +31,7 @@ pub mod record;
 pub mod replay;
 pub mod settle;
 pub mod store;
+pub mod suggest;
 pub mod suite;
 pub mod trial;
 pub mod trust;

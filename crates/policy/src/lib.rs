@@ -29,6 +29,7 @@ mod risk;
 #[cfg(test)]
 mod schema;
 mod secrets;
+pub mod suggest;
 mod surprise;
 mod term;
 #[cfg(test)]

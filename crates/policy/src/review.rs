@@ -70,6 +70,44 @@ pub(crate) fn review_with(
     out
 }
 
+/// What a rule can see of a change, as far as one change is told from another by it, and what the rules say of it.
+pub(crate) struct Seen {
+    /// In the escape of the model.
+    pub(crate) path: String,
+    pub(crate) location: Location,
+    pub(crate) happened: &'static str,
+    pub(crate) kind: &'static str,
+    pub(crate) executable: bool,
+    /// The tables have something to say of its name.
+    pub(crate) telling: bool,
+    pub(crate) risk: Risk,
+    pub(crate) answer: Answer,
+}
+
+/// Every change as the rules see it.
+pub(crate) fn seen(engine: &Engine, changes: &ChangeSet, analysis: &Analysis, place: &Place) -> Vec<Seen> {
+    let ground = Ground::new(place);
+    let forecast = Forecast::new(analysis, &place.workspace);
+    let mass = deleted_names(changes, place) > DELETED_NAMES_MAX;
+    let mut door = Door::new(engine, place);
+    let each = |change| {
+        let facts = ChangeFacts::new(change, &ground, forecast.of(change), forecast.opaque, mass);
+        let risk = change::judge(&facts).risk;
+        let own = &facts.path;
+        Seen {
+            path: change.path.encode(),
+            location: own.location,
+            happened: happened(change),
+            kind: kind(facts.kind()),
+            executable: facts.executable(),
+            telling: own.secret.is_some() || own.protected.is_some() || own.state || is_protected(&facts),
+            risk,
+            answer: door.ask(&facts, risk),
+        }
+    };
+    changes.changes.iter().map(each).collect()
+}
+
 fn disposition(verdict: Verdict) -> Disposition {
     match verdict {
         Verdict::Allow => Disposition::Keep,

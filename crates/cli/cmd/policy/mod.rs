@@ -2,6 +2,7 @@
 
 mod import;
 mod replay;
+mod suggest;
 
 use crate::args::{Policy, PolicyCommand};
 use crate::exit::Exit;
@@ -21,6 +22,7 @@ pub(crate) fn policy(args: &Policy) -> Result<Exit, Failure> {
         PolicyCommand::Explain { profile, bare, json, command } => explain(profile.as_deref(), *bare, *json, command),
         PolicyCommand::Import(args) => import::import(args),
         PolicyCommand::Replay(args) => replay::replay(args),
+        PolicyCommand::Suggest(args) => suggest::suggest(args),
     }
 }
 

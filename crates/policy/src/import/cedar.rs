@@ -305,7 +305,7 @@ fn like_dot(host: &str) -> String {
 }
 
 /// The inside of a text or pattern of Cedar: printable ASCII as it is, everything else by number.
-pub(super) fn inner(text: &str, pattern: bool) -> String {
+pub(crate) fn inner(text: &str, pattern: bool) -> String {
     let mut out = String::new();
     for c in text.chars() {
         match c {

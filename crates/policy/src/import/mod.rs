@@ -11,6 +11,8 @@ mod command;
 mod gemini;
 mod glob;
 
+pub(crate) use cedar::inner;
+
 use crate::error::PolicyError;
 use crate::layer::{Layer, Origin, position};
 use crate::policy::Policy;
