@@ -239,25 +239,24 @@ fn matches(pattern: &[&str], path: &[&str]) -> bool {
     fn whole(pattern: &[&str], path: &[&str]) -> bool {
         match (pattern.split_first(), path.split_first()) {
             (None, None) => true,
-            (Some((&"**", rest)), _) if rest.is_empty() => !path.is_empty(),
+            (Some((&"**", [])), _) => !path.is_empty(),
             (Some((&"**", rest)), _) => (0..=path.len()).any(|skip| whole(rest, &path[skip..])),
-            (Some((part, rest)), Some((name, below))) => component(part, name) && whole(rest, below),
+            (Some((part, rest)), Some((name, below))) => {
+                component(part.as_bytes(), name.as_bytes()) && whole(rest, below)
+            }
             _ => false,
         }
     }
     (1..=path.len()).any(|end| whole(pattern, &path[..end]))
 }
 
-fn component(part: &str, name: &str) -> bool {
-    match (part.chars().next(), name.chars().next()) {
-        (None, None) => true,
-        (Some('*'), _) => (0..=name.len()).any(|skip| component(&part[1..], &name[skip..])),
-        (Some('?'), Some(_)) => component(&part[1..], &name[1..]),
-        (Some('['), Some(c)) => {
-            let (set, rest) = part[1..].split_once(']').unwrap();
-            set.contains(c) && component(rest, &name[1..])
-        }
-        (Some(p), Some(c)) => p == c && component(&part[1..], &name[1..]),
+fn component(part: &[u8], name: &[u8]) -> bool {
+    match (part, name) {
+        ([], []) => true,
+        ([b'*', rest @ ..], _) => (0..=name.len()).any(|skip| component(rest, &name[skip..])),
+        ([b'?', rest @ ..], [_, name @ ..]) => component(rest, name),
+        ([b'[', a, b, b']', rest @ ..], [c, name @ ..]) => (a == c || b == c) && component(rest, name),
+        ([p, rest @ ..], [c, name @ ..]) => p == c && component(rest, name),
         _ => false,
     }
 }

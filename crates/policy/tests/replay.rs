@@ -66,11 +66,13 @@ fn policy(chosen: impl Fn(usize) -> bool) -> Policy {
 const PAIRS: usize = 6;
 
 fn pair(of: usize) -> [Policy; 2] {
-    [policy(|rule| (rule * 7 + of * 3) % 5 < 2), policy(|rule| (rule * 5 + of) % 3 == 0 || rule % PAIRS == of)]
+    [policy(|rule| (rule * 7 + of * 3) % 5 < 2), policy(|rule| (rule * 5 + of).is_multiple_of(3) || rule % PAIRS == of)]
 }
 
-/// Each pair twice: as it decides, and as it is replayed, with all answers it gave before.
-static PAIRED: LazyLock<Vec<Mutex<([Policy; 2], Replay)>>> = LazyLock::new(|| {
+/// As it decides, and as it is replayed, with all answers it gave before.
+type Pair = ([Policy; 2], Replay);
+
+static PAIRED: LazyLock<Vec<Mutex<Pair>>> = LazyLock::new(|| {
     let both = |of| {
         let [a, b] = pair(of);
         Mutex::new((pair(of), Replay::new(a, b)))

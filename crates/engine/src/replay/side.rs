@@ -47,7 +47,7 @@ impl Side {
             hash.update((part.len() as u64).to_be_bytes());
             hash.update(part.as_bytes());
         }
-        let sha256 = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+        let sha256 = model::hex::hex(&hash.finalize());
         let side = Side { name: model::escape::text(word), sha256, texts };
         side.policy()?;
         Ok(side)

@@ -239,7 +239,7 @@ fn paths(verdict: Verdict, action: &str, glob: &super::glob::Glob) -> Said {
     // What is certain to change a whole directory changes this; what may change anything is held when it has.
     let above = format!(
         "{around}\n    || (context.certain && !(resource.scope == Scope::\"exact\") && {})\n",
-        glob.from_above()
+        glob.reached_from_above()
     );
     let mut said = Said::one(statement(verdict, action, "resource is Path", &above), Kept::Partly);
     said.rules.push(statement(verdict, "action == Action::\"apply\"", "resource is Change", &around));

@@ -133,7 +133,7 @@ impl Glob {
 
     /// A condition that holds of what is done to a whole directory that matches or in which something may, as far as
     /// the fixed part goes, and to names that the shell has yet to find beside it.
-    pub(super) fn from_above(&self) -> String {
+    pub(super) fn reached_from_above(&self) -> String {
         let mut above = vec!["/".to_owned()];
         let mut at = String::new();
         let root = self.encoded();
