@@ -3,6 +3,14 @@
 
 pub(crate) mod asking;
 
+mod import;
+mod replay;
+mod suggest;
+
+pub(crate) use import::imported;
+pub(crate) use replay::replayed;
+pub(crate) use suggest::suggested;
+
 use crate::failure::Failure;
 use analyze::Check;
 use engine::audit::query::Row;

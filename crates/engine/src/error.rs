@@ -62,6 +62,9 @@ pub enum RunError {
     /// What was granted cannot be told.
     #[error(transparent)]
     Grants(#[from] GrantError),
+    /// Nothing came of a replay.
+    #[error(transparent)]
+    Replay(#[from] crate::ReplayError),
     /// Applying or discarding failed.
     #[error(transparent)]
     Settle(#[from] SettleError),
@@ -86,6 +89,7 @@ impl RunError {
             RunError::Sandbox(error) => error.hint().map(Into::into),
             RunError::Audit(error) => error.hint(),
             RunError::Grants(error) => Some(error.hint()),
+            RunError::Replay(error) => error.hint(),
             RunError::Settle(error) => error.hint(),
         }
     }

@@ -502,6 +502,7 @@ impl Engine {
             profile: self.under.clone(),
             approved_by: approval.as_ref().ok().map(Approval::by),
             policy: Some(self.policy_sha256.clone()),
+            place: Some(judged.place.clone()),
         };
         self.audit.append(Some(id), stage, Durability::Synced)?;
         Ok(approval?)

@@ -82,7 +82,7 @@ impl Engine {
         &self.words
     }
 
-    fn slice(&self, question: Question) -> Option<&[Policy]> {
+    pub(crate) fn slice(&self, question: Question) -> Option<&[Policy]> {
         self.slices.get(*self.by_question.get(&question)?).map(Vec::as_slice)
     }
 

@@ -142,6 +142,17 @@ fn syntax(layer: &Layer<'_>, errors: &ParseErrors) -> PolicyError {
     PolicyError::Syntax { layer: layer.name.to_owned(), line, column, message }
 }
 
+/// The byte offset of a line and a column in bytes, both from 1.
+pub(crate) fn offset(text: &str, line: usize, column: usize) -> usize {
+    let lines = text.split_inclusive('\n').take(line.saturating_sub(1));
+    let start: usize = lines.map(str::len).sum();
+    let mut at = (start + column.saturating_sub(1)).min(text.len());
+    while !text.is_char_boundary(at) {
+        at -= 1;
+    }
+    at
+}
+
 /// Line and column of a byte offset, from 1; the column counts characters.
 pub(crate) fn position(text: &str, offset: usize) -> (usize, usize) {
     let before = text.get(..offset.min(text.len())).unwrap_or_default();

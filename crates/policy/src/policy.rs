@@ -83,6 +83,10 @@ impl Policy {
         review::review(&self.engine, Seen { changes, notes, analysis, place, attempts }, &mut |_| {})
     }
 
+    pub(crate) fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
     /// The rules that decide on each change.
     pub(crate) fn rulings(
         &self,

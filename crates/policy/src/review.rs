@@ -77,6 +77,44 @@ fn found(change: usize, note: &Note) -> impl Iterator<Item = Found> {
     })
 }
 
+/// What a rule can see of a change, as far as one change is told from another by it, and what the rules say of it.
+pub(crate) struct Shown {
+    /// In the escape of the model.
+    pub(crate) path: String,
+    pub(crate) location: Location,
+    pub(crate) happened: &'static str,
+    pub(crate) kind: &'static str,
+    pub(crate) executable: bool,
+    /// The tables have something to say of its name.
+    pub(crate) telling: bool,
+    pub(crate) risk: Risk,
+    pub(crate) answer: Answer,
+}
+
+/// Every change as the rules see it, whatever its content is.
+pub(crate) fn shown(engine: &Engine, changes: &ChangeSet, analysis: &Analysis, place: &Place) -> Vec<Shown> {
+    let ground = Ground::new(place);
+    let forecast = Forecast::new(analysis, &place.workspace);
+    let mass = deleted_names(changes, place) > DELETED_NAMES_MAX;
+    let mut door = Door::new(engine, place);
+    let each = |change| {
+        let facts = ChangeFacts::new(change, &ground, forecast.of(change), forecast.opaque, mass);
+        let risk = change::judge(&facts, &[]).risk;
+        let own = &facts.path;
+        Shown {
+            path: change.path.encode(),
+            location: own.location,
+            happened: happened(change),
+            kind: kind(facts.kind()),
+            executable: facts.executable(),
+            telling: own.secret.is_some() || own.protected.is_some() || own.state || is_protected(&facts),
+            risk,
+            answer: door.ask(&facts, risk, &[]),
+        }
+    };
+    changes.changes.iter().map(each).collect()
+}
+
 fn disposition(verdict: Verdict) -> Disposition {
     match verdict {
         Verdict::Allow => Disposition::Keep,
@@ -158,7 +196,7 @@ impl<'e> Door<'e> {
             ("happened", words.value("Happened", happened(facts.change))),
             ("kind", words.value("Kind", kind(facts.kind()))),
             ("executable", yes(facts.executable())),
-            ("rules", rules(words, &facts.path, false, notes.iter().map(|note| note.rule))),
+            ("rules", rules(words, &facts.path, notes.iter().map(|note| note.rule))),
             ("protected", yes(is_protected(facts))),
             ("derived", yes(facts.is_derived())),
         ]);
