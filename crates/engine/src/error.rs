@@ -62,6 +62,10 @@ pub enum RunError {
     /// Applying or discarding failed.
     #[error(transparent)]
     Settle(#[from] SettleError),
+    /// Nothing could be proved.
+    #[cfg(feature = "prove")]
+    #[error(transparent)]
+    Prove(#[from] crate::prove::ProveError),
 }
 
 impl RunError {
@@ -83,6 +87,8 @@ impl RunError {
             RunError::Sandbox(error) => error.hint().map(Into::into),
             RunError::Audit(error) => error.hint(),
             RunError::Settle(error) => error.hint(),
+            #[cfg(feature = "prove")]
+            RunError::Prove(error) => Some(error.hint()),
         }
     }
 }

@@ -22,6 +22,8 @@ mod pattern;
 mod policy;
 pub mod profile;
 mod protected;
+#[cfg(feature = "prove")]
+pub mod prove;
 mod review;
 mod risk;
 #[cfg(test)]
