@@ -6,6 +6,8 @@ mod check;
 mod health;
 mod key;
 mod policy;
+#[cfg(feature = "prove")]
+mod prove;
 mod reached;
 mod style;
 mod terminal;
@@ -17,6 +19,8 @@ pub(crate) use changes::count;
 pub(crate) use check::{check, checks, explain};
 pub(crate) use health::{doctor, policies, record, verification};
 pub(crate) use policy::{explained, learnt, names, revoked, tested, trust_list, trusted};
+#[cfg(feature = "prove")]
+pub(crate) use prove::{difference, properties, proved};
 pub(crate) use terminal::Terminal;
 pub(crate) use trials::{
     diff, ended, expired, not_discarded, not_given, rewound, settled, show, summary, swept, trials,

@@ -72,28 +72,38 @@ impl Subject {
     /// When they are not there, cannot be read or are wrong.
     pub fn find(place: &Place, name: &str) -> Result<Subject, RunError> {
         if name == BUILT_IN {
-            let rules = Rules::layered(&[])?;
-            return Ok(Subject { name: name.to_owned(), profile: Profile::default(), rules });
+            return Subject::built_in();
         }
         if name.ends_with(".cedar") {
-            let path = FilePath::from(name);
-            let text = fs::read_to_string(path.as_path())
-                .map_err(|source| RunError::PolicyFile { path: path.clone(), source })?;
-            let called = path.to_string();
-            let rules = Rules::layered(&[Layer { name: &called, origin: Origin::User, text: &text }])?;
-            return Ok(Subject { name: called, profile: Profile::default(), rules });
+            return Subject::of_file(&FilePath::from(name));
         }
         let (profile, texts) = profile::alone(place, name)?;
         let layers: Vec<Layer<'_>> = texts.iter().map(profile::RulesText::layer).collect();
         Ok(Subject { name: model::escape::text(name), profile, rules: Rules::layered(&layers)? })
     }
 
+    fn built_in() -> Result<Subject, RunError> {
+        Ok(Subject { name: BUILT_IN.to_owned(), profile: Profile::default(), rules: Rules::layered(&[])? })
+    }
+
+    /// The rules of a policy file, on the built-in ones.
+    ///
+    /// # Errors
+    /// When it cannot be read or is wrong.
+    pub fn of_file(path: &FilePath) -> Result<Subject, RunError> {
+        let unreadable = |source| RunError::PolicyFile { path: path.clone(), source };
+        let text = fs::read_to_string(path.as_path()).map_err(unreadable)?;
+        let name = path.to_string();
+        let rules = Rules::layered(&[Layer { name: &name, origin: Origin::User, text: &text }])?;
+        Ok(Subject { name, profile: Profile::default(), rules })
+    }
+
     /// All rules that are part of Belljar: the built-in ones, and every profile that has some.
     ///
     /// # Errors
     /// If this build is defective.
-    pub fn shipped(place: &Place) -> Result<Vec<Subject>, RunError> {
-        let mut subjects = vec![Subject::find(place, BUILT_IN)?];
+    pub fn shipped() -> Result<Vec<Subject>, RunError> {
+        let mut subjects = vec![Subject::built_in()?];
         for shipped in SHIPPED {
             let profile = Profile::parse(shipped.name, shipped.text, policy::profile::Whose::Own)?;
             let text = profile.rules_in_place();

@@ -280,6 +280,13 @@ impl Witness {
         })
     }
 
+    /// What is not as in the most ordinary request, besides its risk and where it would run; that is what it is about.
+    pub fn unusual(&self) -> impl Iterator<Item = (&'static str, &Fact)> {
+        let all = self.attributes.iter().chain(&self.context).map(|(name, fact)| (*name, fact));
+        let told = ["contained", "risk", "path", "name", "host", "port", "protocol", "what"];
+        all.filter(move |(name, _)| !told.contains(name) && !self.is_plain(name))
+    }
+
     /// The same of another action.
     pub(super) fn with(&self, question: Question) -> Witness {
         Witness { action: question.name(), question, ..self.clone() }
@@ -326,6 +333,10 @@ impl Witness {
     /// Steps towards the ordinary.
     fn simpler(&self) -> Vec<Step> {
         let mut steps: Vec<Step> = vec![Box::new(|w| Witness { uid: UID, ..w.clone() })];
+        // Where a path is and what it is called, where a host is and its name, go together.
+        for (name, word) in [("location", "workspace"), ("network", "named")] {
+            steps.push(Box::new(move |w| w.changed(name, Some(Fact::Word(word.to_owned()))).at_an_example()));
+        }
         steps.push(Box::new(|w| w.changed("port", None)));
         steps.push(Box::new(|w| w.changed("protocol", None)));
         for (name, plain) in NAMES {
@@ -344,7 +355,8 @@ impl Witness {
                 Plain::Word(is) => steps.push(Box::new(move |w| w.changed(name, Some(Fact::Word(is.to_owned()))))),
             }
         }
-        steps.push(Box::new(|w| w.at_an_example()));
+        steps.push(Box::new(Witness::at_an_example));
+        steps.push(Box::new(Witness::named_by_its_path));
         steps
     }
 
@@ -368,6 +380,15 @@ impl Witness {
             words.remove(word);
         }
         out
+    }
+
+    /// With the name that its path ends in.
+    fn named_by_its_path(&self) -> Witness {
+        let name = match self.attributes.get("path") {
+            Some(Fact::Text(path)) => path.trim_end_matches('/').rsplit('/').next().map(str::to_owned),
+            _ => None,
+        };
+        name.map_or_else(|| self.clone(), |name| self.changed("name", Some(Fact::Text(name))))
     }
 
     /// With a path, a name and a host as they are where it lies.
