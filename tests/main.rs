@@ -27,6 +27,8 @@ mod parts;
 mod policy;
 mod predicted;
 mod profiles;
+#[cfg(feature = "prove")]
+mod prove;
 mod real_repo;
 mod seams;
 mod support;
