@@ -190,14 +190,18 @@ fn others(entity: &Value) -> &'static [&'static str] {
     }
 }
 
+/// Of the mutants that a case refutes, one in so many is proved besides; with `BELLJAR_PROVE_ALL` in the environment all are.
+const PROVE_EACH: usize = 16;
+
 /// How mutants fared.
 #[derive(Debug, Default)]
 struct Tally {
     mutants: usize,
     not_loaded: usize,
-    by_proof: usize,
     by_case: usize,
-    by_both: usize,
+    /// Of how many proofs were tried.
+    tried: usize,
+    by_proof: usize,
     equivalent: usize,
     survived: Vec<String>,
 }
@@ -211,6 +215,7 @@ fn every_mutant_of_what_ships_is_refuted() {
     let properties = Property::shipped().unwrap();
     // What a rule is of use for is not what it says.
     let semantic: Vec<&Property> = properties.iter().filter(|p| !p.name.starts_with("no-")).collect();
+    let each = if std::env::var_os("BELLJAR_PROVE_ALL").is_some() { 1 } else { PROVE_EACH };
     let mut tally = Tally::default();
     for shipped in shipped() {
         let original = shipped.rules(&shipped.rules).unwrap();
@@ -229,14 +234,18 @@ fn every_mutant_of_what_ships_is_refuted() {
                     tally.not_loaded += 1;
                     continue;
                 };
+                let case = shipped.refuted_by_a_case(&text).is_some();
+                tally.by_case += usize::from(case);
+                // A case is quick. Proofs are tried on what no case refutes, and on some besides.
+                if case && !tally.mutants.is_multiple_of(each) {
+                    continue;
+                }
                 let proofs = prover.prove(&rules, &semantic);
                 let open: Vec<_> = proofs.iter().filter(|p| matches!(p.outcome, Outcome::Unproved { .. })).collect();
                 assert!(open.is_empty(), "{name}: {open:?}");
                 let proof = proofs.iter().any(|proof| matches!(proof.outcome, Outcome::Refuted { .. }));
-                let case = shipped.refuted_by_a_case(&text).is_some();
-                tally.by_both += usize::from(proof && case);
+                tally.tried += 1;
                 tally.by_proof += usize::from(proof);
-                tally.by_case += usize::from(case);
                 if !proof && !case {
                     let difference = prover.diff(&original, &rules);
                     if difference.is_none() {
@@ -252,7 +261,7 @@ fn every_mutant_of_what_ships_is_refuted() {
     eprintln!("{tally:#?}");
     assert_eq!(tally.survived, Vec::<String>::new());
     assert!(tally.mutants - tally.not_loaded - tally.equivalent >= 50, "{tally:?}");
-    assert!(tally.by_proof >= 50, "{tally:?}");
+    assert!(tally.tried >= 20 && tally.by_proof >= 5, "{tally:?}");
 }
 
 /// Of the mutants, the ones that the issue of a proof is plain for: each is refuted by the property that speaks of it.
@@ -389,6 +398,21 @@ both! {
         prove.code(125).stderr_has("cvc5").stderr_has("apt-get install cvc5");
         // What needs none works without.
         world.belljar(["policy", "prove", "--list"]).env("PATH", "/nonexistent").run().success();
+        assert_nothing_left(world);
+    }
+
+    fn their_documents_fit_the_schema(world) {
+        world.file("laxer.cedar", LAXER);
+        let schema: Value = serde_json::from_str(include_str!("../crates/cli/schemas/policy.schema.json")).unwrap();
+        for args in [
+            &["policy", "diff", "--json", "built-in", "laxer.cedar"][..],
+            &["policy", "diff", "--json", "ci", "workspace"],
+            &["policy", "prove", "--json", "--list"],
+            &["policy", "prove", "--json", "bare/execute", "apply/high", "no-dead-rule", "--policy", "laxer.cedar"],
+        ] {
+            let told = world.belljar(args).run().json();
+            assert_eq!(crate::check::misfit(&told, &schema, &schema, ""), None, "{args:?} {told:#}");
+        }
         assert_nothing_left(world);
     }
 }

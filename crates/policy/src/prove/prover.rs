@@ -149,8 +149,6 @@ impl<'o> Prover<'o> {
     }
 
     /// For each property whether no request speaks against it. What is not about single requests holds here.
-    ///
-    /// All are asked about at once, and one by one only where there is such a request.
     fn of_requests(&mut self, rules: &Rules, properties: &[&Property]) -> Vec<Outcome> {
         let mut outcomes = vec![Outcome::Holds; properties.len()];
         for shape in Shape::all() {
@@ -160,23 +158,45 @@ impl<'o> Prover<'o> {
                 match self.against(property, &slice, shape) {
                     _ if *outcome != Outcome::Holds => {}
                     Ok(None) => {}
-                    Ok(Some(condition)) => open.push((property, outcome, condition)),
+                    Ok(Some(condition)) => open.push((*property, outcome, condition)),
                     Err(why) => *outcome = unproved(why),
                 }
             }
-            let together = any(open.iter().map(|(.., condition)| condition.clone()).collect());
-            if open.len() > 1 && matches!(self.find(shape, together), Found::Nothing) {
-                continue;
-            }
-            for (property, outcome, condition) in open {
-                *outcome = match self.find(shape, condition) {
-                    Found::Nothing => Outcome::Holds,
-                    Found::Unknown(why) => unproved(why),
-                    Found::Request(witness) => self.shown(*witness, rules, &|w| speaks_against(property, rules, w)),
-                };
-            }
+            self.of_shape(rules, shape, open);
         }
         outcomes
+    }
+
+    /// All are asked about at once, and again without those that the example speaks against; one by one only where that
+    /// gets nowhere.
+    fn of_shape(&mut self, rules: &Rules, shape: Shape, mut open: Vec<(&Property, &mut Outcome, Expr)>) {
+        while open.len() > 1 {
+            let together = any(open.iter().map(|(.., condition)| condition.clone()).collect());
+            let witness = match self.find(shape, together) {
+                Found::Nothing => return,
+                Found::Request(witness) => witness,
+                Found::Unknown(_) => break,
+            };
+            let before = open.len();
+            open.retain_mut(|(property, outcome, _)| {
+                let shown = self.shown((*witness).clone(), rules, &|w| speaks_against(property, rules, w));
+                let refuted = matches!(shown, Outcome::Refuted { .. });
+                if refuted {
+                    **outcome = shown;
+                }
+                !refuted
+            });
+            if open.len() == before {
+                break;
+            }
+        }
+        for (property, outcome, condition) in open {
+            *outcome = match self.find(shape, condition) {
+                Found::Nothing => Outcome::Holds,
+                Found::Unknown(why) => unproved(why),
+                Found::Request(witness) => self.shown(*witness, rules, &|w| speaks_against(property, rules, w)),
+            };
+        }
     }
 
     /// The condition of requests that speak against a property; nothing where there can be none.
