@@ -169,8 +169,12 @@ fn own(tree: &Value) -> Vec<Mutation> {
             found
         }
         "." if left["Var"] == "context" && inner["attr"] == "risk" => Vec::new(),
-        "." if ["location", "kind", "scope", "rules"].contains(&inner["attr"].as_str().unwrap_or_default()) => Vec::new(),
-        "." => vec![told("not", not(tree)), told("always", json!({"Value": true})), told("never", json!({"Value": false}))],
+        "." if ["location", "kind", "scope", "rules"].contains(&inner["attr"].as_str().unwrap_or_default()) => {
+            Vec::new()
+        }
+        "." => {
+            vec![told("not", not(tree)), told("always", json!({"Value": true})), told("never", json!({"Value": false}))]
+        }
         "Value" if inner.is_i64() => {
             let number = inner.as_i64().unwrap();
             [number - 1, number + 1].map(|number| told("number", json!({"Value": number}))).into()
@@ -252,7 +256,11 @@ fn every_mutant_of_what_ships_is_refuted() {
                         tally.equivalent += 1;
                     } else {
                         let rule = &rule["annotations"]["id"];
-                        tally.survived.push(format!("{} {rule} {name}\n    {:?}", shipped.name, difference.changes.first()));
+                        tally.survived.push(format!(
+                            "{} {rule} {name}\n    {:?}",
+                            shipped.name,
+                            difference.changes.first()
+                        ));
                     }
                 }
             }
@@ -271,10 +279,19 @@ fn what_a_property_forbids_is_refuted_by_it() {
     let mut prover = Prover::new(&mut solver).unwrap();
     let properties = Property::shipped().unwrap();
     for (rule, property) in [
-        ("permit (principal, action == Action::\"apply\", resource is Change) when { resource.executable };", "apply/high"),
+        (
+            "permit (principal, action == Action::\"apply\", resource is Change) when { resource.executable };",
+            "apply/high",
+        ),
         ("permit (principal, action, resource);", "bare/high"),
-        ("permit (principal, action == Action::\"connect\", resource is Peer) when { resource.host like \"169.*\" };", "bare/link-local"),
-        ("permit (principal, action == Action::\"write\", resource is Path) when { resource.path like \"*/.bashrc\" };", "bare/shell-start"),
+        (
+            "permit (principal, action == Action::\"connect\", resource is Peer) when { resource.host like \"169.*\" };",
+            "bare/link-local",
+        ),
+        (
+            "permit (principal, action == Action::\"write\", resource is Path) when { resource.path like \"*/.bashrc\" };",
+            "bare/shell-start",
+        ),
         ("permit (principal, action in Action::\"effect\", resource) when { context.risk >= 2 };", "monotone/risk"),
         ("forbid (principal, action, resource) when { context.approved };", "monotone/approval"),
         ("forbid (principal, action, resource) when { context.risk * 4611686018427387904 > 1 };", "never-fails"),

@@ -153,7 +153,8 @@ fn against_command(policy: &Policy, analysis: &Analysis, contained: bool) -> Vec
 fn commands() -> Vec<Analysis> {
     let mut commands = all_effects();
     for check in [1, 2, 3, 10, 20, 90] {
-        let finding = |severity| Finding { check: CheckId(check), severity, span: Span::new(0, 1), message: "m".into() };
+        let finding =
+            |severity| Finding { check: CheckId(check), severity, span: Span::new(0, 1), message: "m".into() };
         for severity in [Risk::Low, Risk::Medium, Risk::High] {
             commands.push(Analysis { findings: vec![finding(severity)], ..analysis(vec![]) });
         }
@@ -184,13 +185,7 @@ fn changes() -> Vec<Change> {
         ChangeKind::Renamed { from: "/home/u/work/old".into() },
         ChangeKind::Linked { to: "/home/u/work/a.rs".into() },
     ];
-    let files = [
-        FileKind::File,
-        FileKind::Directory,
-        FileKind::Symlink,
-        FileKind::Socket,
-        FileKind::BlockDevice,
-    ];
+    let files = [FileKind::File, FileKind::Directory, FileKind::Symlink, FileKind::Socket, FileKind::BlockDevice];
     let mut changes = Vec::new();
     for path in PATHS {
         for kind in &kinds {
@@ -245,9 +240,8 @@ fn no_request_that_comes_about_is_one_that_is_said_not_to() {
 /// speaks of risk is contradicted.
 #[test]
 fn what_is_said_of_requests_could_not_say_more() {
-    let stronger = REQUESTS
-        .replace("context.risk < 2", "context.risk <= 2")
-        .replace("context.risk == 0", "context.risk <= 1");
+    let stronger =
+        REQUESTS.replace("context.risk < 2", "context.risk <= 2").replace("context.risk == 0", "context.risk <= 1");
     let rules = |text: &str| -> Vec<(String, String)> {
         let rules = text.split("@id(\"").skip(1).map(|rule| rule.split_once("\")").unwrap());
         rules.map(|(id, body)| (id.to_owned(), body.to_owned())).collect()
@@ -259,11 +253,13 @@ fn what_is_said_of_requests_could_not_say_more() {
         .map(|((id, _), _)| format!("requests:{id}"))
         .collect();
     assert!(changed.len() >= 25, "{changed:?}");
-    let mut contradicted: BTreeSet<String> = against_all(&policy(&stronger)).into_iter().map(|(rule, _)| rule).collect();
+    let mut contradicted: BTreeSet<String> =
+        against_all(&policy(&stronger)).into_iter().map(|(rule, _)| rule).collect();
     // A change is refused by the first rule that forbids it: those that were seen make room for the others.
     loop {
         let open = rules(&stronger).into_iter().filter(|(id, _)| !contradicted.contains(&format!("requests:{id}")));
-        let open: String = open.map(|(id, body)| format!("@id(\"{id}\"){}\n", body.split("\n\n").next().unwrap())).collect();
+        let open: String =
+            open.map(|(id, body)| format!("@id(\"{id}\"){}\n", body.split("\n\n").next().unwrap())).collect();
         let rest = policy(&open);
         let found = announcements().iter().flat_map(|a| against_changes(&rest, changes(), a)).collect::<Vec<_>>();
         let before = contradicted.len();

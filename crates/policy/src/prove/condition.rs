@@ -94,7 +94,9 @@ fn is_context(expr: &Expr) -> bool {
 fn put(expr: &Expr, name: &str, value: &Expr) -> Result<Expr, Whole> {
     match expr.expr_kind() {
         ExprKind::GetAttr { .. } if is_attr(expr, name) => Ok(value.clone()),
-        ExprKind::GetAttr { expr: of, .. } | ExprKind::HasAttr { expr: of, .. } | ExprKind::ExtHasAttr { expr: of, .. }
+        ExprKind::GetAttr { expr: of, .. }
+        | ExprKind::HasAttr { expr: of, .. }
+        | ExprKind::ExtHasAttr { expr: of, .. }
             if is_context(of) =>
         {
             Ok(expr.clone())
@@ -133,9 +135,7 @@ fn rebuilt(expr: &Expr, go: &dyn Fn(&Expr) -> Result<Expr, Whole>) -> Result<Exp
         ExprKind::GetAttr { expr, attr } => Expr::get_attr(go(expr)?, attr.clone()),
         ExprKind::HasAttr { expr, attr } => Expr::has_attr(go(expr)?, attr.clone()),
         ExprKind::ExtHasAttr { expr, attrs } => Expr::extended_has_attr(go(expr)?, attrs.clone()),
-        ExprKind::If { test_expr, then_expr, else_expr } => {
-            Expr::ite(go(test_expr)?, go(then_expr)?, go(else_expr)?)
-        }
+        ExprKind::If { test_expr, then_expr, else_expr } => Expr::ite(go(test_expr)?, go(then_expr)?, go(else_expr)?),
         ExprKind::And { left, right } => Expr::and(go(left)?, go(right)?),
         ExprKind::Or { left, right } => Expr::or(go(left)?, go(right)?),
         ExprKind::UnaryApp { op, arg } => Expr::unary_app(*op, go(arg)?),
@@ -159,4 +159,61 @@ fn rebuilt(expr: &Expr, go: &dyn Fn(&Expr) -> Result<Expr, Whole>) -> Result<Exp
         }
         ExprKind::Lit(_) | ExprKind::Var(_) | ExprKind::Slot(_) | ExprKind::Unknown(_) => expr.clone(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Expr, Whole, computes, given, unfolded};
+    use cedar_policy_core::parser::parse_policyset;
+
+    fn expr(text: &str) -> Expr {
+        let rule = format!("permit (principal, action, resource) when {{ {text} }};");
+        let set = parse_policyset(&rule).unwrap();
+        set.policies().next().unwrap().non_scope_constraints().unwrap().clone()
+    }
+
+    #[test]
+    fn a_value_is_put_in_everywhere_or_not_at_all() {
+        for (before, after) in [
+            ("context.approved", Ok("true")),
+            ("context has port && !context.approved", Ok("context has port && !true")),
+            (
+                "if context.risk < 2 then [context.approved].contains(true) else {a: context.approved}.a",
+                Ok("if context.risk < 2 then [true].contains(true) else {a: true}.a"),
+            ),
+            ("resource.approved && resource.name like \"a*\"", Ok("resource.approved && resource.name like \"a*\"")),
+            ("context == {approved: true}", Err(Whole)),
+            ("{a: context}.a.approved", Err(Whole)),
+        ] {
+            assert_eq!(given(&expr(before), "approved", &Expr::val(true)), after.map(expr), "{before}");
+        }
+    }
+
+    #[test]
+    fn sets_that_are_written_out_are_unfolded() {
+        for (before, after) in [
+            ("[1, 2].contains(context.risk)", "context.risk == 1 || context.risk == 2"),
+            (
+                "!resource.rules.containsAny([\"a\", \"b\"])",
+                "!(resource.rules.contains(\"a\") || resource.rules.contains(\"b\"))",
+            ),
+            ("resource.rules.containsAll([\"a\"])", "resource.rules.containsAll([\"a\"])"),
+            ("resource.rules.containsAny(context.rules)", "resource.rules.containsAny(context.rules)"),
+            ("[context.risk].contains(2)", "[context.risk].contains(2)"),
+        ] {
+            assert_eq!(unfolded(&expr(before)), expr(after), "{before}");
+        }
+    }
+
+    #[test]
+    fn what_can_fail_is_told() {
+        for (text, can) in [
+            ("context.risk + 1 > 2", true),
+            ("context.risk > 2 && -context.risk < 1", true),
+            ("ip(resource.host).isLoopback()", true),
+            ("resource.rules.contains(\"a\") || resource has port", false),
+        ] {
+            assert_eq!(computes(&expr(text)), can, "{text}");
+        }
+    }
 }

@@ -64,7 +64,9 @@ impl Prover<'_> {
         for rules in [before, after] {
             match self.failing(rules) {
                 Outcome::Holds => {}
-                Outcome::Refuted { rules, .. } => difference.open.push(format!("a rule can fail: {}", rules.join(", "))),
+                Outcome::Refuted { rules, .. } => {
+                    difference.open.push(format!("a rule can fail: {}", rules.join(", ")))
+                }
                 Outcome::Unproved { why } => difference.open.push(format!("whether a rule can fail: {why}")),
                 Outcome::Useless { .. } => {}
             }
@@ -123,7 +125,11 @@ impl Prover<'_> {
 /// Requests that are alike but for the action stand together.
 fn add(changes: &mut Vec<Transition>, new: Transition) {
     let alike = |old: &&mut Transition| {
-        let as_new = Transition { actions: new.actions.clone(), witness: old.witness.with(new.witness.question()), ..(**old).clone() };
+        let as_new = Transition {
+            actions: new.actions.clone(),
+            witness: old.witness.with(new.witness.question()),
+            ..(**old).clone()
+        };
         as_new == new
     };
     match changes.iter_mut().find(alike) {

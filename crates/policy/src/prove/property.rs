@@ -79,7 +79,8 @@ impl Property {
             Err(PolicyError::Profile { layer, line, column, message, hint })
         };
         if policy.effect() == Effect::Permit {
-            let hint = "write `forbid`: a property is a rule that must change nothing, as all it forbids is refused anyway";
+            let hint =
+                "write `forbid`: a property is a rule that must change nothing, as all it forbids is refused anyway";
             return wrong(format!("property `{id}` permits"), hint);
         }
         if says.is_empty() {

@@ -204,7 +204,9 @@ impl<'o> Prover<'o> {
         let whole = |_| WHOLE.to_owned();
         let condition = match &property.what {
             What::Never(never) => {
-                let Some(forbidden) = super::rules::applying(&self.words, &never.policy, shape) else { return Ok(None) };
+                let Some(forbidden) = super::rules::applying(&self.words, &never.policy, shape) else {
+                    return Ok(None);
+                };
                 match self.fails(shape, vec![forbidden.clone()]) {
                     Found::Nothing => all(vec![slice.permitted(), forbidden]),
                     Found::Request(_) => return Err("the property itself can fail: it computes with numbers".into()),
@@ -262,7 +264,9 @@ impl<'o> Prover<'o> {
     }
 
     fn decides_ever(&mut self, rules: &Rules, index: usize) -> Result<bool, String> {
-        self.ever(rules, |slice| slice.all().any(|(at, _)| *at == index).then(|| differing(slice, &slice.without(index))))
+        self.ever(rules, |slice| {
+            slice.all().any(|(at, _)| *at == index).then(|| differing(slice, &slice.without(index)))
+        })
     }
 
     /// Whether any request meets the condition that its shape's rules give.
@@ -429,7 +433,8 @@ fn risk(slice: &Slice) -> Result<Expr, condition::Whole> {
         let (less, more) = (Expr::val(level), Expr::val(level + 1));
         let mut laxer = Vec::new();
         for answer in [&allowed, &lenient] {
-            let (at_less, at_more) = (condition::given(answer, "risk", &less)?, condition::given(answer, "risk", &more)?);
+            let (at_less, at_more) =
+                (condition::given(answer, "risk", &less)?, condition::given(answer, "risk", &more)?);
             laxer.push(all(vec![at_more, not(at_less)]));
         }
         cases.push(all(vec![Expr::is_eq(context("risk"), less), any(laxer)]));
@@ -455,9 +460,11 @@ fn permits_what(never: &Never, rules: &Rules, witness: &Witness) -> bool {
 }
 
 fn failed(rules: &Rules, witness: &Witness) -> Option<Vec<String>> {
-    [false, true].into_iter().find_map(|approved| match rules.engine.once(witness.asked(rules.engine.words()), approved) {
-        Judged::Failed(rules) => Some(rules),
-        _ => None,
+    [false, true].into_iter().find_map(|approved| {
+        match rules.engine.once(witness.asked(rules.engine.words()), approved) {
+            Judged::Failed(rules) => Some(rules),
+            _ => None,
+        }
     })
 }
 
@@ -468,5 +475,50 @@ impl Witness {
         let mut out = self.clone();
         out.context.insert("risk", Fact::Number(risk.checked_add(1)?));
         Some(out)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Effect, Expr, Judged, Policy, PolicyID, Rules, Shape, Witness, Words};
+    use crate::engine::Engine;
+    use crate::engine::Functions;
+    use crate::layer::{Layer, Origin};
+    use crate::profile::{Profile, SHIPPED, Whose};
+    use model::Verdict;
+
+    /// The condition, evaluated.
+    fn met(condition: &Expr, witness: &Witness) -> bool {
+        let policy = Policy::from_when_clause(Effect::Permit, condition.clone(), PolicyID::from_string("c"), None);
+        let engine = Engine::new(Words::new().unwrap(), &[policy], Functions::All);
+        matches!(engine.once(witness.asked(engine.words()), true), Judged::Permitted(_))
+    }
+
+    /// What a solver is asked about is what the evaluator answers: the conditions put together from rules, met by a request,
+    /// and the answer to it.
+    #[test]
+    fn conditions_say_what_the_rules_answer() {
+        let (mut seen, mut verdicts) = (0, std::collections::BTreeSet::new());
+        for shipped in SHIPPED {
+            let profile = Profile::parse(shipped.name, shipped.text, Whose::Own).unwrap();
+            let layer = [Layer { name: shipped.name, origin: Origin::User, text: &profile.rules }];
+            let rules = Rules::layered(if profile.rules.is_empty() { &[] } else { &layer }).unwrap();
+            for shape in Shape::all() {
+                let slice = rules.slice(shape);
+                let [allowed, agreed] = slice.both().unwrap();
+                for witness in Witness::around(shape, &slice.permitted()).into_iter().step_by(7).take(24) {
+                    let verdict = rules.engine.ask(witness.asked(rules.engine.words())).verdict;
+                    assert_eq!(met(&allowed, &witness), verdict == Verdict::Allow, "{witness:?}");
+                    // Whether a person may agree matters where it is not allowed at once.
+                    assert!(
+                        verdict == Verdict::Allow || met(&agreed, &witness) == (verdict == Verdict::Ask),
+                        "{witness:?}"
+                    );
+                    seen += 1;
+                    verdicts.insert(verdict);
+                }
+            }
+        }
+        assert!(seen > 1000 && verdicts.len() == 3, "{seen} {verdicts:?}");
     }
 }

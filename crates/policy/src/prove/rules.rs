@@ -107,10 +107,7 @@ impl Slice {
     /// Whether it is permitted at once, and whether it is when a person agrees.
     pub(super) fn both(&self) -> Result<[Expr; 2], Whole> {
         let permitted = self.permitted();
-        Ok([
-            given(&permitted, "approved", &Expr::val(false))?,
-            given(&permitted, "approved", &Expr::val(true))?,
-        ])
+        Ok([given(&permitted, "approved", &Expr::val(false))?, given(&permitted, "approved", &Expr::val(true))?])
     }
 
     pub(super) fn without(&self, index: usize) -> Slice {

@@ -94,10 +94,7 @@ const KINDS: [(&str, &[&str]); 7] = [
     ("Thing", &["what"]),
     ("Unknown", &[]),
     ("Command", &["checks", "understood"]),
-    (
-        "Change",
-        &["path", "name", "location", "happened", "kind", "executable", "rules", "protected", "derived"],
-    ),
+    ("Change", &["path", "name", "location", "happened", "kind", "executable", "rules", "protected", "derived"]),
 ];
 const BEFORE: &[&str] = &["contained", "risk", "certain", "reversible"];
 const AFTER: &[&str] = &["risk", "predicted", "named", "opaque"];
