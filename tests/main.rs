@@ -34,6 +34,8 @@ mod parts;
 mod policy;
 mod predicted;
 mod profiles;
+#[cfg(feature = "prove")]
+mod prove;
 mod real_repo;
 mod replay;
 mod review;

@@ -68,6 +68,10 @@ pub enum RunError {
     /// Applying or discarding failed.
     #[error(transparent)]
     Settle(#[from] SettleError),
+    /// Nothing could be proved.
+    #[cfg(feature = "prove")]
+    #[error(transparent)]
+    Prove(#[from] crate::prove::ProveError),
 }
 
 impl RunError {
@@ -91,6 +95,8 @@ impl RunError {
             RunError::Grants(error) => Some(error.hint()),
             RunError::Replay(error) => error.hint(),
             RunError::Settle(error) => error.hint(),
+            #[cfg(feature = "prove")]
+            RunError::Prove(error) => Some(error.hint()),
         }
     }
 }

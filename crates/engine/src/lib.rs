@@ -31,6 +31,8 @@ pub mod learn;
 pub mod live;
 mod look;
 pub mod profile;
+#[cfg(feature = "prove")]
+pub mod prove;
 pub mod receipt;
 pub mod record;
 pub mod replay;

@@ -25,6 +25,8 @@ mod pattern;
 mod policy;
 pub mod profile;
 mod protected;
+#[cfg(feature = "prove")]
+pub mod prove;
 pub mod replay;
 mod review;
 pub mod reword;
