@@ -20,7 +20,7 @@ const DIFFERENT: [(&str, &str); 6] = [
     ("process pool", "sem_open(3) is in /dev/shm, which is the host's"),
 ];
 
-fn withheld<'w>(kind: &str, run: Run<'w>) -> Run<'w> {
+pub(crate) fn withheld<'w>(kind: &str, run: Run<'w>) -> Run<'w> {
     run.under(["/usr/bin/python3", "-c", FILTER, kind])
 }
 

@@ -5,10 +5,11 @@ use crate::approve::Approval;
 use crate::backend::{BackendRefusal, Wanted};
 use crate::error::RunError;
 use crate::journey::{Engine, Judged, Request, confine, wanted};
+use crate::seek;
 use crate::store::{TrialDir, io_error};
 use crate::trial::{self, Berth, Prepared, Ran, Trial};
 use crate::views::Views;
-use model::{Attempt, Confinement, FilePath, Layer, RootKind, TrialId};
+use model::{Attempt, Confinement, FilePath, Layer, Place, RootKind, TrialId};
 use overlay::{CopyMost, Overlay};
 use sandbox::{Copies, Running};
 use std::io;
@@ -51,7 +52,7 @@ impl Engine {
         id: &TrialId,
         bare: Bare,
     ) -> Result<Trial<Ran>, RunError> {
-        let confinement = without_home(confine(request)?)?;
+        let confinement = without_home(confine(request)?, &request.place)?;
         let berth = match self.berth(request)? {
             Berth::New(_) => Berth::New(id.clone()),
             jar => jar,
@@ -63,8 +64,8 @@ impl Engine {
     }
 
     /// How such a jar would be built. Where the copies will be depends on the trial.
-    pub(crate) fn bare_plan(&self, request: sandbox::Request, why: String) -> Result<String, RunError> {
-        let confinement = without_home(request.confinement.clone())?;
+    pub(crate) fn bare_plan(&self, request: sandbox::Request, at: &Place, why: String) -> Result<String, RunError> {
+        let confinement = without_home(request.confinement.clone(), at)?;
         let place = self.store.trial_path(&TrialId("TRIAL".into()));
         let roots = (0..confinement.roots.len()).map(|index| place.join(format!("copy{index}")).into());
         let copies = Copies { roots: roots.collect(), private: place.join("tmp").into(), why };
@@ -113,7 +114,7 @@ impl Trial<Prepared> {
 }
 
 /// The home is not copied: it stays as it is, read-only. Roots inside others would be two copies of one file.
-fn without_home(mut confinement: Confinement) -> Result<Confinement, RunError> {
+fn without_home(mut confinement: Confinement, place: &Place) -> Result<Confinement, RunError> {
     let roots = &mut confinement.roots;
     if roots.len() > 1 {
         roots.retain(|root| root.kind != RootKind::Home);
@@ -129,7 +130,10 @@ fn without_home(mut confinement: Confinement) -> Result<Confinement, RunError> {
             let why = "without user namespaces roots are copied, and one inside another cannot be".into();
             Err(BackendRefusal { root, why }.into())
         }
-        None => Ok(confinement),
+        None => {
+            seek::hide_names(&mut confinement, place);
+            Ok(confinement)
+        }
     }
 }
 

@@ -46,7 +46,7 @@ impl Folded {
 }
 
 /// One component, folded. U+017F is the one letter whose capital is ASCII and whose lower case is not.
-fn fold(part: &[u8]) -> String {
+pub(crate) fn fold(part: &[u8]) -> String {
     if part.is_ascii() && !part.iter().any(u8::is_ascii_control) {
         return String::from_utf8_lossy(part).to_ascii_lowercase();
     }

@@ -169,6 +169,7 @@ mod tests {
         let confinement = Confinement {
             roots: vec![WritableRoot { path: "/home/u/ws".into(), kind: RootKind::Workspace }],
             hidden: vec![],
+            shown: vec![],
             network,
             env: env.into(),
             env_withheld: vec![],

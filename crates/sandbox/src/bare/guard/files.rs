@@ -8,7 +8,7 @@ use model::FilePath;
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open, openat, readlink};
 use nix::sys::stat::Mode;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::Path;
 
@@ -59,15 +59,14 @@ const WRITTEN: &[&str] = &["comm", "coredump_filter", "oom_score_adj", "timersla
 
 /// What is known of the files that are answered.
 pub(super) struct Files {
-    listed: HashMap<FilePath, OwnedFd>,
+    listed: HashSet<FilePath>,
     /// Terminals that the jar made, by number: a handle leads to that one for ever, whoever gets the number later.
     terminals: HashMap<u32, OwnedFd>,
 }
 
 impl Files {
     pub(super) fn new(listed: &[FilePath]) -> Files {
-        let open = |path: &FilePath| Some((path.clone(), handle(path.as_path(), false).ok()?));
-        Files { listed: listed.iter().filter_map(open).collect(), terminals: HashMap::new() }
+        Files { listed: listed.iter().cloned().collect(), terminals: HashMap::new() }
     }
 
     /// Opens `path` for the caller; `None` for what the kernel is to judge.
@@ -89,8 +88,8 @@ impl Files {
         if let Some(number) = text.strip_prefix("/dev/pts/").and_then(|number| number.parse().ok()) {
             return self.terminals.get(&number).map(|terminal| open_again(terminal, flags));
         }
-        if let Some(dir) = self.listed.get(path).filter(|_| reads) {
-            return Some(open_again(dir, OFlag::O_RDONLY | OFlag::O_DIRECTORY));
+        if reads && self.listed.contains(path) {
+            return Some(listed(path));
         }
         let rest = Path::new(text.strip_prefix("/proc/")?);
         if rest == Path::new("mounts") {
@@ -113,6 +112,12 @@ impl Files {
         self.terminals.insert(number, slave);
         Ok(master)
     }
+}
+
+/// A directory that is where it was: if the host has put a link on the way since, another one is meant.
+fn listed(path: &FilePath) -> Result<OwnedFd, Errno> {
+    let dir = handle(path.as_path(), false)?;
+    if path_of(&dir)? == *path { open_again(&dir, OFlag::O_RDONLY | OFlag::O_DIRECTORY) } else { Err(Errno::EACCES) }
 }
 
 /// By its magic link: what is opened is what the handle leads to.

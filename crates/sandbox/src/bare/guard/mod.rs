@@ -21,9 +21,10 @@ use nix::fcntl::{OFlag, open};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::stat::Mode;
 use sockets::Sockets;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -78,6 +79,8 @@ impl From<Result<(), Errno>> for Answer {
 pub(crate) struct Guard {
     listener: Arc<OwnedFd>,
     rules: Rules,
+    /// What of the rules is hidden, by its path.
+    hidden: HashMap<PathBuf, String>,
     files: Files,
     sockets: Sockets,
     /// No fewer processes and threads than there are.
@@ -91,9 +94,10 @@ impl Guard {
     pub(crate) fn start(listener: OwnedFd, rules: Rules) -> io::Result<JoinHandle<Seen>> {
         let files = Files::new(&rules.listed);
         let listener = Arc::new(listener);
-        let attempts = BTreeMap::new();
-        let mut guard =
-            Guard { listener, rules, files, sockets: Sockets::default(), forks: 0, crowded: false, attempts };
+        let hidden =
+            rules.hidden.iter().map(|hidden| (hidden.path.as_path().to_owned(), hidden.rule.clone())).collect();
+        let (sockets, attempts) = (Sockets::default(), BTreeMap::new());
+        let mut guard = Guard { listener, rules, hidden, files, sockets, forks: 0, crowded: false, attempts };
         std::thread::Builder::new().name("belljar-guard".into()).spawn(move || {
             // What the command could not do by itself must not be done for it. Where that cannot be had, the listener is
             // closed and every judged call fails.
@@ -171,9 +175,9 @@ impl Guard {
         let Ok(path) = caller.path(path) else { return Answer::GoOn };
         let Some(path) = caller.absolute(dir, &path) else { return Answer::GoOn };
         let own = self.rules.trees.iter().any(|tree| path.starts_with(tree));
-        let hidden = self.rules.hidden.iter().find(|hidden| !own && path.starts_with(&hidden.path));
+        let hidden = path.as_path().ancestors().find_map(|above| self.hidden.get(above)).filter(|_| !own);
         if let Some(rule) = hidden {
-            let (rule, writes) = (rule.rule.clone(), flags & OFlag::O_ACCMODE != OFlag::O_RDONLY);
+            let (rule, writes) = (rule.clone(), flags & OFlag::O_ACCMODE != OFlag::O_RDONLY);
             self.note(if writes { Action::Write } else { Action::Read }, exact(&path), &rule);
             return Answer::GoOn;
         }
