@@ -7,7 +7,7 @@ use serde_json::Value;
 use std::time::{Duration, Instant};
 use testkit::{Run, World, until};
 
-const FILTER: &str = include_str!("withheld/filter.py");
+pub(crate) const FILTER: &str = include_str!("withheld/filter.py");
 const KINDS: [&str; 3] = ["docker", "apparmor", "sysctl"];
 
 /// Everyday things that are different without namespaces, with the reason.
@@ -90,7 +90,7 @@ both! {
 
     fn what_it_cannot_do_is_refused_with_what_to_do(world) {
         let cases: [(&[&str], &str); 6] = [
-            (&["--allow-net", "example.org:443"], "--allow-net"),
+            (&["--allow-net", "example.org:443/udp"], "--allow-net"),
             (&["--allow-nested"], "--allow-nested"),
             (&["--backend", "fuse"], "nothing can be mounted"),
             (&["--backend", "kernel"], "nothing can be mounted"),

@@ -11,7 +11,7 @@ use crate::trial::{self, Berth, Prepared, Ran, Trial};
 use crate::views::Views;
 use model::{Attempt, Confinement, FilePath, Layer, Place, RootKind, TrialId};
 use overlay::{CopyMost, Overlay};
-use sandbox::{Copies, Running};
+use sandbox::{Copies, Running, Upstream};
 use std::io;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::time::Instant;
@@ -60,7 +60,7 @@ impl Engine {
         let wanted = Wanted { copies: true, ..wanted(request, &judged.analysis) };
         let record = trial::record(id.clone(), judged, request, &confinement);
         let prepared: Trial<Prepared> = berth.prepare(&self.store, record, confinement, &wanted)?;
-        prepared.execute_bare(bare)
+        prepared.execute_bare(bare, sandbox::Upstream::of(&request.env))
     }
 
     /// How such a jar would be built. Where the copies will be depends on the trial.
@@ -79,9 +79,9 @@ impl Trial<Prepared> {
     ///
     /// # Errors
     /// As [`Trial::execute`].
-    pub(crate) fn execute_bare(mut self, bare: Bare) -> Result<Trial<Ran>, RunError> {
+    pub(crate) fn execute_bare(mut self, bare: Bare, upstream: Option<Upstream>) -> Result<Trial<Ran>, RunError> {
         let began = Instant::now();
-        let running = match self.start_bare(bare) {
+        let running = match self.start_bare(bare, upstream) {
             Ok(running) => running,
             Err(error) => {
                 let none = Views::new(self.record.limits);
@@ -96,7 +96,7 @@ impl Trial<Prepared> {
         Ok(self.become_ran(exec_error))
     }
 
-    fn start_bare(&self, bare: Bare) -> Result<Running, RunError> {
+    fn start_bare(&self, bare: Bare, upstream: Option<Upstream>) -> Result<Running, RunError> {
         let private = self.dir.private();
         let made = std::fs::DirBuilder::new().mode(0o700).create(&private);
         made.map_err(io_error("make the temporary directory", &private))?;
@@ -108,7 +108,7 @@ impl Trial<Prepared> {
         let Bare { approval: _approval, why, accept_weak } = bare;
         let copies = Copies { roots, private: FilePath::from(private), why };
         let standby = sandbox::standby_bare(&accept_weak, self.record.limits.output)?;
-        let request = sandbox::Request { copies: Some(copies), accept_weak, ..self.request() };
+        let request = sandbox::Request { copies: Some(copies), accept_weak, upstream, ..self.request() };
         Ok(standby.start(&request, &mut |_, _| Err(io::ErrorKind::InvalidInput.into()))?)
     }
 }

@@ -167,10 +167,14 @@ impl Standby {
                 launched => launched?,
             };
         let rules = request.confinement.network.rules();
+        let upstream = request.upstream.clone();
+        let behind = (places.is_some() && !rules.is_empty()).then(|| Broker::behind_door(rules, upstream.clone()));
+        let (behind, door) = behind.transpose().map_err(SandboxError::Broker)?.unzip();
         let watching = match (watch, places) {
             (None, _) => Watching::Nothing,
             (Some(listener), Some(places)) => {
-                let rules = guard_rules(request, places, &jar)?;
+                let hostname = self.facts.hostname.clone();
+                let rules = Rules { door, hostname, ..guard_rules(request, places, &jar)? };
                 Watching::Guard(Guard::start(listener, rules).map_err(SandboxError::Spawn)?)
             }
             (Some(listener), None) => {
@@ -179,9 +183,8 @@ impl Standby {
                 Watching::Network(Watch::new(listener, carried, request.watch_files.then(bounds)))
             }
         };
-        let upstream = request.upstream.clone();
         let broker = network.map(|sockets| Broker::start(sockets, rules, upstream));
-        let broker = broker.transpose().map_err(SandboxError::Broker)?;
+        let broker = broker.transpose().map_err(SandboxError::Broker)?.or(behind);
         let (stands, lacks) = self.output.as_ref().map(Output::state).unwrap_or_default();
         containment.active.extend(stands);
         containment.missing.extend(lacks);
@@ -241,6 +244,8 @@ fn guard_rules(request: &Request, places: Places, jar: &Jar) -> Result<Rules, Sa
         listed: places.listed,
         hidden: request.confinement.hidden.clone(),
         processes: request.limits.processes.unwrap_or(Limits::PROCESSES),
+        door: None,
+        hostname: String::new(),
         ending: Arc::clone(&jar.ending),
     })
 }

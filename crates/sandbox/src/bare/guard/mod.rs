@@ -10,7 +10,7 @@ mod files;
 mod sockets;
 
 use super::tree;
-use crate::net::NONE;
+use crate::net::{Door, NONE};
 use crate::sys;
 use attributes::Change;
 use caller::Caller;
@@ -44,6 +44,10 @@ pub(crate) struct Rules {
     pub(crate) hidden: Vec<Hidden>,
     /// The most processes and threads.
     pub(crate) processes: u64,
+    /// Where connections go, if any may.
+    pub(crate) door: Option<Door>,
+    /// The host's own name.
+    pub(crate) hostname: String,
     /// Set when no process may be started any more.
     pub(crate) ending: Arc<AtomicBool>,
 }
@@ -92,7 +96,8 @@ pub(crate) struct Guard {
 impl Guard {
     /// Begins in a thread of its own, which ends when nobody is left who could call.
     pub(crate) fn start(listener: OwnedFd, rules: Rules) -> io::Result<JoinHandle<Seen>> {
-        let files = Files::new(&rules.listed);
+        let tables = if rules.door.is_some() { Door::tables(&rules.hostname).to_vec() } else { Vec::new() };
+        let files = Files::new(&rules.listed, &tables)?;
         let listener = Arc::new(listener);
         let hidden =
             rules.hidden.iter().map(|hidden| (hidden.path.as_path().to_owned(), hidden.rule.clone())).collect();
@@ -154,6 +159,7 @@ impl Guard {
             #[cfg(target_arch = "x86_64")]
             libc::SYS_fork | libc::SYS_vfork => self.fork(),
             libc::SYS_socket if number(a) == libc::AF_UNIX => self.sockets.make(number(b)),
+            libc::SYS_socket if self.rules.door.is_some() => self.sockets.make_network(number(b), number(c)),
             libc::SYS_socket => self.refuse(Action::Connect, unknown("the network"), NONE, Errno::EAFNOSUPPORT),
             libc::SYS_connect => self.connect(caller, number(a), b, c),
             libc::SYS_bind => self.bind(&caller, number(a), b, c),
