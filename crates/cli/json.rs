@@ -12,11 +12,10 @@ use engine::{
     Broken, Checkup, JarRun, Judged, Listed, Outcome, Project, Rewound, Settlement, Told, TrialRecord, Trusted,
     Verification, Weight,
 };
-use model::{AuditRecord, Change, ChangeSet, FilePath, ProfileId, Review, TrialId};
+use model::{AuditRecord, Change, ChangeSet, FilePath, ProfileId, Review, TrialId, hex};
 use overlay::{Author, Preview};
 use serde::Serialize;
 use serde_json::{Value, json};
-use std::fmt::Write as _;
 use std::path::Path;
 
 /// `belljar run --json`, schema `belljar.run/1`.
@@ -65,13 +64,6 @@ pub(crate) fn told(id: &Value, told: &Told) -> Value {
         }
     }
     document
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 /// A command of a batch that did not run.

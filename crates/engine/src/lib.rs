@@ -10,6 +10,7 @@ pub mod audit;
 pub mod backend;
 mod bare;
 pub mod choice;
+mod digest;
 pub mod doctor;
 pub mod error;
 pub mod expiry;

@@ -1,8 +1,8 @@
 //! How long a record may be: lists and texts beyond a bound are left out, with their number and digest.
 
-use super::hash::hex;
 use super::redact::redact;
-use model::{Change, ChangeSet, LeftOut, Review, Stage};
+use crate::digest;
+use model::{Change, ChangeSet, LeftOut, Review, Stage, hex};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -109,7 +109,7 @@ fn bound(
         Value::String(words) if words.len() > text => {
             let end = (0..=text).rev().find(|end| words.is_char_boundary(*end)).unwrap_or(0);
             let rest = words.split_off(end);
-            let sha256 = hex(&Sha256::digest(rest.as_bytes()));
+            let sha256 = digest::sha256(&rest);
             left_out.push(LeftOut { at: at.to_owned(), count: rest.len() as u64, sha256 });
         }
         Value::Array(items) => {

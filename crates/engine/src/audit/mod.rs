@@ -19,10 +19,9 @@ mod segments;
 mod tail;
 mod verify;
 
-use hash::hex;
 use key::{Key, KeyFile};
 use line::{Form, Header, Line, Written};
-use model::{AuditRecord, FilePath, LeftOut, Stage, TrialId};
+use model::{AuditRecord, FilePath, LeftOut, Stage, TrialId, hex, unhex};
 use segments::{Segments, lines};
 use serde::Serialize;
 use std::fs::File;
@@ -345,7 +344,7 @@ impl AuditLog {
     /// # Errors
     /// When the log cannot be read, or `key` is none. Tampering is no error but a finding.
     pub fn verify(&self, key: Option<&str>) -> Result<Verification, AuditError> {
-        let first = key.map(|text| hash::unhex(text.trim()).map(Key::first).ok_or(AuditError::NoKey)).transpose()?;
+        let first = key.map(|text| unhex(text.trim()).map(Key::first).ok_or(AuditError::NoKey)).transpose()?;
         verify::verify(&self.segments, &self.key, first).map_err(|source| self.failed(source))
     }
 }
