@@ -136,15 +136,25 @@ impl Standby {
     /// Any layer that cannot be had, unless its loss is accepted by name; each error says what to do.
     pub fn start(mut self, request: &Request, serve: &mut Serve<'_>) -> Result<Running, SandboxError> {
         let places = request.copies.as_ref().map(|copies| Places::find(request, copies, &self.facts)).transpose()?;
-        let grouped = request.limits.on_processes() && self.facts.around.is_none() && places.is_none();
-        let groups = if grouped { Groups::around(self.nursery.first()?, &request.limits) } else { Groups::default() };
-        self.facts.group = groups.processes;
+        let groups = if places.is_none() { self.groups(request, Groups::around)? } else { Groups::default() };
         raise_descriptors(request)?;
         let plan = match (&request.copies, &places) {
             (Some(copies), Some(places)) => bare::plan(request, copies, &self.facts, places)?,
             _ => plan(request, &self.facts)?,
         };
         self.begin(&plan, request, groups, places, serve)
+    }
+
+    /// The control groups of a jar with limits, around its first process.
+    pub(crate) fn groups(
+        &mut self,
+        request: &Request,
+        around: fn(Pid, &Limits) -> Groups,
+    ) -> Result<Groups, SandboxError> {
+        let grouped = request.limits.on_processes() && self.facts.around.is_none();
+        let groups = if grouped { around(self.nursery.first()?, &request.limits) } else { Groups::default() };
+        self.facts.group = groups.processes;
+        Ok(groups)
     }
 
     /// The jar of `plan`, at work.
