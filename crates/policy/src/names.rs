@@ -152,18 +152,22 @@ const PUBLIC: &[&str] = &[
 /// The rows, to be found by a folded name.
 struct Rows {
     whole: HashMap<&'static str, NamedSecret>,
+    /// `*.pem`, by what is behind the last dot: most names are looked at for nothing, and quickly.
+    ends: HashMap<&'static str, NamedSecret>,
     globs: Vec<(&'static str, NamedSecret)>,
     directories: HashMap<&'static str, NamedSecret>,
 }
 
 static ROWS: LazyLock<Rows> = LazyLock::new(|| {
-    let mut rows = Rows { whole: HashMap::new(), globs: Vec::new(), directories: HashMap::new() };
+    let mut rows = Rows { whole: HashMap::new(), ends: HashMap::new(), globs: Vec::new(), directories: HashMap::new() };
     for Secret { pattern, rule } in NAMED.iter().chain(MORE) {
         let named = NamedSecret { rule, unless_public: UNLESS_PUBLIC.contains(pattern) };
-        match pattern.strip_suffix('/') {
-            Some(name) => drop(rows.directories.insert(name, named)),
-            None if is_glob(pattern) => rows.globs.push((pattern, named)),
-            None => drop(rows.whole.insert(pattern, named)),
+        let end = pattern.strip_prefix("*.").filter(|end| !is_glob(end) && !end.contains('.'));
+        match (pattern.strip_suffix('/'), end) {
+            (Some(name), _) => drop(rows.directories.insert(name, named)),
+            (None, Some(end)) => drop(rows.ends.insert(end, named)),
+            (None, None) if is_glob(pattern) => rows.globs.push((pattern, named)),
+            (None, None) => drop(rows.whole.insert(pattern, named)),
         }
     }
     rows
@@ -227,7 +231,8 @@ fn named(name: &OsStr, is_dir: bool) -> Option<NamedSecret> {
     }
     let fits = |pattern: &str| glob(pattern.as_bytes(), name.as_bytes());
     let of_glob = || ROWS.globs.iter().find(|(pattern, _)| fits(pattern)).map(|(_, named)| *named);
-    let found = ROWS.whole.get(name.as_str()).copied().or_else(of_glob)?;
+    let of_end = || ROWS.ends.get(name.rsplit_once('.')?.1).copied();
+    let found = ROWS.whole.get(name.as_str()).copied().or_else(of_end).or_else(of_glob)?;
     (!SHARED.iter().chain(WELL_KNOWN).any(|pattern| fits(pattern))).then_some(found)
 }
 
