@@ -171,14 +171,14 @@ impl Seek<'_> {
     fn look(&mut self, entry: &DirEntry, path: &Path) -> bool {
         let Ok(kind) = entry.file_type() else { return false };
         let whole = FilePath::from(path);
-        if kind.is_symlink() || self.hidden.contains(&whole) || self.names.is_shown(path) || self.left.contains(&whole)
-        {
+        let shown = kind.is_dir() && (self.names.is_shown(path) || self.left.contains(&whole));
+        if kind.is_symlink() || shown || self.hidden.contains(&whole) {
             return false;
         }
         let rule = match self.names.secret(path, kind.is_dir()) {
             Some(named) if !named.unless_public || !self.is_public(path) => Some(named.rule),
             Some(_) => None,
-            None => kind.is_fifo().then_some(PIPE),
+            None => (kind.is_fifo() && !self.names.is_shown(path)).then_some(PIPE),
         };
         if let Some(rule) = rule {
             self.hidden.insert(whole.clone());
