@@ -26,6 +26,7 @@ mod kills;
 mod labelled;
 mod learn;
 mod limits;
+mod names;
 mod nested;
 mod network;
 mod odd_places;

@@ -18,6 +18,7 @@ use crate::look;
 use crate::profile::{Loaded, RulesText};
 use crate::receipt::Draft;
 use crate::record::{JarName, TrialRecord};
+use crate::seek;
 use crate::settle::{SettleError, Settlement, finish_discard};
 use crate::store::{Broken, Listed, Store, StoreError, fresh_id};
 use crate::trial::{self, Berth, Frozen, Observing, Ran, Trial};
@@ -244,7 +245,7 @@ impl Engine {
     pub fn plan(&self, request: &Request) -> Result<String, RunError> {
         let confinement = confine(request)?;
         let (argv, limits, allow_nested) = (request.argv.clone(), request.limits, request.allow_nested);
-        let (measure, watch_files) = (request.learn.is_some(), request.watch_files);
+        let (measure, watch_files, place) = (request.learn.is_some(), request.watch_files, &request.place);
         let request = sandbox::Request {
             confinement,
             argv,
@@ -259,7 +260,7 @@ impl Engine {
         };
         match sandbox::namespaces() {
             Ok(()) => Ok(sandbox::plan(&request, &sandbox::RunFacts::gather()?)?.to_string()),
-            Err(why) => self.bare_plan(request, why),
+            Err(why) => self.bare_plan(request, place, why),
         }
     }
 
@@ -582,6 +583,7 @@ pub(crate) fn confine(request: &Request) -> Result<Confinement, RunError> {
     let mut confinement = policy::confine(&request.place, &asked)?;
     let led_to: Vec<Hidden> = confinement.hidden.iter().filter_map(|hidden| led_to(hidden, request)).collect();
     confinement.hidden.extend(led_to);
+    seek::hide_names(&mut confinement, &request.place);
     Ok(confinement)
 }
 

@@ -35,13 +35,14 @@ use crate::store::{Store, StoreError, TrialDir};
 use crate::views::Views;
 use model::{
     Attempt, Backend, BackendWish, ChangeSet, Confinement, Containment, FilePath, Hidden, Place, Review, RootBackend,
-    Tier, TrialId, TrialState, WritableRoot,
+    SecretNames, Tier, TrialId, TrialState, WritableRoot,
 };
 use overlay::{Conflict, Overlay};
-use policy::Policy;
+use policy::{Names, Policy};
 use sandbox::{Live, Mounted, Standby};
 use std::ffi::OsString;
 use std::io;
+use std::sync::Arc;
 use std::time::Instant;
 
 /// One command's run in a jar, at the stage `S`.
@@ -408,6 +409,7 @@ impl Trial<Ran> {
         };
         for (overlay, root) in overlays.iter_mut().zip(&record.roots) {
             overlay.hide(&below(&confinement.hidden, &root.path));
+            overlay.hide_names(Arc::new(names(&record.place, &confinement)));
         }
         let lent = keepers(&dir, &overlays, &mut record, &confinement, wanted)?;
         record.begin_run(&overlays)?;
@@ -513,6 +515,7 @@ fn layers(
     confinement: &Confinement,
     wanted: &Wanted,
 ) -> Result<(Vec<Overlay>, Vec<Lent>), RunError> {
+    let names = Arc::new(names(&record.place, confinement));
     let make = |(index, root): (usize, &WritableRoot)| {
         let spec = overlay::Spec {
             root: root.path.clone(),
@@ -521,7 +524,9 @@ fn layers(
             nested: nested(&confinement.roots, &root.path),
             id: record.id.0.clone(),
         };
-        Overlay::create(&spec).map_err(RunError::from)
+        let mut overlay = Overlay::create(&spec)?;
+        overlay.hide_names(Arc::clone(&names) as Arc<dyn SecretNames>);
+        Ok::<_, RunError>(overlay)
     };
     let overlays = confinement.roots.iter().enumerate().map(make).collect::<Result<Vec<_>, _>>()?;
     let lent = keepers(dir, &overlays, record, confinement, wanted)?;
@@ -574,12 +579,18 @@ fn root_facts(
 ) -> Result<RootFacts, RunError> {
     let root = overlay.root();
     let own = FilePath::from(dir.layer(0));
-    let hides = own.starts_with(root) || !below(&confinement.hidden, root).is_empty();
+    // A project has its own secrets; any other place may have some of others, wherever they lie.
+    let shown = confinement.shown.iter().any(|shown| root.starts_with(shown));
+    let hides = !shown || own.starts_with(root) || !below(&confinement.hidden, root).is_empty();
     let mut facts = RootFacts { hides, nested: !nested(&confinement.roots, root).is_empty(), ..RootFacts::default() };
     if is_candidate(&facts, wanted) {
         facts.kernel = overlay.kernel_facts()?;
     }
     Ok(facts)
+}
+
+fn names(place: &Place, confinement: &Confinement) -> Names {
+    Names::new(&place.home, &confinement.shown)
 }
 
 fn below(hidden: &[Hidden], root: &FilePath) -> Vec<Hidden> {

@@ -77,14 +77,14 @@ impl Standby {
     ///
     /// # Errors
     /// As there.
-    pub fn live(self, request: &Request, serve: &mut Serve<'_>) -> Result<Live, SandboxError> {
+    pub fn live(mut self, request: &Request, serve: &mut Serve<'_>) -> Result<Live, SandboxError> {
         if request.allow_nested {
             // Their file systems could stall whoever watches their calls, and here that is who runs the commands.
             return Err(SandboxError::Request("a live jar cannot allow jars inside".into()));
         }
+        let groups = self.groups(request, Groups::around_live)?;
         let plan = live_plan(request, &self.facts)?;
-        // A group that takes too much is ended by the kernel with all that is in it: the jar, and not a command of it.
-        let mut running = self.begin(&plan, request, Groups::default(), None, serve)?;
+        let mut running = self.begin(&plan, request, groups, None, serve)?;
         // One command that stops must not stop all that come after it.
         running.stops_along = false;
         Ok(Live { running })

@@ -136,15 +136,25 @@ impl Standby {
     /// Any layer that cannot be had, unless its loss is accepted by name; each error says what to do.
     pub fn start(mut self, request: &Request, serve: &mut Serve<'_>) -> Result<Running, SandboxError> {
         let places = request.copies.as_ref().map(|copies| Places::find(request, copies, &self.facts)).transpose()?;
-        let grouped = request.limits.on_processes() && self.facts.around.is_none() && places.is_none();
-        let groups = if grouped { Groups::around(self.nursery.first()?, &request.limits) } else { Groups::default() };
-        self.facts.group = groups.processes;
+        let groups = if places.is_none() { self.groups(request, Groups::around)? } else { Groups::default() };
         raise_descriptors(request)?;
         let plan = match (&request.copies, &places) {
             (Some(copies), Some(places)) => bare::plan(request, copies, &self.facts, places)?,
             _ => plan(request, &self.facts)?,
         };
         self.begin(&plan, request, groups, places, serve)
+    }
+
+    /// The control groups of a jar with limits, around its first process.
+    pub(crate) fn groups(
+        &mut self,
+        request: &Request,
+        around: fn(Pid, &Limits) -> Groups,
+    ) -> Result<Groups, SandboxError> {
+        let grouped = request.limits.on_processes() && self.facts.around.is_none();
+        let groups = if grouped { around(self.nursery.first()?, &request.limits) } else { Groups::default() };
+        self.facts.group = groups.processes;
+        Ok(groups)
     }
 
     /// The jar of `plan`, at work.
@@ -167,10 +177,14 @@ impl Standby {
                 launched => launched?,
             };
         let rules = request.confinement.network.rules();
+        let upstream = request.upstream.clone();
+        let behind = (places.is_some() && !rules.is_empty()).then(|| Broker::behind_door(rules, upstream.clone()));
+        let (behind, door) = behind.transpose().map_err(SandboxError::Broker)?.unzip();
         let watching = match (watch, places) {
             (None, _) => Watching::Nothing,
             (Some(listener), Some(places)) => {
-                let rules = guard_rules(request, places, &jar)?;
+                let hostname = self.facts.hostname.clone();
+                let rules = Rules { door, hostname, ..guard_rules(request, places, &jar)? };
                 Watching::Guard(Guard::start(listener, rules).map_err(SandboxError::Spawn)?)
             }
             (Some(listener), None) => {
@@ -179,9 +193,8 @@ impl Standby {
                 Watching::Network(Watch::new(listener, carried, request.watch_files.then(bounds)))
             }
         };
-        let upstream = request.upstream.clone();
         let broker = network.map(|sockets| Broker::start(sockets, rules, upstream));
-        let broker = broker.transpose().map_err(SandboxError::Broker)?;
+        let broker = broker.transpose().map_err(SandboxError::Broker)?.or(behind);
         let (stands, lacks) = self.output.as_ref().map(Output::state).unwrap_or_default();
         containment.active.extend(stands);
         containment.missing.extend(lacks);
@@ -241,6 +254,8 @@ fn guard_rules(request: &Request, places: Places, jar: &Jar) -> Result<Rules, Sa
         listed: places.listed,
         hidden: request.confinement.hidden.clone(),
         processes: request.limits.processes.unwrap_or(Limits::PROCESSES),
+        door: None,
+        hostname: String::new(),
         ending: Arc::clone(&jar.ending),
     })
 }
