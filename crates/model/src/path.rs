@@ -64,7 +64,8 @@ impl FilePath {
     /// Whether `self` is `base` or lies below it, by whole components.
     #[must_use]
     pub fn starts_with(&self, base: &FilePath) -> bool {
-        self.as_path().starts_with(base.as_path())
+        // A start asks for thousands of pairs, and nearly all are told apart by their bytes.
+        below(self.as_bytes(), base.as_bytes()).unwrap_or_else(|| self.as_path().starts_with(base.as_path()))
     }
 
     /// What is left of `self` below `base`, if it lies there.
@@ -148,6 +149,25 @@ impl FilePath {
     }
 }
 
+/// Whether `path` is `base` or lies below it, where that can be seen without taking either apart.
+fn below(path: &[u8], base: &[u8]) -> Option<bool> {
+    if path.strip_prefix(base).is_some_and(|rest| matches!(rest.first(), None | Some(b'/'))) {
+        return Some(true);
+    }
+    let common = path.iter().zip(base).take_while(|(a, b)| a == b).count();
+    let (same, _) = path.split_at_checked(common)?;
+    let start = same.iter().rposition(|byte| *byte == b'/').map_or(0, |slash| slash + 1);
+    // The first components that may differ.
+    let (one, other) = (component(path, start)?, component(base, start)?);
+    (one != other).then_some(false)
+}
+
+/// The one that begins at `start`, unless it is empty or a dot.
+fn component(path: &[u8], start: usize) -> Option<&[u8]> {
+    let part = path.get(start..)?.split(|byte| *byte == b'/').next()?;
+    (!matches!(part, b"" | b".")).then_some(part)
+}
+
 impl From<&Path> for FilePath {
     fn from(path: &Path) -> FilePath {
         FilePath(path.as_os_str().to_owned())
@@ -218,6 +238,12 @@ mod tests {
             let path = FilePath::from(bytes);
             let json = serde_json::to_string(&path).unwrap();
             prop_assert_eq!(serde_json::from_str::<FilePath>(&json).unwrap(), path);
+        }
+
+        #[test]
+        fn what_lies_below_is_what_the_standard_library_says(path in "[./ab]{0,12}", base in "[./ab]{0,8}") {
+            let (path, base) = (FilePath::from(path.as_str()), FilePath::from(base.as_str()));
+            prop_assert_eq!(path.starts_with(&base), path.as_path().starts_with(base.as_path()));
         }
 
         #[test]
