@@ -78,6 +78,9 @@ impl FilePath {
     /// are not looked at, so the kernel may disagree where one stands before a `..`.
     #[must_use]
     pub fn normalise(&self) -> FilePath {
+        if is_normal(self.as_bytes()) {
+            return self.clone();
+        }
         let mut out: Vec<&[u8]> = Vec::new();
         for part in self.as_bytes().split(|b| *b == b'/') {
             match part {
@@ -105,6 +108,9 @@ impl FilePath {
     /// The reversible text form used in JSON.
     #[must_use]
     pub fn encode(&self) -> String {
+        if let Some(text) = self.as_it_stands() {
+            return text.to_owned();
+        }
         let mut out = String::with_capacity(self.0.len());
         for chunk in self.as_bytes().utf8_chunks() {
             for c in chunk.valid().chars() {
@@ -119,6 +125,11 @@ impl FilePath {
             }
         }
         out
+    }
+
+    /// The text form where it has no escape, as nearly always.
+    fn as_it_stands(&self) -> Option<&str> {
+        self.0.to_str().filter(|text| !text.contains('\\'))
     }
 
     /// Reads the form that [`FilePath::encode`] writes. `None` when an escape is malformed.
@@ -159,7 +170,17 @@ fn below(path: &[u8], base: &[u8]) -> Option<bool> {
     let start = same.iter().rposition(|byte| *byte == b'/').map_or(0, |slash| slash + 1);
     // The first components that may differ.
     let (one, other) = (component(path, start)?, component(base, start)?);
+    if one == other && common == path.len() {
+        // Here one component is the same, and the base has more.
+        return component(base, common + 1).map(|_| false);
+    }
     (one != other).then_some(false)
+}
+
+/// Absolute, and spelt in the only way.
+fn is_normal(path: &[u8]) -> bool {
+    let mut parts = path.split(|byte| *byte == b'/');
+    parts.next() == Some(b"") && path.len() > 1 && parts.all(|part| !matches!(part, b"" | b"." | b".."))
 }
 
 /// The one that begins at `start`, unless it is empty or a dot.
@@ -207,7 +228,10 @@ impl fmt::Display for FilePath {
 
 impl Serialize for FilePath {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&self.encode())
+        match self.as_it_stands() {
+            Some(text) => serializer.serialize_str(text),
+            None => serializer.serialize_str(&self.encode()),
+        }
     }
 }
 
