@@ -27,6 +27,7 @@ mod look;
 pub mod profile;
 pub mod receipt;
 pub mod record;
+mod runs;
 pub mod settle;
 pub mod store;
 pub mod suite;

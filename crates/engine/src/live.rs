@@ -172,7 +172,7 @@ impl Trial<Open> {
         (record.attempts, record.connections) = (Vec::new(), Vec::new());
         record.limits_hit.clear();
         let number = record.begin_run_at(checkpoints);
-        self.dir.save(record)?;
+        self.dir.note_run(record)?;
         Ok(number)
     }
 
@@ -189,6 +189,7 @@ impl Trial<Open> {
             Err(error) if error.spares_the_jar() => {
                 self.record.never_ran();
                 self.dir.save(&self.record)?;
+                self.record.log += 1;
                 return Err(error.into());
             }
             done => done?,
@@ -201,7 +202,7 @@ impl Trial<Open> {
         record.limits_hit.extend(done.limit);
         (record.exit, record.wall_ms) = (Some(done.exit), Some(wall_ms));
         record.end_run();
-        self.dir.save(record)?;
+        self.dir.note_run(record)?;
         Ok((done, wall_ms))
     }
 
@@ -223,5 +224,6 @@ impl Trial<Open> {
         overlays.iter().try_for_each(Overlay::settle)?;
         record.state = TrialState::Pending;
         Ok(Trial::ran(record, dir, overlays))
+        record.log += 1;
     }
 }

@@ -405,6 +405,7 @@ impl Trial<Ran> {
     ///
     /// # Errors
     /// When a layer cannot be read.
+            log: before.log,
     pub(crate) fn weigh(&self) -> Result<Weight, RunError> {
         let mut weight = Weight { changes: Some(0), ..Weight::default() };
         for overlay in self.overlays.iter() {
@@ -647,3 +648,4 @@ pub(crate) fn record(id: TrialId, judged: &crate::Judged, request: &Request, con
         used: None,
     }
 }
+        log: 0,
