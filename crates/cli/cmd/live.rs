@@ -6,7 +6,7 @@ use crate::args::{self, ApplyMode};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::json;
-use engine::{Engine, Loaded, OpenJar, Request, goes_on};
+use engine::{Engine, Loaded, OpenJar, Request, goes_on, host};
 use model::{EnvVar, FilePath, Layer};
 use sandbox::Streams;
 use serde::Deserialize;
@@ -64,7 +64,7 @@ impl Line {
 pub(crate) fn run(
     args: &args::Run,
     file: &Path,
-    request: &Request,
+    mut request: Request,
     loaded: &Loaded,
     accepted: &[Layer],
 ) -> Result<Exit, Failure> {
@@ -81,8 +81,10 @@ pub(crate) fn run(
     };
     let mut input = BufReader::new(input.map_err(failed)?);
     let standby = engine::standby(accepted, None)?;
+    // As for one command: read when the copy of this process that becomes the jar's first has been made.
+    request.env = host::environment();
     let engine = Engine::open_under(&request.place, loaded)?;
-    let jar = engine.open_jar(request, standby)?;
+    let jar = engine.open_jar(&request, standby)?;
     let mut session = Session { jar, most: request.limits.output.unwrap_or(OUTPUT_BYTES), bad: 0 };
     let mut signal = None;
     let (mut line, mut number) = (Vec::new(), 0);

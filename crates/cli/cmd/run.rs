@@ -23,20 +23,21 @@ pub(crate) fn run(args: &args::Run) -> Result<Exit, Failure> {
     let loaded = profile::load(&place, args.profile.as_deref())?;
     let unattended = loaded.profile.unattended == Some(true);
     let mut terminal = if unattended { None } else { Terminal::open() };
-    let request = request(args, place, &loaded, terminal.is_some())?;
+    let mut request = request(args, place, &loaded, terminal.is_some())?;
     let mut accepted = args.accept_weak.iter().map(|word| layer(word)).collect::<Result<Vec<_>, _>>()?;
     accepted.extend(&loaded.profile.accept_weak);
     if args.print_plan {
+        request.env = host::environment();
         ui::print(&Engine::open_under(&request.place, &loaded)?.plan(&request)?)?;
         return Ok(Exit::Ok);
     }
     if let Some(file) = &args.jsonl {
-        return live::run(args, file, &request, &loaded, &accepted);
+        return live::run(args, file, request, &loaded, &accepted);
     }
     let target = learn::target(args)?;
     let mut report = Report::open(args.json.as_ref())?;
     let person = terminal.as_mut().map(|terminal| terminal as &mut dyn Person);
-    let outcome = match journey(&request, &loaded, &accepted, person) {
+    let outcome = match journey(&mut request, &loaded, &accepted, person) {
         Ok(outcome) => outcome,
         Err(error) => return failed(report, error.into()),
     };
@@ -62,14 +63,16 @@ pub(crate) fn run(args: &args::Run) -> Result<Exit, Failure> {
     Ok(exit(&outcome))
 }
 
-/// The jar's namespaces are made on one processor while the policy is loaded and the command judged on another.
+/// The jar's namespaces are made on one processor while the policy is loaded and the command judged on another. The
+/// environment is read after that has begun: the jar's first process is a copy of this one and needs no copy of secrets.
 fn journey(
-    request: &Request,
+    request: &mut Request,
     loaded: &Loaded,
     accepted: &[Layer],
     person: Option<&mut dyn Person>,
 ) -> Result<(Outcome, Swept), RunError> {
     let standby = engine::standby(accepted, request.limits.output)?;
+    request.env = host::environment();
     let engine = Engine::open_under(&request.place, loaded)?;
     let outcome = engine.run(request, standby, person)?;
     // What has expired goes when the command has ended: it must not wait for that.
@@ -88,7 +91,7 @@ fn failed(mut report: Report, failure: Failure) -> Result<Exit, Failure> {
     }
 }
 
-/// What the profile says, with the options added.
+/// What the profile says, with the options added; without the environment, which comes last.
 fn request(args: &args::Run, place: Place, loaded: &Loaded, attended: bool) -> Result<Request, Failure> {
     let profile = &loaded.profile;
     let wishes = profile.wishes(&place);
@@ -99,7 +102,7 @@ fn request(args: &args::Run, place: Place, loaded: &Loaded, attended: bool) -> R
     let rules = args.allow_net.iter().map(|text| net_rule(text));
     let mut request = Request {
         argv: if args.jsonl.is_some() { Vec::new() } else { command(&args.command)? },
-        env: host::environment(),
+        env: Vec::new(),
         pass_env: wishes.pass_env.into_iter().map(Ok).chain(given).collect::<Result<_, _>>()?,
         write: write.collect::<Result<_, _>>()?,
         read: wishes.read.into_iter().chain(read).collect(),

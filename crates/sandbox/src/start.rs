@@ -15,7 +15,7 @@ use crate::plan::{Ground, Plan, ground, own_home, plan};
 use crate::request::Request;
 use crate::running::{Running, Watching};
 use crate::signals::Forwarding;
-use crate::stage::{CONTROL_FD, GROUND_FD, STAGE_NAME};
+use crate::stage::{self, CONTROL_FD, GROUND_FD, STAGE_NAME};
 use crate::sys;
 use crate::terminal::Foreground;
 use crate::watch::{Observing, Watch};
@@ -31,7 +31,7 @@ use nix::unistd::Pid;
 use serde::Serialize;
 use std::ffi::CStr;
 use std::io::{self, Write as _};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -413,12 +413,31 @@ fn reap(pid: Pid) -> Option<Exit> {
 
 /// Executes this program again, with nothing in its environment and two descriptors more.
 fn spawn(ground: &Ground, control: OwnedFd, output: Option<&Output>) -> io::Result<Pid> {
-    let ground = file_of(ground)?;
-    let (control, ground) = (above_fixed(&control)?, above_fixed(&ground)?);
+    let control = above_fixed(&control)?;
+    let streams: Vec<(i32, RawFd)> =
+        output.into_iter().flat_map(Output::ends).map(|(stream, end)| (stream, end.as_raw_fd())).collect();
+    // A copy of this process needs no program to be loaded and linked, which takes longer than all that a stage does. A
+    // process with threads cannot be copied; and without namespaces its memory would be within the command's sight.
+    match ground.tier {
+        Tier::T1 if sys::is_alone() => fork(ground, &control, &streams),
+        Tier::T1 | Tier::T2 => execute(ground, &control, &streams),
+    }
+}
+
+fn fork(ground: &Ground, control: &OwnedFd, streams: &[(i32, RawFd)]) -> io::Result<Pid> {
+    match sys::clone_process(libc::SIGCHLD)? {
+        Some(stage) => Ok(stage),
+        None => sys::leave(stage::forked(ground, control.as_raw_fd(), streams)),
+    }
+}
+
+/// Executes this program again, with nothing in its environment and two descriptors more.
+fn execute(ground: &Ground, control: &OwnedFd, streams: &[(i32, RawFd)]) -> io::Result<Pid> {
+    let ground = above_fixed(&file_of(ground)?)?;
     let mut actions = PosixSpawnFileActions::init()?;
     // Before the fixed numbers are taken, which may be those of the pipes.
-    for (stream, end) in output.into_iter().flat_map(Output::ends) {
-        actions.add_dup2(end.as_raw_fd(), stream)?;
+    for (stream, end) in streams {
+        actions.add_dup2(*end, *stream)?;
     }
     actions.add_dup2(control.as_raw_fd(), CONTROL_FD)?;
     actions.add_dup2(ground.as_raw_fd(), GROUND_FD)?;
