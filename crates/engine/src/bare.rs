@@ -51,6 +51,7 @@ impl Engine {
         id: &TrialId,
         bare: Bare,
     ) -> Result<Trial<Ran>, RunError> {
+        self.audit.synced()?;
         let confinement = without_home(confine(request)?)?;
         let berth = match self.berth(request)? {
             Berth::New(_) => Berth::New(id.clone()),

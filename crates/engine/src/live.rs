@@ -109,6 +109,7 @@ impl OpenJar<'_> {
         let env = self.env_of(command, &place.cwd);
         let begun = self.trial.begin(command, &judged);
         let number = self.engine.noted(&id, begun)?;
+        self.engine.noted(&id, self.engine.audit().synced().map_err(RunError::from))?;
         let ended = self.trial.run(approval, command, &env, &place.cwd);
         let (done, wall_ms) = self.engine.noted(&id, ended)?;
         let (changes, review) = self.trial.take_stock(&self.engine.policy)?;
@@ -188,8 +189,8 @@ impl Trial<Open> {
         let done = match self.stage.live.run(&sandbox::Command { argv, env, cwd, input, output }) {
             Err(error) if error.spares_the_jar() => {
                 self.record.never_ran();
-                self.dir.save(&self.record)?;
                 self.record.log += 1;
+                self.dir.save(&self.record)?;
                 return Err(error.into());
             }
             done => done?,
@@ -223,7 +224,7 @@ impl Trial<Open> {
         record.attempts = merged(record.attempts.into_iter().chain(late).collect());
         overlays.iter().try_for_each(Overlay::settle)?;
         record.state = TrialState::Pending;
-        Ok(Trial::ran(record, dir, overlays))
         record.log += 1;
+        Ok(Trial::ran(record, dir, overlays))
     }
 }

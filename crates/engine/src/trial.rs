@@ -22,7 +22,7 @@
 //! ```
 
 use crate::approve::Approval;
-use crate::audit::now_ms;
+use crate::audit::{AuditLog, now_ms};
 use crate::backend::{RootFacts, Wanted, choose_backend, is_candidate};
 use crate::bare::{Bare, Begun, fold_copies, remove_copies};
 use crate::error::RunError;
@@ -38,7 +38,7 @@ use model::{
 };
 use overlay::Overlay;
 use policy::Policy;
-use sandbox::{Live, Mounted, Standby};
+use sandbox::{Building, Live, Mounted, SandboxError, Standby};
 use std::ffi::OsString;
 use std::io;
 use std::time::Instant;
@@ -104,6 +104,18 @@ impl Berth {
         matches!(self, Berth::Jar(trial) if trial.record.containment.tier == Tier::T2)
     }
 
+    /// What the jar can be built by before its layers are there: they have no part in that if all of them are served. Nothing
+    /// runs in it before they are, which needs at least one.
+    pub(crate) fn built_ahead(
+        &self,
+        record: &TrialRecord,
+        confinement: &Confinement,
+        wanted: &Wanted,
+    ) -> Option<sandbox::Request> {
+        let ahead = matches!(self, Berth::New(_)) && wanted.is_for_fuse() && !confinement.roots.is_empty();
+        ahead.then(|| jar_request(record, confinement, wanted.allow_nested, wanted.observing, &[]))
+    }
+
     /// Makes ready what `record` will run in.
     pub(crate) fn prepare(
         self,
@@ -117,6 +129,14 @@ impl Berth {
             Berth::Jar(trial) => trial.again(record, confinement, wanted),
         }
     }
+}
+
+/// The jar a command is to run in.
+pub(crate) enum JarBegun<'r> {
+    /// Its namespaces stand.
+    Standby(Standby),
+    /// It is being built, and the layers whose loss is accepted; or why it cannot be.
+    Building(Vec<model::Layer>, Result<Box<Building<'r>>, SandboxError>),
 }
 
 /// Its jar stands and waits for commands.
@@ -220,14 +240,24 @@ impl Trial<Prepared> {
     pub(crate) fn execute(
         mut self,
         approval: Approval,
-        standby: Standby,
+        jar: JarBegun<'_>,
         upstream: Option<sandbox::Upstream>,
+        audit: &AuditLog,
     ) -> Result<Begun, RunError> {
         let began = Instant::now();
         let mut views = Views::new(self.record.limits);
+        // The disk is waited for while the jar is being built, which its command cannot leave before a root is shown.
+        if let Err(error) = audit.synced() {
+            drop(jar);
+            return Err(self.abandon(views, error.into()));
+        }
         let request = sandbox::Request { upstream, ..self.request() };
-        let accept_weak = standby.accepted().to_vec();
-        let running = match standby.start(&request, &mut |index, mounted| self.show(&mut views, index, mounted)) {
+        let (accept_weak, building) = match jar {
+            JarBegun::Standby(standby) => (standby.accepted().to_vec(), standby.build(&request).map(Box::new)),
+            JarBegun::Building(accepted, building) => (accepted, building),
+        };
+        let mut show = |index, mounted: Mounted<'_>| self.show(&mut views, index, mounted);
+        let running = match building.and_then(|building| building.start(&mut show)) {
             Ok(running) => running,
             Err(error) => {
                 return match error.lacks_namespaces() {
@@ -299,18 +329,8 @@ impl Trial<Prepared> {
     }
 
     pub(crate) fn request(&self) -> sandbox::Request {
-        sandbox::Request {
-            confinement: self.stage.confinement.clone(),
-            argv: self.record.argv.iter().map(|word| OsString::from(word.as_os_str())).collect(),
-            accept_weak: Vec::new(),
-            kernel: self.stage.lent.iter().map(Lent::as_root).collect(),
-            limits: self.record.limits,
-            allow_nested: self.stage.allow_nested,
-            upstream: None,
-            measure: self.stage.observing.measure,
-            watch_files: self.stage.observing.files,
-            copies: None,
-        }
+        let Prepared { confinement, lent, allow_nested, observing, .. } = &self.stage;
+        jar_request(&self.record, confinement, *allow_nested, *observing, lent)
     }
 
     /// The jar could not be built, so nothing ran: leaves nothing behind, but what was there before, and tells why.
@@ -385,6 +405,7 @@ impl Trial<Ran> {
         }
         let mut record = TrialRecord {
             runs: before.runs.clone(),
+            log: before.log,
             applied: before.applied,
             applied_ms: before.applied_ms,
             unattributed: before.unattributed.clone(),
@@ -405,7 +426,6 @@ impl Trial<Ran> {
     ///
     /// # Errors
     /// When a layer cannot be read.
-            log: before.log,
     pub(crate) fn weigh(&self) -> Result<Weight, RunError> {
         let mut weight = Weight { changes: Some(0), ..Weight::default() };
         for overlay in self.overlays.iter() {
@@ -481,6 +501,27 @@ impl Lent {
     fn as_root(&self) -> sandbox::KernelRoot {
         let (upper, work) = (self.kernel.upper(), self.kernel.work());
         sandbox::KernelRoot { index: self.index, upper, work, or_fuse: self.or_fuse }
+    }
+}
+
+fn jar_request(
+    record: &TrialRecord,
+    confinement: &Confinement,
+    allow_nested: bool,
+    observing: Observing,
+    lent: &[Lent],
+) -> sandbox::Request {
+    sandbox::Request {
+        confinement: confinement.clone(),
+        argv: record.argv.iter().map(|word| OsString::from(word.as_os_str())).collect(),
+        accept_weak: Vec::new(),
+        kernel: lent.iter().map(Lent::as_root).collect(),
+        limits: record.limits,
+        allow_nested,
+        upstream: None,
+        measure: observing.measure,
+        watch_files: observing.files,
+        copies: None,
     }
 }
 
@@ -638,6 +679,7 @@ pub(crate) fn record(id: TrialId, judged: &crate::Judged, request: &Request, con
         applied_ms: None,
         jar: request.jar.clone(),
         runs: Vec::new(),
+        log: 0,
         rewinding: None,
         unattributed: None,
         limits: request.limits,
@@ -648,4 +690,3 @@ pub(crate) fn record(id: TrialId, judged: &crate::Judged, request: &Request, con
         used: None,
     }
 }
-        log: 0,

@@ -84,7 +84,7 @@ impl Standby {
         }
         let plan = live_plan(request, &self.facts)?;
         // A group that takes too much is ended by the kernel with all that is in it: the jar, and not a command of it.
-        let mut running = self.begin(&plan, request, Groups::default(), None, serve)?;
+        let mut running = self.begin(plan, request, Groups::default(), None)?.start(serve)?;
         // One command that stops must not stop all that come after it.
         running.stops_along = false;
         Ok(Live { running })

@@ -134,7 +134,16 @@ impl Standby {
     ///
     /// # Errors
     /// Any layer that cannot be had, unless its loss is accepted by name; each error says what to do.
-    pub fn start(mut self, request: &Request, serve: &mut Serve<'_>) -> Result<Running, SandboxError> {
+    pub fn start(self, request: &Request, serve: &mut Serve<'_>) -> Result<Running, SandboxError> {
+        self.build(request)?.start(serve)
+    }
+
+    /// The first half of [`Standby::start`]: the jar is being built, and where it has writable roots its command waits for
+    /// [`Building::start`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn build(mut self, request: &Request) -> Result<Building<'_>, SandboxError> {
         let places = request.copies.as_ref().map(|copies| Places::find(request, copies, &self.facts)).transpose()?;
         let grouped = request.limits.on_processes() && self.facts.around.is_none() && places.is_none();
         let groups = if grouped { Groups::around(self.nursery.first()?, &request.limits) } else { Groups::default() };
@@ -144,23 +153,45 @@ impl Standby {
             (Some(copies), Some(places)) => bare::plan(request, copies, &self.facts, places)?,
             _ => plan(request, &self.facts)?,
         };
-        self.begin(&plan, request, groups, places, serve)
+        self.begin(plan, request, groups, places)
     }
 
-    /// The jar of `plan`, at work.
+    /// The jar of `plan`, being built.
     pub(crate) fn begin(
-        self,
-        plan: &Plan,
+        mut self,
+        plan: Plan,
         request: &Request,
         groups: Groups,
         places: Option<Places>,
-        serve: &mut Serve<'_>,
-    ) -> Result<Running, SandboxError> {
+    ) -> Result<Building<'_>, SandboxError> {
         let foreground = Foreground::remember();
         let forwarding = Forwarding::install().map_err(|errno| SandboxError::Spawn(errno.into()))?;
+        self.nursery.tell(&plan)?;
+        Ok(Building { standby: self, plan, request, groups, places, foreground, forwarding })
+    }
+}
+
+/// A jar that is being built. Dropping it ends it.
+pub struct Building<'r> {
+    standby: Standby,
+    plan: Plan,
+    request: &'r Request,
+    groups: Groups,
+    places: Option<Places>,
+    foreground: Foreground,
+    forwarding: Forwarding,
+}
+
+impl Building<'_> {
+    /// The second half of [`Standby::start`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn start(self, serve: &mut Serve<'_>) -> Result<Running, SandboxError> {
+        let Building { standby, plan, request, groups, places, foreground, forwarding } = self;
         let roots: Vec<FilePath> = request.confinement.roots.iter().map(|root| root.path.clone()).collect();
         let Launched { channel, jar, mut containment, counted, processes, watch, network, reopened } =
-            match self.nursery.launch(plan, &roots, serve) {
+            match standby.nursery.launch(&roots, serve) {
                 Err(SandboxError::Died { .. }) if groups.out_of_memory() => {
                     return Err(SandboxError::Request("no jar fits into this limit on memory: give it more".into()));
                 }
@@ -182,10 +213,10 @@ impl Standby {
         let upstream = request.upstream.clone();
         let broker = network.map(|sockets| Broker::start(sockets, rules, upstream));
         let broker = broker.transpose().map_err(SandboxError::Broker)?;
-        let (stands, lacks) = self.output.as_ref().map(Output::state).unwrap_or_default();
+        let (stands, lacks) = standby.output.as_ref().map(Output::state).unwrap_or_default();
         containment.active.extend(stands);
         containment.missing.extend(lacks);
-        let output = self.output.map(Output::carry).transpose().map_err(SandboxError::Spawn)?;
+        let output = standby.output.map(Output::carry).transpose().map_err(SandboxError::Spawn)?;
         let processes = match (plan.ground.tier, processes) {
             (Tier::T2, _) => jar.below().map_err(|errno| SandboxError::Spawn(errno.into()))?,
             (Tier::T1, processes) => processes.map(Processes::Namespace),
@@ -266,10 +297,11 @@ pub(crate) fn launch(
     patience: Duration,
     serve: &mut Serve<'_>,
 ) -> Result<Launched, SandboxError> {
-    let nursery = Nursery::open(&plan.ground, None)?;
+    let mut nursery = Nursery::open(&plan.ground, None)?;
     let limited = nursery.begun.iter().try_for_each(|(channel, _)| channel.limit(patience));
     limited.map_err(|errno| SandboxError::Wire(errno.into()))?;
-    nursery.launch(plan, roots, serve)
+    nursery.tell(plan)?;
+    nursery.launch(roots, serve)
 }
 
 /// A stage that has been told the ground and not yet the plan.
@@ -298,16 +330,20 @@ impl Nursery {
         }
     }
 
-    fn launch(mut self, plan: &Plan, roots: &[FilePath], serve: &mut Serve<'_>) -> Result<Launched, SandboxError> {
-        let Some((channel, mut jar)) = self.begun.take() else {
-            return Err(SandboxError::Wire(Errno::EPROTO.into()));
-        };
+    fn tell(&mut self, plan: &Plan) -> Result<(), SandboxError> {
+        let (channel, _) = self.begun.as_ref().ok_or_else(|| SandboxError::Wire(Errno::EPROTO.into()))?;
         let file = file_of(plan).map_err(SandboxError::Spawn)?;
         match channel.send(&Down::Plan, Some(file.as_fd())) {
             // The stage has failed already; it says why.
-            Ok(()) | Err(Errno::EPIPE) => {}
-            Err(errno) => return Err(SandboxError::Wire(errno.into())),
+            Ok(()) | Err(Errno::EPIPE) => Ok(()),
+            Err(errno) => Err(SandboxError::Wire(errno.into())),
         }
+    }
+
+    fn launch(mut self, roots: &[FilePath], serve: &mut Serve<'_>) -> Result<Launched, SandboxError> {
+        let Some((channel, mut jar)) = self.begun.take() else {
+            return Err(SandboxError::Wire(Errno::EPROTO.into()));
+        };
         let Ready { containment, counted, processes, watch, network, reopened } =
             answer(&channel, &mut jar, roots, serve)?;
         jar.reap_stage();
@@ -411,7 +447,7 @@ fn reap(pid: Pid) -> Option<Exit> {
     }
 }
 
-/// Executes this program again, with nothing in its environment and two descriptors more.
+/// A stage that makes `ground`, at work.
 fn spawn(ground: &Ground, control: OwnedFd, output: Option<&Output>) -> io::Result<Pid> {
     let control = above_fixed(&control)?;
     let streams: Vec<(i32, RawFd)> =
