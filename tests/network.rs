@@ -10,11 +10,11 @@ use crate::support::{assert_nothing_left, both};
 use serde_json::{Value, json};
 use testkit::World;
 
-/// The servers. `web.test` and its like are on an address that is nobody's here, `six.test` on one of IPv6; `inner.test` is a
-/// name that leads into a private network, `home.test` one that leads to the host itself.
+/// The servers. `web.test` and its like are on another machine, at the far end of a wire, and so is `six.test`, by IPv6;
+/// `inner.test` is a name that leads into a private network, `home.test` and `own.test` ones that lead to the host itself.
 const SERVERS: &str = r#"
 import http.server, socket, socketserver, struct, sys, threading
-OUT = sys.argv[1]
+OUT, FAR = sys.argv[1], sys.argv[2] == "far"
 class Web(http.server.SimpleHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     def __init__(self, *a): super().__init__(*a, directory=OUT)
@@ -44,8 +44,8 @@ def echo(s, data, sender):
     elif data == b"from whom": s.sendto(b"%d" % sender[1], sender)
     elif data == b"forge": other.sendto(b"forged", sender); s.sendto(b"true", sender)
     else: s.sendto(data, sender)
-other = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); other.bind(("20.20.20.20", 7777))
-for host in ["20.20.20.20", "10.9.9.9", "127.0.0.1", "2620:20::20"]: datagrams(host, 7000, echo)
+if FAR: other = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); other.bind(("20.20.20.20", 7777))
+for host in ["20.20.20.20", "2620:20::20"] if FAR else ["10.9.9.9", "127.0.0.1", "21.21.21.21"]: datagrams(host, 7000, echo)
 # A resolver that knows dns.test alone: what it was asked for is on record, other names are refused.
 ZONE = {"there": (0, 1, "20.20.20.20"), "six": (0, 28, "2620:20::20"), "inner": (0, 1, "10.9.9.9"), "meta": (0, 28, "::ffff:169.254.169.254"),
     "gone": (3, 0, ""), "empty": (0, 0, ""), "busy": (2, 0, ""), "*": (0, 1, "20.20.20.20")}
@@ -63,7 +63,7 @@ def resolve(s, data, sender):
         packed = socket.inet_pton(socket.AF_INET if kind == 1 else socket.AF_INET6, address)
         answer = b"\xc0\x0c" + struct.pack(">HHIH", kind, 1, 0, len(packed)) + packed
     s.sendto(data[:2] + struct.pack(">HHHHH", 0x8180 | code, 1, bool(answer), 0, 0) + data[12:at + 5] + answer, sender)
-datagrams("192.0.2.53", 53, resolve)
+if FAR: datagrams("192.0.2.53", 53, resolve)
 # An HTTP proxy that knows names nobody else does, and wants to know who asks.
 class Proxy(socketserver.StreamRequestHandler):
     def handle(self):
@@ -83,7 +83,7 @@ class Proxy(socketserver.StreamRequestHandler):
         back = threading.Thread(target=copy); back.start()
         while part := self.rfile.read1(65536): peer.sendall(part)
         peer.shutdown(socket.SHUT_WR); back.join()
-take(Proxy, ("127.0.0.1", 3128))
+if not FAR: take(Proxy, ("127.0.0.1", 3128))
 class Echo(socketserver.BaseRequestHandler):
     def handle(self):
         while part := self.request.recv(65536): self.request.sendall(part)
@@ -94,20 +94,23 @@ class Sink(socketserver.BaseRequestHandler):
         open(OUT + "/sunk", "ab").write(data)
 class Hold(socketserver.BaseRequestHandler):
     def handle(self): threading.Event().wait()
-for host in ["20.20.20.20", "10.9.9.9", "127.0.0.1"]: take(Web, (host, 8080))
+for host in ["20.20.20.20"] if FAR else ["10.9.9.9", "127.0.0.1"]: take(Web, (host, 8080))
 class Six(socketserver.ThreadingTCPServer): address_family = socket.AF_INET6
 def six(at):
     server = Six(at, Echo, bind_and_activate=False)
     server.allow_reuse_address = True; server.daemon_threads = True
     server.server_bind(); server.server_activate()
     threading.Thread(target=server.serve_forever).start()
-six(("2620:20::20", 7000)); six(("fd00::9", 7000)); six(("::1", 7000))
-take(Echo, ("20.20.20.20", 7000)); take(Sink, ("20.20.20.20", 9000)); take(Hold, ("20.20.20.20", 9001))
-open(OUT + "/ready", "w").close()
+if FAR:
+    six(("2620:20::20", 7000))
+    take(Echo, ("20.20.20.20", 7000)); take(Sink, ("20.20.20.20", 9000)); take(Hold, ("20.20.20.20", 9001))
+else:
+    six(("fd00::9", 7000)); six(("::1", 7000)); six(("2620:20::1", 7000)); take(Echo, ("21.21.21.21", 7000))
+open(OUT + "/ready." + sys.argv[2], "w").close()
 "#;
 
 /// Brings up a network with the servers and names, waits for them, and runs the rest of the words as the user.
-fn setup(world: &World) -> Vec<String> {
+pub(crate) fn setup(world: &World) -> Vec<String> {
     setup_with(world, "")
 }
 
@@ -121,15 +124,24 @@ fn setup_with(world: &World, more: &str) -> Vec<String> {
     let out = world.base().join("www");
     let script = format!(
         "ip link set lo up
-        ip addr add 20.20.20.20/32 dev lo; ip addr add 10.9.9.9/32 dev lo; ip addr add 192.0.2.53/32 dev lo
-        ip addr add 2620:20::20/128 dev lo; ip addr add fd00::9/128 dev lo
+        for address in 10.9.9.9/32 21.21.21.21/32 fd00::9/128; do ip addr add $address dev lo; done
+        unshare --net sleep 3600 & far=$!
+        until ip link add wire type veth peer name wire netns $far 2> /dev/null; do sleep 0.02; done
+        on_far() {{ nsenter --net=/proc/$far/ns/net \"$@\"; }}
+        on_far sh -ec 'ip link set lo up; ip link set wire up
+            ip addr add 192.0.2.53/24 dev wire; ip addr add 20.20.20.20/32 dev wire
+            ip addr add 2620:20::20/128 dev wire nodad; ip route add 2620:20::1 dev wire'
+        ip link set wire up; ip addr add 192.0.2.1/24 dev wire; ip addr add 2620:20::1/128 dev wire nodad
+        ip route add 20.20.20.20 dev wire; ip route add 2620:20::20 dev wire
         mount -t tmpfs none /mnt
-        printf '127.0.0.1 localhost home.test\n20.20.20.20 web.test a.web.test b.a.web.test other.test\n10.9.9.9 inner.test\n2620:20::20 six.test\n' > /mnt/hosts
+        printf '127.0.0.1 localhost home.test\n20.20.20.20 web.test a.web.test b.a.web.test other.test\n10.9.9.9 inner.test\n2620:20::20 six.test\n21.21.21.21 own.test\n' > /mnt/hosts
         printf 'nameserver 192.0.2.53\n' > /mnt/resolv.conf
         mount --bind /mnt/hosts /etc/hosts; mount --bind /mnt/resolv.conf /etc/resolv.conf
         umount -l /mnt
-        rm -f {out}/ready
-        /usr/bin/python3 {servers} {out} & until test -e {out}/ready; do sleep 0.02; done
+        rm -f {out}/ready.*
+        on_far /usr/bin/python3 {servers} {out} far &
+        /usr/bin/python3 {servers} {out} near &
+        until test -e {out}/ready.far && test -e {out}/ready.near; do sleep 0.02; done
         {more}
         {drop}\"$@\"",
         out = out.display(),
@@ -140,7 +152,7 @@ fn setup_with(world: &World, more: &str) -> Vec<String> {
     wrap.map(str::to_owned).collect()
 }
 
-fn prepare(world: &World) {
+pub(crate) fn prepare(world: &World) {
     let www = world.base().join("www");
     std::fs::create_dir(&www).unwrap();
     std::fs::write(www.join("page"), "hello\n").unwrap();
@@ -265,6 +277,25 @@ both! {
         assert_eq!(done.stdout, "a.web.test open\nb.a.web.test open\nweb.test 7000 refused\n\
             20.20.20.20 open\n20.20.20.20 9001 refused\ninner.test open\n10.9.9.9 open\n", "{}", done.report());
         assert_eq!(refused(&report), ["20.20.20.20:9001 network/not-allowed", "web.test network/not-allowed"]);
+        assert_nothing_left(world);
+    }
+
+    fn this_machine_is_reached_only_where_its_address_was_named(world) {
+        prepare(world);
+        let script = format!("{CONNECT}
+            connect own.test 7000
+            connect 21.21.21.21 7000
+            connect 2620:20::1 7000
+            connect 20.20.20.20 7000");
+        let wide = ["*", "own.test", "21.21.0.0/16", "20.20.0.0/16", "[2620:20::/64]"];
+        let (done, report) = run(world, &wide, &script);
+        assert_eq!(done.stdout, "own.test 7000 refused\n21.21.21.21 7000 refused\n2620:20::1 7000 refused\n\
+            20.20.20.20 open\n", "{}", done.report());
+        assert_eq!(refused(&report), ["21.21.21.21:7000 network/this-host-address",
+            "2620:20::1:7000 network/this-host-address", "own.test:7000 network/this-host-address"]);
+        let (done, report) = run(world, &["own.test", "21.21.21.21:7000", "20.20.0.0/16", "[2620:20::1]:7000"], &script);
+        assert_eq!(done.stdout, "own.test open\n21.21.21.21 open\n2620:20::1 open\n20.20.20.20 open\n", "{}", done.report());
+        assert_eq!(refused(&report), Vec::<String>::new());
         assert_nothing_left(world);
     }
 

@@ -103,9 +103,9 @@ both! {
             mkdir {login}/etc; cp -a /etc/group /etc/shadow /etc/shells /etc/nsswitch.conf /etc/ld.so.* {login}/etc
             awk -F: -v OFS=: '$3 == {uid} {{ $6 = \"{login}\"; $7 = \"/bin/sh\" }} 1' /etc/passwd > {login}/etc/passwd
             # The whole directory: a mount on a file ends when somebody outside renames another over it, as useradd does.
-            unshare --mount --propagation private sh -ec 'mount --bind {login}/etc /etc
+            on_far unshare --mount --propagation private sh -ec 'mount --bind {login}/etc /etc
                 exec /usr/sbin/dropbear -F -s -j -k -p 20.20.20.20:2222 -r {login}/host -P {login}/pid > {login}/log 2>&1' &
-            n=0; until grep -q :08AE /proc/net/tcp; do n=$((n + 1)); test $n -lt 500; sleep 0.02; done",
+            n=0; until on_far grep -q :08AE /proc/net/tcp; do n=$((n + 1)); test $n -lt 500; sleep 0.02; done",
             login = login.display(), workspace = world.workspace().display(), uid = world.owner().0, gid = world.owner().1);
         let script = "
             export GIT_SSH_COMMAND='ssh -o ProxyCommand=none -o BatchMode=yes -o UserKnownHostsFile=known -i key'

@@ -4,7 +4,7 @@ use crate::error::RunError;
 use crate::host::config_dir;
 use crate::profile::{self, RulesText};
 use crate::trust::{Project, Trust};
-use model::{FilePath, Place};
+use model::{FilePath, Place, hex};
 use policy::cases::Cases;
 use policy::profile::Whose;
 use policy::{Layer, Origin, Policy, PolicyError, Profile};
@@ -47,7 +47,7 @@ fn digest(sources: &[Source], more: &[RulesText]) -> String {
         part(rules.name.as_bytes());
         part(rules.text.as_bytes());
     }
-    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(&hash.finalize())
 }
 
 /// Every file of rules in force, by name: the user's and the organisation's.

@@ -1,5 +1,6 @@
 //! Which profile holds: the one that was asked for, found by name or path, and over it what the project asks for.
 
+use crate::digest;
 use crate::error::RunError;
 use crate::host::config_dir;
 use crate::trust::{Project, Trust};
@@ -7,7 +8,6 @@ use model::{FilePath, Place, ProfileId, ProfileOrigin, ProjectPart};
 use policy::profile::{SHIPPED, Whose, shipped};
 use policy::{Origin, Profile};
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -147,7 +147,7 @@ pub fn load(place: &Place, wanted: Option<&str>) -> Result<Loaded, RunError> {
         Some(project) => Trust::load(&place.home)?.holds(project),
     };
     let found = find(place, name, project.as_ref())?;
-    let digest = hex(&found.text);
+    let digest = digest::sha256(&found.text);
     let mut loaded = match found.origin {
         // Its text reads as this value, which a test holds.
         ProfileOrigin::Shipped if name == DEFAULT => Loaded {
@@ -287,9 +287,4 @@ fn read_if_there(path: &Path) -> Result<Option<String>, RunError> {
         Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(None),
         Err(source) => Err(RunError::ProfileFile { path: FilePath::from(path), source }),
     }
-}
-
-/// SHA-256 of a text, hexadecimal.
-pub(crate) fn hex(text: impl AsRef<[u8]>) -> String {
-    Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -5,8 +5,9 @@
 
 use crate::audit::{AuditLog, now_ms};
 use crate::choice::{Choice, Chooser};
+use crate::digest;
 use crate::trial::{Frozen, Trial};
-use model::{Change, ChangeKind, FileKind, FilePath, LeftOut, TrialId};
+use model::{Change, ChangeKind, FileKind, FilePath, LeftOut, TrialId, hex};
 use serde::Serialize;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -91,7 +92,7 @@ impl Draft {
         let bytes = serde_json::to_vec(&statement)?;
         let dir = audit.dir().join("receipts");
         DirBuilder::new().recursive(true).mode(0o700).create(&dir)?;
-        let sha256 = hex(&bytes);
+        let sha256 = digest::sha256(&bytes);
         let path = dir.join(format!("{}-{sha256}.json", self.id));
         let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
         file.write_all(&bytes)?;
@@ -144,7 +145,7 @@ fn left_out(rest: &[Change]) -> Vec<LeftOut> {
         paths.extend_from_slice(change.path.to_string().as_bytes());
         paths.push(b'\n');
     }
-    vec![LeftOut { at: "changes".into(), count: rest.len() as u64, sha256: hex(&paths) }]
+    vec![LeftOut { at: "changes".into(), count: rest.len() as u64, sha256: digest::sha256(&paths) }]
 }
 
 /// What is there now. What cannot be looked at has no digest.
@@ -165,7 +166,7 @@ fn side(path: &FilePath, budget: &mut u64) -> Option<Side> {
             *budget -= meta.len();
             digest(path, meta.len()).ok()
         }
-        FileKind::Symlink => std::fs::read_link(path).ok().map(|target| hex(target.as_os_str().as_bytes())),
+        FileKind::Symlink => std::fs::read_link(path).ok().map(|target| digest::sha256(target.as_os_str().as_bytes())),
         _ => None,
     };
     Some(Side { kind, mode: meta.mode() & 0o7777, bytes: meta.len(), sha256 })
@@ -187,20 +188,12 @@ fn digest(path: &Path, bytes: u64) -> io::Result<String> {
     if total != bytes {
         return Err(io::Error::other("the file is being written"));
     }
-    Ok(in_hex(&hash.finalize()))
-}
-
-fn hex(bytes: &[u8]) -> String {
-    in_hex(&Sha256::digest(bytes))
-}
-
-fn in_hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    Ok(hex(&hash.finalize()))
 }
 
 /// The receipt with this digest, and whether it is still what it was.
 pub(crate) fn find(audit: &AuditLog, id: &TrialId, sha256: &str) -> io::Result<Option<String>> {
     let path: PathBuf = audit.dir().join("receipts").join(format!("{id}-{sha256}.json"));
     let bytes = std::fs::read(path)?;
-    Ok((hex(&bytes) == sha256).then(|| String::from_utf8_lossy(&bytes).into_owned()))
+    Ok((digest::sha256(&bytes) == sha256).then(|| String::from_utf8_lossy(&bytes).into_owned()))
 }

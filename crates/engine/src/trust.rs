@@ -4,7 +4,7 @@
 use crate::error::RunError;
 use crate::host::config_dir;
 use crate::profile::{PROJECT_DIR, ProfileError};
-use model::{FilePath, Place};
+use model::{FilePath, Place, hex};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
@@ -53,7 +53,7 @@ impl Project {
             hash.update((content.len() as u64).to_le_bytes());
             hash.update(content);
         }
-        let digest = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+        let digest = hex(&hash.finalize());
         Ok(Some(Project { path: FilePath::from(workspace), digest, files }))
     }
 

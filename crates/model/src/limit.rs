@@ -76,26 +76,23 @@ impl Limits {
 
     /// The stricter of both, limit by limit.
     #[must_use]
-    pub fn tightened(mut self, mut by: Limits) -> Limits {
-        for name in Limits::NAMES {
-            let other = by.place(name).and_then(|(_, place)| *place);
-            if let Some((_, place)) = self.place(name) {
-                *place = match (*place, other) {
-                    (Some(own), Some(other)) => Some(own.min(other)),
-                    (own, other) => own.or(other),
-                };
-            }
-        }
-        self
+    pub fn tightened(self, by: Limits) -> Limits {
+        self.joined(by, |own, theirs| match (own, theirs) {
+            (Some(own), Some(theirs)) => Some(own.min(theirs)),
+            (own, theirs) => own.or(theirs),
+        })
     }
 
     /// These, and where one is not set here that of `other`.
     #[must_use]
-    pub fn or(mut self, mut other: Limits) -> Limits {
+    pub fn or(self, other: Limits) -> Limits {
+        self.joined(other, Option::or)
+    }
+
+    fn joined(mut self, mut other: Limits, join: impl Fn(Option<u64>, Option<u64>) -> Option<u64>) -> Limits {
         for name in Limits::NAMES {
-            let theirs = other.place(name).and_then(|(_, place)| *place);
-            if let Some((_, place)) = self.place(name) {
-                *place = place.or(theirs);
+            if let (Some((_, own)), Some((_, theirs))) = (self.place(name), other.place(name)) {
+                *own = join(*own, *theirs);
             }
         }
         self

@@ -5,9 +5,8 @@
 
 use model::EnvBase;
 
-/// Names that pass as they stand.
-const NAMES: &[&str] = &[
-    // who and where
+/// What tells a program who and where it is, and how to speak to whom.
+const BASIC: &[&str] = &[
     "HOME",
     "USER",
     "LOGNAME",
@@ -17,6 +16,19 @@ const NAMES: &[&str] = &[
     "OLDPWD",
     "SHLVL",
     "TMPDIR",
+    "TERM",
+    "COLORTERM",
+    "COLUMNS",
+    "LINES",
+    "LANG",
+    "LANGUAGE",
+    "TZ",
+    "NO_COLOR",
+];
+
+/// What else passes as it stands, usually.
+const USUAL: &[&str] = &[
+    // who and where
     "HOSTNAME",
     "MAIL",
     "MANPATH",
@@ -25,20 +37,12 @@ const NAMES: &[&str] = &[
     "HOSTTYPE",
     "OSTYPE",
     // terminal and language
-    "TERM",
-    "COLORTERM",
     "TERMINFO",
     "TERMINFO_DIRS",
     "TERM_PROGRAM",
     "TERM_PROGRAM_VERSION",
     "VTE_VERSION",
-    "COLUMNS",
-    "LINES",
-    "LANG",
-    "LANGUAGE",
-    "TZ",
     "TZDIR",
-    "NO_COLOR",
     "FORCE_COLOR",
     "CLICOLOR",
     "CLICOLOR_FORCE",
@@ -259,27 +263,6 @@ const NAMES: &[&str] = &[
     "DEBFULLNAME",
 ];
 
-/// Of these, what tells a program who and where it is, and how to speak to whom.
-const BASIC: &[&str] = &[
-    "HOME",
-    "USER",
-    "LOGNAME",
-    "SHELL",
-    "PATH",
-    "PWD",
-    "OLDPWD",
-    "SHLVL",
-    "TMPDIR",
-    "TERM",
-    "COLORTERM",
-    "COLUMNS",
-    "LINES",
-    "LANG",
-    "LANGUAGE",
-    "TZ",
-    "NO_COLOR",
-];
-
 /// Beginnings of names that pass.
 const PREFIXES: &[&str] = &["LC_", "LESS_TERMCAP_"];
 
@@ -350,11 +333,8 @@ pub(crate) fn passes(base: EnvBase, name: &[u8], value: &[u8]) -> bool {
     let Ok(name) = std::str::from_utf8(name) else {
         return false;
     };
-    let names = match base {
-        EnvBase::Usual => NAMES,
-        EnvBase::Basic => BASIC,
-    };
-    let listed = names.contains(&name) || PREFIXES.iter().any(|prefix| name.starts_with(prefix));
+    let known = BASIC.contains(&name) || (base == EnvBase::Usual && USUAL.contains(&name));
+    let listed = known || PREFIXES.iter().any(|prefix| name.starts_with(prefix));
     listed && !names_secret(name) && !holds_secret(value)
 }
 
@@ -380,7 +360,7 @@ fn has_password(word: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{BASIC, NAMES, passes};
+    use super::{BASIC, USUAL, passes};
     use model::EnvBase;
 
     #[test]
@@ -413,10 +393,11 @@ mod tests {
 
     #[test]
     fn the_allow_list_holds_no_name_that_its_own_second_look_refuses() {
-        for name in NAMES {
+        for name in BASIC.iter().chain(USUAL) {
             assert!(passes(EnvBase::Usual, name.as_bytes(), b"x"), "{name}");
             let basic = BASIC.contains(name);
             assert_eq!(passes(EnvBase::Basic, name.as_bytes(), b"x"), basic, "{name}");
         }
+        assert!(USUAL.iter().all(|name| !BASIC.contains(name)), "a name stands in one list");
     }
 }

@@ -10,6 +10,7 @@ mod builtin;
 pub mod cases;
 mod change;
 mod confine;
+pub mod content;
 mod decide;
 mod derived;
 mod engine;
@@ -17,16 +18,19 @@ mod environment;
 mod error;
 mod explain;
 mod facts;
+pub mod grant;
 mod layer;
 mod pattern;
 mod policy;
 pub mod profile;
 mod protected;
 mod review;
+pub mod reword;
 mod risk;
 #[cfg(test)]
 mod schema;
 mod secrets;
+pub mod shapes;
 mod surprise;
 mod term;
 #[cfg(test)]

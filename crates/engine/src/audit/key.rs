@@ -4,8 +4,9 @@
 //! neither can the seals on what was logged before. The verifier derives them all from the first, which `belljar audit
 //! key` prints once and which is kept somewhere else.
 
-use super::hash::{Hash, chain, hex, unhex};
+use super::hash::{Hash, chain};
 use hmac::{Hmac, KeyInit, Mac};
+use model::{hex, unhex};
 use sha2::{Digest, Sha256};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};

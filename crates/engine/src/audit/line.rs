@@ -1,8 +1,8 @@
 //! One line of the log: how it is written, and what is read off it without believing it.
 
-use super::hash::{Hash, Tree, digest, hex, unhex};
+use super::hash::{Hash, Tree, digest};
 use super::key::Key;
-use model::{AuditRecord, LeftOut, Stage, TrialId};
+use model::{AuditRecord, LeftOut, Stage, TrialId, hex, unhex};
 use serde::{Deserialize, Serialize};
 
 /// A line as it is written. The seal of a checkpoint comes last, so that it can cover all before it.

@@ -19,10 +19,9 @@ mod segments;
 mod tail;
 mod verify;
 
-use hash::hex;
 use key::{Key, KeyFile};
 use line::{Form, Header, Line, Written};
-use model::{AuditRecord, FilePath, LeftOut, Stage, TrialId};
+use model::{AuditRecord, FilePath, LeftOut, Stage, TrialId, hex, unhex};
 use segments::{Segments, lines};
 use serde::Serialize;
 use std::fmt;
@@ -35,6 +34,12 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tail::Tail;
 pub use verify::{Fault, Verification};
+
+/// Replaces the secrets in a document that is shown, as in a record; fields called `argv` are words of a command line. What
+/// was found in one place of it is replaced in all.
+pub fn without_secrets(document: &mut serde_json::Value) {
+    redact::redact(document, |_| true);
+}
 
 /// Why the log could not be read or extended.
 #[derive(Debug, thiserror::Error)]
@@ -373,7 +378,7 @@ impl AuditLog {
     /// When the log cannot be read, or `key` is none. Tampering is no error but a finding.
     pub fn verify(&self, key: Option<&str>) -> Result<Verification, AuditError> {
         self.synced()?;
-        let first = key.map(|text| hash::unhex(text.trim()).map(Key::first).ok_or(AuditError::NoKey)).transpose()?;
+        let first = key.map(|text| unhex(text.trim()).map(Key::first).ok_or(AuditError::NoKey)).transpose()?;
         verify::verify(&self.segments, &self.key, first).map_err(|source| self.failed(source))
     }
 }
@@ -463,7 +468,8 @@ impl<'a, S> Written<'a, S> {
 }
 
 /// Milliseconds since the epoch; 0 on a clock set before it.
-pub(crate) fn now_ms() -> u64 {
+#[must_use]
+pub fn now_ms() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

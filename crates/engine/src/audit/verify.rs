@@ -1,10 +1,10 @@
 //! Verifying: every line of every segment against all before it, and every checkpoint against the lines and the key.
 
-use super::hash::{Hash, Tree, chain, hex};
+use super::hash::{Hash, Tree, chain};
 use super::key::{Key, KeyFile};
 use super::line::{Form, Header, Sealed};
 use super::segments::{Segments, lines};
-use model::FilePath;
+use model::{FilePath, hex};
 use serde::Serialize;
 use std::io;
 use std::path::Path;

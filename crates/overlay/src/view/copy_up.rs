@@ -384,14 +384,7 @@ pub(crate) fn finish_copy(
     stat: &Stat,
     purpose: Purpose,
 ) -> Result<(), Errno> {
-    let made = at::stat(to, spare)?;
-    if (made.st_uid, made.st_gid) != (stat.st_uid, stat.st_gid) {
-        match at::chown(to, spare, Some(stat.st_uid), Some(stat.st_gid)) {
-            // An ordinary user cannot give files away: the copy is ours, which the diff shows as a change of owner.
-            Ok(()) | Err(Errno::EPERM | Errno::EINVAL) => {}
-            Err(errno) => return Err(errno),
-        }
-    }
+    give_owner(to, spare, stat)?;
     let kind = at::kind_of(stat);
     if kind != libc::S_IFLNK {
         xattr::copy(from, name, to, spare)?;
@@ -401,6 +394,19 @@ pub(crate) fn finish_copy(
         at::chmod(to, spare, stat.st_mode & 0o7777)?;
     }
     at::copy_times(to, spare, stat)
+}
+
+/// Gives a copy the owner that `stat` names, as far as that can be.
+pub(crate) fn give_owner(dir: &OwnedFd, name: &OsStr, stat: &Stat) -> Result<(), Errno> {
+    let made = at::stat(dir, name)?;
+    if (made.st_uid, made.st_gid) == (stat.st_uid, stat.st_gid) {
+        return Ok(());
+    }
+    match at::chown(dir, name, Some(stat.st_uid), Some(stat.st_gid)) {
+        // An ordinary user cannot give files away: the copy is ours, which the diff shows as a change of owner.
+        Ok(()) | Err(Errno::EPERM | Errno::EINVAL) => Ok(()),
+        Err(errno) => Err(errno),
+    }
 }
 
 /// The name of a copied-up hard link in the store: device and inode number of its lower.

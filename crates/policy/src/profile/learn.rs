@@ -2,11 +2,12 @@
 //! same bytes.
 
 use super::Profile;
+use super::render::{body, plain};
 use crate::confine::would_write;
 use crate::facts::STATE_RULE;
 use model::{
-    Access, Action, Attempt, Connection, Endpoint, EnvBase, FilePath, Hidden, Limits, NetRule, Place, RootKind, Target,
-    Used, WritableRoot,
+    Access, Action, Attempt, Connection, Endpoint, FilePath, Hidden, Limits, NetRule, Place, RootKind, Target, Used,
+    WritableRoot,
 };
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -184,7 +185,7 @@ fn round_seconds(seconds: u64) -> u64 {
 }
 
 /// What was measured, behind a limit.
-fn measured(run: &Learnt<'_>, name: &str) -> String {
+pub(super) fn measured(run: &Learnt<'_>, name: &str) -> String {
     let of_bytes = |bytes: u64| format!("  # {} measured", human(bytes));
     let (disk, files) = run.layers;
     match name {
@@ -220,111 +221,16 @@ fn written(place: &Place, path: &FilePath) -> String {
     }
 }
 
-pub(super) fn render(profile: &Profile) -> String {
-    let mut text = String::new();
-    body(&mut text, profile, None);
-    text
-}
-
-/// Writing to a String cannot fail.
-fn body(out: &mut String, profile: &Profile, run: Option<&Learnt<'_>>) {
-    if !profile.says.is_empty() {
-        let _ = writeln!(out, "says = {}", quoted(&profile.says));
-    }
-    if !profile.rules.is_empty() {
-        let _ = writeln!(out, "rules = {}", block(&profile.rules));
-    }
-    let mut files = String::new();
-    word(&mut files, "home", profile.home.map(Access::word));
-    word(&mut files, "workspace", profile.workspace.map(Access::word));
-    list(&mut files, "write", &profile.write, &run.map(|run| refused(run, is_write)).unwrap_or_default());
-    list(&mut files, "read", &profile.read, &run.map(|run| refused(run, is_read)).unwrap_or_default());
-    list(&mut files, "hide", &profile.hide, &[]);
-    table(out, "files", &files);
-
-    let mut network = String::new();
-    let rules: Vec<String> = profile.allow_net.iter().map(ToString::to_string).collect();
-    list(&mut network, "allow", &rules, &run.map(refused_peers).unwrap_or_default());
-    table(out, "network", &network);
-
-    let mut environment = String::new();
-    word(&mut environment, "base", profile.env.map(EnvBase::word));
-    list(&mut environment, "pass", &profile.pass, &[]);
-    if let Some(run) = run.filter(|run| !run.valued.is_empty()) {
-        let _ = writeln!(
-            environment,
-            "# Set by --env NAME=VALUE, whose values are not written down: {}",
-            run.valued.join(", ")
-        );
-    }
-    table(out, "environment", &environment);
-    let set: Vec<String> = profile.set.iter().map(|(name, value)| format!("{name} = {}\n", quoted(value))).collect();
-    table(out, "environment.set", &set.concat());
-
-    let mut limits = String::new();
-    for (name, value, _) in profile.limits.set_ones() {
-        let value = if value.bytes().all(|byte| byte.is_ascii_digit()) { value } else { format!("\"{value}\"") };
-        let comment = run.map(|run| measured(run, name)).unwrap_or_default();
-        let _ = writeln!(limits, "{name} = {value}{comment}");
-    }
-    table(out, "limits", &limits);
-
-    let mut rest = String::new();
-    word(&mut rest, "backend", profile.backend.map(model::BackendWish::word));
-    word(&mut rest, "apply", profile.apply.map(model::Apply::word));
-    if let Some(unattended) = profile.unattended {
-        let _ = writeln!(rest, "unattended = {unattended}");
-    }
-    let weak: Vec<String> = profile.accept_weak.iter().map(|layer| layer.word()).collect();
-    list(&mut rest, "accept-weak", &weak, &[]);
-    table(out, "run", &rest);
-    if let Some(run) = run {
-        others(out, run);
-    }
-}
-
-fn table(out: &mut String, name: &str, lines: &str) {
-    if !lines.is_empty() {
-        let gap = if out.is_empty() || out.ends_with("\n\n") { "" } else { "\n" };
-        let _ = write!(out, "{gap}[{name}]\n{lines}");
-    }
-}
-
-fn word(out: &mut String, name: &str, value: Option<&str>) {
-    if let Some(value) = value {
-        let _ = writeln!(out, "{name} = \"{value}\"");
-    }
-}
-
-/// A list, with further entries in comments: what each is and what refused it.
-fn list(out: &mut String, name: &str, entries: &[String], refused: &[(String, String)]) {
-    if entries.is_empty() && refused.is_empty() {
-        return;
-    }
-    if refused.is_empty() && entries.len() == 1 {
-        let _ = writeln!(out, "{name} = [{}]", entries.iter().map(|one| quoted(one)).collect::<String>());
-        return;
-    }
-    let _ = writeln!(out, "{name} = [");
-    for entry in entries {
-        let _ = writeln!(out, "  {},", quoted(entry));
-    }
-    for (entry, why) in refused {
-        let _ = writeln!(out, "  # {},  # {why}", quoted(entry));
-    }
-    let _ = writeln!(out, "]");
-}
-
-fn is_read(attempt: &Attempt) -> bool {
+pub(super) fn is_read(attempt: &Attempt) -> bool {
     attempt.action == Action::Read
 }
 
-fn is_write(attempt: &Attempt) -> bool {
+pub(super) fn is_write(attempt: &Attempt) -> bool {
     matches!(attempt.action, Action::Write | Action::Create | Action::Delete | Action::Rename | Action::Attributes)
 }
 
 /// Paths that were refused, each once, with what refused them.
-fn refused(run: &Learnt<'_>, wanted: fn(&Attempt) -> bool) -> Vec<(String, String)> {
+pub(super) fn refused(run: &Learnt<'_>, wanted: fn(&Attempt) -> bool) -> Vec<(String, String)> {
     let mut out = BTreeSet::new();
     for attempt in run.attempts.iter().filter(|attempt| wanted(attempt)) {
         let Some(path) = nameable(run, attempt) else { continue };
@@ -349,7 +255,7 @@ fn nameable(run: &Learnt<'_>, attempt: &Attempt) -> Option<FilePath> {
     if is_write(attempt) { would_write(run.place, path) } else { None }
 }
 
-fn refused_peers(run: &Learnt<'_>) -> Vec<(String, String)> {
+pub(super) fn refused_peers(run: &Learnt<'_>) -> Vec<(String, String)> {
     let mut out = BTreeSet::new();
     for attempt in run.attempts.iter().filter(|attempt| attempt.action == Action::Connect) {
         let Target::Peer(peer) = &attempt.target else { continue };
@@ -361,7 +267,7 @@ fn refused_peers(run: &Learnt<'_>) -> Vec<(String, String)> {
 }
 
 /// What was refused and has no line in a profile.
-fn others(out: &mut String, run: &Learnt<'_>) {
+pub(super) fn others(out: &mut String, run: &Learnt<'_>) {
     let mut told = BTreeSet::new();
     for attempt in run.attempts {
         let listed = match &attempt.target {
@@ -381,35 +287,6 @@ fn others(out: &mut String, run: &Learnt<'_>) {
     if !told.is_empty() {
         let _ = write!(out, "\n# Refused besides, which no profile allows:\n{}", told.into_iter().collect::<String>());
     }
-}
-
-/// A text in one line of a comment.
-fn plain(text: &str) -> String {
-    model::escape::text(text)
-}
-
-/// A basic string of TOML, in which nothing is invisible.
-fn quoted(text: &str) -> String {
-    let mut out = String::from("\"");
-    for c in text.chars() {
-        match c {
-            '"' => out.push_str("\\\""),
-            '\\' => out.push_str("\\\\"),
-            '\n' => out.push_str("\\n"),
-            c if model::escape::is_deceptive(c) => {
-                let _ = write!(out, "\\U{:08X}", u32::from(c));
-            }
-            c => out.push(c),
-        }
-    }
-    out.push('"');
-    out
-}
-
-/// A text of several lines.
-fn block(text: &str) -> String {
-    let readable = |c: char| c == '\n' || c == '\t' || !model::escape::is_deceptive(c);
-    if text.contains("'''") || !text.chars().all(readable) { quoted(text) } else { format!("'''\n{text}'''") }
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 mod file;
 mod learn;
+mod render;
 mod shipped;
 mod tighten;
 
@@ -80,7 +81,7 @@ impl Profile {
     /// The profile as text that reads back as it.
     #[must_use]
     pub fn render(&self) -> String {
-        learn::render(self)
+        render::render(self)
     }
 
     /// A path of the profile at a place.

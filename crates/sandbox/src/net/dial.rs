@@ -2,10 +2,10 @@
 
 use crate::net::broker::{NOT_ALLOWED, Shared};
 use crate::net::upstream::Detour;
-use crate::net::vet;
+use crate::net::vet::{Candidate, vetted};
 use model::{Endpoint, Protocol};
 use std::io;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, ToSocketAddrs, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, ToSocketAddrs, UdpSocket};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -15,6 +15,9 @@ const DIAL: Duration = Duration::from_secs(10);
 const DIAL_BEFORE_PROXY: Duration = Duration::from_secs(3);
 /// Addresses of a name that are tried.
 const ADDRESSES_MAX: usize = 8;
+
+/// Any port would do (RFC 863).
+const DISCARD: u16 = 9;
 
 /// It was allowed, and has no address.
 pub(super) const NO_SUCH_NAME: &str = "network/no-such-name";
@@ -69,7 +72,9 @@ impl Meant {
     ) -> Result<T, String> {
         let mut why = UNREACHABLE.to_owned();
         for address in found {
-            match vet::vetted(address.ip(), address.port(), self.protocol, &shared.rules) {
+            let (address_alone, port, protocol) = (address.ip(), address.port(), self.protocol);
+            let candidate = Candidate { address: address_alone, port, protocol, own: is_own(address_alone) };
+            match vetted(candidate, &shared.rules) {
                 Err(what) => why = format!("network/{what}-address"),
                 Ok(()) => match way(address) {
                     Ok(way) => return Ok(way),
@@ -116,14 +121,28 @@ impl Meant {
     pub(super) fn socket(&self, shared: &Shared) -> Result<UdpSocket, String> {
         let found = self.addresses().map_err(|_| NO_SUCH_NAME.to_owned())?;
         self.first(shared, &found, |address| {
-            let any: SocketAddr = match address {
-                SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
-                SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
-            };
-            let socket = UdpSocket::bind(any)?;
-            socket.connect(address)?;
+            let socket = connected(*address)?;
             socket.set_nonblocking(true)?;
             Ok(socket)
         })
     }
+}
+
+/// Sends nothing: that comes with the first datagram.
+fn connected(address: SocketAddr) -> io::Result<UdpSocket> {
+    let any: SocketAddr = match address {
+        SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
+        SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
+    };
+    let socket = UdpSocket::bind(any)?;
+    socket.connect(address)?;
+    Ok(socket)
+}
+
+/// Whether an address is one of this machine's, whose servers may take whoever reaches them for a neighbour. To speak to
+/// itself the kernel takes the address that is spoken to; where it has no route there is nothing to be reached.
+fn is_own(address: IpAddr) -> bool {
+    let address = address.to_canonical();
+    let local = connected((address, DISCARD).into()).and_then(|socket| socket.local_addr());
+    local.is_ok_and(|local| local.ip() == address)
 }

@@ -38,11 +38,23 @@ const fn v6(a: u16, b: u16, c: u16, d: u16, prefix: u8) -> Block {
     Block::v6(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0), prefix)
 }
 
-/// Whether an address may be dialled. A special one only where a rule names addresses of just that kind: neither `*` nor
-/// 0.0.0.0/0 opens the networks around the host, and nothing opens what an IPv6 address embeds.
-pub(super) fn vetted(address: IpAddr, port: u16, protocol: Protocol, rules: &[NetRule]) -> Result<(), &'static str> {
+/// An address that is about to be dialled.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Candidate {
+    pub(super) address: IpAddr,
+    pub(super) port: u16,
+    pub(super) protocol: Protocol,
+    /// It is one of this machine's own.
+    pub(super) own: bool,
+}
+
+/// Whether an address may be dialled. A special one only where a rule names addresses of just that kind, and one of this
+/// machine, however public it is, only where a rule names it alone: neither `*` nor 0.0.0.0/0 opens the host or the
+/// networks around it, and nothing opens what an IPv6 address embeds.
+pub(super) fn vetted(candidate: Candidate, rules: &[NetRule]) -> Result<(), &'static str> {
+    let Candidate { address, port, protocol, own } = candidate;
     let address = address.to_canonical();
-    if let Some((kind, what)) = special(address) {
+    if let Some((kind, what)) = special(address).or_else(|| own.then(|| (alone(address), "this-host"))) {
         let kind_alone = |rule: &NetRule| rule.block().is_some_and(|own| kind.covers(own));
         let named = |rule: &NetRule| rule.allows_address(address, port, protocol) && kind_alone(rule);
         return if rules.iter().any(named) { Ok(()) } else { Err(what) };
@@ -50,6 +62,13 @@ pub(super) fn vetted(address: IpAddr, port: u16, protocol: Protocol, rules: &[Ne
     match embedded(address).and_then(|inner| special(inner.into())) {
         Some((_, what)) => Err(what),
         None => Ok(()),
+    }
+}
+
+fn alone(address: IpAddr) -> Block {
+    match address {
+        IpAddr::V4(address) => Block::v4(address, 32),
+        IpAddr::V6(address) => Block::v6(address, 128),
     }
 }
 
@@ -78,7 +97,10 @@ mod tests {
 
     #[test]
     fn what_is_not_the_public_internet_is_known_in_every_dress() {
-        let alone = |address: &str| vetted(address.parse().unwrap(), 443, Protocol::Udp, &rules(&["*/udp"]));
+        let any = |address: &str| {
+            let address = address.parse().unwrap();
+            vetted(Candidate { address, port: 443, protocol: Protocol::Udp, own: false }, &rules(&["*/udp"]))
+        };
         for (address, what) in [
             ("127.0.0.1", "loopback"),
             ("127.255.0.9", "loopback"),
@@ -106,19 +128,22 @@ mod tests {
             ("fec0::1", "private"),
             ("ff02::1", "multicast"),
         ] {
-            assert_eq!(alone(address), Err(what), "{address}");
+            assert_eq!(any(address), Err(what), "{address}");
         }
         for address in
             ["1.1.1.1", "172.32.0.1", "100.128.0.1", "2606:4700::1111", "64:ff9b::101:101", "2002:101:101::1"]
         {
-            assert_eq!(alone(address), Ok(()), "{address}");
+            assert_eq!(any(address), Ok(()), "{address}");
         }
     }
 
     #[test]
     fn a_special_address_is_dialled_only_where_its_kind_was_named() {
-        let vetted =
-            |address: &str, texts: &[&str]| vetted(address.parse().unwrap(), 443, Protocol::Tcp, &rules(texts));
+        let candidate = |address: &str| {
+            let address = address.parse().unwrap();
+            Candidate { address, port: 443, protocol: Protocol::Tcp, own: false }
+        };
+        let vetted = |address: &str, texts: &[&str]| super::vetted(candidate(address), &rules(texts));
         assert_eq!(vetted("1.1.1.1", &["*"]), Ok(()));
         assert_eq!(vetted("10.0.0.1", &["*", "0.0.0.0/0", "a.example"]), Err("private"));
         assert_eq!(vetted("10.0.0.1", &["10.0.0.0/8:80"]), Err("private"));
@@ -130,5 +155,18 @@ mod tests {
         assert_eq!(vetted("fd00::1", &["[fd00::/8]:443"]), Ok(()));
         assert_eq!(vetted("fd00::1", &["[fd00::/8]:80", "[fd00::/8]:443/udp", "[f000::/4]"]), Err("private"));
         assert_eq!(vetted("64:ff9b::10.0.0.1", &["[64:ff9b::/96]", "10.0.0.0/8"]), Err("private"));
+    }
+    #[test]
+    fn an_address_of_this_machine_is_dialled_only_where_it_was_named_alone() {
+        let own = |address: &str, texts: &[&str]| {
+            let address = address.parse().unwrap();
+            vetted(Candidate { address, port: 443, protocol: Protocol::Tcp, own: true }, &rules(texts))
+        };
+        assert_eq!(own("1.1.1.1", &["*", "1.1.1.0/24", "a.example"]), Err("this-host"));
+        assert_eq!(own("1.1.1.1", &["1.1.1.1:80", "1.1.1.2"]), Err("this-host"));
+        assert_eq!(own("1.1.1.1", &["1.1.1.1:443"]), Ok(()));
+        assert_eq!(own("2606:4700::1111", &["[2606:4700::/32]"]), Err("this-host"));
+        assert_eq!(own("2606:4700::1111", &["[2606:4700::1111]:443"]), Ok(()));
+        assert_eq!(own("10.0.0.1", &["10.0.0.0/8"]), Ok(()), "a kind that was named has this machine in it");
     }
 }

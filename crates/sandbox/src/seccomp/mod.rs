@@ -1,5 +1,10 @@
 //! seccomp(2): which system calls the jar refuses, as a table, and the program the kernel runs for each call.
 
+/// System calls by the constants of libc, each with its name.
+macro_rules! named {
+    ($($(#[$when:meta])* $call:ident),* $(,)?) => { &[$($(#[$when])* (libc::$call, stringify!($call))),*] };
+}
+
 mod names;
 mod program;
 pub(crate) mod table;

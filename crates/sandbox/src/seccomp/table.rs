@@ -65,7 +65,7 @@ const NEWTIME: u32 = 0x80;
 const TIOCLINUX: u32 = 0x541c;
 
 /// Refused whatever the arguments, with EPERM: the kernel surface a contained program has no business with.
-const NEVER: &[c_long] = &[
+pub(crate) const NEVER: &[(c_long, &str)] = named![
     // Asynchronous calls that go around this filter.
     SYS_io_uring_setup,
     SYS_io_uring_enter,
@@ -98,13 +98,11 @@ const NEVER: &[c_long] = &[
     SYS_fsmount,
     SYS_fspick,
     SYS_mount_setattr,
-    OPEN_TREE_ATTR,
     // Handles reach files that no path in the view does.
     SYS_open_by_handle_at,
     SYS_name_to_handle_at,
     // The machine.
     SYS_quotactl,
-    QUOTACTL_FD,
     SYS_swapon,
     SYS_swapoff,
     SYS_acct,
@@ -122,14 +120,14 @@ const NEVER: &[c_long] = &[
     #[cfg(target_arch = "x86_64")]
     SYS_ioperm,
 ];
+/// Of the same kind, and not named by libc everywhere.
+pub(crate) const NEVER_NEWER: &[(c_long, &str)] = &[(443, "quotactl_fd"), (467, "open_tree_attr")];
 /// Of these, what a Belljar inside needs. The mount API by descriptors stays closed, and with it the kernel's overlayfs as
 /// a backend inside; nothing is ever unmounted, and nobody changes his root.
 const FOR_JARS_INSIDE: &[c_long] = &[SYS_mount, SYS_mount_setattr, SYS_setns];
 /// What of mount(2) it does not need: the covers of the view are locked besides, by mount_namespaces(7).
 const REMOUNTS: u32 = 32 | 8192;
-const QUOTACTL_FD: c_long = 443;
 const FCHMODAT2: c_long = 452;
-const OPEN_TREE_ATTR: c_long = 467;
 
 /// Refused as if the kernel were older, because their arguments lie in memory where no filter can look. The C library
 /// and everyone else falls back to a call that can be judged.
@@ -142,8 +140,8 @@ const PERSONALITIES: &[u32] = &[0, 0x0008, 0x0002_0000, 0x0002_0008, 0x0004_0000
 /// The whole table, sorted by call.
 pub(crate) fn rules(watch: bool, nested: bool) -> Vec<Rule> {
     let mut rules: Vec<Rule> = Vec::with_capacity(NEVER.len() + 32);
-    let never = NEVER.iter().filter(|call| !(nested && FOR_JARS_INSIDE.contains(call)));
-    rules.extend(never.map(|call| always(*call, EPERM)));
+    let never = NEVER.iter().chain(NEVER_NEWER).filter(|(call, _)| !(nested && FOR_JARS_INSIDE.contains(call)));
+    rules.extend(never.map(|(call, _)| always(*call, EPERM)));
     rules.extend(UNSEEN.iter().map(|call| always(*call, ENOSYS)));
     rules.extend(set_id_rules());
     rules.extend(if nested { nested_rules() } else { namespace_rules() });

@@ -1,286 +1,38 @@
-//! The backend of last resort: a plain copy of the view, for a machine where nothing can be mounted.
-//!
-//! The command works on the copy. When it is over, what differs from the copy *as it was made* is done again on the view,
-//! call by call, as the command would have done it over FUSE: so layer, checkpoints and the record of what the host had
-//! are what they always are. What the host had is taken from the moment of the copy, so that a file which changed there
-//! since is a conflict and never overwritten.
+//! Comparing the copy with what it was, and doing the difference again on the view.
 
+use super::{Entry, Manifest, is_another_root, is_plain};
 use crate::error::OverlayError;
 use crate::fs::at::{self, Stat};
 use crate::fs::{errno_of, xattr};
 use crate::overlay::Overlay;
 use crate::store::origin::Identity;
-use crate::store::store_error;
-use crate::view::copy_up::{copy_content, wait_for_tick};
+use crate::view::copy_up::copy_content;
 use crate::view::create::Owner;
 use crate::view::layers::Layers;
 use crate::view::node::ROOT;
 use crate::view::setattr::Changes;
-use model::{Action, Attempt, FilePath, PathScope, Target};
+use model::{Action, Attempt, PathScope, Target};
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::sys::time::TimeSpec;
-use serde::{Deserialize, Serialize};
 use std::collections::{HashMap, HashSet};
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::{DirBuilderExt as _, FileExt as _};
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
-/// There from the moment a copy is whole until what became of it is in the layer.
-const MANIFEST: &str = "copied";
-/// A file that changes this often while it is copied is taken as it comes, and counts as changed by the host.
-const TRIES_MAX: u32 = 3;
-/// A copy has no set-id bits: it stands in a directory of the host.
-const MODE_OF_A_COPY: u32 = 0o1777;
 const COMPARED_BYTES: usize = 1 << 16;
 
-/// How much is copied at most.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct CopyMost {
-    /// Files, directories and links.
-    pub files: u64,
-    /// Bytes of the files.
-    pub bytes: u64,
-}
-
-/// What was copied, and how the copy looked.
-#[derive(Serialize, Deserialize)]
-struct Manifest {
-    to: FilePath,
-    names: Vec<Entry>,
-}
-
-#[derive(Serialize, Deserialize)]
-struct Entry {
-    rel: FilePath,
-    /// What the host has there, by its place in the lower layer.
-    host: Option<(FilePath, Identity)>,
-    copy: Identity,
-}
-
-impl Overlay {
-    /// Copies the view to the new directory `to`: hidden paths, other roots, sockets and devices are left out.
-    ///
-    /// # Errors
-    /// It is more than `most`, the store is in use, or something cannot be read or written; what was made of the copy
-    /// stays.
-    pub fn copy_to(&self, to: &Path, most: &CopyMost) -> Result<(), OverlayError> {
-        self.settle()?;
-        let _lock = self.store.lock()?;
-        self.check_whole()?;
-        let failed = |source| store_error(to, source);
-        std::fs::DirBuilder::new().mode(0o700).create(to).map_err(|e| failed(errno_of(&e)))?;
-        let root = at::open_root(to).map_err(failed)?;
-        let (layers, links) = (self.layers()?, HashMap::new());
-        let mut copying = Copying { overlay: self, layers, root, names: Vec::new(), links, left: *most, most: *most };
-        copying.all()?;
-        let manifest = Manifest { to: FilePath::from(to), names: copying.names };
-        let bytes = serde_json::to_vec(&manifest).map_err(|_| failed(Errno::EIO))?;
-        let (spare, path) = (self.store.path.join("copied.new"), self.store.path.join(MANIFEST));
-        let written = std::fs::write(&spare, bytes).and_then(|()| std::fs::rename(&spare, &path));
-        written.map_err(|e| store_error(&path, errno_of(&e)))
-    }
-
-    /// Brings what the command did to the copy into the layer, if there is a copy; nobody may write there any more. What
-    /// could not be taken over, because a rule hides that path or the host would refuse it, is returned.
-    ///
-    /// # Errors
-    /// The store is in use, or one of the two cannot be read or written; then it can be tried again.
-    pub fn fold_copy(&self) -> Result<Vec<Attempt>, OverlayError> {
-        let path = self.store.path.join(MANIFEST);
-        let bytes = match std::fs::read(&path) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-            read => read.map_err(|e| store_error(&path, errno_of(&e)))?,
-        };
-        let damaged = |why: serde_json::Error| OverlayError::Damaged { path: path.clone(), why: why.to_string() };
-        let manifest: Manifest = serde_json::from_slice(&bytes).map_err(damaged)?;
-        let _lock = self.store.lock()?;
-        self.store.clean_work().map_err(|e| store_error(&self.store.path, e))?;
-        let root = at::open_root(manifest.to.as_path()).map_err(|e| store_error(manifest.to.as_path(), e))?;
-        let mut folding = Folding::new(self, self.layers()?, manifest);
-        folding.all(&root)?;
-        std::fs::remove_file(&path).map_err(|e| store_error(&path, errno_of(&e)))?;
-        Ok(folding.refused)
-    }
-}
-
-/// One copy being made.
-struct Copying<'o> {
-    overlay: &'o Overlay,
-    layers: Layers,
-    root: OwnedFd,
-    names: Vec<Entry>,
-    /// The first name of each file that has several, by node.
-    links: HashMap<u64, (PathBuf, Vec<usize>)>,
-    left: CopyMost,
-    most: CopyMost,
-}
-
-impl Copying<'_> {
-    fn all(&mut self) -> Result<(), OverlayError> {
-        let top = self.root.try_clone().map_err(|e| self.overlay.read_error(Path::new(""), errno_of(&e)))?;
-        self.directory(ROOT, Path::new(""), &top)?;
-        let on = |rel: &Path, errno| self.overlay.read_error(rel, errno);
-        let stat = self.layers.getattr(ROOT).map_err(|e| on(Path::new(""), e))?.stat;
-        self.dress(ROOT, &top, at::dot(), &stat).map_err(|e| on(Path::new(""), e))?;
-        // Another name moves the change time.
-        let linked: Vec<usize> = self.links.values().flat_map(|(_, all)| all).copied().collect();
-        for index in linked {
-            let Some(entry) = self.names.get_mut(index) else { continue };
-            let stat = at::stat(&top, entry.rel.as_os_str());
-            entry.copy = Identity::of(&stat.map_err(|e| self.overlay.read_error(entry.rel.as_path(), e))?);
-        }
-        let made = at::stat(&top, at::dot()).map_err(|e| self.overlay.read_error(Path::new(""), e))?;
-        self.names.push(Entry { rel: FilePath::from(""), host: None, copy: Identity::of(&made) });
-        // What the command does must not have the change time of the copy itself.
-        wait_for_tick(&made).map_err(|e| self.overlay.read_error(Path::new(""), e))
-    }
-
-    fn directory(&mut self, number: u64, rel: &Path, target: &OwnedFd) -> Result<(), OverlayError> {
-        let listing = self.layers.read_dir(number, 0).map_err(|e| self.overlay.read_error(rel, e))?;
-        for item in listing.iter() {
-            let child = rel.join(&item.name);
-            if self.layers.hidden.rule(&child).is_some() || is_another_root(self.overlay, &child) {
-                continue;
-            }
-            self.one(number, &item.name, &child, target)?;
-        }
-        self.layers.drop_listing(number);
-        Ok(())
-    }
-
-    fn one(&mut self, parent: u64, name: &OsStr, rel: &Path, target: &OwnedFd) -> Result<(), OverlayError> {
-        let overlay = self.overlay;
-        let on = |errno| overlay.read_error(rel, errno);
-        let found = self.layers.find(&self.layers.read(), parent, name).map_err(on)?;
-        let seen = match self.layers.lookup(parent, name) {
-            // Gone since the directory was listed.
-            Err(Errno::ENOENT) => return Ok(()),
-            seen => seen.map_err(on)?,
-        };
-        self.count(rel, &seen.stat)?;
-        let mut host = found.lower.map(|(lower, stat)| (FilePath::from(lower), Identity::of(&stat)));
-        let made = match at::kind_of(&seen.stat) {
-            libc::S_IFDIR => {
-                at::mkdir(target, name, 0o700).map_err(on)?;
-                let below = at::open_dir(target, name).map_err(on)?;
-                match self.directory(seen.number, rel, &below) {
-                    // The command could not list it either.
-                    Err(OverlayError::Read { source: Errno::EACCES, .. }) => {}
-                    done => done?,
-                }
-                true
-            }
-            libc::S_IFREG => {
-                if let Some((first, _)) = self.links.get(&seen.number) {
-                    at::link(&self.root, first.as_os_str(), target, name).map_err(on)?;
-                } else if !self.file(seen.number, target, name).map_err(on)? {
-                    host = host.map(|(lower, _)| (lower, Identity::lost()));
-                }
-                true
-            }
-            libc::S_IFLNK => {
-                let to = self.layers.readlink(seen.number).map_err(on)?;
-                nix::unistd::symlinkat(to.as_os_str(), target, name).map_err(on)?;
-                true
-            }
-            libc::S_IFIFO => at::mknod(target, name, libc::S_IFIFO | 0o600).map(|()| true).map_err(on)?,
-            _ => false,
-        };
-        if !made {
-            return Ok(());
-        }
-        self.dress(seen.number, target, name, &seen.stat).map_err(on)?;
-        if at::kind_of(&seen.stat) == libc::S_IFREG && seen.stat.st_nlink > 1 {
-            let index = self.names.len();
-            self.links.entry(seen.number).or_insert_with(|| (rel.to_owned(), Vec::new())).1.push(index);
-        }
-        let copy = Identity::of(&at::stat(target, name).map_err(on)?);
-        self.names.push(Entry { rel: FilePath::from(rel), host, copy });
-        Ok(())
-    }
-
-    fn count(&mut self, rel: &Path, stat: &Stat) -> Result<(), OverlayError> {
-        let blocks = u64::try_from(stat.st_blocks).unwrap_or(0).saturating_mul(512);
-        let bytes = if at::is_dir(stat) { 0 } else { blocks };
-        match (self.left.files.checked_sub(1), self.left.bytes.checked_sub(bytes)) {
-            (Some(files), Some(bytes)) => {
-                self.left = CopyMost { files, bytes };
-                Ok(())
-            }
-            _ => {
-                let CopyMost { files, bytes } = self.most;
-                let root = self.overlay.root().clone();
-                Err(OverlayError::TooMuch { root, at: self.overlay.absolute(rel), files, bytes })
-            }
-        }
-    }
-
-    /// Whether the file stood still while it was copied. One that may not be read is empty in the copy, and may not be
-    /// read there.
-    fn file(&self, number: u64, target: &OwnedFd, name: &OsStr) -> Result<bool, Errno> {
-        let flags = OFlag::O_RDWR | OFlag::O_CREAT | OFlag::O_EXCL;
-        let copy = File::from(at::open_file(target, name, flags, 0o600)?);
-        let source = match self.layers.file(number, false) {
-            Err(Errno::EACCES) => return Ok(true),
-            opened => opened?,
-        };
-        for _ in 0..TRIES_MAX {
-            let before = nix::sys::stat::fstat(&*source)?;
-            nix::unistd::ftruncate(&copy, 0)?;
-            copy_content(&source, &copy, before.st_size)?;
-            if Identity::of(&before) == Identity::of(&nix::sys::stat::fstat(&*source)?) {
-                return Ok(true);
-            }
-        }
-        Ok(false)
-    }
-
-    /// Owner, attributes, mode and times, as far as they can be given.
-    fn dress(&self, number: u64, dir: &OwnedFd, name: &OsStr, stat: &Stat) -> Result<(), Errno> {
-        let made = at::stat(dir, name)?;
-        if (made.st_uid, made.st_gid) != (stat.st_uid, stat.st_gid) {
-            match at::chown(dir, name, Some(stat.st_uid), Some(stat.st_gid)) {
-                Ok(()) | Err(Errno::EPERM | Errno::EINVAL) => {}
-                Err(errno) => return Err(errno),
-            }
-        }
-        let kind = at::kind_of(stat);
-        if kind != libc::S_IFLNK {
-            for attribute in self.layers.list_xattr(number)?.iter().filter(|name| is_plain(name)) {
-                match self.layers.get_xattr(number, attribute).map(|value| value.unwrap_or_default()) {
-                    Ok(value) => match xattr::set(dir, name, attribute, &value, 0) {
-                        Ok(()) | Err(Errno::EOPNOTSUPP | Errno::EPERM | Errno::EACCES) => {}
-                        Err(errno) => return Err(errno),
-                    },
-                    Err(Errno::EACCES) => {}
-                    Err(errno) => return Err(errno),
-                }
-            }
-            let mode = if kind == libc::S_IFDIR { stat.st_mode & 0o7777 } else { stat.st_mode & MODE_OF_A_COPY };
-            at::chmod(dir, name, mode)?;
-        }
-        at::copy_times(dir, name, stat)
-    }
-}
-
-fn is_plain(name: &OsStr) -> bool {
-    name.as_encoded_bytes().starts_with(b"user.") && xattr::is_visible(name)
-}
-
-fn is_another_root(overlay: &Overlay, rel: &Path) -> bool {
-    overlay.saved.nested.contains(&overlay.absolute(rel))
-}
-
 /// One copy being compared.
-struct Folding<'o> {
+pub(super) struct Folding<'o> {
     overlay: &'o Overlay,
     layers: Layers,
     was: HashMap<PathBuf, Entry>,
     /// The names the copy had in each directory.
     names: HashMap<PathBuf, Vec<OsString>>,
+    /// The names that each file of the copy had, by inode number.
+    files: HashMap<u64, Vec<PathBuf>>,
     /// Files of the copy that have several names and are in the layer, by inode number.
     linked: HashMap<u64, u64>,
     refused: Vec<Attempt>,
@@ -295,27 +47,32 @@ struct Spot<'s> {
 }
 
 impl<'o> Folding<'o> {
-    fn new(overlay: &'o Overlay, layers: Layers, manifest: Manifest) -> Folding<'o> {
+    pub(super) fn new(overlay: &'o Overlay, layers: Layers, manifest: Manifest) -> Folding<'o> {
         let mut names: HashMap<PathBuf, Vec<OsString>> = HashMap::new();
-        let mut was = HashMap::new();
+        let (mut files, mut was): (HashMap<u64, Vec<PathBuf>>, _) = (HashMap::new(), HashMap::new());
         for entry in manifest.names {
             let rel = entry.rel.as_path().to_owned();
             if let Some((parent, name)) = at::split(&rel) {
                 names.entry(parent.to_owned()).or_default().push(name.to_owned());
             }
+            if entry.copy.mode & libc::S_IFMT == libc::S_IFREG {
+                files.entry(entry.copy.ino).or_default().push(rel.clone());
+            }
             was.insert(rel, entry);
         }
-        Folding { overlay, layers, was, names, linked: HashMap::new(), refused: Vec::new() }
+        Folding { overlay, layers, was, names, files, linked: HashMap::new(), refused: Vec::new() }
     }
 
-    fn all(&mut self, root: &OwnedFd) -> Result<(), OverlayError> {
+    /// Does what was done there on the view; what was refused.
+    pub(super) fn all(mut self, root: &OwnedFd) -> Result<Vec<Attempt>, OverlayError> {
         let on = |errno| self.overlay.read_error(Path::new(""), errno);
         let top = root.try_clone().map_err(|e| on(errno_of(&e)))?;
         let now = at::stat(root, at::dot()).map_err(on)?;
         self.directory(ROOT, Path::new(""), &top)?;
         let spot = Spot { parent: ROOT, dir: root, name: at::dot(), rel: Path::new("") };
         let dressed = self.attributes(ROOT, &spot, &now);
-        self.or_refused(dressed, Action::Attributes, Path::new(""))
+        self.or_refused(dressed, Action::Attributes, Path::new(""))?;
+        Ok(self.refused)
     }
 
     /// What the view refuses the command is refused here, and told; everything else is an error.
@@ -462,10 +219,17 @@ impl<'o> Folding<'o> {
         if now.st_nlink < 2 {
             return Ok(None);
         }
-        let same = |entry: &&Entry| entry.copy.ino == now.st_ino && entry.copy.mode & libc::S_IFMT == libc::S_IFREG;
-        let Some(entry) = self.was.values().find(same) else { return Ok(None) };
+        for rel in self.files.get(&now.st_ino).into_iter().flatten() {
+            if let Some(number) = self.still_there(rel)? {
+                return Ok(Some(number));
+            }
+        }
+        Ok(None)
+    }
+
+    fn still_there(&self, rel: &Path) -> Result<Option<u64>, Errno> {
         let mut number = ROOT;
-        for name in entry.rel.as_path().iter() {
+        for name in rel {
             number = match self.layers.lookup(number, name) {
                 Err(Errno::ENOENT | Errno::ENOTDIR) => return Ok(None),
                 seen => seen?.number,
@@ -543,8 +307,8 @@ impl<'o> Folding<'o> {
             had.push((name, value));
         }
         had.sort();
-        let nothing = changes.mode.is_none() && changes.uid.is_none() && changes.gid.is_none();
-        if nothing && changes.mtime.is_none() && had == given {
+        let nothing = changes == Changes::default();
+        if nothing && had == given {
             return Ok(());
         }
         if !spot.rel.as_os_str().is_empty() {
@@ -556,7 +320,7 @@ impl<'o> Folding<'o> {
         for (name, _) in had.iter().filter(|(name, _)| !given.iter().any(|(kept, _)| kept == name)) {
             self.layers.remove_xattr(number, name)?;
         }
-        if nothing && changes.mtime.is_none() {
+        if nothing {
             return Ok(());
         }
         self.layers.setattr(number, changes).map(drop)
