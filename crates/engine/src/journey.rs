@@ -230,7 +230,7 @@ impl Engine {
     fn begin<'r>(&self, _approval: &Approval, standby: Standby, ahead: Option<&'r sandbox::Request>) -> JarBegun<'r> {
         match ahead {
             Some(request) => JarBegun::Building(standby.accepted().to_vec(), standby.build(request).map(Box::new)),
-            None => JarBegun::Standby(standby),
+            None => JarBegun::Standby(Box::new(standby)),
         }
     }
 

@@ -135,7 +135,7 @@ impl Berth {
 /// The jar a command is to run in.
 pub(crate) enum JarBegun<'r> {
     /// Its namespaces stand.
-    Standby(Standby),
+    Standby(Box<Standby>),
     /// It is being built, and the layers whose loss is accepted; or why it cannot be.
     Building(Vec<model::Layer>, Result<Box<Building<'r>>, SandboxError>),
 }
@@ -268,7 +268,7 @@ impl Trial<Prepared> {
         }
         let request = sandbox::Request { upstream, ..self.request() };
         let (accept_weak, building) = match jar {
-            JarBegun::Standby(standby) => (standby.accepted().to_vec(), standby.build(&request).map(Box::new)),
+            JarBegun::Standby(standby) => (standby.accepted().to_vec(), (*standby).build(&request).map(Box::new)),
             JarBegun::Building(accepted, building) => (accepted, building),
         };
         let mut show = |index, mounted: Mounted<'_>| self.show(&mut views, index, mounted);
