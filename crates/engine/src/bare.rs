@@ -52,6 +52,7 @@ impl Engine {
         id: &TrialId,
         bare: Bare,
     ) -> Result<Trial<Ran>, RunError> {
+        self.audit.synced()?;
         let confinement = without_home(confine(request)?, &request.place)?;
         let berth = match self.berth(request)? {
             Berth::New(_) => Berth::New(id.clone()),

@@ -21,7 +21,7 @@ use crate::record::{JarName, TrialRecord};
 use crate::seek;
 use crate::settle::{SettleError, Settlement, finish_discard};
 use crate::store::{Broken, Listed, Store, StoreError, fresh_id};
-use crate::trial::{self, Berth, Frozen, Observing, Ran, Trial};
+use crate::trial::{self, Berth, Frozen, JarBegun, Observing, Ran, Trial};
 use analyze::ShellContext;
 use model::{
     Access, Analysis, Apply, Assessment, BackendWish, ChangeSet, Confinement, Decision, EnvBase, FilePath, Hidden,
@@ -214,12 +214,25 @@ impl Engine {
         }
         let wanted = Wanted { begun: Some(self.opened), ..wanted(request, &judged.analysis) };
         let record = trial::record(berth.id().clone(), &judged, request, &confinement);
+        let upstream = sandbox::Upstream::of(&request.env);
+        // Where no layer decides how the jar is built, it is being built while they are made.
+        let ahead = berth.built_ahead(&record, &confinement, &wanted);
+        let ahead = ahead.map(|asked| sandbox::Request { upstream: upstream.clone(), ..asked });
+        let jar = self.begin(&approval, standby, ahead.as_ref());
         let prepared = self.noted(&id, berth.prepare(&self.store, record, confinement, &wanted))?;
-        let ran = match self.noted(&id, prepared.execute(approval, standby, sandbox::Upstream::of(&request.env)))? {
+        let ran = match self.noted(&id, prepared.execute(approval, jar, upstream, &self.audit))? {
             Begun::Ran(ran) => *ran,
             Begun::Bare(bare) => self.noted(&id, self.run_bare(request, &judged, &id, bare))?,
         };
         self.settled(ran, request, person, by)
+    }
+
+    /// Nothing runs in what is being built before [`Trial::execute`] serves its roots.
+    fn begin<'r>(&self, _approval: &Approval, standby: Standby, ahead: Option<&'r sandbox::Request>) -> JarBegun<'r> {
+        match ahead {
+            Some(request) => JarBegun::Building(standby.accepted().to_vec(), standby.build(request).map(Box::new)),
+            None => JarBegun::Standby(Box::new(standby)),
+        }
     }
 
     /// From the end of the command to that of the journey.
@@ -489,7 +502,7 @@ impl Engine {
         Ok((trials, damaged))
     }
 
-    /// Records the decision, synced, before anything may run; hands the approval on.
+    /// Records the decision, and hands the approval on; nothing may run before [`AuditLog::synced`].
     pub(crate) fn decided(
         &self,
         id: &TrialId,
@@ -505,7 +518,8 @@ impl Engine {
             policy: Some(self.policy_sha256.clone()),
             place: Some(judged.place.clone()),
         };
-        self.audit.append(Some(id), stage, Durability::Synced)?;
+        let durability = if approval.is_ok() { Durability::Awaited } else { Durability::Synced };
+        self.audit.append(Some(id), stage, durability)?;
         Ok(approval?)
     }
 

@@ -36,6 +36,7 @@ pub mod prove;
 pub mod receipt;
 pub mod record;
 pub mod replay;
+mod runs;
 mod seek;
 pub mod settle;
 pub mod store;

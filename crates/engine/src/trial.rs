@@ -22,7 +22,7 @@
 //! ```
 
 use crate::approve::Approval;
-use crate::audit::now_ms;
+use crate::audit::{AuditLog, now_ms};
 use crate::backend::{RootFacts, Wanted, choose_backend, is_candidate};
 use crate::bare::{Bare, Begun, fold_copies, remove_copies};
 use crate::content::note_conflicts;
@@ -39,7 +39,7 @@ use model::{
 };
 use overlay::{Conflict, Overlay};
 use policy::{Names, Policy};
-use sandbox::{Live, Mounted, Standby};
+use sandbox::{Building, Live, Mounted, SandboxError, Standby};
 use std::ffi::OsString;
 use std::io;
 use std::sync::Arc;
@@ -106,6 +106,18 @@ impl Berth {
         matches!(self, Berth::Jar(trial) if trial.record.containment.tier == Tier::T2)
     }
 
+    /// What the jar can be built by before its layers are there: they have no part in that if all of them are served. Nothing
+    /// runs in it before they are, which needs at least one.
+    pub(crate) fn built_ahead(
+        &self,
+        record: &TrialRecord,
+        confinement: &Confinement,
+        wanted: &Wanted,
+    ) -> Option<sandbox::Request> {
+        let ahead = matches!(self, Berth::New(_)) && wanted.is_for_fuse() && !confinement.roots.is_empty();
+        ahead.then(|| jar_request(record, confinement, wanted.allow_nested, wanted.observing, &[]))
+    }
+
     /// Makes ready what `record` will run in.
     pub(crate) fn prepare(
         self,
@@ -119,6 +131,14 @@ impl Berth {
             Berth::Jar(trial) => trial.again(record, confinement, wanted),
         }
     }
+}
+
+/// The jar a command is to run in.
+pub(crate) enum JarBegun<'r> {
+    /// Its namespaces stand.
+    Standby(Box<Standby>),
+    /// It is being built, and the layers whose loss is accepted; or why it cannot be.
+    Building(Vec<model::Layer>, Result<Box<Building<'r>>, SandboxError>),
 }
 
 /// Its jar stands and waits for commands.
@@ -236,14 +256,24 @@ impl Trial<Prepared> {
     pub(crate) fn execute(
         mut self,
         approval: Approval,
-        standby: Standby,
+        jar: JarBegun<'_>,
         upstream: Option<sandbox::Upstream>,
+        audit: &AuditLog,
     ) -> Result<Begun, RunError> {
         let began = Instant::now();
         let mut views = Views::new(self.record.limits);
+        // The disk is waited for while the jar is being built, which its command cannot leave before a root is shown.
+        if let Err(error) = audit.synced() {
+            drop(jar);
+            return Err(self.abandon(views, error.into()));
+        }
         let request = sandbox::Request { upstream, ..self.request() };
-        let accept_weak = standby.accepted().to_vec();
-        let running = match standby.start(&request, &mut |index, mounted| self.show(&mut views, index, mounted)) {
+        let (accept_weak, building) = match jar {
+            JarBegun::Standby(standby) => (standby.accepted().to_vec(), (*standby).build(&request).map(Box::new)),
+            JarBegun::Building(accepted, building) => (accepted, building),
+        };
+        let mut show = |index, mounted: Mounted<'_>| self.show(&mut views, index, mounted);
+        let running = match building.and_then(|building| building.start(&mut show)) {
             Ok(running) => running,
             Err(error) => {
                 return match error.lacks_namespaces() {
@@ -315,18 +345,8 @@ impl Trial<Prepared> {
     }
 
     pub(crate) fn request(&self) -> sandbox::Request {
-        sandbox::Request {
-            confinement: self.stage.confinement.clone(),
-            argv: self.record.argv.iter().map(|word| OsString::from(word.as_os_str())).collect(),
-            accept_weak: Vec::new(),
-            kernel: self.stage.lent.iter().map(Lent::as_root).collect(),
-            limits: self.record.limits,
-            allow_nested: self.stage.allow_nested,
-            upstream: None,
-            measure: self.stage.observing.measure,
-            watch_files: self.stage.observing.files,
-            copies: None,
-        }
+        let Prepared { confinement, lent, allow_nested, observing, .. } = &self.stage;
+        jar_request(&self.record, confinement, *allow_nested, *observing, lent)
     }
 
     /// The jar could not be built, so nothing ran: leaves nothing behind, but what was there before, and tells why.
@@ -401,6 +421,7 @@ impl Trial<Ran> {
         }
         let mut record = TrialRecord {
             runs: before.runs.clone(),
+            log: before.log,
             applied: before.applied,
             applied_ms: before.applied_ms,
             unattributed: before.unattributed.clone(),
@@ -499,6 +520,27 @@ impl Lent {
     fn as_root(&self) -> sandbox::KernelRoot {
         let (upper, work) = (self.kernel.upper(), self.kernel.work());
         sandbox::KernelRoot { index: self.index, upper, work, or_fuse: self.or_fuse }
+    }
+}
+
+fn jar_request(
+    record: &TrialRecord,
+    confinement: &Confinement,
+    allow_nested: bool,
+    observing: Observing,
+    lent: &[Lent],
+) -> sandbox::Request {
+    sandbox::Request {
+        confinement: confinement.clone(),
+        argv: record.argv.iter().map(|word| OsString::from(word.as_os_str())).collect(),
+        accept_weak: Vec::new(),
+        kernel: lent.iter().map(Lent::as_root).collect(),
+        limits: record.limits,
+        allow_nested,
+        upstream: None,
+        measure: observing.measure,
+        watch_files: observing.files,
+        copies: None,
     }
 }
 
@@ -604,9 +646,16 @@ fn nested(roots: &[WritableRoot], outer: &FilePath) -> Vec<FilePath> {
 
 /// Removes a trial with all its layers.
 pub(crate) fn discard_layers(overlays: Vec<Overlay>, dir: TrialDir) -> Result<(), RunError> {
-    for overlay in overlays {
-        overlay.discard()?;
-    }
+    // A disk takes its time over each, and not more over both.
+    std::thread::scope(|scope| {
+        let mut overlays = overlays.into_iter();
+        let own = overlays.next();
+        let others: Vec<_> = overlays.map(|overlay| scope.spawn(|| overlay.discard())).collect();
+        let done = own.map_or(Ok(()), Overlay::discard);
+        let others =
+            others.into_iter().map(|other| other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+        others.fold(done, Result::and)
+    })?;
     Ok(dir.remove()?)
 }
 
@@ -666,6 +715,7 @@ pub(crate) fn record(id: TrialId, judged: &crate::Judged, request: &Request, con
         applied_ms: None,
         jar: request.jar.clone(),
         runs: Vec::new(),
+        log: 0,
         rewinding: None,
         unattributed: None,
         limits: request.limits,

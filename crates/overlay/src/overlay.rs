@@ -107,8 +107,13 @@ impl Overlay {
         self.check_whole()?;
         self.store.clean_work().map_err(|e| store_error(&self.store.path, e))?;
         let begin = |processes| {
+            let failed = |errno| store_error(&self.store.path.join(journal::NAME), errno);
+            if self.store.effects_bytes().map_err(failed)? == 0 {
+                let store = Arc::clone(&self.store);
+                return Ok(Effects::start_new(Box::new(move || store.open_effects()), processes));
+            }
             let begun = self.store.open_effects().and_then(|file| Effects::start(file, processes));
-            begun.map_err(|error| store_error(&self.store.path.join(journal::NAME), errno_of(&error)))
+            begun.map_err(|error| failed(errno_of(&error)))
         };
         let effects = serving.processes.map(begin).transpose()?;
         let mut layers = self.layers()?;
