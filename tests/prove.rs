@@ -423,7 +423,8 @@ both! {
         let schema: Value = serde_json::from_str(include_str!("../crates/cli/schemas/policy.schema.json")).unwrap();
         for args in [
             &["policy", "diff", "--json", "built-in", "laxer.cedar"][..],
-            &["policy", "diff", "--json", "ci", "workspace"],
+            &["policy", "diff", "--json", "ci", "strict"],
+            &["policy", "diff", "--json", "built-in", "permissive-with-review"],
             &["policy", "prove", "--json", "--list"],
             &["policy", "prove", "--json", "bare/execute", "apply/high", "no-dead-rule", "--policy", "laxer.cedar"],
         ] {
