@@ -4,6 +4,8 @@
 #![allow(clippy::indexing_slicing, clippy::string_slice, unreachable_pub)]
 
 mod approver;
+extern crate policy as belljar_policy;
+
 mod audit;
 mod backend;
 mod bad_input;
@@ -18,6 +20,7 @@ mod fatigue;
 mod fidelity;
 mod gates;
 mod grants;
+mod import;
 mod jars;
 mod kills;
 mod labelled;
@@ -31,8 +34,13 @@ mod parts;
 mod policy;
 mod predicted;
 mod profiles;
+#[cfg(feature = "prove")]
+mod prove;
 mod real_repo;
+mod replay;
+mod review;
 mod seams;
+mod suggest;
 mod support;
 mod terminal;
 mod trust;

@@ -39,7 +39,7 @@ pub(crate) enum AuditCommand {
     },
     /// Print the records for other tools
     Export {
-        /// The log's own lines, or events of the Open Cybersecurity Schema Framework
+        /// The log's own lines, events of the Open Cybersecurity Schema Framework, or what policies were asked
         #[arg(long, value_enum, default_value = "jsonl")]
         format: ExportFormat,
         /// Which of them.
@@ -116,6 +116,8 @@ pub(crate) enum ExportFormat {
     Jsonl,
     /// One event a line, OCSF 1.3.0
     Ocsf,
+    /// What each policy was asked, one command a line, for `belljar policy replay`
+    Requests,
 }
 
 /// How an answer is asked for.

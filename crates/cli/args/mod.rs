@@ -10,7 +10,7 @@ mod trials;
 pub(crate) use audit::{Audit, AuditCommand, AuditFilter, AuditQuestion, DecisionWord, ExportFormat, RiskWord};
 pub(crate) use check::{Check, Format};
 pub(crate) use grants::{Grants, GrantsCommand, Scope};
-pub(crate) use policy::{Policy, PolicyCommand, Trust};
+pub(crate) use policy::{AgentWord, Import, Policy, PolicyCommand, Replay, Suggest, Trust};
 pub(crate) use run::{ApplyMode, Backend, Run, Watched};
 pub(crate) use trials::{Apply, Diff, Discard, Rewind, Show, Trials, Undo};
 

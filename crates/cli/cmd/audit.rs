@@ -31,6 +31,12 @@ pub(crate) fn audit(args: &args::Audit) -> Result<Exit, Failure> {
                 None => Ok(()),
             })
         }
+        AuditCommand::Export { format: ExportFormat::Requests, filter } => {
+            each(audit, &chosen(filter, &place)?, |record| match engine::replay::request(record) {
+                Some(request) => ui::print_line(&request),
+                None => Ok(()),
+            })
+        }
         AuditCommand::Query { question } => ask(audit, question, &place),
         AuditCommand::Key(key) => set_up_key(audit, key.json),
         AuditCommand::Receipt { trial } => {
@@ -126,7 +132,8 @@ fn chosen(filter: &AuditFilter, place: &Place) -> Result<Filter, Failure> {
     })
 }
 
-fn time(text: &str) -> Result<u64, Failure> {
+/// A moment as it is typed, in milliseconds since the epoch.
+pub(crate) fn time(text: &str) -> Result<u64, Failure> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
     moment(text, u64::try_from(now).unwrap_or(u64::MAX)).ok_or_else(|| Failure::Usage {
         message: format!("{} is no time", model::escape::text(text)),

@@ -6,10 +6,15 @@ mod changes;
 mod check;
 mod grants;
 mod health;
+mod import;
 mod key;
 mod policy;
+#[cfg(feature = "prove")]
+mod prove;
 mod reached;
+mod replay;
 mod style;
+mod suggest;
 mod terminal;
 mod trials;
 mod who;
@@ -19,7 +24,12 @@ pub(crate) use changes::count;
 pub(crate) use check::{check, checks, explain};
 pub(crate) use grants::{granted, grants, grants_revoked};
 pub(crate) use health::{doctor, policies, record, verification};
+pub(crate) use import::imported;
 pub(crate) use policy::{explained, learnt, names, revoked, tested, trust_list, trusted};
+#[cfg(feature = "prove")]
+pub(crate) use prove::{difference, properties, proved};
+pub(crate) use replay::replayed;
+pub(crate) use suggest::suggested;
 pub(crate) use terminal::Terminal;
 pub(crate) use trials::{
     diff, ended, expired, not_discarded, not_given, red, rewound, settled, show, summary, swept, trials,
@@ -38,6 +48,13 @@ use style::Style;
 pub(crate) fn print_json(document: &Value) -> io::Result<()> {
     let mut out = io::stdout().lock();
     writeln!(out, "{document}")
+}
+
+/// One JSON document on standard output, which need not be put together first.
+pub(crate) fn print_line(document: &impl serde::Serialize) -> io::Result<()> {
+    let mut line = serde_json::to_vec(document)?;
+    line.push(b'\n');
+    io::stdout().lock().write_all(&line)
 }
 
 /// A text that ends its own lines, on standard output.

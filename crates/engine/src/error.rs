@@ -62,9 +62,16 @@ pub enum RunError {
     /// What was granted cannot be told.
     #[error(transparent)]
     Grants(#[from] GrantError),
+    /// Nothing came of a replay.
+    #[error(transparent)]
+    Replay(#[from] crate::ReplayError),
     /// Applying or discarding failed.
     #[error(transparent)]
     Settle(#[from] SettleError),
+    /// Nothing could be proved.
+    #[cfg(feature = "prove")]
+    #[error(transparent)]
+    Prove(#[from] crate::prove::ProveError),
 }
 
 impl RunError {
@@ -86,7 +93,10 @@ impl RunError {
             RunError::Sandbox(error) => error.hint().map(Into::into),
             RunError::Audit(error) => error.hint(),
             RunError::Grants(error) => Some(error.hint()),
+            RunError::Replay(error) => error.hint(),
             RunError::Settle(error) => error.hint(),
+            #[cfg(feature = "prove")]
+            RunError::Prove(error) => Some(error.hint()),
         }
     }
 }

@@ -502,6 +502,7 @@ impl Engine {
             profile: self.under.clone(),
             approved_by: approval.as_ref().ok().map(Approval::by),
             policy: Some(self.policy_sha256.clone()),
+            place: Some(judged.place.clone()),
         };
         self.audit.append(Some(id), stage, Durability::Synced)?;
         Ok(approval?)
@@ -533,6 +534,7 @@ impl Engine {
             containment: record.containment.clone(),
             attempts: record.attempts.clone(),
             connections: record.connections.clone(),
+            shown: record.shown.clone(),
             changes: changes.clone(),
             review: review.clone(),
             limits_hit: record.limits_hit.clone(),

@@ -224,7 +224,8 @@ impl Trial<Open> {
     /// All that waits, and what the policy makes of it.
     fn take_stock(&self, policy: &Policy) -> Result<(ChangeSet, Review), RunError> {
         let (changes, record) = (self.change_set()?, &self.record);
-        let review = policy.review(&changes, &record.announced(), &record.place, &record.observed());
+        let notes = self.notes(&changes, policy);
+        let review = policy.review_read(&changes, &notes, &record.announced(), &record.place, &record.observed());
         Ok((changes, review))
     }
 

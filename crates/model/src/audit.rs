@@ -1,7 +1,7 @@
 //! Audit records: what was intended before an effect, what came of it after.
 
 use crate::{
-    Analysis, Assessment, Attempt, ChangeSet, Connection, Containment, Decision, Exit, FilePath, Grant, Limit,
+    Analysis, Assessment, Attempt, ChangeSet, Connection, Containment, Decision, Exit, FilePath, Grant, Limit, Place,
     ProfileId, Review, TrialId,
 };
 use serde::{Deserialize, Serialize};
@@ -27,6 +27,10 @@ pub enum Stage {
         /// SHA-256 of the policy that decided, hexadecimal; records of older versions have none.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         policy: Option<String>,
+        /// Where it was to run: with `analysis` and `assessment` all that the policy was asked. Records of older versions
+        /// have none.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        place: Option<Place>,
     },
     /// The command ended.
     Ran {
@@ -39,6 +43,9 @@ pub enum Stage {
         /// Whom it reached over the network.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         connections: Vec<Connection>,
+        /// Secrets that it was shown because somebody asked for it.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        shown: Vec<FilePath>,
         /// What it changed.
         changes: ChangeSet,
         /// How that was judged.

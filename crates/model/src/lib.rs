@@ -38,6 +38,6 @@ pub use limit::{Limit, Limits, Usage, Used};
 pub use network::{Block, Connection, NetRule, NotARule, Peers, Ports, Protocol};
 pub use path::FilePath;
 pub use profile::{Access, Apply, BackendWish, EnvBase, ProfileId, ProfileOrigin, ProjectPart};
-pub use review::{Disposition, Flag, Review};
+pub use review::{Disposition, Flag, Found, Review};
 pub use risk::{Assessment, Reason, Risk, Tiers};
 pub use trial::{Exit, TrialId, TrialState};

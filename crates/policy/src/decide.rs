@@ -1,41 +1,52 @@
 //! Decide: one question per effect and one for the command as a whole; the strictest answer is the decision.
 
-use crate::engine::{Asked, Attributes, Engine};
-use crate::facts::{Ground, Network, PathFacts, STATE_RULE};
+use crate::engine::{Answer, Attributes, Engine};
+use crate::facts::{Ground, Location, Network, PathFacts, STATE_RULE};
 use crate::pattern::Fit;
+use crate::replay::request::{Asks, On, OnPath, OnPeer, Part, Rule, Text};
 use crate::risk::{self, EffectFacts};
-use crate::words::{Question, Words, number, text, yes};
+use crate::words::{Words, text};
 use cedar_policy_core::ast::Value;
 use model::{
-    Analysis, Assessment, Because, Certainty, Coverage, Decision, Effect, Endpoint, FilePath, PathScope, Place,
-    Reversibility, Risk, Target, Tiers, Verdict,
+    Analysis, Assessment, Because, Certainty, CheckId, Coverage, Decision, Effect, Endpoint, FilePath, PathScope,
+    Place, Reversibility, Risk, Target, Tiers, Verdict,
 };
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
-/// One part of a decision.
-pub(crate) struct Part<'a> {
-    /// What it is about; `None`: the command as a whole.
+/// What the rules are asked about one part of a command.
+pub(crate) struct Ask<'a> {
+    /// The effect it is about; `None`: the command as a whole.
     pub(crate) effect: Option<&'a Effect>,
-    /// What the rules say to it.
-    pub(crate) because: Because,
+    pub(crate) part: Part<'static>,
+    /// What it is about, in words.
+    pub(crate) about: String,
+}
+
+impl Ask<'_> {
+    /// What the rules say.
+    pub(crate) fn answer(&self, engine: &Engine, place: &Place) -> Answer {
+        engine.ask(self.part.asked(engine.words(), place.uid, place.contained))
+    }
 }
 
 /// The strictest answer over all parts, with what determined it.
 pub(crate) fn decide(engine: &Engine, analysis: &Analysis, assessment: &Assessment, place: &Place) -> Decision {
-    let parts = parts(engine, analysis, assessment, place).into_iter();
-    let mut because: Vec<Because> = parts.map(|part| part.because).collect();
+    let answer = |ask: Ask<'_>| {
+        let answer = ask.answer(engine, place);
+        Because { verdict: answer.verdict, rules: answer.rules, about: ask.about }
+    };
+    let mut because: Vec<Because> = parts(analysis, assessment, place).map(answer).collect();
     because.sort_by_key(|because| std::cmp::Reverse(because.verdict));
     let verdict = because.first().map_or(Verdict::Deny, |first| first.verdict);
     Decision { verdict, because }
 }
 
-/// Every part, in the order of the command.
+/// The parts of a command: its effects, each once, in their order, and the command as a whole.
 pub(crate) fn parts<'a>(
-    engine: &Engine,
     analysis: &'a Analysis,
     assessment: &Assessment,
     place: &Place,
-) -> Vec<Part<'a>> {
+) -> impl Iterator<Item = Ask<'a>> {
     let ground = Ground::new(place);
     let mut parts = Vec::new();
     let mut known = Tiers { contained: Risk::Low, bare: Risk::Low };
@@ -45,34 +56,25 @@ pub(crate) fn parts<'a>(
         let (tiers, _) = risk::effect_tiers(&facts);
         known = risk::join(known, tiers);
         if seen.insert((effect.action, &effect.target, effect.reversibility, effect.certainty, tiers.bare)) {
-            let because = decide_effect(engine, &facts, risk::tier(tiers, place), place);
-            parts.push(Part { effect: Some(effect), because });
+            let part = Part {
+                action: Asks::from(effect.action),
+                on: resource(&facts),
+                risk: level(risk::tier(tiers, place)),
+                uncertain: effect.certainty != Certainty::Must,
+                lasting: effect.reversibility == Reversibility::Never,
+            };
+            let about = format!("{} {}", effect.action, effect.target);
+            parts.push(Ask { effect: Some(effect), part, about });
         }
     }
-    parts.push(Part { effect: None, because: decide_command(engine, analysis, assessment, known, place) });
-    parts
-}
-
-fn decide_effect(engine: &Engine, facts: &EffectFacts<'_>, risk: Risk, place: &Place) -> Because {
-    let effect = facts.effect;
-    let (kind, attributes) = resource(engine.words(), facts);
-    let certain = effect.certainty == Certainty::Must;
-    let reversible = effect.reversibility != Reversibility::Never;
-    let context = context(place, risk, certain, reversible);
-    let answer =
-        engine.ask(Asked { question: Question::Effect(effect.action), uid: place.uid, kind, attributes, context });
-    Because { verdict: answer.verdict, rules: answer.rules, about: format!("{} {}", effect.action, effect.target) }
+    let (part, about) = whole(analysis, assessment, known, place);
+    parts.push(Ask { effect: None, part, about });
+    parts.into_iter()
 }
 
 /// The command as a whole carries what no single effect does: findings, what was not understood, and whatever else
 /// raised the assessment.
-fn decide_command(
-    engine: &Engine,
-    analysis: &Analysis,
-    assessment: &Assessment,
-    effects: Tiers,
-    place: &Place,
-) -> Because {
+fn whole(analysis: &Analysis, assessment: &Assessment, effects: Tiers, place: &Place) -> (Part<'static>, String) {
     let reasons = risk::text_reasons(analysis);
     let text_tiers = reasons.iter().map(|reason| reason.tiers);
     let text_tiers = text_tiers.fold(Tiers { contained: Risk::Low, bare: Risk::Low }, risk::join);
@@ -81,33 +83,17 @@ fn decide_command(
     let raised = if whole > explained { whole } else { Risk::Low };
     let risk = risk::tier(text_tiers, place).max(raised);
     let worst = reasons.iter().max_by_key(|reason| risk::tier(reason.tiers, place));
-    let about = worst.map_or_else(|| "the command as a whole".to_owned(), |reason| reason.text.clone());
-    let checks: Vec<String> = known_checks(analysis).collect();
-    let attributes = vec![
-        ("checks", engine.words().values("Check", checks.iter().map(String::as_str))),
-        ("understood", yes(analysis.coverage == Coverage::Full)),
-    ];
-    let context = context(place, risk, true, true);
-    let answer = engine.ask(Asked { question: Question::Run, uid: place.uid, kind: "Command", attributes, context });
-    Because { verdict: answer.verdict, rules: answer.rules, about }
+    let about = worst.map_or_else(|| WHOLE.to_owned(), |reason| reason.text.clone());
+    let checks: BTreeSet<CheckId> = analysis.findings.iter().map(|finding| finding.check).collect();
+    let on = On::Command { checks: checks.into_iter().collect(), understood: analysis.coverage == Coverage::Full };
+    (Part { action: Asks::Run, on, risk: level(risk), uncertain: false, lasting: false }, about)
 }
 
-fn known_checks(analysis: &Analysis) -> impl Iterator<Item = String> {
-    let checks: std::collections::BTreeSet<_> = analysis.findings.iter().map(|finding| finding.check).collect();
-    checks.into_iter().map(|check| check.to_string())
-}
-
-fn context(place: &Place, risk: Risk, certain: bool, reversible: bool) -> Attributes {
-    vec![
-        ("contained", yes(place.contained)),
-        ("risk", number(level(risk))),
-        ("certain", yes(certain)),
-        ("reversible", yes(reversible)),
-    ]
-}
+/// What a command is called where nothing of it stands out.
+pub(crate) const WHOLE: &str = "the command as a whole";
 
 /// The number a policy sees.
-pub(crate) fn level(risk: Risk) -> i64 {
+pub(crate) fn level(risk: Risk) -> u8 {
     match risk {
         Risk::Low => 0,
         Risk::Medium => 1,
@@ -115,34 +101,33 @@ pub(crate) fn level(risk: Risk) -> i64 {
     }
 }
 
-/// The target as an entity: its type and attributes.
-fn resource(words: &Words, facts: &EffectFacts<'_>) -> (&'static str, Attributes) {
+/// The target with all that is known of it.
+fn resource(facts: &EffectFacts<'_>) -> On<'static> {
     match &facts.effect.target {
-        Target::Path { path, scope } => ("Path", path_attributes(words, path, *scope, facts)),
-        Target::Peer(peer) => ("Peer", peer_attributes(words, peer, facts.network)),
-        Target::Program { name } => ("Program", vec![("name", text(name))]),
-        Target::Thing { what } => ("Thing", vec![("what", text(what))]),
-        Target::Unknown { .. } => ("Unknown", Vec::new()),
+        Target::Path { path, scope } => On::Path(path_facts(path, *scope, facts)),
+        Target::Peer(peer) => On::Peer(peer_facts(peer, facts.network)),
+        Target::Program { name } => On::Program(Text::from(name.clone())),
+        Target::Thing { what } => On::Thing(Text::from(what.clone())),
+        Target::Unknown { .. } => On::Unknown,
     }
 }
 
-fn path_attributes(words: &Words, path: &FilePath, scope: PathScope, facts: &EffectFacts<'_>) -> Attributes {
-    let scope_name = match scope {
-        PathScope::Exact => "exact",
-        PathScope::Tree => "tree",
-        PathScope::Glob => "glob",
-    };
-    let mut attributes = names(path);
-    attributes.push(("scope", words.value("Scope", scope_name)));
-    attributes.push(("protected", yes(facts.protected().is_some())));
-    if let Some(path) = &facts.path {
-        attributes.push(("location", words.value("Location", path.location.name())));
-        attributes.push(("rules", rules(words, path, scope == PathScope::Tree)));
-        attributes.push(("secret", yes(path.secret.is_some() || path.state)));
-        attributes.push(("derived", yes(path.depth > crate::derived::Depth::Source)));
-        attributes.push(("top", yes(path.top)));
+fn path_facts(path: &FilePath, scope: PathScope, facts: &EffectFacts<'_>) -> OnPath<'static> {
+    let known = facts.path.as_ref();
+    let mut rules: Vec<Rule> =
+        known.into_iter().flat_map(|known| met(known, scope == PathScope::Tree)).map(Rule).collect();
+    rules.sort_unstable();
+    rules.dedup();
+    OnPath {
+        path: Text::from(path.encode()),
+        location: known.map_or(Location::Unknown, |known| known.location),
+        scope,
+        rules,
+        secret: known.is_some_and(|known| known.secret.is_some() || known.state),
+        protected: facts.protected().is_some(),
+        derived: known.is_some_and(|known| known.depth > crate::derived::Depth::Source),
+        top: known.is_some_and(|known| known.top),
     }
-    attributes
 }
 
 /// The two forms of a path a policy sees, in the escape of the model.
@@ -151,22 +136,19 @@ pub(crate) fn names(path: &FilePath) -> Attributes {
     vec![("path", text(&path.encode())), ("name", text(&name.unwrap_or_default()))]
 }
 
-/// Every rule of the tables that the path meets.
-pub(crate) fn rules(words: &Words, facts: &PathFacts, tree: bool) -> Value {
-    let protected = facts.protected.filter(|(fit, _)| *fit == Fit::Within || tree).map(|(_, row)| row.rule);
-    let all = [facts.secret, protected, facts.state.then_some(STATE_RULE)];
-    words.values("Rule", all.into_iter().flatten())
+/// Every rule of the tables that the path meets, and those of its content.
+pub(crate) fn rules(words: &Words, facts: &PathFacts, content: impl Iterator<Item = &'static str>) -> Value {
+    words.values("Rule", met(facts, false).chain(content))
 }
 
-fn peer_attributes(words: &Words, peer: &Endpoint, network: Option<Network>) -> Attributes {
+fn met(facts: &PathFacts, tree: bool) -> impl Iterator<Item = &'static str> {
+    let protected = facts.protected.filter(|(fit, _)| *fit == Fit::Within || tree).map(|(_, row)| row.rule);
+    let all = [facts.secret, protected, facts.state.then_some(STATE_RULE)];
+    all.into_iter().flatten()
+}
+
+fn peer_facts(peer: &Endpoint, network: Option<Network>) -> OnPeer<'static> {
     let host = peer.host.trim_end_matches('.').to_ascii_lowercase();
-    let mut attributes = vec![("network", words.value("Network", network.unwrap_or(Network::Named).name()))];
-    if let Some(port) = peer.port {
-        attributes.push(("port", number(port)));
-    }
-    if let Some(protocol) = peer.protocol {
-        attributes.push(("protocol", text(protocol.name())));
-    }
-    attributes.push(("host", text(&host)));
-    attributes
+    let network = network.unwrap_or(Network::Named);
+    OnPeer { host: Text::from(host), port: peer.port, protocol: peer.protocol, network }
 }

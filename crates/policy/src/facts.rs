@@ -5,9 +5,11 @@ use crate::pattern::{Fit, Folded, is_glob};
 use crate::protected::{self, Protected};
 use crate::secrets;
 use model::{FilePath, PathScope, Place};
+use serde::{Deserialize, Serialize};
 
 /// Where a path lies.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub(crate) enum Location {
     /// The project the command works on.
     Workspace,
@@ -174,7 +176,8 @@ fn everything_in(path: &FilePath) -> Option<FilePath> {
 }
 
 /// What a host name or address leads to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub(crate) enum Network {
     /// This machine: 127.0.0.0/8, `::1`, `localhost` (RFC 6761).
     Loopback,

@@ -99,9 +99,14 @@ fn rename(layer: &Layer<'_>, policy: &Policy) -> Result<Policy, PolicyError> {
 }
 
 /// The `@id`, or nothing.
-fn rule_of(policy: &Policy) -> String {
-    let id = policy.annotations().find(|(key, _)| key.as_ref() == "id");
-    id.map(|(_, value)| value.val.to_string()).unwrap_or_default()
+pub(crate) fn rule_of(policy: &Policy) -> String {
+    annotation(policy, "id")
+}
+
+/// What stands after `@key`, or nothing.
+pub(crate) fn annotation(policy: &Policy, key: &str) -> String {
+    let found = policy.annotations().find(|(name, _)| name.as_ref() == key);
+    found.map(|(_, value)| value.val.to_string()).unwrap_or_default()
 }
 
 fn line_of(layer: &Layer<'_>, policy: &Policy) -> usize {
@@ -140,6 +145,17 @@ fn syntax(layer: &Layer<'_>, errors: &ParseErrors) -> PolicyError {
     let (line, column) = first.and_then(|error| place_of(layer, error)).unwrap_or((1, 1));
     let message = first.map_or_else(|| errors.to_string(), |error| with_help(error));
     PolicyError::Syntax { layer: layer.name.to_owned(), line, column, message }
+}
+
+/// The byte offset of a line and a column in bytes, both from 1.
+pub(crate) fn offset(text: &str, line: usize, column: usize) -> usize {
+    let lines = text.split_inclusive('\n').take(line.saturating_sub(1));
+    let start: usize = lines.map(str::len).sum();
+    let mut at = (start + column.saturating_sub(1)).min(text.len());
+    while !text.is_char_boundary(at) {
+        at -= 1;
+    }
+    at
 }
 
 /// Line and column of a byte offset, from 1; the column counts characters.

@@ -10,6 +10,7 @@ mod builtin;
 pub mod cases;
 mod change;
 mod confine;
+pub mod content;
 mod decide;
 mod derived;
 mod engine;
@@ -18,17 +19,23 @@ mod error;
 mod explain;
 mod facts;
 pub mod grant;
+pub mod import;
 mod layer;
 mod pattern;
 mod policy;
 pub mod profile;
 mod protected;
+#[cfg(feature = "prove")]
+pub mod prove;
+pub mod replay;
 mod review;
 pub mod reword;
 mod risk;
 #[cfg(test)]
 mod schema;
 mod secrets;
+pub mod shapes;
+pub mod suggest;
 mod surprise;
 mod term;
 #[cfg(test)]

@@ -258,7 +258,6 @@ pub(crate) fn find(path: &Folded, home: &Folded, depth: Depth) -> Option<(Fit, &
 }
 
 /// Every rule of the table, for the schema.
-#[cfg(test)]
 pub(crate) fn rules() -> impl Iterator<Item = &'static str> {
     ROWS.iter().map(|row| row.rule)
 }

@@ -238,7 +238,6 @@ pub fn secret_rule(path: &FilePath, home: &FilePath) -> Option<&'static str> {
 }
 
 /// Every rule of the tables, for the schema.
-#[cfg(test)]
 pub(crate) fn rules() -> impl Iterator<Item = &'static str> {
     HIDDEN.iter().chain(ELSEWHERE).map(|row| row.rule)
 }

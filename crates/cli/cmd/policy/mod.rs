@@ -1,5 +1,14 @@
 //! `belljar policy`: what policies and profiles are worth before anything is decided by them, and why something was.
 
+mod import;
+mod replay;
+mod suggest;
+
+#[cfg(feature = "prove")]
+mod diff;
+#[cfg(feature = "prove")]
+mod prove;
+
 use crate::args::{Policy, PolicyCommand};
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -16,6 +25,15 @@ pub(crate) fn policy(args: &Policy) -> Result<Exit, Failure> {
         PolicyCommand::Check { files, project, json } => check(files, *project, *json),
         PolicyCommand::Test { files, json } => test(files, *json),
         PolicyCommand::Explain { profile, bare, json, command } => explain(profile.as_deref(), *bare, *json, command),
+        PolicyCommand::Import(args) => import::import(args),
+        PolicyCommand::Replay(args) => replay::replay(args),
+        PolicyCommand::Suggest(args) => suggest::suggest(args),
+        #[cfg(feature = "prove")]
+        command @ PolicyCommand::Diff { .. } => diff::diff(command),
+        #[cfg(feature = "prove")]
+        command @ PolicyCommand::Prove { .. } => prove::prove(command),
+        #[cfg(not(feature = "prove"))]
+        PolicyCommand::Diff { .. } | PolicyCommand::Prove { .. } => Err(Failure::WithoutProofs),
     }
 }
 
