@@ -78,7 +78,7 @@ fn a_model_rewords_and_changes_nothing() {
         let assessment = policy.assess(&analysis, &place(true));
         let said: Vec<&str> = case["answer"].as_array().unwrap().iter().map(|line| line.as_str().unwrap()).collect();
         let mut recorded = Recorded(Ok(said.join("\n")));
-        let shown = explanation(&assessment, Some(&mut recorded));
+        let shown = explanation(&analysis, &assessment, Some(&mut recorded));
         let dropped = shown.dropped.as_ref().map(|dropped| dropped.to_string());
         match case["dropped"].as_str() {
             None => {
@@ -103,8 +103,8 @@ fn a_model_rewords_and_changes_nothing() {
             }
         }
         // No answer, or none to be had: the plain lines.
-        assert_eq!(explanation(&assessment, Some(&mut recorded)).lines, assessment.explanation);
-        assert_eq!(explanation(&assessment, None).lines, assessment.explanation);
+        assert_eq!(explanation(&analysis, &assessment, Some(&mut recorded)).lines, assessment.explanation);
+        assert_eq!(explanation(&analysis, &assessment, None).lines, assessment.explanation);
     }
     assert_eq!(taken, 1);
 }

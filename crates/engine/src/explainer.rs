@@ -1,8 +1,8 @@
 //! The port for a model that rewords an explanation. It may explain and never decide: it is given the plain lines and
 //! nothing else, and what it says is shown only where [`policy::reword`] finds every fact still there and none added.
 
-use model::Assessment;
-use policy::reword::{Fault, checked};
+use model::{Analysis, Assessment};
+use policy::reword::{Fault, checked, names};
 use std::io;
 
 /// Something that can put an explanation into other words, a line for each line.
@@ -51,11 +51,11 @@ impl Explanation {
 
 /// The explanation of an assessment, in other words where `explainer` finds them.
 #[must_use]
-pub fn explanation(assessment: &Assessment, explainer: Option<&mut dyn Explainer>) -> Explanation {
+pub fn explanation(analysis: &Analysis, assessment: &Assessment, explainer: Option<&mut dyn Explainer>) -> Explanation {
     let plain = &assessment.explanation;
     let stands = |dropped| Explanation { lines: plain.clone(), reworded_by: None, dropped };
     let Some(explainer) = explainer else { return stands(None) };
-    match explainer.reword(plain).map(|said| checked(plain, &said)) {
+    match explainer.reword(plain).map(|said| checked(plain, &names(analysis), &said)) {
         Ok(Ok(lines)) => Explanation { lines, reworded_by: Some(model::escape::text(explainer.name())), dropped: None },
         Ok(Err(fault)) => stands(Some(Dropped::Changed(fault))),
         Err(error) => stands(Some(Dropped::Silent(error))),

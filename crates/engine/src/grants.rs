@@ -153,7 +153,7 @@ impl Grants {
         })
     }
 
-    /// Takes these back; all that were there of them are returned.
+    /// Takes these back.
     pub(crate) fn remove(&self, ids: &[String]) -> Result<(), GrantError> {
         self.change(|grants| {
             grants.retain(|grant| !ids.contains(&grant.id));
