@@ -96,7 +96,7 @@ pub struct Reader<'p> {
 
 enum Special {
     Lock(lock::Format),
-    Manifest(fn(Option<&str>, &str, &mut Judge<'_>) -> Result<Vec<Note>, String>),
+    Manifest(manifest::Reader),
 }
 
 impl<'p> Reader<'p> {
@@ -172,12 +172,7 @@ impl<'p> Reader<'p> {
     }
 }
 
-fn manifest_notes(
-    read: fn(Option<&str>, &str, &mut Judge<'_>) -> Result<Vec<Note>, String>,
-    before: Side<'_>,
-    after: Side<'_>,
-    judge: &mut Judge<'_>,
-) -> Vec<Note> {
+fn manifest_notes(read: manifest::Reader, before: Side<'_>, after: Side<'_>, judge: &mut Judge<'_>) -> Vec<Note> {
     match text_of(after) {
         Err(why) => {
             vec![Note::new(Risk::Medium, manifest::NOT_UNDERSTOOD, format!("it is not understood: {why}"), vec![])]
