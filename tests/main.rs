@@ -3,6 +3,7 @@
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 #![allow(clippy::indexing_slicing, clippy::string_slice, unreachable_pub)]
 
+mod approver;
 mod audit;
 mod backend;
 mod bad_input;
@@ -12,8 +13,11 @@ mod crash;
 mod escape;
 mod example_project;
 mod exits;
+mod explanation;
+mod fatigue;
 mod fidelity;
 mod gates;
+mod grants;
 mod jars;
 mod kills;
 mod labelled;

@@ -1,6 +1,8 @@
 //! What a program sees: one document per command, each with its `schema` and version. Fields are only ever added
 //! within a version. Paths are strings in which `\` is doubled and bytes that are not UTF-8 stand as `\xHH`.
 
+pub(crate) mod asking;
+
 use crate::failure::Failure;
 use analyze::Check;
 use engine::audit::query::Row;
@@ -23,6 +25,7 @@ pub(crate) fn outcome(outcome: &Outcome, code: u8, learnt: Option<&Path>) -> Val
     let mut document = trial(&outcome.record, &outcome.changes, &outcome.review);
     if let Some(fields) = document.as_object_mut() {
         fields.insert("schema".into(), "belljar.run/1".into());
+        fields.insert("approved_by".into(), json!(outcome.approved_by));
         fields.insert("exit_code".into(), code.into());
         fields.insert("exec_errno".into(), outcome.exec_error.into());
         fields.insert("settled".into(), settlement(&outcome.settlement));
@@ -44,6 +47,7 @@ pub(crate) fn told(id: &Value, told: &Told) -> Value {
         "number": told.number,
         "risk": told.judged.assessment.tiers,
         "decision": told.judged.decision.verdict,
+        "approved_by": told.approved_by,
         "exit": told.exit,
         "exec_errno": told.exec_error,
         "wall_ms": told.wall_ms,

@@ -560,7 +560,7 @@ fn diff_line(style: Style, line: &[u8]) -> String {
 }
 
 /// How many changes need a person.
-pub(super) fn red(frozen: &Trial<Frozen>) -> usize {
+pub(crate) fn red(frozen: &Trial<Frozen>) -> usize {
     frozen.review().risks.iter().filter(|risk| **risk == Risk::High).count()
 }
 

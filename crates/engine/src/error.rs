@@ -1,6 +1,6 @@
 //! Everything that can end a journey early, with what to do next.
 
-use crate::{AuditError, HostError, JarError, ProfileError, Refusal, SettleError, StoreError};
+use crate::{AuditError, GrantError, HostError, JarError, ProfileError, Refusal, SettleError, StoreError};
 use std::error::Error;
 use std::io;
 
@@ -59,6 +59,9 @@ pub enum RunError {
     /// The audit log could not be written.
     #[error(transparent)]
     Audit(#[from] AuditError),
+    /// What was granted cannot be told.
+    #[error(transparent)]
+    Grants(#[from] GrantError),
     /// Applying or discarding failed.
     #[error(transparent)]
     Settle(#[from] SettleError),
@@ -82,6 +85,7 @@ impl RunError {
             RunError::Overlay(error) => error.hint().map(Into::into),
             RunError::Sandbox(error) => error.hint().map(Into::into),
             RunError::Audit(error) => error.hint(),
+            RunError::Grants(error) => Some(error.hint()),
             RunError::Settle(error) => error.hint(),
         }
     }

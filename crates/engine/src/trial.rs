@@ -12,7 +12,7 @@
 //! ```
 //! An approval that was granted can be asked who granted it:
 //! ```
-//! fn who(approval: &belljar_engine::Approval) -> &'static str { approval.by() }
+//! fn who(approval: &belljar_engine::Approval) -> String { approval.by() }
 //! ```
 //! Nobody else can make one:
 //! ```compile_fail,E0451

@@ -1,8 +1,8 @@
 //! Audit records: what was intended before an effect, what came of it after.
 
 use crate::{
-    Analysis, Assessment, Attempt, ChangeSet, Connection, Containment, Decision, Exit, FilePath, Limit, ProfileId,
-    Review, TrialId,
+    Analysis, Assessment, Attempt, ChangeSet, Connection, Containment, Decision, Exit, FilePath, Grant, Limit,
+    ProfileId, Review, TrialId,
 };
 use serde::{Deserialize, Serialize};
 
@@ -21,7 +21,8 @@ pub enum Stage {
         /// The profile it was to run under.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         profile: Option<ProfileId>,
-        /// Who agreed: `policy`, `person`, or nobody (`None`: it did not run).
+        /// Who agreed: `policy`, `person` (`person at CHANNEL`), `grant` with the names of grants, or nobody (`None`: it did
+        /// not run).
         approved_by: Option<String>,
         /// SHA-256 of the policy that decided, hexadecimal; records of older versions have none.
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -83,6 +84,16 @@ pub enum Stage {
         to: u64,
         /// How many changes of earlier ones wait still.
         left: u64,
+    },
+    /// A grant was made; written and synced before it counts.
+    Granted {
+        /// It.
+        grant: Grant,
+    },
+    /// Grants do not count any more.
+    Revoked {
+        /// Their names.
+        grants: Vec<String>,
     },
     /// Something failed; the words say what and what was left.
     Failed {

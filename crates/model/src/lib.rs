@@ -14,6 +14,7 @@ pub mod decision;
 pub mod effect;
 pub mod escape;
 pub mod finding;
+pub mod grant;
 pub mod hex;
 pub mod limit;
 pub mod network;
@@ -31,6 +32,7 @@ pub use containment::{Attempt, Backend, Containment, Gap, Layer, LayerState, Roo
 pub use decision::{Because, Decision, Place, Verdict};
 pub use effect::{Action, Certainty, Effect, Endpoint, PathScope, Reversibility, Target};
 pub use finding::{CheckId, Finding, Span};
+pub use grant::{Grant, GrantScope, Granted};
 pub use hex::{hex, unhex};
 pub use limit::{Limit, Limits, Usage, Used};
 pub use network::{Block, Connection, NetRule, NotARule, Peers, Ports, Protocol};

@@ -7,15 +7,37 @@ use crate::risk::{self, EffectFacts};
 use crate::words::{Question, Words, number, text, yes};
 use cedar_policy_core::ast::Value;
 use model::{
-    Analysis, Assessment, Because, Certainty, Coverage, Decision, Endpoint, FilePath, PathScope, Place, Reversibility,
-    Risk, Target, Tiers, Verdict,
+    Analysis, Assessment, Because, Certainty, Coverage, Decision, Effect, Endpoint, FilePath, PathScope, Place,
+    Reversibility, Risk, Target, Tiers, Verdict,
 };
 use std::collections::HashSet;
 
+/// One part of a decision.
+pub(crate) struct Part<'a> {
+    /// What it is about; `None`: the command as a whole.
+    pub(crate) effect: Option<&'a Effect>,
+    /// What the rules say to it.
+    pub(crate) because: Because,
+}
+
 /// The strictest answer over all parts, with what determined it.
 pub(crate) fn decide(engine: &Engine, analysis: &Analysis, assessment: &Assessment, place: &Place) -> Decision {
+    let parts = parts(engine, analysis, assessment, place).into_iter();
+    let mut because: Vec<Because> = parts.map(|part| part.because).collect();
+    because.sort_by_key(|because| std::cmp::Reverse(because.verdict));
+    let verdict = because.first().map_or(Verdict::Deny, |first| first.verdict);
+    Decision { verdict, because }
+}
+
+/// Every part, in the order of the command.
+pub(crate) fn parts<'a>(
+    engine: &Engine,
+    analysis: &'a Analysis,
+    assessment: &Assessment,
+    place: &Place,
+) -> Vec<Part<'a>> {
     let ground = Ground::new(place);
-    let mut because = Vec::new();
+    let mut parts = Vec::new();
     let mut known = Tiers { contained: Risk::Low, bare: Risk::Low };
     let mut seen = HashSet::new();
     for effect in &analysis.effects {
@@ -23,13 +45,12 @@ pub(crate) fn decide(engine: &Engine, analysis: &Analysis, assessment: &Assessme
         let (tiers, _) = risk::effect_tiers(&facts);
         known = risk::join(known, tiers);
         if seen.insert((effect.action, &effect.target, effect.reversibility, effect.certainty, tiers.bare)) {
-            because.push(decide_effect(engine, &facts, risk::tier(tiers, place), place));
+            let because = decide_effect(engine, &facts, risk::tier(tiers, place), place);
+            parts.push(Part { effect: Some(effect), because });
         }
     }
-    because.push(decide_command(engine, analysis, assessment, known, place));
-    because.sort_by_key(|because| std::cmp::Reverse(because.verdict));
-    let verdict = because.first().map_or(Verdict::Deny, |first| first.verdict);
-    Decision { verdict, because }
+    parts.push(Part { effect: None, because: decide_command(engine, analysis, assessment, known, place) });
+    parts
 }
 
 fn decide_effect(engine: &Engine, facts: &EffectFacts<'_>, risk: Risk, place: &Place) -> Because {

@@ -18,12 +18,14 @@ mod environment;
 mod error;
 mod explain;
 mod facts;
+pub mod grant;
 mod layer;
 mod pattern;
 mod policy;
 pub mod profile;
 mod protected;
 mod review;
+pub mod reword;
 mod risk;
 #[cfg(test)]
 mod schema;

@@ -3,6 +3,7 @@
 use crate::content::Notes;
 use crate::engine::{Answer, Engine, Functions};
 use crate::error::PolicyError;
+use crate::grant::{self, Asked};
 use crate::layer::{self, Layer};
 use crate::review::Seen;
 use crate::words::Words;
@@ -55,6 +56,12 @@ impl Policy {
     #[must_use]
     pub fn decide(&self, analysis: &Analysis, assessment: &Assessment, place: &Place) -> Decision {
         decide::decide(&self.engine, analysis, assessment, place)
+    }
+
+    /// The parts of a command that the rules want a person for, each with what could be granted beyond this once.
+    #[must_use]
+    pub fn asked(&self, analysis: &Analysis, assessment: &Assessment, place: &Place) -> Vec<Asked> {
+        grant::asked(&self.engine, analysis, assessment, place)
     }
 
     /// What to make of the changes of a finished run, measured against what was announced, without their contents.

@@ -433,7 +433,8 @@ impl<'a, S> Written<'a, S> {
 }
 
 /// Milliseconds since the epoch; 0 on a clock set before it.
-pub(crate) fn now_ms() -> u64 {
+#[must_use]
+pub fn now_ms() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
