@@ -28,7 +28,10 @@ impl<S> Trial<S> {
         let mut scripts = Scripts { policy, place, known: HashMap::new() };
         let mut notes = Notes::new();
         for (index, change) in changes.changes.iter().enumerate() {
-            let Some(wanted) = reader.wants(change) else { continue };
+            let Some(wanted) = reader.wants(change) else {
+                notes.extend(reader.unread(change).map(|note| (index, vec![note])));
+                continue;
+            };
             let overlay = self.holding(&change.path);
             let before = read(&mut left, |most| before(overlay?, change, &wanted.before, wanted.bytes.min(most)));
             let after = read(&mut left, |most| Some(overlay?.own_head(&change.path, wanted.bytes.min(most)).ok()));
