@@ -189,9 +189,7 @@ impl<'p> Reader<'p> {
 
 fn manifest_notes(read: manifest::Reader, before: Side<'_>, after: Side<'_>, judge: &mut Judge<'_>) -> Vec<Note> {
     match text_of(after) {
-        Err(why) => {
-            vec![manifest::not_understood(why)]
-        }
+        Err(why) => vec![manifest::not_understood(why)],
         Ok(None) => vec![],
         // All that was before counts as new where it cannot be read.
         Ok(Some(after)) => manifest::notes(read, text_of(before).ok().flatten(), after, judge),
