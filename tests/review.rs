@@ -93,8 +93,10 @@ both! {
         world.file("Cargo.lock", "version = 4\n");
         let script = "echo '<<<<<<< ours' > package-lock.json; printf '\\377' > poetry.lock; \
             head -c 9000000 /dev/zero | tr '\\0' '#' > Cargo.lock; echo '# yarn lockfile v1' > yarn.lock; chmod 000 yarn.lock";
-        let report = world.belljar(["run", "--apply", "auto", "--json", "--", "sh", "-c", script]).run().success().json();
+        let script = format!("{script}; echo x > other; ln -s other go.sum");
+        let report = world.belljar(["run", "--apply", "auto", "--json", "--", "sh", "-c", &script]).run().success().json();
         says(&report, world, "package-lock.json", "lockfile/not-understood", "not understood");
+        says(&report, world, "go.sum", "lockfile/not-understood", "it is a link to other");
         says(&report, world, "poetry.lock", "lockfile/not-understood", "not UTF-8");
         says(&report, world, "Cargo.lock", "lockfile/not-understood", "too large");
         // One that nobody may read is read all the same.

@@ -95,19 +95,19 @@ pub(crate) fn bad_command(id: &Value, line: u64, message: &str) -> Value {
 
 /// `belljar show --json`, schema `belljar.trial/1`.
 pub(crate) fn trial(record: &TrialRecord, changes: &ChangeSet, review: &Review) -> Value {
-    let told = told_of(&record.argv, &record.assessment.explanation, &record.decision);
+    let mut told = told_of(&record.argv, &record.assessment.explanation, &record.decision);
     json!({
         "schema": "belljar.trial/1",
         "trial": record.id,
         "state": record.state,
-        "command": told["argv"],
+        "command": part(&mut told, "argv"),
         "workspace": record.place.workspace,
         "created_ms": record.created_ms,
         "wall_ms": record.wall_ms,
         "exit": record.exit,
         "risk": record.assessment.tiers,
-        "explanation": told["explanation"],
-        "decision": told["decision"],
+        "explanation": part(&mut told, "explanation"),
+        "decision": part(&mut told, "decision"),
         "containment": record.containment,
         "attempts": record.attempts,
         "allow_net": record.allow_net,
@@ -136,20 +136,24 @@ fn told_of(argv: &[FilePath], explanation: &[String], decision: &Decision) -> Va
     told
 }
 
+fn part(of: &mut Value, field: &str) -> Value {
+    of.get_mut(field).map(Value::take).unwrap_or_default()
+}
+
 /// The commands of a jar, oldest first. `checkpoint` is what `rewind --to` takes; null when an apply ended it.
 fn runs(record: &TrialRecord) -> Vec<Value> {
     let row = |run: &JarRun| {
-        let told = told_of(&run.argv, &[], &run.decision);
+        let mut told = told_of(&run.argv, &[], &run.decision);
         json!({
             "number": run.number,
             "checkpoint": (!run.checkpoints.is_empty()).then_some(run.number),
-            "command": told["argv"],
+            "command": part(&mut told, "argv"),
             "cwd": run.cwd,
             "created_ms": run.created_ms,
             "wall_ms": run.wall_ms,
             "exit": run.exit,
             "risk": run.assessment.tiers,
-            "decision": told["decision"],
+            "decision": part(&mut told, "decision"),
             "attempts": run.attempts,
             "allow_net": run.allow_net,
             "connections": run.connections,
@@ -265,7 +269,7 @@ pub(crate) fn trials(rows: &[(&Listed, Weight)], broken: &[Broken]) -> Value {
         json!({
             "id": record.id,
             "state": engine::state(listed),
-            "command": told_of(&record.argv, &[], &record.decision)["argv"],
+            "command": part(&mut told_of(&record.argv, &[], &record.decision), "argv"),
             "workspace": record.place.workspace,
             "created_ms": record.created_ms,
             "exit": record.exit,

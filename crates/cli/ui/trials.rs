@@ -236,7 +236,12 @@ const COMMAND_CHARS_MAX: usize = 100;
 fn command(argv: &[FilePath]) -> String {
     let mut told = serde_json::json!({"argv": argv.iter().map(ToString::to_string).collect::<Vec<_>>()});
     engine::audit::without_secrets(&mut told);
-    let words = told["argv"].as_array().into_iter().flatten().filter_map(serde_json::Value::as_str);
+    let words = told
+        .get("argv")
+        .and_then(serde_json::Value::as_array)
+        .into_iter()
+        .flatten()
+        .filter_map(serde_json::Value::as_str);
     let text = words.collect::<Vec<_>>().join(" ");
     match text.char_indices().nth(COMMAND_CHARS_MAX) {
         None => text,

@@ -11,6 +11,7 @@ use overlay::{Conflict, Overlay};
 use policy::Policy;
 use policy::content::{Item, Note, Notes, Reader, Side};
 use std::collections::HashMap;
+use std::path::Path;
 
 /// Bytes that are read of one change set, all files and both sides together. Beyond it a file is told as not read.
 const BYTES_MAX: u64 = 64 << 20;
@@ -28,7 +29,10 @@ impl<S> Trial<S> {
         let mut scripts = Scripts { policy, place, known: HashMap::new() };
         let mut notes = Notes::new();
         for (index, change) in changes.changes.iter().enumerate() {
-            let Some(wanted) = reader.wants(change) else { continue };
+            let Some(wanted) = reader.wants(change) else {
+                notes.extend(reader.unread(change).map(|note| (index, vec![note])));
+                continue;
+            };
             let overlay = self.holding(&change.path);
             let before = read(&mut left, |most| before(overlay?, change, &wanted.before, wanted.bytes.min(most)));
             let after = read(&mut left, |most| Some(overlay?.own_head(&change.path, wanted.bytes.min(most)).ok()));
@@ -50,12 +54,15 @@ impl<S> Trial<S> {
 
 /// Adds where the host has changed since, to the change at that place or above it.
 pub(crate) fn note_conflicts(notes: &mut Notes, changes: &ChangeSet, conflicts: &[Conflict]) {
+    if conflicts.is_empty() {
+        return;
+    }
+    let indices: HashMap<&Path, usize> =
+        changes.changes.iter().enumerate().map(|(index, change)| (change.path.as_path(), index)).collect();
     for conflict in conflicts {
-        let concerned =
-            changes.changes.iter().enumerate().filter(|(_, change)| conflict.path.starts_with(&change.path));
-        let nearest = concerned.max_by_key(|(_, change)| change.path.as_bytes().len());
-        let Some((index, change)) = nearest else { continue };
-        let place = if change.path == conflict.path { String::new() } else { format!("{}: ", conflict.path) };
+        let mut above = conflict.path.as_path().ancestors();
+        let Some((at, index)) = above.find_map(|path| Some((path, *indices.get(path)?))) else { continue };
+        let place = if at == conflict.path.as_path() { String::new() } else { format!("{}: ", conflict.path) };
         let why = format!("an apply would refuse it: {place}{}", conflict.kind.describe());
         let told = notes.entry(index).or_default();
         match told.iter_mut().find(|note| note.rule == policy::content::CONFLICT) {

@@ -96,7 +96,7 @@ pub struct Reader<'p> {
 
 enum Special {
     Lock(lock::Format),
-    Manifest(fn(Option<&str>, &str, &mut Judge<'_>) -> Result<Vec<Note>, String>),
+    Manifest(manifest::Reader),
 }
 
 impl<'p> Reader<'p> {
@@ -131,6 +131,21 @@ impl<'p> Reader<'p> {
         Some(Wanted { before: moved.unwrap_or_else(|| change.path.clone()), bytes })
     }
 
+    /// What is to be said of a change without reading it: a lock file or manifest that became a link holds whatever the
+    /// link leads to, now and later.
+    #[must_use]
+    pub fn unread(&self, change: &Change) -> Option<Note> {
+        let meta = change.after.as_ref().filter(|meta| meta.kind == FileKind::Symlink)?;
+        let why = format!("it is a link to {}", meta.link.as_ref().map(ToString::to_string).unwrap_or_default());
+        if self.ground.path(&change.path, PathScope::Exact).depth > Depth::Source {
+            return None;
+        }
+        match special(&change.path)? {
+            Special::Lock(_) => Some(lock::not_understood(&why)),
+            Special::Manifest(_) => Some(manifest::not_understood(&why)),
+        }
+    }
+
     /// What the content of a change that was wanted tells.
     #[must_use]
     pub fn read(&self, change: &Change, before: Side<'_>, after: Side<'_>, judge: &mut Judge<'_>) -> Vec<Note> {
@@ -153,7 +168,7 @@ impl<'p> Reader<'p> {
             let was = before.head().map(String::from_utf8_lossy);
             notes.extend((!credentials).then(|| added::notes(&change.path, was.as_deref(), &text)).flatten());
             if after.whole().is_none() && notes.iter().all(|note| note.rule != lock::NOT_UNDERSTOOD) {
-                notes.push(not_read(&format!("only its first {} MiB were looked at", (bytes.len() >> 20).max(1))));
+                notes.push(not_read(&format!("it is larger than {} MiB", (bytes.len() >> 20).max(1))));
             }
         }
         notes
@@ -172,16 +187,9 @@ impl<'p> Reader<'p> {
     }
 }
 
-fn manifest_notes(
-    read: fn(Option<&str>, &str, &mut Judge<'_>) -> Result<Vec<Note>, String>,
-    before: Side<'_>,
-    after: Side<'_>,
-    judge: &mut Judge<'_>,
-) -> Vec<Note> {
+fn manifest_notes(read: manifest::Reader, before: Side<'_>, after: Side<'_>, judge: &mut Judge<'_>) -> Vec<Note> {
     match text_of(after) {
-        Err(why) => {
-            vec![Note::new(Risk::Medium, manifest::NOT_UNDERSTOOD, format!("it is not understood: {why}"), vec![])]
-        }
+        Err(why) => vec![manifest::not_understood(why)],
         Ok(None) => vec![],
         // All that was before counts as new where it cannot be read.
         Ok(Some(after)) => manifest::notes(read, text_of(before).ok().flatten(), after, judge),
@@ -189,7 +197,7 @@ fn manifest_notes(
 }
 
 fn not_read(why: &str) -> Note {
-    Note::new(Risk::Low, NOT_READ, format!("its content was not looked at: {why}"), vec![])
+    Note::new(Risk::Low, NOT_READ, format!("not all of its content was looked at: {why}"), vec![])
 }
 
 /// A side as text, if it is there.

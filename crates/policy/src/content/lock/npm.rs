@@ -3,6 +3,7 @@
 
 use super::{Lock, Place, Read};
 use serde::Deserialize;
+use serde_json::Value;
 use std::collections::BTreeMap;
 
 #[derive(Deserialize)]
@@ -17,7 +18,7 @@ struct File {
 struct Package {
     name: Option<String>,
     version: Option<String>,
-    resolved: Option<Resolved>,
+    resolved: Option<Value>,
     integrity: Option<String>,
     #[serde(default)]
     link: bool,
@@ -29,18 +30,9 @@ struct Package {
 #[derive(Deserialize)]
 struct Old {
     version: Option<String>,
-    resolved: Option<Resolved>,
+    resolved: Option<Value>,
     integrity: Option<String>,
     dependencies: Option<BTreeMap<String, Old>>,
-}
-
-/// `false`: npm leaves it out on purpose.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Resolved {
-    At(String),
-    #[allow(dead_code)]
-    Left(bool),
 }
 
 pub(super) fn read(text: &str) -> Read<Lock> {
@@ -69,7 +61,7 @@ pub(super) fn read(text: &str) -> Read<Lock> {
 }
 
 fn add(lock: &mut Lock, name: &str, package: &Package) -> Read<()> {
-    let resolved = at(package.resolved.as_ref());
+    let resolved = at(package.resolved.as_ref())?;
     if package.link {
         let target = resolved.unwrap_or_default();
         let entry = lock.entry(name, "link");
@@ -109,7 +101,7 @@ fn add_old(lock: &mut Lock, name: &str, old: &Old) -> Read<()> {
     let is_place = version.contains(':');
     let entry = lock.entry(name, version);
     entry.sum(old.integrity.as_deref().unwrap_or_default());
-    if let Some(place) = at(old.resolved.as_ref()) {
+    if let Some(place) = at(old.resolved.as_ref())? {
         entry.place(of_package(place, name));
     } else if is_place {
         entry.place(Place::of(version));
@@ -117,10 +109,12 @@ fn add_old(lock: &mut Lock, name: &str, old: &Old) -> Read<()> {
     Ok(())
 }
 
-fn at(resolved: Option<&Resolved>) -> Option<&str> {
+/// An address; `false` where npm leaves it out on purpose.
+fn at(resolved: Option<&Value>) -> Read<Option<&str>> {
     match resolved {
-        Some(Resolved::At(place)) => Some(place),
-        _ => None,
+        Some(Value::String(place)) => Ok(Some(place)),
+        None | Some(Value::Bool(_)) => Ok(None),
+        Some(other) => Err(format!("resolved is {other}")),
     }
 }
 

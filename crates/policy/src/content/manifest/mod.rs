@@ -49,9 +49,14 @@ pub(crate) fn notes(read: Reader, before: Option<&str>, after: &str, judge: &mut
     match read(before, after, judge) {
         Ok(notes) => notes,
         Err(why) => {
-            vec![Note::new(Risk::Medium, NOT_UNDERSTOOD, format!("it is not understood: {}", shown(&why)), vec![])]
+            vec![not_understood(&why)]
         }
     }
+}
+
+/// Nobody knows what it says.
+pub(crate) fn not_understood(why: &str) -> Note {
+    Note::new(Risk::Medium, NOT_UNDERSTOOD, format!("it is not understood: {}", shown(why)), vec![])
 }
 
 /// Named texts of one kind, before and after: dependencies, scripts.
