@@ -413,8 +413,9 @@ mod tests {
 
     /// `name: Type` of every attribute in the schema.
     fn attributes() -> BTreeSet<(String, String)> {
-        let body = SCHEMA.split(['{', '}', ';', ',', '\n']).map(|part| part.split("//").next().unwrap().trim());
-        let pairs = body.filter_map(|part| part.split_once(": "));
+        let code: String = SCHEMA.lines().map(|line| line.split("//").next().unwrap().to_owned() + "\n").collect();
+        let body: Vec<&str> = code.split(['{', '}', ';', ',', '\n']).map(str::trim).collect();
+        let pairs = body.into_iter().filter_map(|part| part.split_once(": "));
         let plain = pairs.map(|(name, kind)| (name.trim_end_matches('?').to_owned(), kind.to_owned()));
         plain.filter(|(name, _)| !["principal", "resource", "context"].contains(&name.as_str())).collect()
     }
