@@ -192,6 +192,81 @@ both! {
         assert_eq!(lines, records(world, &[]).len());
     }
 
+    fn surprises_and_denials_of_real_commands_are_found(world) {
+        world.file("a", "old\n").script("build", "#!/bin/sh\necho x > quietly\n");
+        // What the text says is no surprise; what a program does besides is one.
+        sh(world, "discard", "echo new > a").run().success();
+        world.belljar(["run", "--apply", "discard", "--", "./build"]).run().success();
+        let surprises = rows(world, &["surprises"]);
+        let quietly = world.workspace().join("quietly").display().to_string();
+        assert_eq!(surprises.len(), 1, "{surprises:#?}");
+        assert_eq!(surprises[0]["command"], "./build");
+        assert_eq!(surprises[0]["surprises"].as_array().unwrap(), &[Value::from(format!("write {quietly}"))]);
+        let text = world.belljar(["audit", "query", "surprises"]).run();
+        text.success().stdout_has("./build").stdout_has(&format!("not predicted: write {quietly}"));
+
+        world.file("rules.toml", "rules = '''\n@id(\"no-build\")\nforbid (principal, action == Action::\"execute\", resource)\n\
+            when { resource has name && resource.name like \"*/build\" };\n'''\n");
+        let denied = world.belljar(["run", "--profile", "./rules.toml", "--", "./build"]).run();
+        denied.code(126);
+        // A text that deceives its reader is for a person, and there is none.
+        world.belljar(["run", "--", "sh", "-c", "ls harmless\u{1b}[8m"]).run().code(126);
+        let denials = rows(world, &["denials"]);
+        let of = |program: &str| denials.iter().find(|row| row["program"] == program).unwrap_or_else(|| panic!("{denials:#?}"));
+        assert_eq!((of("./build")["denied"].as_u64(), of("./build")["not_approved"].as_u64()), (Some(1), Some(0)));
+        assert!(of("./build")["rules"].to_string().contains("no-build"), "{denials:#?}");
+        let unasked = of("sh");
+        assert_eq!((unasked["denied"].as_u64(), unasked["not_approved"].as_u64()), (Some(0), Some(1)), "{unasked:#}");
+        let text = world.belljar(["audit", "query", "denials"]).run();
+        text.success().stdout_has("./build: 1 denial, 0 times without").stdout_has("sh: 0 denials, 1 time without");
+    }
+
+    fn a_secret_and_then_a_connection_is_found(world) {
+        crate::network::prepare(world);
+        let key = world.home().join(".netrc");
+        world.file(&key, "no key\n").script("quiet", "#!/bin/sh\ntrue\n");
+        world.script("send", "#!/usr/bin/python3\nimport socket, sys\n\
+            s = socket.create_connection((sys.argv[1], 7000), timeout=20)\ns.sendall(b'x'); s.recv(1)\n");
+        let run = |words: &[&str], command: &[&str]| {
+            let words = ["run", "--apply", "discard"].iter().chain(words).chain(&["--"]).chain(command);
+            world.belljar(words.copied()).as_root().under(crate::network::setup(world)).run()
+        };
+        let shown = key.display().to_string();
+        let (show, allow) = (["--read", shown.as_str()], ["--read", shown.as_str(), "--allow-net", "web.test:7000"]);
+        let reads = format!("cat {shown} > /dev/null; ./send web.test");
+        run(&show, &["sh", "-c", &format!("cat {shown} > /dev/null")]).success();
+        run(&["--allow-net", "web.test:7000"], &["./send", "web.test"]).success();
+        run(&show, &["./quiet"]).success();
+        assert_eq!(rows(world, &["secret-then-connect"]), Vec::<Value>::new(), "neither alone");
+        // Announced and reached; shown to a program nobody knows; refused; and tried in vain.
+        run(&allow, &["sh", "-c", &reads]).success();
+        run(&allow, &["./send", "web.test"]).success();
+        run(&show, &["sh", "-c", &format!("cat {shown} > /dev/null; ./send 20.20.20.20")]).code(1);
+        run(&[], &["sh", "-c", &format!("cat {shown}; ./send 20.20.20.20")]).code(1);
+        let found = rows(world, &["secret-then-connect"]);
+        assert_eq!(found.len(), 4, "{found:#?}");
+        assert!(found.iter().all(|row| row["secrets"].to_string().contains(&shown)), "{found:#?}");
+        let peers = |field: &str| -> Vec<String> { found.iter().map(|row| row[field].to_string()).collect() };
+        assert!(peers("reached")[..2].iter().all(|peer| peer.contains("web.test:7000")), "{found:#?}");
+        assert!(peers("refused")[2..].iter().all(|peer| peer.contains("20.20.20.20")), "{found:#?}");
+        let text = world.belljar(["audit", "query", "secret-then-connect"]).run();
+        text.success().stdout_has(&format!("secret: {shown}")).stdout_has("reached: web.test:7000").stdout_has("refused: 20.20.20.20:7000");
+    }
+
+    fn what_a_command_line_held_is_for_its_owner_alone(world) {
+        let token = ["ghp_", "R8vX2mQ7pL0sKd93TzYwB1nHcJ4uFgA65eMi"].concat();
+        sh(world, "never", &format!("echo --token {token} > a; mysql --password hunter2000 db; true")).run().success();
+        let id = only_trial(world);
+        let dir = world.state().join("belljar/trials").join(&id);
+        let mode = |path: &Path| std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(path).unwrap().permissions()) & 0o7777;
+        assert_eq!((mode(&dir), mode(&dir.join("trial.json"))), (0o700, 0o600));
+        for words in [&["trials"][..], &["trials", "--json"], &["show"], &["show", "--json"], &["diff", "--summary"], &["audit", "log", "--json"]] {
+            let run = world.belljar(words).run();
+            let all = format!("{}{}", run.success().stdout, run.stderr);
+            assert!(!all.contains(&token) && !all.contains("hunter2000"), "{words:?}: {all}");
+        }
+    }
+
     fn an_apply_leaves_a_receipt_of_what_is_real(world) {
         world.file("a", "old\n");
         sh(world, "never", "echo new > a; ln -s a link; mkdir d; echo more > d/b").run().success();

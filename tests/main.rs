@@ -5,6 +5,7 @@
 
 extern crate policy as belljar_policy;
 
+mod approver;
 mod audit;
 mod backend;
 mod bad_input;
@@ -14,8 +15,11 @@ mod crash;
 mod escape;
 mod example_project;
 mod exits;
+mod explanation;
+mod fatigue;
 mod fidelity;
 mod gates;
+mod grants;
 mod import;
 mod jars;
 mod kills;
@@ -32,6 +36,7 @@ mod predicted;
 mod profiles;
 mod real_repo;
 mod replay;
+mod review;
 mod seams;
 mod suggest;
 mod support;

@@ -110,7 +110,7 @@ open(OUT + "/ready." + sys.argv[2], "w").close()
 "#;
 
 /// Brings up a network with the servers and names, waits for them, and runs the rest of the words as the user.
-fn setup(world: &World) -> Vec<String> {
+pub(crate) fn setup(world: &World) -> Vec<String> {
     setup_with(world, "")
 }
 
@@ -152,7 +152,7 @@ fn setup_with(world: &World, more: &str) -> Vec<String> {
     wrap.map(str::to_owned).collect()
 }
 
-fn prepare(world: &World) {
+pub(crate) fn prepare(world: &World) {
     let www = world.base().join("www");
     std::fs::create_dir(&www).unwrap();
     std::fs::write(www.join("page"), "hello\n").unwrap();

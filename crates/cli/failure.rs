@@ -114,6 +114,7 @@ impl Failure {
                 RunError::Audit(_) => "audit",
                 RunError::Settle(_) => "settle",
                 RunError::Jar(_) => "jar",
+                RunError::Grants(_) => "grants",
                 _ => "other",
             },
         }

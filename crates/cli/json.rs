@@ -9,6 +9,8 @@ pub(crate) use import::imported;
 pub(crate) use replay::replayed;
 pub(crate) use suggest::suggested;
 
+pub(crate) mod asking;
+
 use crate::failure::Failure;
 use analyze::Check;
 use engine::audit::query::Row;
@@ -20,7 +22,7 @@ use engine::{
     Broken, Checkup, JarRun, Judged, Listed, Outcome, Project, Rewound, Settlement, Told, TrialRecord, Trusted,
     Verification, Weight,
 };
-use model::{AuditRecord, Change, ChangeSet, FilePath, ProfileId, Review, TrialId, hex};
+use model::{AuditRecord, Change, ChangeSet, Decision, FilePath, ProfileId, Review, TrialId, hex};
 use overlay::{Author, Preview};
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -31,6 +33,7 @@ pub(crate) fn outcome(outcome: &Outcome, code: u8, learnt: Option<&Path>) -> Val
     let mut document = trial(&outcome.record, &outcome.changes, &outcome.review);
     if let Some(fields) = document.as_object_mut() {
         fields.insert("schema".into(), "belljar.run/1".into());
+        fields.insert("approved_by".into(), json!(outcome.approved_by));
         fields.insert("exit_code".into(), code.into());
         fields.insert("exec_errno".into(), outcome.exec_error.into());
         fields.insert("settled".into(), settlement(&outcome.settlement));
@@ -52,6 +55,7 @@ pub(crate) fn told(id: &Value, told: &Told) -> Value {
         "number": told.number,
         "risk": told.judged.assessment.tiers,
         "decision": told.judged.decision.verdict,
+        "approved_by": told.approved_by,
         "exit": told.exit,
         "exec_errno": told.exec_error,
         "wall_ms": told.wall_ms,
@@ -91,18 +95,19 @@ pub(crate) fn bad_command(id: &Value, line: u64, message: &str) -> Value {
 
 /// `belljar show --json`, schema `belljar.trial/1`.
 pub(crate) fn trial(record: &TrialRecord, changes: &ChangeSet, review: &Review) -> Value {
+    let told = told_of(&record.argv, &record.assessment.explanation, &record.decision);
     json!({
         "schema": "belljar.trial/1",
         "trial": record.id,
         "state": record.state,
-        "command": record.argv,
+        "command": told["argv"],
         "workspace": record.place.workspace,
         "created_ms": record.created_ms,
         "wall_ms": record.wall_ms,
         "exit": record.exit,
         "risk": record.assessment.tiers,
-        "explanation": record.assessment.explanation,
-        "decision": record.decision,
+        "explanation": told["explanation"],
+        "decision": told["decision"],
         "containment": record.containment,
         "attempts": record.attempts,
         "allow_net": record.allow_net,
@@ -124,19 +129,27 @@ pub(crate) fn trial(record: &TrialRecord, changes: &ChangeSet, review: &Review) 
     })
 }
 
+/// What is told of a command line: without its secrets, which only its owner's record keeps.
+fn told_of(argv: &[FilePath], explanation: &[String], decision: &Decision) -> Value {
+    let mut told = json!({"argv": argv, "explanation": explanation, "decision": decision});
+    engine::audit::without_secrets(&mut told);
+    told
+}
+
 /// The commands of a jar, oldest first. `checkpoint` is what `rewind --to` takes; null when an apply ended it.
 fn runs(record: &TrialRecord) -> Vec<Value> {
     let row = |run: &JarRun| {
+        let told = told_of(&run.argv, &[], &run.decision);
         json!({
             "number": run.number,
             "checkpoint": (!run.checkpoints.is_empty()).then_some(run.number),
-            "command": run.argv,
+            "command": told["argv"],
             "cwd": run.cwd,
             "created_ms": run.created_ms,
             "wall_ms": run.wall_ms,
             "exit": run.exit,
             "risk": run.assessment.tiers,
-            "decision": run.decision,
+            "decision": told["decision"],
             "attempts": run.attempts,
             "allow_net": run.allow_net,
             "connections": run.connections,
@@ -252,7 +265,7 @@ pub(crate) fn trials(rows: &[(&Listed, Weight)], broken: &[Broken]) -> Value {
         json!({
             "id": record.id,
             "state": engine::state(listed),
-            "command": record.argv,
+            "command": told_of(&record.argv, &[], &record.decision)["argv"],
             "workspace": record.place.workspace,
             "created_ms": record.created_ms,
             "exit": record.exit,

@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+mod approver;
 mod args;
 mod cmd;
 mod exit;

@@ -2,12 +2,14 @@
 
 mod audit;
 mod check;
+mod grants;
 mod policy;
 mod run;
 mod trials;
 
 pub(crate) use audit::{Audit, AuditCommand, AuditFilter, AuditQuestion, DecisionWord, ExportFormat, RiskWord};
 pub(crate) use check::{Check, Format};
+pub(crate) use grants::{Grants, GrantsCommand, Scope};
 pub(crate) use policy::{AgentWord, Import, Policy, PolicyCommand, Replay, Suggest, Trust};
 pub(crate) use run::{ApplyMode, Backend, Run, Watched};
 pub(crate) use trials::{Apply, Diff, Discard, Rewind, Show, Trials, Undo};
@@ -30,7 +32,7 @@ pub(crate) struct Args {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Run a command (default: your shell) contained and speculative
-    Run(Run),
+    Run(Box<Run>),
     /// Say what a command would do: effects, findings, risk, decision
     Check(Check),
     /// List the trials that wait for a decision
@@ -53,6 +55,8 @@ pub(crate) enum Command {
     Policy(Policy),
     /// Let what a project says in its .belljar/ do more than tighten, as it stands now
     Trust(Trust),
+    /// List what is granted beyond once, grant and take back
+    Grants(Grants),
     /// Read, ask, verify and export the audit log
     Audit(Audit),
 }
@@ -81,6 +85,7 @@ impl Args {
             Command::Doctor(doctor) => doctor.json,
             Command::Policy(policy) => policy.command.json(),
             Command::Trust(trust) => trust.json,
+            Command::Grants(grants) => grants.json,
             Command::Audit(audit) => audit.command.json(),
         }
     }

@@ -59,6 +59,13 @@ pub(crate) struct Run {
     /// were refused; each call that names a file is slower then
     #[arg(long, value_name = "WHAT")]
     pub(crate) watch: Vec<Watched>,
+    /// Ask another program instead of the terminal: `unix:PATH`, a socket on which it listens, or `dir:PATH`, a directory in
+    /// which question-ID.json appears and answer-ID.json is awaited. It must be yours, and where no command writes
+    #[arg(long, value_name = "unix:PATH|dir:PATH")]
+    pub(crate) ask_at: Option<String>,
+    /// With --ask-at: seconds to wait for an answer; none in time is a no
+    #[arg(long, value_name = "SECONDS", requires = "ask_at", default_value_t = 300, value_parser = clap::value_parser!(u64).range(1..=86400))]
+    pub(crate) ask_within: u64,
     /// Print how the jar would be built, step by step, and run nothing
     #[arg(long, conflicts_with_all = ["json", "apply", "jar"])]
     pub(crate) print_plan: bool,
@@ -67,7 +74,7 @@ pub(crate) struct Run {
     pub(crate) json: Option<Option<PathBuf>>,
     /// Keep the jar open and run many commands in it: a JSON object a line with `cmd` or `argv`, and perhaps `cwd`, `env`,
     /// `stdin`, `id`; `-` is standard input. What came of each is a line on standard output, the end of the jar the last.
-    /// Nobody is asked
+    /// Nobody is asked but with --ask-at
     #[arg(long, value_name = "FILE", requires = "jar", conflicts_with_all = ["json", "print_plan", "command", "allow_nested", "learn"])]
     pub(crate) jsonl: Option<PathBuf>,
     /// The command and its arguments

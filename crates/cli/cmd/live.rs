@@ -2,11 +2,12 @@
 //! what became of the changes.
 
 use super::batch::read_line;
+use crate::approver::Approver;
 use crate::args::{self, ApplyMode};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::json;
-use engine::{Engine, Loaded, OpenJar, Request, goes_on};
+use engine::{Engine, Loaded, OpenJar, Person, Request, goes_on};
 use model::{EnvVar, FilePath, Layer};
 use sandbox::Streams;
 use serde::Deserialize;
@@ -67,11 +68,12 @@ pub(crate) fn run(
     request: &Request,
     loaded: &Loaded,
     accepted: &[Layer],
+    mut approver: Option<&mut Approver>,
 ) -> Result<Exit, Failure> {
-    if args.apply == Some(ApplyMode::Ask) {
+    if args.apply == Some(ApplyMode::Ask) && approver.is_none() {
         return Err(Failure::Usage {
             message: "--apply ask asks a person, and commands that come line by line have none".into(),
-            hint: "use --apply never, then `belljar show` and `belljar apply`".into(),
+            hint: "use --apply never, then `belljar show` and `belljar apply`; or --ask-at".into(),
         });
     }
     let failed = |source| Failure::Input { path: file.into(), source };
@@ -83,7 +85,8 @@ pub(crate) fn run(
     let standby = engine::standby(accepted, None)?;
     let engine = Engine::open_under(&request.place, loaded)?;
     let jar = engine.open_jar(request, standby)?;
-    let mut session = Session { jar, most: request.limits.output.unwrap_or(OUTPUT_BYTES), bad: 0 };
+    let most = request.limits.output.unwrap_or(OUTPUT_BYTES);
+    let mut session = Session { jar, most, bad: 0, approver: approver.as_deref_mut() };
     let mut signal = None;
     let (mut line, mut number) = (Vec::new(), 0);
     loop {
@@ -99,19 +102,26 @@ pub(crate) fn run(
         print(&session.line(number, whole.then_some(line.as_slice()))?)?;
     }
     let exit = if session.bad == 0 { Exit::Ok } else { Exit::Usage };
-    let outcome = session.jar.close(request.apply, None)?;
+    let jar = session.jar;
+    let outcome = jar.close(request.apply, approver.map(person))?;
     print(&json::outcome(&outcome, exit.code(), None))?;
     Ok(signal.map_or(exit, Exit::Signal))
 }
 
-struct Session<'e> {
+fn person(approver: &mut Approver) -> &mut dyn Person {
+    approver
+}
+
+struct Session<'e, 'a> {
     jar: OpenJar<'e>,
+    /// Who can be asked.
+    approver: Option<&'a mut Approver>,
     /// Bytes that each command may print.
     most: u64,
     bad: u64,
 }
 
-impl Session<'_> {
+impl Session<'_, '_> {
     /// Runs one line; `None` stands for one that was too long.
     ///
     /// # Errors
@@ -142,7 +152,7 @@ impl Session<'_> {
         let input = line.input()?;
         let output = Streams::Kept(self.most);
         let command = engine::Command { argv, cwd: line.cwd.as_ref(), env: &env, input: input.as_fd(), output };
-        match self.jar.run(&command, None) {
+        match self.jar.run(&command, self.approver.as_deref_mut().map(person)) {
             Ok(told) => Ok(json::told(id, &told)),
             Err(error) if goes_on(&error) => Ok(json::not_run(id, &Failure::from(error))),
             Err(error) => Err(error.into()),

@@ -7,6 +7,7 @@ mod check;
 mod diff;
 mod discard;
 mod doctor;
+mod grants;
 mod learn;
 mod limit;
 mod live;
@@ -38,6 +39,7 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Failure> {
         Command::Doctor(args) => doctor::doctor(args),
         Command::Policy(args) => policy::policy(args),
         Command::Trust(args) => trust::trust(args),
+        Command::Grants(args) => grants::grants(args),
         Command::Audit(args) => audit::audit(args),
     }
 }

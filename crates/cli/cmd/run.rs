@@ -1,5 +1,6 @@
 //! `belljar run`: the whole journey.
 
+use crate::approver::Approver;
 use crate::args::{self, ApplyMode};
 use crate::cmd::{learn, limit, live};
 use crate::exit::Exit;
@@ -22,8 +23,18 @@ pub(crate) fn run(args: &args::Run) -> Result<Exit, Failure> {
     let place = host::place(true)?;
     let loaded = profile::load(&place, args.profile.as_deref())?;
     let unattended = loaded.profile.unattended == Some(true);
-    let mut terminal = if unattended { None } else { Terminal::open() };
-    let request = request(args, place, &loaded, terminal.is_some())?;
+    let mut terminal = if unattended || args.ask_at.is_some() { None } else { Terminal::open() };
+    let elsewhere = args.ask_at.as_deref();
+    if elsewhere.is_some() && unattended {
+        return Err(Failure::Usage {
+            message: format!("--ask-at: the profile {} lets nobody be asked", model::escape::text(&loaded.id.name)),
+            hint: "leave --ask-at out, or use another profile".into(),
+        });
+    }
+    let attended = elsewhere.is_some() || (terminal.is_some() && args.jsonl.is_none());
+    let request = request(args, place, &loaded, attended)?;
+    let reach = || engine::consent::reach(&request);
+    let mut approver = elsewhere.map(|at| Approver::open(at, args.ask_within, reach()?)).transpose()?;
     let mut accepted = args.accept_weak.iter().map(|word| layer(word)).collect::<Result<Vec<_>, _>>()?;
     accepted.extend(&loaded.profile.accept_weak);
     if args.print_plan {
@@ -31,11 +42,14 @@ pub(crate) fn run(args: &args::Run) -> Result<Exit, Failure> {
         return Ok(Exit::Ok);
     }
     if let Some(file) = &args.jsonl {
-        return live::run(args, file, &request, &loaded, &accepted);
+        return live::run(args, file, &request, &loaded, &accepted, approver.as_mut());
     }
     let target = learn::target(args)?;
     let mut report = Report::open(args.json.as_ref())?;
-    let person = terminal.as_mut().map(|terminal| terminal as &mut dyn Person);
+    let person = match (&mut approver, &mut terminal) {
+        (Some(approver), _) => Some(approver as &mut dyn Person),
+        (None, terminal) => terminal.as_mut().map(|terminal| terminal as &mut dyn Person),
+    };
     let outcome = match journey(&request, &loaded, &accepted, person) {
         Ok(outcome) => outcome,
         Err(error) => return failed(report, error.into()),
@@ -107,7 +121,7 @@ fn request(args: &args::Run, place: Place, loaded: &Loaded, attended: bool) -> R
         allow_net: wishes.allow_net.into_iter().map(Ok).chain(rules).collect::<Result<_, _>>()?,
         backend: args.backend.map(backend).or(profile.backend).unwrap_or_default(),
         attribution: args.who || args.learn.is_some(),
-        apply: mode(args.apply, profile.apply, attended && args.jsonl.is_none())?,
+        apply: mode(args.apply, profile.apply, attended)?,
         jar: args.jar.as_deref().map(|name| jar(name, args.apply)).transpose()?,
         limits: limit::limits(&args.limit)?.or(profile.limits),
         allow_nested: args.allow_nested,
@@ -203,7 +217,7 @@ fn mode(given: Option<ApplyMode>, profile: Option<Apply>, attended: bool) -> Res
     });
     match (given, profile, attended) {
         (Some(Apply::Ask), _, false) => Err(Failure::Usage {
-            message: "--apply ask needs a terminal, and a profile that lets somebody be asked".into(),
+            message: "--apply ask needs a terminal or --ask-at, and a profile that lets somebody be asked".into(),
             hint: "use --apply never, then `belljar show` and `belljar apply`".into(),
         }),
         (None, None | Some(Apply::Ask), false) => Ok(Apply::Never),

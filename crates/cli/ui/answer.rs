@@ -42,9 +42,9 @@ fn words(row: &Row) -> Vec<String> {
         Row::Surprise { seq, time_ms, trial, command, surprises } => {
             [vec![about(seq, time_ms, trial, command)], below("not predicted: ", surprises)].concat()
         }
-        Row::SecretThenConnect { seq, time_ms, trial, command, secrets, reached } => {
-            [vec![about(seq, time_ms, trial, command)], below("secret: ", secrets), below("reached: ", reached)]
-                .concat()
+        Row::SecretThenConnect { seq, time_ms, trial, command, secrets, reached, refused } => {
+            let peers = [below("reached: ", reached), below("refused: ", refused)].concat();
+            [vec![about(seq, time_ms, trial, command)], below("secret: ", secrets), peers].concat()
         }
         Row::Denial { program, denied, not_approved, rules, last_ms } => {
             let rules: Vec<&str> = rules.iter().map(String::as_str).collect();

@@ -4,7 +4,7 @@
 use super::reached;
 use super::style::Style;
 use engine::{Frozen, Group, Trial, TrialRecord};
-use model::{Change, ChangeKind, ChangeSet, FilePath, Flag, Place, Review, Risk};
+use model::{Change, ChangeKind, ChangeSet, FilePath, Flag, Found, Place, Review, Risk};
 use std::cmp::Reverse;
 use std::fmt::Write as _;
 
@@ -59,6 +59,9 @@ fn changes_block(out: &mut String, style: Style, place: &Place, changes: &Change
         let _ = writeln!(out, "  {} {}{note}", style.risk(risk), line(place, change));
         for flag in flags {
             let _ = writeln!(out, "         {}", flag_line(style, change, flag));
+            for found in listed(review, flag, cap) {
+                let _ = writeln!(out, "           {}", style.dim(&found_line(found)));
+            }
         }
     }
     if !folded.is_empty() {
@@ -67,6 +70,19 @@ fn changes_block(out: &mut String, style: Style, place: &Place, changes: &Change
     for group in &tools.groups {
         let _ = writeln!(out, "         {}", style.dim(&group_line(place, changes, group)));
     }
+}
+
+/// What a flag sums up, one by one, where everything is listed; a single thing is in the flag already.
+fn listed<'r>(review: &'r Review, flag: &'r Flag, cap: usize) -> impl Iterator<Item = &'r Found> {
+    let of = |found: &&Found| found.change == flag.change && found.rule == flag.rule;
+    let all: Vec<&Found> = review.content.iter().filter(of).collect();
+    let all = if cap == usize::MAX && all.len() > 1 { all } else { Vec::new() };
+    all.into_iter()
+}
+
+fn found_line(found: &Found) -> String {
+    let line = found.line.map(|line| format!(", line {line}")).unwrap_or_default();
+    format!("{}{line}: {}", found.name, found.message)
 }
 
 /// Many changes below one directory, counted.

@@ -68,19 +68,6 @@ fn told(out: &mut impl Write, style: Style, text: &str, reason: &Reason) -> io::
     writeln!(out, "         {}{}", " ".repeat(indent), style.red(&"^".repeat(width)))
 }
 
-/// The effects and the verdict in the words a person is asked with.
-pub(super) fn question(style: Style, judged: &engine::Question<'_>) -> String {
-    let mut lines = vec![format!(
-        "{} {}",
-        style.risk(judged.assessment.tiers.contained),
-        model::escape::text(&judged.analysis.text)
-    )];
-    lines.extend(judged.assessment.explanation.iter().map(|sentence| format!("       {sentence}")));
-    let strictest = judged.decision.because.iter().filter(|because| because.verdict == judged.decision.verdict);
-    lines.extend(strictest.map(|because| format!("       because {} [{}]", because.about, because.rules.join(", "))));
-    lines.join("\n")
-}
-
 fn verdict(style: Style, verdict: Verdict) -> String {
     match verdict {
         Verdict::Allow => style.green("ALLOW"),

@@ -87,6 +87,10 @@ fn stage(stage: &Stage) -> String {
         }
         Stage::Rewound { to, left } => format!("rewound to before command {to}, {} left", count(*left, "change")),
         Stage::Failed { error } => format!("failed: {}", model::escape::text(error)),
+        Stage::Granted { grant } => {
+            format!("granted {}: {}", model::escape::text(&grant.id), super::grants::effects(grant))
+        }
+        Stage::Revoked { grants } => format!("revoked {}", model::escape::text(&grants.join(", "))),
         Stage::Receipted { sha256 } => format!("receipt {}", model::escape::text(sha256)),
         Stage::Checkpoint { lines, epoch: Some(epoch), .. } => format!("checkpoint over {lines} lines, key {epoch}"),
         Stage::Checkpoint { lines, .. } => format!("checkpoint over {lines} lines, no key"),

@@ -1,8 +1,10 @@
 //! Words for people. What a stranger wrote (names, commands, output) is escaped; colour only where it is wanted.
 
 mod answer;
+mod approval;
 mod changes;
 mod check;
+mod grants;
 mod health;
 mod import;
 mod key;
@@ -18,6 +20,7 @@ mod who;
 pub(crate) use answer::{answer, note};
 pub(crate) use changes::count;
 pub(crate) use check::{check, checks, explain};
+pub(crate) use grants::{granted, grants, grants_revoked};
 pub(crate) use health::{doctor, policies, record, verification};
 pub(crate) use import::imported;
 pub(crate) use policy::{explained, learnt, names, revoked, tested, trust_list, trusted};
@@ -25,7 +28,7 @@ pub(crate) use replay::replayed;
 pub(crate) use suggest::suggested;
 pub(crate) use terminal::Terminal;
 pub(crate) use trials::{
-    diff, ended, expired, not_discarded, not_given, rewound, settled, show, summary, swept, trials,
+    diff, ended, expired, not_discarded, not_given, red, rewound, settled, show, summary, swept, trials,
 };
 pub(crate) use who::who;
 

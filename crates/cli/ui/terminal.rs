@@ -1,8 +1,8 @@
 //! The person at the terminal. Asked through `/dev/tty`, so neither the command's output nor its input can answer.
 
-use super::{changes, check, key, style::Style, trials};
+use super::{approval, changes, key, style::Style, trials};
 use crate::cmd::select;
-use engine::{Answer, Choice, Frozen, Person, Picked, Question, Trial};
+use engine::{Answer, Choice, Frozen, Person, Picked, Question, Trial, Wish};
 use model::{Change, FilePath, Risk};
 use overlay::{Pick, Preview};
 use std::fs::{File, OpenOptions};
@@ -176,6 +176,15 @@ impl Terminal {
         engine::harmless::up_to(Risk::Medium, frozen.changes(), frozen.review())
     }
 
+    /// A key that grants counts when what exactly it would grant has been seen; any other is a no.
+    fn grant(&mut self, key: char, question: &Question<'_>) -> io::Result<Answer> {
+        let Some(scope) = approval::scope(key, question.offer) else { return Ok(Answer::No) };
+        write!(self.tty, "{}", approval::grant(self.style, scope, question))?;
+        self.ask("Grant that, and run it?", "y = yes, any other key = no")?;
+        let wish = Wish { scope, days: None };
+        Ok(if self.key()? == Some('y') { Answer::Grant(wish) } else { Answer::No })
+    }
+
     fn confirm_red(&mut self, red: usize) -> io::Result<bool> {
         if red == 0 {
             return Ok(true);
@@ -187,9 +196,23 @@ impl Terminal {
 
 impl Person for Terminal {
     fn approve(&mut self, question: &Question<'_>) -> io::Result<Answer> {
-        writeln!(self.tty, "{}", check::question(self.style, question))?;
-        self.ask("Run it under glass?", "y = yes, any other key = no")?;
-        Ok(if self.key()? == Some('y') { Answer::Yes } else { Answer::No })
+        write!(self.tty, "{}", approval::screen(self.style, question))?;
+        let keys = approval::keys(question.offer);
+        loop {
+            self.ask("Run it under glass?", &keys)?;
+            match self.key()? {
+                Some('y') => return Ok(Answer::Yes),
+                Some('d') => write!(self.tty, "{}", approval::details(self.style, question))?,
+                Some(key) => return self.grant(key, question),
+                None => return Ok(Answer::No),
+            }
+        }
+    }
+
+    fn granted(&mut self, names: &[String]) {
+        let told = format!("belljar: not asked, it was granted: {}", model::escape::text(&names.join(", ")));
+        // The audit log has it too.
+        let _ = writeln!(self.tty, "{}", self.style.dim(&told));
     }
 
     fn settle(&mut self, frozen: &Trial<Frozen>) -> io::Result<Choice> {

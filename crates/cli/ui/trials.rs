@@ -231,8 +231,12 @@ pub(crate) fn rewound(record: &TrialRecord, rewound: &Rewound) -> io::Result<()>
 /// Longest command shown in one line.
 const COMMAND_CHARS_MAX: usize = 100;
 
+/// A command line without its secrets: a screen is seen by others, and copied.
 fn command(argv: &[FilePath]) -> String {
-    let text = argv.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
+    let mut told = serde_json::json!({"argv": argv.iter().map(ToString::to_string).collect::<Vec<_>>()});
+    engine::audit::without_secrets(&mut told);
+    let words = told["argv"].as_array().into_iter().flatten().filter_map(serde_json::Value::as_str);
+    let text = words.collect::<Vec<_>>().join(" ");
     match text.char_indices().nth(COMMAND_CHARS_MAX) {
         None => text,
         Some((end, _)) => format!("{}...", text.get(..end).unwrap_or_default()),
@@ -551,7 +555,7 @@ fn diff_line(style: Style, line: &[u8]) -> String {
 }
 
 /// How many changes need a person.
-pub(super) fn red(frozen: &Trial<Frozen>) -> usize {
+pub(crate) fn red(frozen: &Trial<Frozen>) -> usize {
     frozen.review().risks.iter().filter(|risk| **risk == Risk::High).count()
 }
 

@@ -1,6 +1,6 @@
 //! Everything that can end a journey early, with what to do next.
 
-use crate::{AuditError, HostError, JarError, ProfileError, Refusal, SettleError, StoreError};
+use crate::{AuditError, GrantError, HostError, JarError, ProfileError, Refusal, SettleError, StoreError};
 use std::error::Error;
 use std::io;
 
@@ -62,6 +62,9 @@ pub enum RunError {
     /// Nothing came of a replay.
     #[error(transparent)]
     Replay(#[from] crate::ReplayError),
+    /// What was granted cannot be told.
+    #[error(transparent)]
+    Grants(#[from] GrantError),
     /// Applying or discarding failed.
     #[error(transparent)]
     Settle(#[from] SettleError),
@@ -86,6 +89,7 @@ impl RunError {
             RunError::Sandbox(error) => error.hint().map(Into::into),
             RunError::Audit(error) => error.hint(),
             RunError::Replay(error) => error.hint(),
+            RunError::Grants(error) => Some(error.hint()),
             RunError::Settle(error) => error.hint(),
         }
     }

@@ -231,8 +231,14 @@ mod tests {
         let risks = rows.iter().map(|(_, _, risk, _)| *risk).collect();
         let flag =
             model::Flag { change: 6, risk: Risk::Medium, rule: "mode/executable".into(), message: String::new() };
-        let review =
-            Review { disposition: Disposition::Ask, risks, flags: vec![flag], surprises: Vec::new(), held: Vec::new() };
+        let review = Review {
+            disposition: Disposition::Ask,
+            risks,
+            flags: vec![flag],
+            surprises: Vec::new(),
+            held: Vec::new(),
+            content: Vec::new(),
+        };
         let folded = fold(&place(dir.path()), &changes, &review);
         for (index, (path, _, _, expected)) in rows.iter().enumerate() {
             let group = folded.groups.iter().find(|group| group.changes.contains(&index));

@@ -142,6 +142,7 @@ mod tests {
             flags: Vec::new(),
             surprises: Vec::new(),
             held: Vec::new(),
+            content: Vec::new(),
         };
         (changes, review)
     }

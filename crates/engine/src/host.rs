@@ -60,7 +60,8 @@ pub fn place_at(place: &Place, cwd: &Path) -> Place {
 }
 
 /// `path` with the links on its way resolved, as far as it is there.
-fn real(path: &Path) -> PathBuf {
+#[must_use]
+pub fn real(path: &Path) -> PathBuf {
     let there = path.ancestors().find_map(|above| Some((above, above.canonicalize().ok()?)));
     let whole = there.map_or_else(
         || path.to_path_buf(),

@@ -3,11 +3,12 @@
 //! text -> analysis -> assessment -> decision -> approval -> overlay -> jail -> change set -> review
 //! -> apply or discard -> audit.
 
-use crate::approve::{Approval, Person, Question, Refusal, approve};
+use crate::approve::{Approval, Person, Question, Refusal};
 use crate::audit::{AuditLog, Durability};
 use crate::backend::Wanted;
 use crate::bare::{Bare, Begun};
 use crate::choice::{Choice, Chooser};
+use crate::consent::Offer;
 use crate::error::{RunError, in_full};
 use crate::harmless::up_to;
 use crate::jar::Rewound;
@@ -108,6 +109,8 @@ pub struct Outcome {
     pub shown: bool,
     /// The profile that it needed, where that was asked for.
     pub learnt: Option<String>,
+    /// Who approved the command, in the words of the audit log; `None` where none was run.
+    pub approved_by: Option<String>,
 }
 
 /// What a trial holds on disk.
@@ -198,15 +201,15 @@ impl Engine {
         let judged = self.judge(&analyze::quote(&request.argv), &request.place);
         let confinement = confine(request)?;
         let berth = self.berth(request)?;
-        let approval = self.decided(berth.id(), &judged, approve(&judged.question(), person.as_deref_mut()))?;
-        let id = berth.id().clone();
+        let approval = self.consent(berth.id(), request.jar.is_some(), &judged, person.as_deref_mut())?;
+        let (id, by) = (berth.id().clone(), approval.by());
         if berth.is_bare() {
             // It has other roots than with namespaces, and goes on as it began.
             let why = sandbox::namespaces().err().unwrap_or_else(|| "the jar was begun without them".to_owned());
             let bare = Bare::new(approval, why, standby.accepted());
             drop((berth, standby));
             let ran = self.noted(&id, self.run_bare(request, &judged, &id, bare))?;
-            return self.settled(ran, request, person);
+            return self.settled(ran, request, person, by);
         }
         let wanted = Wanted { begun: Some(self.opened), ..wanted(request, &judged.analysis) };
         let record = trial::record(berth.id().clone(), &judged, request, &confinement);
@@ -215,7 +218,7 @@ impl Engine {
             Begun::Ran(ran) => *ran,
             Begun::Bare(bare) => self.noted(&id, self.run_bare(request, &judged, &id, bare))?,
         };
-        self.settled(ran, request, person)
+        self.settled(ran, request, person, by)
     }
 
     /// From the end of the command to that of the journey.
@@ -224,13 +227,14 @@ impl Engine {
         ran: Trial<Ran>,
         request: &Request,
         person: Option<&mut dyn Person>,
+        approved_by: String,
     ) -> Result<Outcome, RunError> {
         let frozen = self.freeze(ran)?;
         self.ran(&frozen, request.apply)?;
         // Before anything becomes real: what was there beforehand is looked up.
         let learnt = request.learn.as_ref().map(|learn| learn::learn(&frozen, request, learn)).transpose()?;
         let (choice, by) = choose(&frozen, request.apply, person);
-        Ok(Outcome { learnt, ..self.settle(frozen, &choice, by)? })
+        Ok(Outcome { learnt, approved_by: Some(approved_by), ..self.settle(frozen, &choice, by)? })
     }
 
     /// How the jar of a request would be built, a line for each step. Nothing is made and nothing runs.
@@ -340,6 +344,7 @@ impl Engine {
             settlement: Settlement::Left,
             shown: by == Chooser::Person,
             learnt: None,
+            approved_by: None,
         };
         let (id, draft) = (frozen.id().clone(), Draft::new(&frozen, choice, by));
         outcome.settlement = frozen.settle(choice, by, &self.audit)?;
@@ -420,6 +425,11 @@ impl Engine {
         &self.store
     }
 
+    /// Where it was opened.
+    pub(crate) fn place(&self) -> &Place {
+        &self.place
+    }
+
     /// The audit log.
     #[must_use]
     pub fn audit(&self) -> &AuditLog {
@@ -490,7 +500,7 @@ impl Engine {
             assessment: judged.assessment.clone(),
             decision: judged.decision.clone(),
             profile: self.under.clone(),
-            approved_by: approval.as_ref().ok().map(|approval| approval.by().to_owned()),
+            approved_by: approval.as_ref().ok().map(Approval::by),
             policy: Some(self.policy_sha256.clone()),
             place: Some(judged.place.clone()),
         };
@@ -524,6 +534,7 @@ impl Engine {
             containment: record.containment.clone(),
             attempts: record.attempts.clone(),
             connections: record.connections.clone(),
+            shown: record.shown.clone(),
             changes: changes.clone(),
             review: review.clone(),
             limits_hit: record.limits_hit.clone(),
@@ -534,8 +545,9 @@ impl Engine {
 }
 
 impl Judged {
-    pub(crate) fn question(&self) -> Question<'_> {
-        Question { analysis: &self.analysis, assessment: &self.assessment, decision: &self.decision }
+    pub(crate) fn question<'a>(&'a self, offer: &'a Offer) -> Question<'a> {
+        let Judged { analysis, assessment, decision, place } = self;
+        Question { analysis, assessment, decision, place, offer }
     }
 }
 

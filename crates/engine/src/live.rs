@@ -1,7 +1,7 @@
 //! Open jars: the namespaces and the view of a named jar stay while one command after the other runs in it. Each command
 //! goes the whole way of [`Engine::run`] up to its review; what becomes of the changes is settled when the jar is closed.
 
-use crate::approve::{Approval, Person, approve};
+use crate::approve::{Approval, Person};
 use crate::audit::now_ms;
 use crate::error::RunError;
 use crate::journey::{Engine, Judged, Outcome, Request, choose, confine, wanted};
@@ -44,6 +44,8 @@ pub struct Told {
     pub number: u64,
     /// What was made of it before it ran.
     pub judged: Judged,
+    /// Who approved it, in the words of the audit log.
+    pub approved_by: String,
     /// How it ended.
     pub exit: Exit,
     /// errno(3) when it could not be started.
@@ -105,7 +107,8 @@ impl OpenJar<'_> {
         let place = self.place_of(command);
         let judged = self.engine.judge(&analyze::quote(command.argv), &place);
         let id = self.trial.id().clone();
-        let approval = self.engine.decided(&id, &judged, approve(&judged.question(), person))?;
+        let approval = self.engine.consent(&id, true, &judged, person)?;
+        let approved_by = approval.by();
         let env = self.env_of(command, &place.cwd);
         let begun = self.trial.begin(command, &judged);
         let number = self.engine.noted(&id, begun)?;
@@ -115,7 +118,20 @@ impl OpenJar<'_> {
         self.engine.ran_in(&self.trial.record, &changes, &review)?;
         let attempts = self.trial.record.attempts.clone();
         let Done { exit, exec_error, connections, limit, kept, .. } = done;
-        Ok(Told { number, judged, exit, exec_error, wall_ms, attempts, connections, limit, kept, changes, review })
+        Ok(Told {
+            number,
+            judged,
+            approved_by,
+            exit,
+            exec_error,
+            wall_ms,
+            attempts,
+            connections,
+            limit,
+            kept,
+            changes,
+            review,
+        })
     }
 
     /// Ends the jar and settles what waits in it, as [`Engine::run`] does.
@@ -208,7 +224,8 @@ impl Trial<Open> {
     /// All that waits, and what the policy makes of it.
     fn take_stock(&self, policy: &Policy) -> Result<(ChangeSet, Review), RunError> {
         let (changes, record) = (self.change_set()?, &self.record);
-        let review = policy.review(&changes, &record.announced(), &record.place, &record.observed());
+        let notes = self.notes(&changes, policy);
+        let review = policy.review_read(&changes, &notes, &record.announced(), &record.place, &record.observed());
         Ok((changes, review))
     }
 

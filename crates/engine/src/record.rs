@@ -49,6 +49,9 @@ pub struct TrialRecord {
     pub connections: Vec<Connection>,
     /// Names of variables that were withheld.
     pub env_withheld: Vec<String>,
+    /// Secrets that it was shown because somebody asked for it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub shown: Vec<FilePath>,
     /// The choice that an apply was begun with; kept until it is done, so that it can be resumed.
     pub applying: Option<Begun>,
     /// Changes made real so far, and not undone.

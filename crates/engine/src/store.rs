@@ -5,9 +5,9 @@
 
 use crate::record::{ALPHABET, ID_CHARS, JarName, TrialRecord};
 use model::{FilePath, TrialId, TrialState};
-use std::fs::{self, DirBuilder, File, TryLockError};
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
@@ -161,7 +161,9 @@ impl TrialDir {
         let failed = || io_error("write the trial record", &temporary);
         let bytes =
             serde_json::to_vec(record).map_err(|source| StoreError::Record { id: record.id.clone(), source })?;
-        let written = File::create(&temporary).and_then(|mut file| file.write_all(&bytes));
+        // It holds the command line, which may hold secrets.
+        let mine = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary);
+        let written = mine.and_then(|mut file| file.write_all(&bytes));
         if let Err(error) = written {
             // On a full disk half a record takes the room that the next step needs.
             let _ = fs::remove_file(&temporary);

@@ -12,7 +12,7 @@
 //! ```
 //! An approval that was granted can be asked who granted it:
 //! ```
-//! fn who(approval: &belljar_engine::Approval) -> &'static str { approval.by() }
+//! fn who(approval: &belljar_engine::Approval) -> String { approval.by() }
 //! ```
 //! Nobody else can make one:
 //! ```compile_fail,E0451
@@ -25,6 +25,7 @@ use crate::approve::Approval;
 use crate::audit::now_ms;
 use crate::backend::{RootFacts, Wanted, choose_backend, is_candidate};
 use crate::bare::{Bare, Begun, fold_copies, remove_copies};
+use crate::content::note_conflicts;
 use crate::error::RunError;
 use crate::jar::JarError;
 use crate::journey::{Request, Weight};
@@ -33,10 +34,10 @@ use crate::record::TrialRecord;
 use crate::store::{Store, StoreError, TrialDir};
 use crate::views::Views;
 use model::{
-    Attempt, Backend, BackendWish, ChangeSet, Confinement, Containment, FilePath, Hidden, Review, RootBackend, Tier,
-    TrialId, TrialState, WritableRoot,
+    Attempt, Backend, BackendWish, ChangeSet, Confinement, Containment, FilePath, Hidden, Place, Review, RootBackend,
+    Tier, TrialId, TrialState, WritableRoot,
 };
-use overlay::Overlay;
+use overlay::{Conflict, Overlay};
 use policy::Policy;
 use sandbox::{Live, Mounted, Standby};
 use std::ffi::OsString;
@@ -164,6 +165,20 @@ impl<S> Trial<S> {
         }
         changes.changes.sort_by(|a, b| a.path.cmp(&b.path));
         Ok(changes)
+    }
+
+    /// [`Trial::change_set`], with where the host has changed since.
+    fn changes_and_conflicts(&self) -> Result<(ChangeSet, Vec<Conflict>), RunError> {
+        let (mut changes, mut conflicts) = (ChangeSet::default(), Vec::new());
+        for overlay in &self.overlays {
+            if !overlay.is_untouched()? {
+                let (mut some, mut with) = overlay.changes_and_conflicts()?;
+                changes.changes.append(&mut some.changes);
+                conflicts.append(&mut with);
+            }
+        }
+        changes.changes.sort_by(|a, b| a.path.cmp(&b.path));
+        Ok((changes, conflicts))
     }
 
     /// How many changes wait now.
@@ -426,9 +441,11 @@ impl Trial<Ran> {
     /// # Errors
     /// When a layer cannot be read.
     pub(crate) fn freeze(self, policy: &Policy) -> Result<Trial<Frozen>, RunError> {
-        let changes = self.change_set()?;
+        let (changes, conflicts) = self.changes_and_conflicts()?;
+        let mut notes = self.notes(&changes, policy);
+        note_conflicts(&mut notes, &changes, &conflicts);
         let Trial { record, dir, overlays, stage: Ran { exec_error } } = self;
-        let review = policy.review(&changes, &record.announced(), &record.place, &record.observed());
+        let review = policy.review_read(&changes, &notes, &record.announced(), &record.place, &record.observed());
         let mut frozen = Trial { record, dir, overlays, stage: Frozen { changes, review, exec_error } };
         frozen.name_authors();
         Ok(frozen)
@@ -632,6 +649,7 @@ pub(crate) fn record(id: TrialId, judged: &crate::Judged, request: &Request, con
         allow_net: confinement.network.rules().to_vec(),
         connections: Vec::new(),
         env_withheld: confinement.env_withheld.clone(),
+        shown: request.read.iter().map(FilePath::normalise).filter(|path| is_secret(path, &judged.place)).collect(),
         applying: None,
         applied: 0,
         applied_ms: None,
@@ -646,4 +664,9 @@ pub(crate) fn record(id: TrialId, judged: &crate::Judged, request: &Request, con
         rules: request.rules.clone(),
         used: None,
     }
+}
+
+/// Whether a path is, or lies in, what a jar does not show of itself, or is a secret by its name.
+fn is_secret(path: &FilePath, place: &Place) -> bool {
+    policy::would_show(place, path).is_some() || policy::secret_rule(path, &place.home).is_some()
 }

@@ -96,13 +96,14 @@ pub fn short(process: &Process, chars_max: usize) -> String {
     }
 }
 
-/// The whole line a process was started as, escaped.
+/// The whole line a process was started as, escaped and without its secrets.
 #[must_use]
 pub fn command(process: &Process) -> String {
     let cut = if process.cut { " ..." } else { "" };
     if !process.argv.is_empty() {
         let argv: Vec<OsString> = process.argv.iter().map(|word| word.as_os_str().to_owned()).collect();
-        return format!("{}{cut}", model::escape::bytes(&analyze::quote(&argv)));
+        let text = model::escape::bytes(&analyze::quote(&argv));
+        return format!("{}{cut}", policy::shapes::clean(&text).unwrap_or(text));
     }
     // Its arguments could not be read: what the kernel calls it.
     match (&process.executable, process.name.as_bytes()) {

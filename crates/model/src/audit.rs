@@ -1,7 +1,7 @@
 //! Audit records: what was intended before an effect, what came of it after.
 
 use crate::{
-    Analysis, Assessment, Attempt, ChangeSet, Connection, Containment, Decision, Exit, FilePath, Limit, Place,
+    Analysis, Assessment, Attempt, ChangeSet, Connection, Containment, Decision, Exit, FilePath, Grant, Limit, Place,
     ProfileId, Review, TrialId,
 };
 use serde::{Deserialize, Serialize};
@@ -21,7 +21,8 @@ pub enum Stage {
         /// The profile it was to run under.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         profile: Option<ProfileId>,
-        /// Who agreed: `policy`, `person`, or nobody (`None`: it did not run).
+        /// Who agreed: `policy`, `person` (`person at CHANNEL`), `grant` with the names of grants, or nobody (`None`: it did
+        /// not run).
         approved_by: Option<String>,
         /// SHA-256 of the policy that decided, hexadecimal; records of older versions have none.
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -42,6 +43,9 @@ pub enum Stage {
         /// Whom it reached over the network.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         connections: Vec<Connection>,
+        /// Secrets that it was shown because somebody asked for it.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        shown: Vec<FilePath>,
         /// What it changed.
         changes: ChangeSet,
         /// How that was judged.
@@ -84,6 +88,16 @@ pub enum Stage {
         to: u64,
         /// How many changes of earlier ones wait still.
         left: u64,
+    },
+    /// A grant was made; written and synced before it counts.
+    Granted {
+        /// It.
+        grant: Grant,
+    },
+    /// Grants do not count any more.
+    Revoked {
+        /// Their names.
+        grants: Vec<String>,
     },
     /// Something failed; the words say what and what was left.
     Failed {

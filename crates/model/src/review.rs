@@ -28,6 +28,23 @@ pub struct Flag {
     pub message: String,
 }
 
+/// One thing that the content of a change tells: a package, a script, a secret. The flag of the same change and rule sums
+/// up all of its kind.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Found {
+    /// Index into the change set.
+    pub change: usize,
+    /// The rule, for example `lockfile/install-script`.
+    pub rule: String,
+    /// Which package, script, or kind of secret; escaped.
+    pub name: String,
+    /// Where in the file, from 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub line: Option<u64>,
+    /// What of it; escaped, and never the secret itself.
+    pub message: String,
+}
+
 /// The judgement over one change set.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Review {
@@ -43,4 +60,7 @@ pub struct Review {
     /// however small their risk.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub held: Vec<usize>,
+    /// What the contents tell, one by one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub content: Vec<Found>,
 }

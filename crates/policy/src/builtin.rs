@@ -49,7 +49,7 @@ pub(crate) fn statements(words: &Words) -> Result<Vec<Policy>, PolicyError> {
         statement(
             "apply/announced", Effect::Permit,
             t.action_is("apply"), ResourceConstraint::Any,
-            and(and(less_eq(attr(context(), "risk"), long(1)), attr(context(), "named")), not(attr(resource(), "protected"))),
+            and(and(and(less_eq(attr(context(), "risk"), long(1)), attr(context(), "named")), not(attr(resource(), "protected"))), not(or(or(contains(attr(resource(), "rules"), t.entity("Rule", "lockfile/install-script")), contains(attr(resource(), "rules"), t.entity("Rule", "lockfile/not-understood"))), contains(attr(resource(), "rules"), t.entity("Rule", "manifest/install-script"))))),
         )?,
         statement(
             "apply/approved", Effect::Permit,

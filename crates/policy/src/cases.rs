@@ -1,6 +1,7 @@
 //! Cases: what a profile or a policy must say, written beside it and run by `belljar policy test`.
 
 use crate::confine::{ConfineRequest, confine};
+use crate::content::{self, Notes, Side};
 use crate::error::PolicyError;
 use crate::layer::position;
 use crate::policy::Policy;
@@ -76,7 +77,7 @@ struct Decide {
     rule: Option<String>,
 }
 
-/// A change after it ran.
+/// A change after it ran; with `after`, by its content too.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Review {
@@ -89,6 +90,9 @@ struct Review {
     kind: Option<FileKind>,
     #[serde(default)]
     below: u64,
+    /// The text on the host, and in the jar.
+    before: Option<String>,
+    after: Option<String>,
     risk: Option<Tier>,
     disposition: Disposition,
     flag: Option<String>,
@@ -233,8 +237,10 @@ impl Review {
         let Ok(change) = CHECKED.change(self) else {
             return Ran { says: self.says.clone(), line, wrong: Vec::new(), decided: String::new() };
         };
+        let notes = self.notes(&change);
         let changes = ChangeSet { changes: vec![change] };
-        let review = policy.review(&changes, &analysis(&self.announced, &[], false), &place(true), &[]);
+        let (analysis, place) = (analysis(&self.announced, &[], false), place(true));
+        let review = policy.review_read(&changes, &notes, &analysis, &place, &[]);
         let mut wrong = Vec::new();
         differ(&mut wrong, "disposition", disposition_word(self.disposition), disposition_word(review.disposition));
         let risk = review.risks.first().map(ToString::to_string).unwrap_or_default();
@@ -243,10 +249,22 @@ impl Review {
         if let Some(flag) = self.flag.as_deref().filter(|flag| !flags.contains(flag)) {
             differ(&mut wrong, "flag", flag, &flags.join(", "));
         }
-        let rulings = policy.rulings(&changes, &analysis(&self.announced, &[], false), &place(true));
+        let rulings = policy.rulings(&changes, &notes, &analysis, &place);
         let rules = rulings.into_iter().next().unwrap_or_default();
         self.rule.iter().for_each(|rule| decides(&mut wrong, rule, &rules));
         Ran { says: self.says.clone(), line, wrong, decided: format!("{} decides", named(&rules)) }
+    }
+
+    /// What the content tells, where the case has one. Scripts are MEDIUM here: nobody analyses them.
+    fn notes(&self, change: &Change) -> Notes {
+        let Some(after) = &self.after else { return Notes::new() };
+        let place = place(true);
+        fn side(text: &String) -> Side<'_> {
+            Side::Head(text.as_bytes(), text.len() as u64)
+        }
+        let before = self.before.as_ref().map_or(Side::Absent, side);
+        let mut judge = |_: &str| (model::Risk::Medium, String::new());
+        Notes::from([(0, content::Reader::new(&place).read(change, before, side(after), &mut judge))])
     }
 }
 

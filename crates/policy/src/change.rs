@@ -1,5 +1,6 @@
 //! Changes: what one changed name is worth, judged on facts about it and not on the text that caused it.
 
+use crate::content::Note;
 use crate::derived::Depth;
 use crate::facts::{Ground, Location, PathFacts, STATE_RULE};
 use crate::pattern::Fit;
@@ -235,13 +236,15 @@ pub(crate) fn is_surprise(facts: &ChangeFacts<'_>) -> bool {
     facts.announced == Announced::No && !expected
 }
 
-/// Judges one change: its flags, and its tier as their maximum and that of the plain fact.
-pub(crate) fn judge(facts: &ChangeFacts<'_>) -> Verdict {
+/// Judges one change: its flags, with those of its content, and its tier as their maximum and that of the plain fact.
+pub(crate) fn judge(facts: &ChangeFacts<'_>, notes: &[Note]) -> Verdict {
     let mut said: Vec<(Risk, &'static str, &'static str)> = Vec::new();
     said.extend(facts.protected().map(|row| (row.risk, row.rule, row.says)));
     said.extend(secret(facts));
     let met = ROWS.iter().filter(|row| (row.applies)(facts));
     said.extend(met.map(|row| (row.risk, row.rule, row.says)));
+    let noted = notes.iter().map(|note| (note.risk, note.rule, note.says.as_str()));
+    let said: Vec<(Risk, &'static str, &str)> = said.into_iter().chain(noted).collect();
     let risk = said.iter().map(|(risk, ..)| *risk).fold(plain(facts), Risk::max);
     let flag = |(risk, rule, says)| (risk, rule, format!("{}: {says}", happened(facts)));
     Verdict { risk, flags: said.into_iter().map(flag).collect() }

@@ -3,36 +3,61 @@
 use crate::engine::{Attributes, Engine};
 use crate::facts::{Ground, Location, Network, PathFacts, STATE_RULE};
 use crate::pattern::Fit;
-use crate::replay::request::{Asks, On, OnPath, OnPeer, Part, Rule, Text};
+use crate::replay::request::{self, Asks, On, OnPath, OnPeer, Rule, Text};
 use crate::risk::{self, EffectFacts};
 use crate::words::{Words, text};
 use cedar_policy_core::ast::Value;
 use model::{
-    Analysis, Assessment, Because, Certainty, CheckId, Coverage, Decision, Endpoint, FilePath, PathScope, Place,
-    Reversibility, Risk, Target, Tiers, Verdict,
+    Analysis, Assessment, Because, Certainty, CheckId, Coverage, Decision, Effect, Endpoint, FilePath, PathScope,
+    Place, Reversibility, Risk, Target, Tiers, Verdict,
 };
 use std::collections::{BTreeSet, HashSet};
 
+/// One part of a decision.
+pub(crate) struct Part<'a> {
+    /// What it is about; `None`: the command as a whole.
+    pub(crate) effect: Option<&'a Effect>,
+    /// What the rules say to it.
+    pub(crate) because: Because,
+}
+
+/// One question of a decision.
+pub(crate) struct Posed<'a> {
+    /// What it is about; `None`: the command as a whole.
+    pub(crate) effect: Option<&'a Effect>,
+    pub(crate) part: request::Part<'static>,
+    /// In words, escaped.
+    pub(crate) about: String,
+}
+
 /// The strictest answer over all parts, with what determined it.
 pub(crate) fn decide(engine: &Engine, analysis: &Analysis, assessment: &Assessment, place: &Place) -> Decision {
-    let answer = |(part, about): (Part<'_>, String)| {
-        let answer = engine.ask(part.asked(engine.words(), place.uid, place.contained));
-        Because { verdict: answer.verdict, rules: answer.rules, about }
-    };
-    let mut because: Vec<Because> = parts(analysis, assessment, place).map(answer).collect();
+    let parts = parts(engine, analysis, assessment, place).into_iter();
+    let mut because: Vec<Because> = parts.map(|part| part.because).collect();
     because.sort_by_key(|because| std::cmp::Reverse(because.verdict));
     let verdict = because.first().map_or(Verdict::Deny, |first| first.verdict);
     Decision { verdict, because }
 }
 
-/// The parts of a command, each with what it is about in words: its effects, each once, and the command as a whole.
-pub(crate) fn parts(
-    analysis: &Analysis,
+/// Every part, in the order of the command.
+pub(crate) fn parts<'a>(
+    engine: &Engine,
+    analysis: &'a Analysis,
     assessment: &Assessment,
     place: &Place,
-) -> impl Iterator<Item = (Part<'static>, String)> {
+) -> Vec<Part<'a>> {
+    let answered = |posed: Posed<'a>| {
+        let answer = engine.ask(posed.part.asked(engine.words(), place.uid, place.contained));
+        let because = Because { verdict: answer.verdict, rules: answer.rules, about: posed.about };
+        Part { effect: posed.effect, because }
+    };
+    questions(analysis, assessment, place).into_iter().map(answered).collect()
+}
+
+/// What is asked of a command: its effects, each once, and the command as a whole.
+pub(crate) fn questions<'a>(analysis: &'a Analysis, assessment: &Assessment, place: &Place) -> Vec<Posed<'a>> {
     let ground = Ground::new(place);
-    let mut parts = Vec::new();
+    let mut posed = Vec::new();
     let mut known = Tiers { contained: Risk::Low, bare: Risk::Low };
     let mut seen = HashSet::new();
     for effect in &analysis.effects {
@@ -40,23 +65,29 @@ pub(crate) fn parts(
         let (tiers, _) = risk::effect_tiers(&facts);
         known = risk::join(known, tiers);
         if seen.insert((effect.action, &effect.target, effect.reversibility, effect.certainty, tiers.bare)) {
-            let part = Part {
+            let part = request::Part {
                 action: Asks::from(effect.action),
                 on: resource(&facts),
                 risk: level(risk::tier(tiers, place)),
                 uncertain: effect.certainty != Certainty::Must,
                 lasting: effect.reversibility == Reversibility::Never,
             };
-            parts.push((part, format!("{} {}", effect.action, effect.target)));
+            posed.push(Posed { effect: Some(effect), part, about: format!("{} {}", effect.action, effect.target) });
         }
     }
-    parts.push(whole(analysis, assessment, known, place));
-    parts.into_iter()
+    let (part, about) = whole(analysis, assessment, known, place);
+    posed.push(Posed { effect: None, part, about });
+    posed
 }
 
 /// The command as a whole carries what no single effect does: findings, what was not understood, and whatever else
 /// raised the assessment.
-fn whole(analysis: &Analysis, assessment: &Assessment, effects: Tiers, place: &Place) -> (Part<'static>, String) {
+fn whole(
+    analysis: &Analysis,
+    assessment: &Assessment,
+    effects: Tiers,
+    place: &Place,
+) -> (request::Part<'static>, String) {
     let reasons = risk::text_reasons(analysis);
     let text_tiers = reasons.iter().map(|reason| reason.tiers);
     let text_tiers = text_tiers.fold(Tiers { contained: Risk::Low, bare: Risk::Low }, risk::join);
@@ -68,7 +99,7 @@ fn whole(analysis: &Analysis, assessment: &Assessment, effects: Tiers, place: &P
     let about = worst.map_or_else(|| WHOLE.to_owned(), |reason| reason.text.clone());
     let checks: BTreeSet<CheckId> = analysis.findings.iter().map(|finding| finding.check).collect();
     let on = On::Command { checks: checks.into_iter().collect(), understood: analysis.coverage == Coverage::Full };
-    (Part { action: Asks::Run, on, risk: level(risk), uncertain: false, lasting: false }, about)
+    (request::Part { action: Asks::Run, on, risk: level(risk), uncertain: false, lasting: false }, about)
 }
 
 /// What a command is called where nothing of it stands out.
@@ -118,9 +149,14 @@ pub(crate) fn names(path: &FilePath) -> Attributes {
     vec![("path", text(&path.encode())), ("name", text(&name.unwrap_or_default()))]
 }
 
-/// Every rule of the tables that the path meets.
-pub(crate) fn rules(words: &Words, facts: &PathFacts, tree: bool) -> Value {
-    words.values("Rule", met(facts, tree))
+/// Every rule of the tables that the path meets, and those of its content.
+pub(crate) fn rules(
+    words: &Words,
+    facts: &PathFacts,
+    tree: bool,
+    content: impl Iterator<Item = &'static str>,
+) -> Value {
+    words.values("Rule", met(facts, tree).chain(content))
 }
 
 fn met(facts: &PathFacts, tree: bool) -> impl Iterator<Item = &'static str> {

@@ -9,7 +9,7 @@ use model::FilePath;
 use std::borrow::Cow;
 use std::collections::HashMap;
 
-/// A path made comparable: its components in lower case, without invisible characters.
+/// A path made comparable: its components as file systems that fold case and drop characters take them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Folded {
     parts: Vec<String>,
@@ -19,7 +19,7 @@ pub(crate) struct Folded {
 impl Folded {
     pub(crate) fn new(path: &FilePath) -> Folded {
         let parts = path.as_bytes().split(|b| *b == b'/').filter(|part| !part.is_empty());
-        let parts: Vec<String> = parts.map(fold).collect();
+        let parts: Vec<String> = parts.flat_map(names).collect();
         let glob = parts.iter().any(|part| is_glob(part));
         Folded { parts, glob }
     }
@@ -45,14 +45,77 @@ impl Folded {
     }
 }
 
-/// One component, folded. U+017F is the one letter whose capital is ASCII and whose lower case is not.
+/// The names one component stands for: NTFS takes `\` for a separator, so a file of git's with one in its name becomes a
+/// directory there. In a pattern it quotes.
+fn names(part: &[u8]) -> impl Iterator<Item = String> {
+    let quotes = part.iter().any(|byte| b"*?[{".contains(byte));
+    part.split(move |byte| *byte == b'\\' && !quotes).filter(|name| !name.is_empty()).map(|name| ntfs(fold(name)))
+}
+
+/// One component, folded.
 fn fold(part: &[u8]) -> String {
     if part.is_ascii() && !part.iter().any(u8::is_ascii_control) {
         return String::from_utf8_lossy(part).to_ascii_lowercase();
     }
     let text = String::from_utf8_lossy(part);
-    let seen = text.chars().filter(|c| !model::escape::is_deceptive(*c));
-    seen.flat_map(char::to_lowercase).map(|c| if c == '\u{17f}' { 's' } else { c }).collect()
+    let mut folded = String::with_capacity(text.len());
+    for c in text.chars().filter(|c| !is_ignored(*c)) {
+        match ascii_folding(c) {
+            Some(ascii) => folded.push_str(ascii),
+            None => folded.extend(c.to_lowercase()),
+        }
+    }
+    folded
+}
+
+/// Characters that HFS+ and file systems with case folding leave out of a comparison (Default_Ignorable_Code_Point).
+fn is_ignored(c: char) -> bool {
+    model::escape::is_deceptive(c)
+        || matches!(c, '\u{fe00}'..='\u{fe0f}' | '\u{17b4}' | '\u{17b5}' | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}')
+}
+
+/// What is not ASCII and becomes ASCII by full case folding (CaseFolding.txt, C and F), as ext4 and APFS have it: `.ßh` is
+/// `.ssh` there. What lower case alone does, as of U+212A, is not listed.
+fn ascii_folding(c: char) -> Option<&'static str> {
+    Some(match c {
+        '\u{17f}' => "s",
+        '\u{df}' | '\u{1e9e}' => "ss",
+        '\u{fb00}' => "ff",
+        '\u{fb01}' => "fi",
+        '\u{fb02}' => "fl",
+        '\u{fb03}' => "ffi",
+        '\u{fb04}' => "ffl",
+        '\u{fb05}' | '\u{fb06}' => "st",
+        _ => return None,
+    })
+}
+
+/// Short names that NTFS gives, as git knows them (`is_ntfs_dotgit`, `is_ntfs_dot_str` in path.c).
+const SHORT: &[(&str, &str, &str)] = &[
+    ("git~", ".git", "1"),
+    ("gitmod~", ".gitmodules", "1234"),
+    ("gi7eba~", ".gitmodules", "123456789"),
+    ("gitatt~", ".gitattributes", "1234"),
+    ("gi7d29~", ".gitattributes", "123456789"),
+];
+
+/// A folded name as NTFS takes it: without dots and spaces at its end, without the stream that is the file itself, and the
+/// long name for a short one.
+fn ntfs(name: String) -> String {
+    let streams = ["::$index_allocation", ":$i30:$index_allocation", "::$data"];
+    let stream = streams.iter().find_map(|stream| name.strip_suffix(stream)).unwrap_or(&name);
+    let plain = stream.trim_end_matches(['.', ' ']);
+    let long = SHORT.iter().find_map(|(short, long, numbers)| {
+        let number = plain.strip_prefix(short)?;
+        (number.len() == 1 && numbers.contains(number)).then_some(*long)
+    });
+    match (long, plain) {
+        (Some(long), _) => long.to_owned(),
+        // `..`, and a name of dots and spaces alone.
+        (None, "") => name,
+        (None, plain) if plain.len() == name.len() => name,
+        (None, plain) => plain.to_owned(),
+    }
 }
 
 /// One component of a pattern, folded; nearly all are written that way already.
@@ -316,6 +379,21 @@ mod tests {
             (".git/hooks/", "/w/sub/.GIT/Hooks/x/y", Some(Fit::Within)),
             (".git/hooks/", "/w/.g\u{200c}it/hooks/x", Some(Fit::Within)),
             (".git/hooks/", "/w/.git", Some(Fit::Above)),
+            (".git/hooks/", "/w/.git./hooks/x", Some(Fit::Within)),
+            (".git/hooks/", "/w/.git . /HOOKS/x", Some(Fit::Within)),
+            (".git/hooks/", "/w/GIT~1/hooks/x", Some(Fit::Within)),
+            (".git/hooks/", "/w/git~2/hooks/x", None),
+            (".git/hooks/", "/w/.git::$INDEX_ALLOCATION/hooks/x", Some(Fit::Within)),
+            (".git/hooks/", "/w/.git\\hooks\\x", Some(Fit::Within)),
+            (".git/hooks/", "/w/.g\u{fe0f}it/hooks/x", Some(Fit::Within)),
+            (".gitmodules", "/w/GITMOD~1", Some(Fit::Within)),
+            (".gitmodules", "/w/gi7eba~9", Some(Fit::Within)),
+            (".gitattributes", "/w/GI7D29~1", Some(Fit::Within)),
+            (".gitconfig", "/w/.gitcon\u{fb01}g", Some(Fit::Within)),
+            (".ssh/", "/w/.\u{df}h/x", Some(Fit::Within)),
+            (".ssh/", "/w/.\u{1e9e}h/x", Some(Fit::Within)),
+            (".kube/", "/w/.\u{212a}ube/x", Some(Fit::Within)),
+            (".ssh/", "/w/.ssh \u{301}/x", None),
             (".git/hooks/", "/w/.git/index", None),
             (".git/config", "/w/.git/config/x", None),
             (".git/modules/**/config", "/w/.git/modules/a/b/config", Some(Fit::Within)),

@@ -1,8 +1,11 @@
 //! The policy: built-in rules with whatever layers stand on them, and the four judgements made with it.
 
+use crate::content::Notes;
 use crate::engine::{Answer, Engine, Functions};
 use crate::error::PolicyError;
+use crate::grant::{self, Asked};
 use crate::layer::{self, Layer};
+use crate::review::Seen;
 use crate::words::Words;
 use crate::{builtin, decide, review, risk};
 use model::{Analysis, Assessment, Attempt, ChangeSet, Decision, Place, Review};
@@ -55,10 +58,29 @@ impl Policy {
         decide::decide(&self.engine, analysis, assessment, place)
     }
 
-    /// What to make of the changes of a finished run, measured against what was announced.
+    /// The parts of a command that the rules want a person for, each with what could be granted beyond this once.
+    #[must_use]
+    pub fn asked(&self, analysis: &Analysis, assessment: &Assessment, place: &Place) -> Vec<Asked> {
+        grant::asked(&self.engine, analysis, assessment, place)
+    }
+
+    /// What to make of the changes of a finished run, measured against what was announced, without their contents.
     #[must_use]
     pub fn review(&self, changes: &ChangeSet, analysis: &Analysis, place: &Place, attempts: &[Attempt]) -> Review {
-        review::review(&self.engine, changes, analysis, place, attempts)
+        self.review_read(changes, &Notes::new(), analysis, place, attempts)
+    }
+
+    /// [`Policy::review`] with what the contents tell.
+    #[must_use]
+    pub fn review_read(
+        &self,
+        changes: &ChangeSet,
+        notes: &Notes,
+        analysis: &Analysis,
+        place: &Place,
+        attempts: &[Attempt],
+    ) -> Review {
+        review::review(&self.engine, Seen { changes, notes, analysis, place, attempts }, &mut |_| {})
     }
 
     pub(crate) fn engine(&self) -> &Engine {
@@ -66,10 +88,16 @@ impl Policy {
     }
 
     /// The rules that decide on each change.
-    pub(crate) fn rulings(&self, changes: &ChangeSet, analysis: &Analysis, place: &Place) -> Vec<Vec<String>> {
+    pub(crate) fn rulings(
+        &self,
+        changes: &ChangeSet,
+        notes: &Notes,
+        analysis: &Analysis,
+        place: &Place,
+    ) -> Vec<Vec<String>> {
         let mut rulings = Vec::new();
         let mut heard = |answer: &Answer| rulings.push(answer.rules.clone());
-        review::review_with(&self.engine, changes, analysis, place, &[], &mut heard);
+        review::review(&self.engine, Seen { changes, notes, analysis, place, attempts: &[] }, &mut heard);
         rulings
     }
 }

@@ -1,6 +1,7 @@
 //! Review, the second door: a finished change set judged on facts, whatever the command said beforehand.
 
 use crate::change::{self, ChangeFacts, DELETED_NAMES_MAX};
+use crate::content::{Note, Notes};
 use crate::decide::{level, names, rules};
 use crate::derived::{self, Depth};
 use crate::engine::{Answer, Asked, Engine};
@@ -9,31 +10,24 @@ use crate::pattern::{Fit, Folded};
 use crate::surprise::{self, Announced, Forecast};
 use crate::words::{Question, number, yes};
 use model::{
-    Analysis, Attempt, Change, ChangeKind, ChangeSet, Disposition, FileKind, Flag, Place, Review, Risk, Verdict,
+    Analysis, Attempt, Change, ChangeKind, ChangeSet, Disposition, FileKind, Flag, Found, Place, Review, Risk, Verdict,
 };
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, HashMap};
 
-/// Judges every change, and the set as the strictest of them.
-pub(crate) fn review(
-    engine: &Engine,
-    changes: &ChangeSet,
-    analysis: &Analysis,
-    place: &Place,
-    attempts: &[Attempt],
-) -> Review {
-    review_with(engine, changes, analysis, place, attempts, &mut |_| {})
+/// What a change set is judged on.
+#[derive(Clone, Copy)]
+pub(crate) struct Seen<'s> {
+    pub(crate) changes: &'s ChangeSet,
+    pub(crate) notes: &'s Notes,
+    pub(crate) analysis: &'s Analysis,
+    pub(crate) place: &'s Place,
+    pub(crate) attempts: &'s [Attempt],
 }
 
-/// [`review`], telling `heard` what the rules say of each change.
-pub(crate) fn review_with(
-    engine: &Engine,
-    changes: &ChangeSet,
-    analysis: &Analysis,
-    place: &Place,
-    attempts: &[Attempt],
-    heard: &mut dyn FnMut(&Answer),
-) -> Review {
+/// Judges every change, and the set as the strictest of them; tells `heard` what the rules say of each.
+pub(crate) fn review(engine: &Engine, seen: Seen<'_>, heard: &mut dyn FnMut(&Answer)) -> Review {
+    let Seen { changes, notes, analysis, place, attempts } = seen;
     let ground = Ground::new(place);
     let forecast = Forecast::new(analysis, &place.workspace);
     let mass = deleted_names(changes, place) > DELETED_NAMES_MAX;
@@ -44,11 +38,13 @@ pub(crate) fn review_with(
         flags: Vec::new(),
         surprises: Vec::new(),
         held: Vec::new(),
+        content: Vec::new(),
     };
     for (index, change) in changes.changes.iter().enumerate() {
         let facts = ChangeFacts::new(change, &ground, forecast.of(change), forecast.opaque, mass);
-        let verdict = change::judge(&facts);
-        let answer = door.ask(&facts, verdict.risk);
+        let notes = notes.get(&index).map_or(&[][..], Vec::as_slice);
+        let verdict = change::judge(&facts, notes);
+        let answer = door.ask(&facts, verdict.risk, notes);
         heard(&answer);
         out.held.extend(answer.held.then_some(index));
         out.disposition = out.disposition.max(disposition(answer.verdict));
@@ -61,6 +57,7 @@ pub(crate) fn review_with(
             message,
         }));
         out.flags.extend(refusal(index, change, &answer));
+        out.content.extend(notes.iter().flat_map(|note| found(index, note)));
         if change::is_surprise(&facts) {
             out.surprises.push(surprise::observed(change));
         }
@@ -71,7 +68,7 @@ pub(crate) fn review_with(
 }
 
 /// What a rule can see of a change, as far as one change is told from another by it, and what the rules say of it.
-pub(crate) struct Seen {
+pub(crate) struct Look {
     /// In the escape of the model.
     pub(crate) path: String,
     pub(crate) location: Location,
@@ -84,17 +81,17 @@ pub(crate) struct Seen {
     pub(crate) answer: Answer,
 }
 
-/// Every change as the rules see it.
-pub(crate) fn seen(engine: &Engine, changes: &ChangeSet, analysis: &Analysis, place: &Place) -> Vec<Seen> {
+/// Every change as the rules see it, but for its content.
+pub(crate) fn look(engine: &Engine, changes: &ChangeSet, analysis: &Analysis, place: &Place) -> Vec<Look> {
     let ground = Ground::new(place);
     let forecast = Forecast::new(analysis, &place.workspace);
     let mass = deleted_names(changes, place) > DELETED_NAMES_MAX;
     let mut door = Door::new(engine, place);
     let each = |change| {
         let facts = ChangeFacts::new(change, &ground, forecast.of(change), forecast.opaque, mass);
-        let risk = change::judge(&facts).risk;
+        let risk = change::judge(&facts, &[]).risk;
         let own = &facts.path;
-        Seen {
+        Look {
             path: change.path.encode(),
             location: own.location,
             happened: happened(change),
@@ -102,10 +99,20 @@ pub(crate) fn seen(engine: &Engine, changes: &ChangeSet, analysis: &Analysis, pl
             executable: facts.executable(),
             telling: own.secret.is_some() || own.protected.is_some() || own.state || is_protected(&facts),
             risk,
-            answer: door.ask(&facts, risk),
+            answer: door.ask(&facts, risk, &[]),
         }
     };
     changes.changes.iter().map(each).collect()
+}
+
+fn found(change: usize, note: &Note) -> impl Iterator<Item = Found> {
+    note.items.iter().map(move |item| Found {
+        change,
+        rule: note.rule.to_owned(),
+        name: item.name.clone(),
+        line: item.line,
+        message: item.says.clone(),
+    })
 }
 
 fn disposition(verdict: Verdict) -> Disposition {
@@ -146,6 +153,7 @@ struct Key {
     kind: &'static str,
     executable: bool,
     rules: [Option<&'static str>; 2],
+    content: Vec<&'static str>,
     state: bool,
     protected: bool,
     derived: bool,
@@ -167,20 +175,20 @@ impl<'e> Door<'e> {
         Door { engine, place, answers: HashMap::new(), by_name }
     }
 
-    fn ask(&mut self, facts: &ChangeFacts<'_>, risk: Risk) -> Answer {
+    fn ask(&mut self, facts: &ChangeFacts<'_>, risk: Risk, notes: &[Note]) -> Answer {
         if self.by_name {
-            return self.engine.ask(self.question(facts, risk));
+            return self.engine.ask(self.question(facts, risk, notes));
         }
-        let key = key(facts, risk);
+        let key = key(facts, risk, notes);
         if let Some(answer) = self.answers.get(&key) {
             return answer.clone();
         }
-        let answer = self.engine.ask(self.question(facts, risk));
+        let answer = self.engine.ask(self.question(facts, risk, notes));
         self.answers.insert(key, answer.clone());
         answer
     }
 
-    fn question(&self, facts: &ChangeFacts<'_>, risk: Risk) -> Asked {
+    fn question(&self, facts: &ChangeFacts<'_>, risk: Risk, notes: &[Note]) -> Asked {
         let words = self.engine.words();
         let mut attributes = names(&facts.change.path);
         attributes.extend([
@@ -188,7 +196,7 @@ impl<'e> Door<'e> {
             ("happened", words.value("Happened", happened(facts.change))),
             ("kind", words.value("Kind", kind(facts.kind()))),
             ("executable", yes(facts.executable())),
-            ("rules", rules(words, &facts.path, false)),
+            ("rules", rules(words, &facts.path, false, notes.iter().map(|note| note.rule))),
             ("protected", yes(is_protected(facts))),
             ("derived", yes(facts.is_derived())),
         ]);
@@ -206,7 +214,7 @@ fn is_protected(facts: &ChangeFacts<'_>) -> bool {
     facts.protected().is_some_and(|row| row.risk == Risk::High)
 }
 
-fn key(facts: &ChangeFacts<'_>, risk: Risk) -> Key {
+fn key(facts: &ChangeFacts<'_>, risk: Risk, notes: &[Note]) -> Key {
     let within = facts.path.protected.filter(|(fit, _)| *fit == Fit::Within).map(|(_, row)| row.rule);
     Key {
         location: facts.path.location,
@@ -214,6 +222,7 @@ fn key(facts: &ChangeFacts<'_>, risk: Risk) -> Key {
         kind: kind(facts.kind()),
         executable: facts.executable(),
         rules: [facts.path.secret, within],
+        content: notes.iter().map(|note| note.rule).collect(),
         state: facts.path.state,
         protected: is_protected(facts),
         derived: facts.is_derived(),

@@ -19,7 +19,9 @@ mod tests {
 
     #[test]
     fn the_schema_knows_every_value() {
-        assert_eq!(values("Rule"), set(secrets::rules().chain(protected::rules()).chain([STATE_RULE])));
+        let content = crate::content::RULES.iter().copied();
+        let names = secrets::rules().chain(protected::rules()).chain([STATE_RULE]);
+        assert_eq!(values("Rule"), set(names.chain(content)));
         assert_eq!(values("Location"), set(Location::ALL.into_iter().map(Location::name)));
         assert_eq!(values("Network"), set(Network::ALL.into_iter().map(Network::name)));
     }

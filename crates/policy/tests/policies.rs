@@ -1,11 +1,13 @@
 //! Every case beside the default policy holds, every rule is exercised by one, and the policy is what its schema says.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+use belljar_policy::content::{Notes, Reader, Side};
 use belljar_policy::{DEFAULT, Layer, Origin, Policy, SCHEMA};
 use cedar_policy::{PolicySet, Schema, ValidationMode, Validator};
 use model::{
     Action, Analysis, Attempt, Certainty, Change, ChangeKind, ChangeSet, CheckId, Coverage, Differs, Disposition,
-    Effect, Endpoint, FileKind, FilePath, Finding, Meta, PathScope, Place, Reversibility, Risk, Span, Target, Verdict,
+    Effect, Endpoint, FileKind, FilePath, Finding, Meta, PathScope, Place, Reversibility, Review, Risk, Span, Target,
+    Verdict,
 };
 use serde::Deserialize;
 use std::collections::BTreeSet;
@@ -47,6 +49,10 @@ struct ReviewCase {
     kind: Option<FileKind>,
     #[serde(default)]
     below: u64,
+    #[serde(default)]
+    before: Option<String>,
+    #[serde(default)]
+    after: Option<String>,
     risk: String,
     disposition: Disposition,
     #[serde(default)]
@@ -153,6 +159,25 @@ fn change(case: &ReviewCase) -> Change {
     Change { path: FilePath::from(path), kind, before, after, differs, below: case.below }
 }
 
+/// The review of one case, with its content where it has one.
+fn reviewed(policy: &Policy, case: &ReviewCase) -> Review {
+    let (change, place) = (change(case), place(true));
+    let side = |text: &Option<String>| text.clone().unwrap_or_default();
+    let (before, after) = (side(&case.before), side(&case.after));
+    let head = |text: &'_ str| -> u64 { text.len() as u64 };
+    let mut notes = Notes::new();
+    if case.after.is_some() {
+        let before = match case.before {
+            Some(_) => Side::Head(before.as_bytes(), head(&before)),
+            None => Side::Absent,
+        };
+        let after = Side::Head(after.as_bytes(), head(&after));
+        notes.insert(0, Reader::new(&place).read(&change, before, after, &mut |_| (Risk::Medium, String::new())));
+    }
+    let analysis = analysis(&case.announced, &[], false);
+    policy.review_read(&ChangeSet { changes: vec![change] }, &notes, &analysis, &place, &[])
+}
+
 /// What is wrong with a decision, if anything.
 fn wrong_decision(policy: &Policy, case: &DecideCase) -> Option<String> {
     let analysis = analysis(&case.effects, &case.findings, case.partial);
@@ -164,9 +189,7 @@ fn wrong_decision(policy: &Policy, case: &DecideCase) -> Option<String> {
 
 /// What is wrong with a review, if anything.
 fn wrong_review(policy: &Policy, case: &ReviewCase) -> Option<String> {
-    let analysis = analysis(&case.announced, &[], false);
-    let changes = ChangeSet { changes: vec![change(case)] };
-    let review = policy.review(&changes, &analysis, &place(true), &[]);
+    let review = reviewed(policy, case);
     (review.disposition != case.disposition).then(|| format!("{}: {review:#?}", case.says))
 }
 
@@ -254,9 +277,7 @@ fn every_decision_is_as_written() {
 fn every_review_is_as_written() {
     let policy = Policy::builtin().unwrap();
     for case in cases().review {
-        let analysis = analysis(&case.announced, &[], false);
-        let changes = ChangeSet { changes: vec![change(&case)] };
-        let review = policy.review(&changes, &analysis, &place(true), &[]);
+        let review = reviewed(&policy, &case);
         let context = format!("{}: {review:#?}", case.says);
         assert_eq!(review.risks, [risk(&case.risk)], "{context}");
         assert_eq!(review.disposition, case.disposition, "{context}");
@@ -350,6 +371,8 @@ fn flags_come_red_first() {
             link: None,
             kind: None,
             below: 0,
+            before: None,
+            after: None,
             risk: String::new(),
             disposition: Disposition::Ask,
             flag: None,

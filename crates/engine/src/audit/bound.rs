@@ -2,7 +2,7 @@
 
 use super::redact::redact;
 use crate::digest;
-use model::{Change, ChangeSet, LeftOut, Review, Stage, hex};
+use model::{Change, ChangeSet, Found, LeftOut, Review, Stage, hex};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -68,10 +68,18 @@ fn most_telling(changes: &mut ChangeSet, review: &mut Review) -> Result<Vec<Left
     }
     review.flags = flags;
     // Of what is left out it is told as of the other changes.
+    let content = std::mem::take(&mut review.content);
+    let (inside, content_out): (Vec<_>, Vec<_>) =
+        content.into_iter().partition(|found| place.binary_search(&found.change).is_ok());
+    let moved = |found: Found| Some(Found { change: place.binary_search(&found.change).ok()?, ..found });
+    review.content = inside.into_iter().filter_map(moved).collect();
     review.held = review.held.iter().filter_map(|held| place.binary_search(held).ok()).collect();
     let mut left_out = vec![left("changes.changes", &rest)?];
     if !flags_out.is_empty() {
         left_out.push(left("review.flags", &flags_out)?);
+    }
+    if !content_out.is_empty() {
+        left_out.push(left("review.content", &content_out)?);
     }
     Ok(left_out)
 }
@@ -149,10 +157,20 @@ mod tests {
         let flag = Flag { change: 5000, risk: Risk::High, rule: "protected/shell".into(), message: "x".into() };
         let (risks, surprises) = (vec![Risk::Low; 5001], Vec::new());
         let held = vec![4999];
-        let mut review = Review { disposition: Disposition::Ask, risks, flags: vec![flag], surprises, held };
+        let found = |change| Found {
+            change,
+            rule: "content/secret".into(),
+            name: "pem".into(),
+            line: Some(3),
+            message: "a private key".into(),
+        };
+        let content = vec![found(4000), found(5000)];
+        let mut review = Review { disposition: Disposition::Ask, risks, flags: vec![flag], surprises, held, content };
         let left_out = most_telling(&mut changes, &mut review).unwrap();
         assert_eq!((changes.changes.len(), review.risks.len()), (LIST_MAX, LIST_MAX));
         assert_eq!(changes.changes[review.flags[0].change].path, FilePath::from("/w/z/.bashrc"));
+        assert_eq!((review.content.len(), review.content[0].change), (1, review.flags[0].change));
+        assert_eq!((left_out[1].at.as_str(), left_out[1].count), ("review.content", 1));
         assert_eq!(changes.changes[review.held[0]].path, FilePath::from("/w/04999"));
         assert_eq!((left_out[0].at.as_str(), left_out[0].count), ("changes.changes", 5001 - LIST_MAX as u64));
     }

@@ -34,6 +34,12 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tail::Tail;
 pub use verify::{Fault, Verification};
 
+/// Replaces the secrets in a document that is shown, as in a record; fields called `argv` are words of a command line. What
+/// was found in one place of it is replaced in all.
+pub fn without_secrets(document: &mut serde_json::Value) {
+    redact::redact(document, |_| true);
+}
+
 /// Why the log could not be read or extended.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -427,7 +433,8 @@ impl<'a, S> Written<'a, S> {
 }
 
 /// Milliseconds since the epoch; 0 on a clock set before it.
-pub(crate) fn now_ms() -> u64 {
+#[must_use]
+pub fn now_ms() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

@@ -8,6 +8,8 @@ use serde_json::{Value, json};
 pub fn event(record: &AuditRecord) -> Option<Value> {
     const PROCESS: (u32, u32) = (1, 1007);
     const FILES: (u32, u32) = (1, 1001);
+    /// User access: privileges assigned and revoked.
+    const ACCESS: (u32, u32) = (3, 3005);
     // OCSF numbers: activity of the class, severity, status (1 success, 2 failure).
     let ((category, class), activity, severity, status, more) = match &record.stage {
         Stage::Decided { analysis, assessment, decision, approved_by, .. } => {
@@ -35,6 +37,8 @@ pub fn event(record: &AuditRecord) -> Option<Value> {
         Stage::Settling { .. } | Stage::Settled { .. } | Stage::Rewinding { .. } | Stage::Rewound { .. } => {
             (FILES, 3, 1, 1, json!({}))
         }
+        Stage::Granted { .. } => (ACCESS, 1, 1, 1, json!({})),
+        Stage::Revoked { .. } => (ACCESS, 2, 1, 1, json!({})),
         Stage::Receipted { .. } => (FILES, 0, 1, 1, json!({})),
         Stage::Failed { error } => (PROCESS, 0, 3, 2, json!({"status_detail": error})),
         Stage::Checkpoint { .. } => return None,

@@ -120,7 +120,7 @@ pub enum Question {
     Approvals(Option<String>),
     /// What was observed and had not been predicted?
     Surprises,
-    /// Where was a secret read, or tried, and a connection made afterwards?
+    /// Where was a secret read, shown on demand, or tried, and a connection made or tried afterwards?
     SecretThenConnect,
     /// What was not run, by program?
     Denials,
@@ -176,10 +176,12 @@ pub enum Row {
         trial: Option<TrialId>,
         /// The command that connected.
         command: String,
-        /// Secrets that were predicted to be read, or tried to be.
+        /// Secrets that were predicted to be read, tried to be, or shown on demand.
         secrets: Vec<String>,
         /// Whom it reached.
         reached: Vec<String>,
+        /// Whom it tried to reach and was refused.
+        refused: Vec<String>,
     },
     /// A program that was not run.
     Denial {
@@ -311,15 +313,18 @@ impl Answer<'_> {
     }
 
     fn secret_then_connect(&mut self, record: &AuditRecord) {
-        let Stage::Ran { connections, .. } = &record.stage else { return };
+        let Stage::Ran { connections, attempts, .. } = &record.stage else { return };
         let secrets: Vec<String> =
             self.of(record).map(|known| known.secrets.iter().cloned().collect()).unwrap_or_default();
-        if secrets.is_empty() || connections.is_empty() {
+        let tried = attempts.iter().filter(|attempt| attempt.action == Action::Connect);
+        let refused: BTreeSet<String> = tried.map(|attempt| attempt.target.to_string()).collect();
+        if secrets.is_empty() || (connections.is_empty() && refused.is_empty()) {
             return;
         }
         let reached = connections.iter().map(|one| Target::Peer(one.peer.clone()).to_string()).collect();
+        let refused = refused.into_iter().collect();
         let (seq, time_ms, trial, command) = (record.seq, record.time_ms, record.trial.clone(), self.command(record));
-        self.rows.push(Row::SecretThenConnect { seq, time_ms, trial, command, secrets, reached });
+        self.rows.push(Row::SecretThenConnect { seq, time_ms, trial, command, secrets, reached, refused });
     }
 
     fn denial(&mut self, record: &AuditRecord) {
@@ -395,12 +400,14 @@ impl Known {
                 let secret = |effect: &&Effect| is_secret(&effect.target, home);
                 self.secrets.extend(reads.filter(secret).map(|effect| effect.target.to_string()));
             }
-            Stage::Ran { changes, review, attempts, .. } => {
+            Stage::Ran { changes, review, attempts, shown, .. } => {
                 self.saw = vec![format!("{} changes", changes.changes.len())];
                 self.saw.extend(review.flags.iter().map(|flag| flag.message.clone()));
                 let secret = |rule: &str| rule.starts_with("secrets/");
                 let tried = attempts.iter().filter(|attempt| attempt.action == Action::Read && secret(&attempt.rule));
                 self.secrets.extend(tried.map(|attempt| attempt.target.to_string()));
+                // What a program nobody knows did with it is not known.
+                self.secrets.extend(shown.iter().map(ToString::to_string));
             }
             _ => {}
         }

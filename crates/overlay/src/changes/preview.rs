@@ -1,12 +1,12 @@
 //! Previews: one change as text, bounded in size and time.
 
-use crate::changes::compare::read_full;
+use crate::changes::compare::{file_kind, read_full};
 use crate::changes::diff::{host_object, open_upper};
 use crate::changes::text::{Comparison, Hunk, TEXT_BYTES_MAX, is_text};
 use crate::error::OverlayError;
 use crate::fs::at;
 use crate::overlay::Overlay;
-use model::{Change, ChangeKind, FileKind};
+use model::{Change, ChangeKind, FileKind, FilePath};
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use std::fs::File;
@@ -60,6 +60,39 @@ impl Overlay {
         let before = if file(&change.before) { self.host_content(&lower).map_err(failed)? } else { Content::Absent };
         let after = if file(&change.after) { self.own_content(&rel).map_err(failed)? } else { Content::Absent };
         Ok(compare(&before, &after, change.kind == ChangeKind::Modified))
+    }
+
+    /// The first `most` bytes of the file that the host has under `path`, wherever it was moved in the view, and its size;
+    /// `None` where there is none.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn host_head(&self, path: &FilePath, most: u64) -> Result<Option<(Vec<u8>, u64)>, OverlayError> {
+        let read = |rel: PathBuf| -> Result<Option<(Vec<u8>, u64)>, Errno> {
+            let lower = self.lower_path(&rel)?;
+            let Some((dir, stat)) = host_object(&self.root, &lower)? else { return Ok(None) };
+            if file_kind(stat.st_mode & nix::libc::S_IFMT) != FileKind::File {
+                return Ok(None);
+            }
+            let name = lower.file_name().ok_or(Errno::EISDIR)?;
+            head(&File::from(at::open_file(&dir, name, OFlag::O_RDONLY, 0)?), most).map(Some)
+        };
+        let Some(rel) = path.strip_prefix(&self.saved.root) else { return Ok(None) };
+        read(rel.as_path().to_owned()).map_err(|source| OverlayError::Read { path: path.clone(), source })
+    }
+
+    /// The first `most` bytes of the file that the upper layer has under `path`, and its size.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn own_head(&self, path: &FilePath, most: u64) -> Result<(Vec<u8>, u64), OverlayError> {
+        let read = |rel: PathBuf| -> Result<(Vec<u8>, u64), Errno> {
+            let (parent, name) = at::split(&rel).ok_or(Errno::EISDIR)?;
+            let dir = open_upper(self, parent)?;
+            head(&File::from(at::forced(&[&dir], || at::open_own(&dir, name, OFlag::O_RDONLY))?), most)
+        };
+        let rel = path.strip_prefix(&self.saved.root).unwrap_or_default();
+        read(rel.as_path().to_owned()).map_err(|source| OverlayError::Read { path: path.clone(), source })
     }
 
     /// What the host has at `lower`, a path below the root.
@@ -123,6 +156,15 @@ impl Content {
             Content::Opaque(size) => Some(*size),
         }
     }
+}
+
+/// The beginning of a file, and how long it is.
+fn head(file: &File, most: u64) -> Result<(Vec<u8>, u64), Errno> {
+    let size = u64::try_from(nix::sys::stat::fstat(file)?.st_size).unwrap_or(0);
+    let mut bytes = vec![0; usize::try_from(size.min(most)).unwrap_or(0)];
+    let filled = read_full(file, &mut bytes, 0)?;
+    bytes.truncate(filled);
+    Ok((bytes, size))
 }
 
 /// Reads a file that is not too large and not binary.

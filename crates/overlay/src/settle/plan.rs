@@ -1,7 +1,7 @@
 //! Planning an apply: which changes, whether the host still is what they started from, and in which steps.
 
 use crate::changes::diff::{Delta, Mate, host_object, open_upper};
-use crate::error::{ApplyError, Conflict, ConflictKind};
+use crate::error::{ApplyError, Conflict, ConflictKind, OverlayError};
 use crate::fs::at;
 use crate::fs::xattr;
 use crate::overlay::Overlay;
@@ -10,7 +10,7 @@ use crate::settle::journal::{Action, Step};
 use crate::settle::times::Time;
 use crate::store::origin::Identity;
 use crate::store::store_error;
-use model::{ChangeKind, FilePath};
+use model::{ChangeKind, ChangeSet, FilePath};
 use nix::errno::Errno;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -97,6 +97,23 @@ impl Overlay {
     /// As there; a conflict that cannot be merged says why.
     pub fn plan_merge(&self, selection: &Selection) -> Result<ApplyPlan, ApplyError> {
         self.plan(selection, true)
+    }
+
+    /// [`Overlay::changes`], and where the host is not what the jar started from any more: there an apply would refuse. Of
+    /// a layer that is being applied or undone nothing of the kind can be said.
+    ///
+    /// # Errors
+    /// A file on either side cannot be read.
+    pub fn changes_and_conflicts(&self) -> Result<(ChangeSet, Vec<Conflict>), OverlayError> {
+        let deltas = self.deltas()?;
+        let mut conflicts = Vec::new();
+        if self.check_at_rest().is_ok() {
+            let all: BTreeSet<usize> = (0..deltas.len()).collect();
+            let planner = Planner::new(self, &deltas, &all);
+            let found = planner.conflicts().map_err(|(rel, source)| self.read_error(&rel, source))?;
+            conflicts.extend(found.into_iter().map(|(_, conflict)| conflict));
+        }
+        Ok((ChangeSet { changes: deltas.into_iter().map(|delta| delta.change).collect() }, conflicts))
     }
 
     fn plan(&self, selection: &Selection, merge: bool) -> Result<ApplyPlan, ApplyError> {

@@ -9,11 +9,12 @@ mod tests;
 
 use crate::decide;
 use crate::facts::Location;
+use crate::grant::changes_the_meaning;
 use crate::import::inner;
 use crate::policy::Policy;
 use crate::replay::request::{On, Part};
-use crate::review::{self, Seen};
-use model::{Analysis, Assessment, ChangeSet, Place, Risk, Verdict};
+use crate::review::{self, Look};
+use model::{Analysis, Assessment, ChangeSet, Place, Review, Risk, Verdict};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
@@ -124,7 +125,12 @@ impl History {
         assessment: &Assessment,
         place: &Place,
     ) {
-        for (part, about) in decide::parts(analysis, assessment, place) {
+        if analysis.findings.iter().any(changes_the_meaning) {
+            // Another `make`, say: what the effects name is not what ran.
+            return self.pass(Not::Open, analysis.text.clone());
+        }
+        for posed in decide::questions(analysis, assessment, place) {
+            let (part, about) = (posed.part, posed.about);
             let engine = policy.engine();
             let answer = engine.ask(part.asked(engine.words(), place.uid, place.contained));
             match part_is_open_to_rules(&part) {
@@ -139,22 +145,28 @@ impl History {
         }
     }
 
-    /// A person made changes real: those that `chosen` holds of. `risks` are those on record, which were judged with all
-    /// of them.
+    /// A person made changes real: those that `chosen` holds of. `review` is that on record, which was of all of them and
+    /// of what they contain.
     pub fn changes(
         &mut self,
         policy: &Policy,
         (trial, time_ms): (&str, u64),
-        (changes, risks): (&ChangeSet, &[Risk]),
+        (changes, review): (&ChangeSet, &Review),
         (analysis, place): (&Analysis, &Place),
         chosen: impl Fn(&model::Change) -> bool,
     ) {
-        let seen = review::seen(policy.engine(), changes, analysis, place);
-        for ((change, seen), at) in changes.changes.iter().zip(seen).zip(0..) {
+        let seen = review::look(policy.engine(), changes, analysis, place);
+        let of_content = |at: usize| {
+            let of_rule = |rule: &str| crate::content::RULES.contains(&rule);
+            review.content.iter().any(|found| found.change == at)
+                || review.flags.iter().any(|flag| flag.change == at && of_rule(&flag.rule))
+        };
+        for ((change, mut seen), at) in changes.changes.iter().zip(seen).zip(0..) {
             if !chosen(change) || seen.answer.verdict != Verdict::Ask {
                 continue;
             }
-            let risk = risks.get(at).copied().unwrap_or(Risk::High).max(seen.risk);
+            seen.telling |= of_content(at);
+            let risk = review.risks.get(at).copied().unwrap_or(Risk::High).max(seen.risk);
             let path = change.path.encode();
             match change_is_open_to_rules(&seen, risk) {
                 Err(why) => self.pass(why, path),
@@ -241,7 +253,7 @@ fn is_a_place(location: Location) -> bool {
     matches!(location, Location::Workspace | Location::Home | Location::Temporary | Location::Elsewhere)
 }
 
-fn change_is_open_to_rules(seen: &Seen, risk: Risk) -> Result<(), Not> {
+fn change_is_open_to_rules(seen: &Look, risk: Risk) -> Result<(), Not> {
     // Where a link leads, what a name was before, how much was below it and what a program does no rule sees.
     let told = match seen.happened {
         "added" | "modified" => matches!(seen.kind, "file" | "directory"),

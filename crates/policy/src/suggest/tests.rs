@@ -5,7 +5,7 @@ use crate::replay::request::{On, Part};
 use crate::testing::{added, analysis, deleted, effect, modified, path, place};
 use crate::{Layer, Origin, Policy, decide};
 use model::{
-    Action, Analysis, Certainty, Change, ChangeSet, Effect, Endpoint, FileKind, PathScope, Place, Reversibility, Risk,
+    Action, Analysis, Certainty, Change, ChangeSet, Effect, Endpoint, FileKind, PathScope, Place, Reversibility,
     Target, Verdict,
 };
 use proptest::prelude::*;
@@ -60,13 +60,12 @@ fn commands() -> impl Strategy<Value = (Analysis, Place)> {
 }
 
 fn parts((analysis, place): &(Analysis, Place), policy: &Policy) -> Vec<(Part<'static>, Verdict)> {
-    let assessment = policy.assess(analysis, place);
-    let parts = decide::parts(analysis, &assessment, place);
+    let posed = decide::questions(analysis, &policy.assess(analysis, place), place).into_iter();
     let answer = |part: &Part<'_>| {
         let engine = policy.engine();
         engine.ask(part.asked(engine.words(), place.uid, place.contained)).verdict
     };
-    parts.map(|(part, _)| (part.clone(), answer(&part))).collect()
+    posed.map(|posed| (posed.part.clone(), answer(&posed.part))).collect()
 }
 
 /// Whether a part is one that was approved, or is below a directory that was, and no more dangerous.
@@ -144,7 +143,7 @@ fn changes() -> Vec<Change> {
 /// What the rules say of each change alone.
 fn verdicts(policy: &Policy, changes: &[Change], place: &Place) -> Vec<Verdict> {
     let set = ChangeSet { changes: changes.to_vec() };
-    let seen = crate::review::seen(policy.engine(), &set, &run(), place);
+    let seen = crate::review::look(policy.engine(), &set, &run(), place);
     seen.into_iter().map(|seen| seen.answer.verdict).collect()
 }
 
@@ -158,9 +157,9 @@ fn applied(policy: &Policy, chosen: &[usize], trials: u64) -> History {
     let set = ChangeSet { changes: changes() };
     let wanted: Vec<_> = chosen.iter().map(|at| set.changes[*at].path.clone()).collect();
     for trial in 0..trials {
-        let (id, risks) = (format!("t{trial}"), vec![Risk::Medium; set.changes.len()]);
+        let (id, review) = (format!("t{trial}"), policy.review(&set, &run(), &place(true), &[]));
         let at = (id.as_str(), trial * super::DAY_MS);
-        history.changes(policy, at, (&set, &risks), (&run(), &place(true)), |change| wanted.contains(&change.path));
+        history.changes(policy, at, (&set, &review), (&run(), &place(true)), |change| wanted.contains(&change.path));
     }
     history
 }
