@@ -1,5 +1,6 @@
 //! Whole processes side by side: `true` alone, in namespaces alone, under the peers that are installed with their usual
-//! options, under Belljar, and as one more command in an open jar of Belljar.
+//! options, in a jar without an overlay, under Belljar, and as one more command in an open jar, with all that Belljar does
+//! around it and without.
 //!
 //! One after the other in each round, so that whatever the machine does meanwhile hits all of them alike. Prints
 //! medians and ratios. `BELLJAR_BENCH_ROUNDS` sets the number of rounds, `BELLJAR_BENCH_DIR` the directory: each run makes
@@ -8,7 +9,11 @@
 
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+use model::{Confinement, FilePath, Network};
+use std::ffi::OsString;
+use std::fs::File;
 use std::io::{BufRead as _, BufReader, Write as _};
+use std::os::fd::AsFd as _;
 use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -29,6 +34,13 @@ const CONTENDERS: &[(&str, &str)] = &[
     ("codex", "{peers}/codex sandbox -- true"),
 ];
 
+/// The argument by which this program is a jar without an overlay around `true`, and nothing else.
+const NO_OVERLAY: &str = "--no-overlay";
+
+/// What is aimed at: one's time as a multiple of another's, at most.
+const TARGETS: &[(&str, &str, f64)] =
+    &[("no overlay", "bwrap", 0.7), ("belljar", "bwrap", 1.0), ("in a live jar", "fork+exec", 1.1)];
+
 struct Contender {
     name: &'static str,
     argv: Vec<String>,
@@ -36,6 +48,10 @@ struct Contender {
 }
 
 fn main() {
+    sandbox::stage_entry();
+    if std::env::args().any(|arg| arg == NO_OVERLAY) {
+        return without_overlay();
+    }
     // `cargo test --benches` starts benches too, to see that they work.
     let is_bench = std::env::args().any(|arg| arg == "--bench");
     let asked = std::env::var("BELLJAR_BENCH_ROUNDS").ok().and_then(|n| n.parse().ok());
@@ -48,18 +64,24 @@ fn main() {
     }
     let mut contenders = contenders(dir.path(), is_bench);
     let mut open = OpenJar::new(dir.path());
-    let mut in_open = Contender { name: "open jar", argv: Vec::new(), times: Vec::new() };
+    let measured = |name| Contender { name, argv: Vec::new(), times: Vec::new() };
+    let (mut in_open, mut in_live, mut forked) =
+        (measured("open jar"), measured("in a live jar"), measured("fork+exec"));
+    let mut live = LiveJar::new();
     for round in 0..rounds + WARM_UP {
         for contender in &mut contenders {
             let time = once(&contender.argv, dir.path());
             contender.times.extend((round >= WARM_UP).then_some(time));
         }
-        let time = open.once();
-        in_open.times.extend((round >= WARM_UP).then_some(time));
+        for (times, time) in
+            [(&mut in_open.times, open.once()), (&mut in_live.times, live.once()), (&mut forked.times, fork_and_exec())]
+        {
+            times.extend((round >= WARM_UP).then_some(time));
+        }
     }
     open.close();
-    contenders.push(in_open);
-    report(&mut contenders, rounds);
+    contenders.extend([in_open, forked, in_live]);
+    report(&contenders, rounds);
 }
 
 /// Those that are installed and work here.
@@ -74,6 +96,8 @@ fn contenders(dir: &Path, tell: bool) -> Vec<Contender> {
             _ => {}
         }
     }
+    let own = std::env::current_exe().expect("this program").to_string_lossy().into_owned();
+    all.push(Contender { name: "no overlay", argv: vec![own, NO_OVERLAY.to_owned()], times: Vec::new() });
     let belljar = [env!("CARGO_BIN_EXE_belljar"), "run", "--apply", "discard", "--", "true"];
     all.push(Contender { name: "belljar", argv: belljar.map(str::to_owned).to_vec(), times: Vec::new() });
     all
@@ -135,17 +159,91 @@ impl OpenJar {
     }
 }
 
-fn report(contenders: &mut [Contender], rounds: usize) {
-    println!("{rounds} rounds, interleaved\n{:10} {:>10} {:>10} {:>10}", "", "median", "p10", "p90");
-    for contender in contenders.iter_mut() {
-        contender.times.sort_unstable();
-        let [p10, p50, p90] = [10, 50, 90].map(|p| at(&contender.times, p));
-        println!("{:10} {:>7.2} ms {:>7.2} ms {:>7.2} ms", contender.name, ms(p50), ms(p10), ms(p90));
+/// A jar with every layer but the overlay, and nothing around it: no judgement, no record.
+fn jar() -> sandbox::Request {
+    let confinement = Confinement {
+        roots: vec![],
+        hidden: vec![],
+        shown: vec![],
+        network: Network::None,
+        env: vec![],
+        env_withheld: vec![],
+        cwd: FilePath::from("/"),
+    };
+    sandbox::Request {
+        confinement,
+        argv: vec![OsString::from("/bin/true")],
+        accept_weak: vec![],
+        kernel: vec![],
+        allow_nested: false,
+        upstream: None,
+        measure: false,
+        watch_files: false,
+        copies: None,
+        limits: model::Limits::default(),
     }
-    let median = |name: &str| contenders.iter().find(|c| c.name == name).map(|c| ms(at(&c.times, 50)));
-    for (one, other) in [("belljar", "bwrap"), ("open jar", "bwrap"), ("open jar", "bare")] {
-        if let (Some(own), Some(peer)) = (median(one), median(other)) {
-            println!("{one} / {other}: {:.2}", own / peer);
+}
+
+fn without_overlay() {
+    let running = sandbox::start(&jar(), &mut |_, _| Ok(())).expect("a jar");
+    let ended = running.wait().expect("the end of the jar");
+    assert_eq!(ended.exit, model::Exit::Code(0));
+}
+
+fn fork_and_exec() -> Duration {
+    let start = Instant::now();
+    let status = Command::new("/bin/true").env_clear().status().expect("start true");
+    let time = start.elapsed();
+    assert!(status.success(), "true is false");
+    time
+}
+
+/// The same jar, which stays for the next command.
+struct LiveJar {
+    live: sandbox::Live,
+    nothing: File,
+}
+
+impl LiveJar {
+    fn new() -> LiveJar {
+        let live = sandbox::standby(&[], None).and_then(|standby| standby.live(&jar(), &mut |_, _| Ok(())));
+        LiveJar { live: live.expect("a live jar"), nothing: tempfile::tempfile().expect("a file without a name") }
+    }
+
+    fn once(&mut self) -> Duration {
+        let (argv, cwd) = ([OsString::from("/bin/true")], FilePath::from("/"));
+        let [input, out, err] = [self.nothing.as_fd(); 3];
+        let output = sandbox::Streams::To(out, err);
+        let command = sandbox::Command { argv: &argv, env: &[], cwd: &cwd, input, output };
+        let start = Instant::now();
+        let done = self.live.run(&command).expect("run in a live jar");
+        let time = start.elapsed();
+        assert_eq!(done.exit, model::Exit::Code(0));
+        time
+    }
+}
+
+fn report(contenders: &[Contender], rounds: usize) {
+    // In each round everybody ran once: the ratio of a round has what the machine did meanwhile on both sides.
+    let to = |name: &str, of: &Contender| -> Option<f64> {
+        let other = contenders.iter().find(|c| c.name == name)?;
+        let mut ratios: Vec<f64> = of.times.iter().zip(&other.times).map(|(a, b)| ms(*a) / ms(*b)).collect();
+        ratios.sort_unstable_by(f64::total_cmp);
+        ratios.get(ratios.len() / 2).copied()
+    };
+    let shown = |ratio: Option<f64>| ratio.map(|ratio| format!("{ratio:.2}")).unwrap_or_default();
+    println!("{rounds} rounds, interleaved");
+    println!("{:14} {:>10} {:>10} {:>10} {:>9} {:>9}", "", "median", "p10", "p90", "of bwrap", "of bare");
+    for contender in contenders.iter() {
+        let mut times = contender.times.clone();
+        times.sort_unstable();
+        let [p10, p50, p90] = [10, 50, 90].map(|p| ms(at(&times, p)));
+        let (bwrap, bare) = (shown(to("bwrap", contender)), shown(to("bare", contender)));
+        println!("{:14} {p50:>7.2} ms {p10:>7.2} ms {p90:>7.2} ms {bwrap:>9} {bare:>9}", contender.name);
+    }
+    for (one, other, most) in TARGETS {
+        if let Some(ratio) = contenders.iter().find(|c| c.name == *one).and_then(|own| to(other, own)) {
+            println!("{one} / {other}: {ratio:.2}, to be {most} at most");
         }
     }
 }

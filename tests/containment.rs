@@ -4,8 +4,11 @@
 //! a mount namespace of the test, so that a jar with a hole harms nobody.
 
 use crate::support::{assert_nothing_left, both};
+use std::fs::File;
 use std::net::TcpListener;
+use std::os::unix::fs::FileExt as _;
 use std::os::unix::net::UnixListener;
+use std::time::{Duration, Instant};
 use testkit::World;
 
 /// Where a probe succeeds without Belljar.
@@ -77,6 +80,22 @@ fn script(wanted: impl Fn(Bare) -> bool) -> String {
     format!("{}exit 0\n", lines.collect::<String>())
 }
 
+/// The process called so that is a child of `belljar`, once it is.
+fn first_process(belljar: i32) -> i32 {
+    let begin = Instant::now();
+    while begin.elapsed() < Duration::from_secs(20) {
+        for entry in std::fs::read_dir("/proc").unwrap().flatten() {
+            let stat = std::fs::read_to_string(entry.path().join("stat")).unwrap_or_default();
+            let Some((name, rest)) = stat.rsplit_once(") ") else { continue };
+            if name.ends_with("(belljar-init") && rest.split(' ').nth(1) == Some(&belljar.to_string()) {
+                return entry.file_name().to_str().unwrap().parse().unwrap();
+            }
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    panic!("no first process of a jar appears");
+}
+
 /// A user namespace with the same ids in which no cgroup namespace can be made; then the rest of the words.
 const WITHOUT_CGROUP_NAMESPACES: &str = "
 import ctypes, os, sys
@@ -129,6 +148,38 @@ both! {
         assert_eq!(run(world, "exec 9<hush; exec sh safe.sh"), expected, "the control, bare");
         drop(host);
         assert_nothing_left(world);
+    }
+
+    /// It is a copy of Belljar, and nothing of what the caller keeps to himself is in the copy.
+    fn the_first_process_of_a_jar_holds_no_secret_of_the_caller(world) {
+        let secret = ["hush", "in", "the", "environment"].join("-");
+        let words = ["run", "--apply", "discard", "--hide", "hush", "--", "sh", "-c", "echo ready >here; exec sleep 60"];
+        world.file("hush", "");
+        let belljar = world.belljar(words).env("AWS_SECRET_ACCESS_KEY", &secret).spawn();
+        let first = first_process(belljar.pid());
+        let looked = std::fs::read(format!("/proc/{first}/environ"));
+        if looked.as_ref().is_err_and(|error| error.kind() == std::io::ErrorKind::PermissionDenied) {
+            // Not even its own user may look, only root.
+            assert!(!nix::unistd::Uid::effective().is_root());
+            return;
+        }
+        let of = |name: &str| std::fs::read(format!("/proc/{first}/{name}")).unwrap();
+        for name in ["environ", "cmdline"] {
+            assert!(of(name).iter().all(|byte| *byte == 0), "{name}: {}", String::from_utf8_lossy(&of(name)));
+        }
+        let holds = |pid: i32| {
+            let maps = std::fs::read_to_string(format!("/proc/{pid}/maps")).unwrap();
+            let memory = File::open(format!("/proc/{pid}/mem")).unwrap();
+            maps.lines().filter(|line| line.contains(" rw")).any(|line| {
+                let (from, to) = line.split_once(' ').unwrap().0.split_once('-').unwrap();
+                let [from, to] = [from, to].map(|place| u64::from_str_radix(place, 16).unwrap());
+                let mut bytes = vec![0; usize::try_from(to - from).unwrap()];
+                let read = memory.read_at(&mut bytes, from).unwrap_or(0);
+                bytes[..read].windows(secret.len()).any(|window| window == secret.as_bytes())
+            })
+        };
+        assert!(holds(belljar.pid()), "the control: Belljar has its environment");
+        assert!(!holds(first), "a secret is in the memory of the first process");
     }
 
     fn the_jar_is_told_layer_by_layer(world) {

@@ -3,9 +3,9 @@
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 #![allow(clippy::indexing_slicing, clippy::string_slice, unreachable_pub)]
 
+mod approver;
 extern crate policy as belljar_policy;
 
-mod approver;
 mod audit;
 mod backend;
 mod bad_input;
@@ -26,6 +26,7 @@ mod kills;
 mod labelled;
 mod learn;
 mod limits;
+mod names;
 mod nested;
 mod network;
 mod odd_places;
@@ -34,6 +35,8 @@ mod parts;
 mod policy;
 mod predicted;
 mod profiles;
+#[cfg(feature = "prove")]
+mod prove;
 mod real_repo;
 mod replay;
 mod review;

@@ -5,6 +5,7 @@ mod clients;
 mod datagrams;
 mod names;
 mod proxy;
+mod withheld;
 
 use crate::support::{assert_nothing_left, both};
 use serde_json::{Value, json};
@@ -166,6 +167,17 @@ fn run(world: &World, allow: &[&str], script: &str) -> (testkit::Output, Value) 
 
 /// The same, with variables of the caller's, and more that root does before.
 fn run_with(world: &World, allow: &[&str], script: &str, env: &[(&str, &str)], more: &str) -> (testkit::Output, Value) {
+    run_under(world, allow, script, env, setup_with(world, more))
+}
+
+/// The same, with all the words that come before it.
+fn run_under(
+    world: &World,
+    allow: &[&str],
+    script: &str,
+    env: &[(&str, &str)],
+    before: Vec<String>,
+) -> (testkit::Output, Value) {
     world.file("script.sh", script);
     let report = world.base().join("report.json");
     std::fs::write(&report, "").unwrap();
@@ -173,7 +185,7 @@ fn run_with(world: &World, allow: &[&str], script: &str, env: &[(&str, &str)], m
     let json = format!("--json={}", report.display());
     let words =
         ["run", "--apply", "discard", &json].into_iter().chain(allow.iter().flat_map(|rule| ["--allow-net", rule]));
-    let run = world.belljar(words.chain(["--", "bash", "script.sh"])).as_root().under(setup_with(world, more));
+    let run = world.belljar(words.chain(["--", "bash", "script.sh"])).as_root().under(before);
     let done = env.iter().fold(run, |run, (name, value)| run.env(name, value)).run();
     let text = std::fs::read_to_string(&report).unwrap();
     let report = serde_json::from_str(&text).unwrap_or_else(|e| panic!("{e}: {text}{}", done.report()));

@@ -144,6 +144,47 @@ both! {
         assert_eq!((&told[2]["limit"], &told[2]["stdout"]), (&Value::Null, &json!("on\n")));
     }
 
+    /// Also where a control group keeps them, which lives as long as the jar.
+    fn limits_on_processes_and_their_time_are_each_commands_own(world) {
+        let count = "import os, time\nfor n in range(1000):\n  try: child = os.fork()\n  except OSError: break\n  \
+            child or time.sleep(60)\nprint(n)\ntime.sleep(0.3)";
+        world.file("count.py", count);
+        let spin = "{\"cmd\":\"while :; do :; done\"}\n";
+        let forks = "{\"cmd\":\"exec python3 count.py\"}\n";
+        let lines = format!("{forks}{{\"cmd\":\"echo on\"}}\n{spin}{{\"cmd\":\"echo on\"}}\n{spin}{forks}{{\"cmd\":\"echo off\"}}\n");
+        let words = ["run", "--jar", "work", "--limit", "pids=300,cpu=1s", "--jsonl", "-"];
+        let run = world.belljar(words).stdin(lines).run();
+        run.success();
+        let told = answers(&run);
+        let [pids, cpu, none] = [json!("processes"), json!("cpu"), Value::Null];
+        for (number, limit) in [(0, &pids), (1, &none), (2, &cpu), (3, &none), (4, &cpu), (5, &pids), (6, &none)] {
+            // Without a group nobody may have looked at the moment when the last one was there.
+            let unseen = *limit == pids && !world.is_root() && told[number]["limit"] == none;
+            assert!(told[number]["limit"] == *limit || unseen, "{number}{}", run.report());
+        }
+        assert_eq!((&told[3]["stdout"], &told[6]["stdout"]), (&json!("on\n"), &json!("off\n")));
+        let shown = world.belljar(["show", "work", "--json"]).run().json();
+        let layers = shown["containment"]["active"].as_array().unwrap();
+        let how = |layer: &str| {
+            let found = layers.iter().find(|one| one["layer"] == layer);
+            found.unwrap_or_else(|| panic!("{layer}: {layers:#?}"))["detail"].as_str().unwrap().to_owned()
+        };
+        let exact = how("process-limit").contains("cgroup") || !world.is_root();
+        for one in [&told[0], &told[5]] {
+            let started: u32 = one["stdout"].as_str().unwrap().trim().parse().unwrap();
+            assert!(if exact { started == 299 } else { started <= 600 }, "{started}, {}", how("process-limit"));
+        }
+        assert!(how("cpu-limit").starts_with("1 s, "));
+        // Where one command has one, an open jar has one too.
+        let alone = world.belljar(["run", "--limit", "pids=300,cpu=1s", "--apply", "discard", "--json", "--", "true"]).run().json();
+        for layer in ["process-limit", "cpu-limit"] {
+            let of_one = alone["containment"]["active"].as_array().unwrap().iter().find(|one| one["layer"] == layer).unwrap();
+            assert_eq!(of_one["detail"].as_str().unwrap(), how(layer));
+        }
+        world.belljar(["discard", "work"]).run().success();
+        assert_nothing_left(world);
+    }
+
     fn a_kill_loses_nothing_and_leaves_nothing(world) {
         let before = world.snapshot();
         let (mut feed, mut jar) = fed(world, "work");

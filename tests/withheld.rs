@@ -7,7 +7,7 @@ use serde_json::Value;
 use std::time::{Duration, Instant};
 use testkit::{Run, World, until};
 
-const FILTER: &str = include_str!("withheld/filter.py");
+pub(crate) const FILTER: &str = include_str!("withheld/filter.py");
 const KINDS: [&str; 3] = ["docker", "apparmor", "sysctl"];
 
 /// Everyday things that are different without namespaces, with the reason.
@@ -20,7 +20,7 @@ const DIFFERENT: [(&str, &str); 6] = [
     ("process pool", "sem_open(3) is in /dev/shm, which is the host's"),
 ];
 
-fn withheld<'w>(kind: &str, run: Run<'w>) -> Run<'w> {
+pub(crate) fn withheld<'w>(kind: &str, run: Run<'w>) -> Run<'w> {
     run.under(["/usr/bin/python3", "-c", FILTER, kind])
 }
 
@@ -90,7 +90,7 @@ both! {
 
     fn what_it_cannot_do_is_refused_with_what_to_do(world) {
         let cases: [(&[&str], &str); 6] = [
-            (&["--allow-net", "example.org:443"], "--allow-net"),
+            (&["--allow-net", "example.org:443/udp"], "--allow-net"),
             (&["--allow-nested"], "--allow-nested"),
             (&["--backend", "fuse"], "nothing can be mounted"),
             (&["--backend", "kernel"], "nothing can be mounted"),

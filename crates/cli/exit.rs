@@ -8,6 +8,9 @@ use std::process::ExitCode;
 pub(crate) enum Exit {
     /// Done.
     Ok,
+    /// `policy diff --fail-on-widening`: something is answered more laxly.
+    #[cfg(feature = "prove")]
+    Wider,
     /// The arguments make no sense.
     Usage,
     /// `check`: a person would be asked.
@@ -50,6 +53,8 @@ impl Exit {
     pub(crate) fn code(self) -> u8 {
         match self {
             Exit::Ok => 0,
+            #[cfg(feature = "prove")]
+            Exit::Wider => 1,
             Exit::Usage => 2,
             Exit::Ask => 10,
             Exit::Deny => 20,

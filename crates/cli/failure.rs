@@ -47,6 +47,10 @@ pub(crate) enum Failure {
         #[source]
         source: io::Error,
     },
+    /// Proofs were asked for, and this build has none.
+    #[cfg(not(feature = "prove"))]
+    #[error("this belljar was built without proofs")]
+    WithoutProofs,
     /// A person would have to agree first.
     #[error("{message}")]
     NeedsPerson {
@@ -101,6 +105,8 @@ impl Failure {
             Failure::Report { .. } | Failure::Learnt { .. } => "report",
             Failure::NeedsPerson { .. } => "needs-person",
             Failure::Output(_) => "output",
+            #[cfg(not(feature = "prove"))]
+            Failure::WithoutProofs => "prove",
             Failure::Run(error) => match error {
                 RunError::Refused(_) => "refused",
                 RunError::Host(_) => "host",
@@ -115,6 +121,8 @@ impl Failure {
                 RunError::Settle(_) => "settle",
                 RunError::Jar(_) => "jar",
                 RunError::Grants(_) => "grants",
+                #[cfg(feature = "prove")]
+                RunError::Prove(_) => "prove",
                 _ => "other",
             },
         }
@@ -130,6 +138,10 @@ impl Failure {
             }
             Failure::Report { .. } => Some("name a file that you may write; nothing has run".into()),
             Failure::Learnt { text, .. } => Some(format!("the command has run; this is the profile:\n{text}")),
+            #[cfg(not(feature = "prove"))]
+            Failure::WithoutProofs => {
+                Some("build it with its default features, or with `cargo build --release --features prove`".into())
+            }
             Failure::Output(_) => None,
         }
     }

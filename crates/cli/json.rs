@@ -1,6 +1,8 @@
 //! What a program sees: one document per command, each with its `schema` and version. Fields are only ever added
 //! within a version. Paths are strings in which `\` is doubled and bytes that are not UTF-8 stand as `\xHH`.
 
+pub(crate) mod asking;
+
 mod import;
 mod replay;
 mod suggest;
@@ -8,8 +10,6 @@ mod suggest;
 pub(crate) use import::imported;
 pub(crate) use replay::replayed;
 pub(crate) use suggest::suggested;
-
-pub(crate) mod asking;
 
 use crate::failure::Failure;
 use analyze::Check;

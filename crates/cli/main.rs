@@ -8,6 +8,8 @@ mod cmd;
 mod exit;
 mod failure;
 mod json;
+#[cfg(feature = "prove")]
+mod proofs;
 mod report;
 mod ui;
 

@@ -35,6 +35,8 @@ HOME_SECRETS = {
     "vault": ".vault-token", "other dotenv": "other/.env", "other dotenv local": "other/web/.env.local",
     "other key": "other/deploy/id_rsa", "other tfstate": "other/terraform.tfstate", "claude": ".claude/.credentials.json",
     "other netrc": "other/.netrc", "other pem": "other/server.pem", "other keystore": "other/app.jks",
+    "other ssh": "other/backup/.ssh/key-to-all", "other history": "other/logs/.bash_history", "other npm": "other/.npmrc",
+    "other capitals": "other/deep/er/still/.ENV", "other profile": "other/profile/Login Data",
 }
 # Files of the host that may be read and must not be changed, in the home.
 NOTES = ["notes.txt", ".bashrc", ".profile", ".zshrc", ".gitconfig", ".ssh/authorized_keys", "bin/tool", "stdin.txt",
@@ -158,16 +160,26 @@ class World(Watch):
         write("/etc/NetworkManager/system-connections/wifi", self.secret("wifi"), 0o600)
         os.makedirs("/etc/sudoers.d", exist_ok=True)
         write("/var/spool/cron/crontabs/root", self.secret("crontab"), 0o600)
+        write("/srv/site/current/.env", self.secret("srv dotenv"), 0o644)
+        write("/opt/app/server.key", self.secret("opt key"), 0o644)
         write("/var/lib/only-root/data", self.secret("only root"), 0o600)
         write("/run/secrets/token", self.secret("run secrets"), 0o644)
         for at in ["/tmp/host-file", "/var/tmp/host-file", "/dev/shm/host-file", "/opt/host-file", "/srv/host-file",
                    "/usr/local/host-file", "/var/lib/host-file", "/opt/cut", "/var/tmp/timed", "/usr/local/attribute", "/var/lib/punched",
                    "/home/other/copied.txt", "/tmp/linked"]:
             write(at, self.secret("file " + at), 0o666)
-        for at in ["/tmp/host-fifo", f"{self.home}/.cache/host-fifo"]:
+        for at in ["/tmp/host-fifo", f"{self.home}/.cache/host-fifo", "/srv/host-fifo", "/opt/app/pipes/deep/er/host-fifo",
+                   "/var/lib/host-fifo"]:
+            os.makedirs(os.path.dirname(at), exist_ok=True)
             os.mkfifo(at)
             os.chmod(at, 0o666)
             self.open_fifo(at)
+        # What one process of the host says to another.
+        for at in ["/srv/said-fifo", "/var/lib/app/pipes/deep/said-fifo", f"{self.home}/said-fifo"]:
+            os.makedirs(os.path.dirname(at), exist_ok=True)
+            os.mkfifo(at)
+            os.chmod(at, 0o666)
+            os.write(os.open(at, os.O_RDWR), self.secret("said " + at.replace(self.home, "~")).encode())
         shutil.copy(os.path.realpath("/usr/bin/python3"), "/usr/local/bin/set-id")
         shutil.copy("/usr/local/bin/set-id", "/usr/local/bin/with-capabilities")
         os.chmod("/usr/local/bin/set-id", 0o4755)

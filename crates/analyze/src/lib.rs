@@ -18,6 +18,7 @@ mod context;
 mod environment;
 mod eval;
 mod glob;
+mod index;
 mod jq;
 mod limits;
 mod names;

@@ -58,6 +58,43 @@ pub(crate) enum PolicyCommand {
     Import(Import),
     /// Propose rules for what was approved again and again on this machine. Nothing is installed
     Suggest(Suggest),
+    /// Say which requests one policy or profile answers differently from another, each with an example: what becomes
+    /// allowed, asked or denied. Needs cvc5
+    Diff {
+        /// A policy (.cedar), a profile (name or file), or `built-in`
+        #[arg(value_name = "BEFORE")]
+        before: String,
+        /// The other one
+        #[arg(value_name = "AFTER")]
+        after: String,
+        /// End with 1 where anything is answered more laxly, or may be
+        #[arg(long)]
+        fail_on_widening: bool,
+        /// Print one JSON document instead of text
+        #[arg(long)]
+        json: bool,
+    },
+    /// Prove properties of policies for all requests at once, or give a request that refutes them. Needs cvc5
+    Prove {
+        /// Properties by name [default: all]
+        #[arg(value_name = "PROPERTY")]
+        properties: Vec<String>,
+        /// Prove them of this policy, on top of the built-in one [default: all that are part of Belljar]
+        #[arg(long, value_name = "FILE", conflicts_with = "profile")]
+        policy: Option<PathBuf>,
+        /// Prove them of the rules of this profile
+        #[arg(long, value_name = "NAME|FILE")]
+        profile: Option<String>,
+        /// Properties of your own besides: `forbid` rules that must change nothing
+        #[arg(long, value_name = "FILE")]
+        more: Option<PathBuf>,
+        /// Only list the properties
+        #[arg(long)]
+        list: bool,
+        /// Print one JSON document instead of text
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 /// `belljar policy suggest`.
@@ -171,7 +208,9 @@ impl PolicyCommand {
         match self {
             PolicyCommand::Check { json, .. }
             | PolicyCommand::Test { json, .. }
-            | PolicyCommand::Explain { json, .. } => *json,
+            | PolicyCommand::Explain { json, .. }
+            | PolicyCommand::Diff { json, .. }
+            | PolicyCommand::Prove { json, .. } => *json,
             PolicyCommand::Replay(replay) => replay.json,
             PolicyCommand::Import(import) => import.json,
             PolicyCommand::Suggest(suggest) => suggest.json,

@@ -7,7 +7,7 @@ use crate::args::{self, ApplyMode};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::json;
-use engine::{Engine, Loaded, OpenJar, Person, Request, goes_on};
+use engine::{Engine, Loaded, OpenJar, Person, Request, goes_on, host};
 use model::{EnvVar, FilePath, Layer};
 use sandbox::Streams;
 use serde::Deserialize;
@@ -65,7 +65,7 @@ impl Line {
 pub(crate) fn run(
     args: &args::Run,
     file: &Path,
-    request: &Request,
+    mut request: Request,
     loaded: &Loaded,
     accepted: &[Layer],
     mut approver: Option<&mut Approver>,
@@ -83,8 +83,10 @@ pub(crate) fn run(
     };
     let mut input = BufReader::new(input.map_err(failed)?);
     let standby = engine::standby(accepted, None)?;
+    // As for one command: read when the copy of this process that becomes the jar's first has been made.
+    request.env = host::environment();
     let engine = Engine::open_under(&request.place, loaded)?;
-    let jar = engine.open_jar(request, standby)?;
+    let jar = engine.open_jar(&request, standby)?;
     let most = request.limits.output.unwrap_or(OUTPUT_BYTES);
     let mut session = Session { jar, most, bad: 0, approver: approver.as_deref_mut() };
     let mut signal = None;

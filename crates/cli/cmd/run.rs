@@ -32,17 +32,18 @@ pub(crate) fn run(args: &args::Run) -> Result<Exit, Failure> {
         });
     }
     let attended = elsewhere.is_some() || (terminal.is_some() && args.jsonl.is_none());
-    let request = request(args, place, &loaded, attended)?;
+    let mut request = request(args, place, &loaded, attended)?;
     let reach = || engine::consent::reach(&request);
     let mut approver = elsewhere.map(|at| Approver::open(at, args.ask_within, reach()?)).transpose()?;
     let mut accepted = args.accept_weak.iter().map(|word| layer(word)).collect::<Result<Vec<_>, _>>()?;
     accepted.extend(&loaded.profile.accept_weak);
     if args.print_plan {
+        request.env = host::environment();
         ui::print(&Engine::open_under(&request.place, &loaded)?.plan(&request)?)?;
         return Ok(Exit::Ok);
     }
     if let Some(file) = &args.jsonl {
-        return live::run(args, file, &request, &loaded, &accepted, approver.as_mut());
+        return live::run(args, file, request, &loaded, &accepted, approver.as_mut());
     }
     let target = learn::target(args)?;
     let mut report = Report::open(args.json.as_ref())?;
@@ -50,7 +51,7 @@ pub(crate) fn run(args: &args::Run) -> Result<Exit, Failure> {
         (Some(approver), _) => Some(approver as &mut dyn Person),
         (None, terminal) => terminal.as_mut().map(|terminal| terminal as &mut dyn Person),
     };
-    let outcome = match journey(&request, &loaded, &accepted, person) {
+    let outcome = match journey(&mut request, &loaded, &accepted, person) {
         Ok(outcome) => outcome,
         Err(error) => return failed(report, error.into()),
     };
@@ -76,14 +77,16 @@ pub(crate) fn run(args: &args::Run) -> Result<Exit, Failure> {
     Ok(exit(&outcome))
 }
 
-/// The jar's namespaces are made on one processor while the policy is loaded and the command judged on another.
+/// The jar's namespaces are made on one processor while the policy is loaded and the command judged on another. The
+/// environment is read after that has begun: the jar's first process is a copy of this one and needs no copy of secrets.
 fn journey(
-    request: &Request,
+    request: &mut Request,
     loaded: &Loaded,
     accepted: &[Layer],
     person: Option<&mut dyn Person>,
 ) -> Result<(Outcome, Swept), RunError> {
     let standby = engine::standby(accepted, request.limits.output)?;
+    request.env = host::environment();
     let engine = Engine::open_under(&request.place, loaded)?;
     let outcome = engine.run(request, standby, person)?;
     // What has expired goes when the command has ended: it must not wait for that.
@@ -102,7 +105,7 @@ fn failed(mut report: Report, failure: Failure) -> Result<Exit, Failure> {
     }
 }
 
-/// What the profile says, with the options added.
+/// What the profile says, with the options added; without the environment, which comes last.
 fn request(args: &args::Run, place: Place, loaded: &Loaded, attended: bool) -> Result<Request, Failure> {
     let profile = &loaded.profile;
     let wishes = profile.wishes(&place);
@@ -113,7 +116,7 @@ fn request(args: &args::Run, place: Place, loaded: &Loaded, attended: bool) -> R
     let rules = args.allow_net.iter().map(|text| net_rule(text));
     let mut request = Request {
         argv: if args.jsonl.is_some() { Vec::new() } else { command(&args.command)? },
-        env: host::environment(),
+        env: Vec::new(),
         pass_env: wishes.pass_env.into_iter().map(Ok).chain(given).collect::<Result<_, _>>()?,
         write: write.collect::<Result<_, _>>()?,
         read: wishes.read.into_iter().chain(read).collect(),

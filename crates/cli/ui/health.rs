@@ -25,8 +25,8 @@ pub(crate) fn doctor(checkup: &Checkup) -> io::Result<()> {
     let verdict = match checkup.host.tier() {
         Some(Tier::T1) => style.green("belljar can build a full jar here (tier T1)"),
         Some(Tier::T2) => style.yellow(
-            "belljar builds a jar without namespaces here (tier T2): commands work on a copy, without network, and can ask \
-             for names, sizes and times of hidden files",
+            "belljar builds a jar without namespaces here (tier T2): commands work on a copy, without a network of their own, \
+             and can ask for names, sizes and times of hidden files",
         ),
         None => style.red("belljar cannot build a full jar here"),
     };

@@ -9,6 +9,8 @@ mod health;
 mod import;
 mod key;
 mod policy;
+#[cfg(feature = "prove")]
+mod prove;
 mod reached;
 mod replay;
 mod style;
@@ -24,6 +26,8 @@ pub(crate) use grants::{granted, grants, grants_revoked};
 pub(crate) use health::{doctor, policies, record, verification};
 pub(crate) use import::imported;
 pub(crate) use policy::{explained, learnt, names, revoked, tested, trust_list, trusted};
+#[cfg(feature = "prove")]
+pub(crate) use prove::{difference, properties, proved};
 pub(crate) use replay::replayed;
 pub(crate) use suggest::suggested;
 pub(crate) use terminal::Terminal;

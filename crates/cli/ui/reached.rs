@@ -69,6 +69,7 @@ fn allow(attempt: &Attempt, place: &Place) -> String {
 fn allow_path(attempt: &Attempt, path: &FilePath, place: &Place) -> String {
     let option = match attempt.rule.as_str() {
         "files/read-only" => engine::would_write(place, path).map(|dir| format!("--write {dir}")),
+        "secrets/unsearched" => Some(format!("--read {path}")),
         rule if rule.starts_with("secrets/") => engine::would_show(place, path).map(|path| format!("--read {path}")),
         _ => None,
     };
@@ -93,6 +94,9 @@ mod tests {
             allow(&Attempt { action, target, rule: rule.into(), times: 1 }, &place())
         };
         assert_eq!(said(Action::Read, "/home/u/.aws/credentials", "secrets/aws"), "  (--read /home/u/.aws)");
+        assert_eq!(said(Action::Read, "/home/u/other/.env", "secrets/dotenv"), "  (--read /home/u/other/.env)");
+        assert_eq!(said(Action::Read, "/home/u/old/.ssh/key", "secrets/ssh"), "  (--read /home/u/old/.ssh)");
+        assert_eq!(said(Action::Read, "/home/u/many/x", "secrets/unsearched"), "  (--read /home/u/many/x)");
         assert_eq!(said(Action::Write, "/srv/data/x", "files/read-only"), "  (--write /srv/data)");
         assert_eq!(said(Action::Write, "/etc/passwd", "files/read-only"), "");
         assert_eq!(said(Action::Read, "/home/u/.local/state/belljar/x", "belljar/state"), "");

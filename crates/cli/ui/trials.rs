@@ -92,9 +92,10 @@ fn weaker(out: &mut impl Write, style: Style, record: &TrialRecord, all: bool) -
     let containment = &record.containment;
     let of_tier = |gap: &&model::Gap| containment.tier == Tier::T2 && OF_TIER.contains(&gap.layer);
     if let Some(first) = containment.missing.iter().find(of_tier) {
+        let network = if record.allow_net.is_empty() { "no network" } else { "no network but what was named" };
         writeln!(
             out,
-            "{} tier {}, without namespaces: {}. It worked on a copy, with the home read-only and no network, and could \
+            "{} tier {}, without namespaces: {}. It worked on a copy, with the home read-only and {network}, and could \
              ask for names, sizes and times of hidden files: {}",
             style.red("WEAKER"),
             containment.tier,

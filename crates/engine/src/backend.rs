@@ -70,6 +70,11 @@ impl Wanted {
     }
 
     /// Whether the command is known to do the same on both backends, and does anything.
+    /// Whether each root is kept by FUSE, whatever the host and the layers are like.
+    pub(crate) fn is_for_fuse(&self) -> bool {
+        !self.copies && self.wish != BackendWish::Kernel && (self.wish == BackendWish::Fuse || !self.is_known())
+    }
+
     fn is_known(&self) -> bool {
         self.explained && !self.renames && self.tried && !self.idle
     }

@@ -5,12 +5,13 @@ use crate::approve::Approval;
 use crate::backend::{BackendRefusal, Wanted};
 use crate::error::RunError;
 use crate::journey::{Engine, Judged, Request, confine, wanted};
+use crate::seek;
 use crate::store::{TrialDir, io_error};
 use crate::trial::{self, Berth, Prepared, Ran, Trial};
 use crate::views::Views;
-use model::{Attempt, Confinement, FilePath, Layer, RootKind, TrialId};
+use model::{Attempt, Confinement, FilePath, Layer, Place, RootKind, TrialId};
 use overlay::{CopyMost, Overlay};
-use sandbox::{Copies, Running};
+use sandbox::{Copies, Running, Upstream};
 use std::io;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::time::Instant;
@@ -51,7 +52,8 @@ impl Engine {
         id: &TrialId,
         bare: Bare,
     ) -> Result<Trial<Ran>, RunError> {
-        let confinement = without_home(confine(request)?)?;
+        self.audit.synced()?;
+        let confinement = without_home(confine(request)?, &request.place)?;
         let berth = match self.berth(request)? {
             Berth::New(_) => Berth::New(id.clone()),
             jar => jar,
@@ -59,12 +61,12 @@ impl Engine {
         let wanted = Wanted { copies: true, ..wanted(request, &judged.analysis) };
         let record = trial::record(id.clone(), judged, request, &confinement);
         let prepared: Trial<Prepared> = berth.prepare(&self.store, record, confinement, &wanted)?;
-        prepared.execute_bare(bare)
+        prepared.execute_bare(bare, sandbox::Upstream::of(&request.env))
     }
 
     /// How such a jar would be built. Where the copies will be depends on the trial.
-    pub(crate) fn bare_plan(&self, request: sandbox::Request, why: String) -> Result<String, RunError> {
-        let confinement = without_home(request.confinement.clone())?;
+    pub(crate) fn bare_plan(&self, request: sandbox::Request, at: &Place, why: String) -> Result<String, RunError> {
+        let confinement = without_home(request.confinement.clone(), at)?;
         let place = self.store.trial_path(&TrialId("TRIAL".into()));
         let roots = (0..confinement.roots.len()).map(|index| place.join(format!("copy{index}")).into());
         let copies = Copies { roots: roots.collect(), private: place.join("tmp").into(), why };
@@ -78,9 +80,9 @@ impl Trial<Prepared> {
     ///
     /// # Errors
     /// As [`Trial::execute`].
-    pub(crate) fn execute_bare(mut self, bare: Bare) -> Result<Trial<Ran>, RunError> {
+    pub(crate) fn execute_bare(mut self, bare: Bare, upstream: Option<Upstream>) -> Result<Trial<Ran>, RunError> {
         let began = Instant::now();
-        let running = match self.start_bare(bare) {
+        let running = match self.start_bare(bare, upstream) {
             Ok(running) => running,
             Err(error) => {
                 let none = Views::new(self.record.limits);
@@ -95,7 +97,7 @@ impl Trial<Prepared> {
         Ok(self.become_ran(exec_error))
     }
 
-    fn start_bare(&self, bare: Bare) -> Result<Running, RunError> {
+    fn start_bare(&self, bare: Bare, upstream: Option<Upstream>) -> Result<Running, RunError> {
         let private = self.dir.private();
         let made = std::fs::DirBuilder::new().mode(0o700).create(&private);
         made.map_err(io_error("make the temporary directory", &private))?;
@@ -107,13 +109,13 @@ impl Trial<Prepared> {
         let Bare { approval: _approval, why, accept_weak } = bare;
         let copies = Copies { roots, private: FilePath::from(private), why };
         let standby = sandbox::standby_bare(&accept_weak, self.record.limits.output)?;
-        let request = sandbox::Request { copies: Some(copies), accept_weak, ..self.request() };
+        let request = sandbox::Request { copies: Some(copies), accept_weak, upstream, ..self.request() };
         Ok(standby.start(&request, &mut |_, _| Err(io::ErrorKind::InvalidInput.into()))?)
     }
 }
 
 /// The home is not copied: it stays as it is, read-only. Roots inside others would be two copies of one file.
-fn without_home(mut confinement: Confinement) -> Result<Confinement, RunError> {
+fn without_home(mut confinement: Confinement, place: &Place) -> Result<Confinement, RunError> {
     let roots = &mut confinement.roots;
     if roots.len() > 1 {
         roots.retain(|root| root.kind != RootKind::Home);
@@ -129,7 +131,10 @@ fn without_home(mut confinement: Confinement) -> Result<Confinement, RunError> {
             let why = "without user namespaces roots are copied, and one inside another cannot be".into();
             Err(BackendRefusal { root, why }.into())
         }
-        None => Ok(confinement),
+        None => {
+            seek::hide_names(&mut confinement, place);
+            Ok(confinement)
+        }
     }
 }
 

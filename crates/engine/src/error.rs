@@ -59,15 +59,19 @@ pub enum RunError {
     /// The audit log could not be written.
     #[error(transparent)]
     Audit(#[from] AuditError),
-    /// Nothing came of a replay.
-    #[error(transparent)]
-    Replay(#[from] crate::ReplayError),
     /// What was granted cannot be told.
     #[error(transparent)]
     Grants(#[from] GrantError),
+    /// Nothing came of a replay.
+    #[error(transparent)]
+    Replay(#[from] crate::ReplayError),
     /// Applying or discarding failed.
     #[error(transparent)]
     Settle(#[from] SettleError),
+    /// Nothing could be proved.
+    #[cfg(feature = "prove")]
+    #[error(transparent)]
+    Prove(#[from] crate::prove::ProveError),
 }
 
 impl RunError {
@@ -88,9 +92,11 @@ impl RunError {
             RunError::Overlay(error) => error.hint().map(Into::into),
             RunError::Sandbox(error) => error.hint().map(Into::into),
             RunError::Audit(error) => error.hint(),
-            RunError::Replay(error) => error.hint(),
             RunError::Grants(error) => Some(error.hint()),
+            RunError::Replay(error) => error.hint(),
             RunError::Settle(error) => error.hint(),
+            #[cfg(feature = "prove")]
+            RunError::Prove(error) => Some(error.hint()),
         }
     }
 }

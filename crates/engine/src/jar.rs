@@ -212,7 +212,7 @@ impl TrialRecord {
     }
 
     /// Lets the record tell of its last command again.
-    fn tell_of_last(&mut self) {
+    pub(crate) fn tell_of_last(&mut self) {
         let Some(run) = self.runs.last().cloned() else {
             // Nothing is left to tell of.
             self.argv = Vec::new();

@@ -18,9 +18,10 @@ use crate::look;
 use crate::profile::{Loaded, RulesText};
 use crate::receipt::Draft;
 use crate::record::{JarName, TrialRecord};
+use crate::seek;
 use crate::settle::{SettleError, Settlement, finish_discard};
 use crate::store::{Broken, Listed, Store, StoreError, fresh_id};
-use crate::trial::{self, Berth, Frozen, Observing, Ran, Trial};
+use crate::trial::{self, Berth, Frozen, JarBegun, Observing, Ran, Trial};
 use analyze::ShellContext;
 use model::{
     Access, Analysis, Apply, Assessment, BackendWish, ChangeSet, Confinement, Decision, EnvBase, FilePath, Hidden,
@@ -213,12 +214,25 @@ impl Engine {
         }
         let wanted = Wanted { begun: Some(self.opened), ..wanted(request, &judged.analysis) };
         let record = trial::record(berth.id().clone(), &judged, request, &confinement);
+        let upstream = sandbox::Upstream::of(&request.env);
+        // Where no layer decides how the jar is built, it is being built while they are made.
+        let ahead = berth.built_ahead(&record, &confinement, &wanted);
+        let ahead = ahead.map(|asked| sandbox::Request { upstream: upstream.clone(), ..asked });
+        let jar = self.begin(&approval, standby, ahead.as_ref());
         let prepared = self.noted(&id, berth.prepare(&self.store, record, confinement, &wanted))?;
-        let ran = match self.noted(&id, prepared.execute(approval, standby, sandbox::Upstream::of(&request.env)))? {
+        let ran = match self.noted(&id, prepared.execute(approval, jar, upstream, &self.audit))? {
             Begun::Ran(ran) => *ran,
             Begun::Bare(bare) => self.noted(&id, self.run_bare(request, &judged, &id, bare))?,
         };
         self.settled(ran, request, person, by)
+    }
+
+    /// Nothing runs in what is being built before [`Trial::execute`] serves its roots.
+    fn begin<'r>(&self, _approval: &Approval, standby: Standby, ahead: Option<&'r sandbox::Request>) -> JarBegun<'r> {
+        match ahead {
+            Some(request) => JarBegun::Building(standby.accepted().to_vec(), standby.build(request).map(Box::new)),
+            None => JarBegun::Standby(Box::new(standby)),
+        }
     }
 
     /// From the end of the command to that of the journey.
@@ -244,7 +258,7 @@ impl Engine {
     pub fn plan(&self, request: &Request) -> Result<String, RunError> {
         let confinement = confine(request)?;
         let (argv, limits, allow_nested) = (request.argv.clone(), request.limits, request.allow_nested);
-        let (measure, watch_files) = (request.learn.is_some(), request.watch_files);
+        let (measure, watch_files, place) = (request.learn.is_some(), request.watch_files, &request.place);
         let request = sandbox::Request {
             confinement,
             argv,
@@ -259,7 +273,7 @@ impl Engine {
         };
         match sandbox::namespaces() {
             Ok(()) => Ok(sandbox::plan(&request, &sandbox::RunFacts::gather()?)?.to_string()),
-            Err(why) => self.bare_plan(request, why),
+            Err(why) => self.bare_plan(request, place, why),
         }
     }
 
@@ -488,7 +502,7 @@ impl Engine {
         Ok((trials, damaged))
     }
 
-    /// Records the decision, synced, before anything may run; hands the approval on.
+    /// Records the decision, and hands the approval on; nothing may run before [`AuditLog::synced`].
     pub(crate) fn decided(
         &self,
         id: &TrialId,
@@ -504,7 +518,8 @@ impl Engine {
             policy: Some(self.policy_sha256.clone()),
             place: Some(judged.place.clone()),
         };
-        self.audit.append(Some(id), stage, Durability::Synced)?;
+        let durability = if approval.is_ok() { Durability::Awaited } else { Durability::Synced };
+        self.audit.append(Some(id), stage, durability)?;
         Ok(approval?)
     }
 
@@ -582,6 +597,7 @@ pub(crate) fn confine(request: &Request) -> Result<Confinement, RunError> {
     let mut confinement = policy::confine(&request.place, &asked)?;
     let led_to: Vec<Hidden> = confinement.hidden.iter().filter_map(|hidden| led_to(hidden, request)).collect();
     confinement.hidden.extend(led_to);
+    seek::hide_names(&mut confinement, &request.place);
     Ok(confinement)
 }
 

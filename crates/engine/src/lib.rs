@@ -31,9 +31,13 @@ pub mod learn;
 pub mod live;
 mod look;
 pub mod profile;
+#[cfg(feature = "prove")]
+pub mod prove;
 pub mod receipt;
 pub mod record;
 pub mod replay;
+mod runs;
+mod seek;
 pub mod settle;
 pub mod store;
 pub mod suggest;

@@ -112,6 +112,7 @@ impl OpenJar<'_> {
         let env = self.env_of(command, &place.cwd);
         let begun = self.trial.begin(command, &judged);
         let number = self.engine.noted(&id, begun)?;
+        self.engine.noted(&id, self.engine.audit().synced().map_err(RunError::from))?;
         let ended = self.trial.run(approval, command, &env, &place.cwd);
         let (done, wall_ms) = self.engine.noted(&id, ended)?;
         let (changes, review) = self.trial.take_stock(&self.engine.policy)?;
@@ -188,7 +189,7 @@ impl Trial<Open> {
         (record.attempts, record.connections) = (Vec::new(), Vec::new());
         record.limits_hit.clear();
         let number = record.begin_run_at(checkpoints);
-        self.dir.save(record)?;
+        self.dir.note_run(record)?;
         Ok(number)
     }
 
@@ -204,6 +205,7 @@ impl Trial<Open> {
         let done = match self.stage.live.run(&sandbox::Command { argv, env, cwd, input, output }) {
             Err(error) if error.spares_the_jar() => {
                 self.record.never_ran();
+                self.record.log += 1;
                 self.dir.save(&self.record)?;
                 return Err(error.into());
             }
@@ -217,7 +219,7 @@ impl Trial<Open> {
         record.limits_hit.extend(done.limit);
         (record.exit, record.wall_ms) = (Some(done.exit), Some(wall_ms));
         record.end_run();
-        self.dir.save(record)?;
+        self.dir.note_run(record)?;
         Ok((done, wall_ms))
     }
 
@@ -239,6 +241,7 @@ impl Trial<Open> {
         record.attempts = merged(record.attempts.into_iter().chain(late).collect());
         overlays.iter().try_for_each(Overlay::settle)?;
         record.state = TrialState::Pending;
+        record.log += 1;
         Ok(Trial::ran(record, dir, overlays))
     }
 }

@@ -163,6 +163,17 @@ pub fn load(place: &Place, wanted: Option<&str>) -> Result<Loaded, RunError> {
     Ok(loaded)
 }
 
+/// A profile by itself, without what the project here says over it; its errors and its rules name it as `called`.
+#[cfg(feature = "prove")]
+pub(crate) fn alone(place: &Place, name: &str) -> Result<(Profile, Vec<RulesText>), RunError> {
+    let project = Project::read(place.workspace.as_path())?;
+    let found = find(place, name, project.as_ref())?;
+    let whose = if found.origin == ProfileOrigin::Project { Whose::Project } else { Whose::Own };
+    let parsed = Profile::parse(&found.called, &found.text, whose)?;
+    let rules = rules_of(&found.called, name, &parsed, whose == Whose::Own);
+    Ok((parsed, rules))
+}
+
 fn chosen(name: &str, found: &Found, digest: String, trusted: bool) -> Result<Loaded, RunError> {
     let (origin, own) = (found.origin, found.origin != ProfileOrigin::Project);
     let parsed = Profile::parse(&found.called, &found.text, if own { Whose::Own } else { Whose::Project })?;

@@ -62,6 +62,9 @@ pub struct TrialRecord {
     /// Name of the jar it is; `None` for a trial of one command.
     #[serde(default)]
     pub jar: Option<JarName>,
+    /// Which lines beside it belong to it, see `runs.rs`.
+    #[serde(default, skip_serializing_if = "is_first")]
+    pub(crate) log: u64,
     /// The commands of the jar, oldest first; what stands above tells of the last one.
     #[serde(default)]
     pub runs: Vec<JarRun>,
@@ -89,6 +92,11 @@ pub struct TrialRecord {
     /// The rules of profiles and the project that its changes are judged by, whatever becomes of their files.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rules: Vec<RulesText>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_first(log: &u64) -> bool {
+    *log == 0
 }
 
 /// Letters of an id: without look-alikes.

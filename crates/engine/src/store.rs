@@ -4,6 +4,7 @@
 //! interrupted: its upper layer is whole, and it waits for a decision like any other.
 
 use crate::record::{ALPHABET, ID_CHARS, JarName, TrialRecord};
+use crate::runs;
 use model::{FilePath, TrialId, TrialState};
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
@@ -169,7 +170,17 @@ impl TrialDir {
             let _ = fs::remove_file(&temporary);
             return Err(failed()(error));
         }
-        fs::rename(&temporary, self.path.join(RECORD)).map_err(failed())
+        fs::rename(&temporary, self.path.join(RECORD)).map_err(failed())?;
+        if record.log > 0 {
+            // Lines that belong to no record any more take room and do no harm.
+            let _ = fs::remove_file(self.path.join(runs::RUNS));
+        }
+        Ok(())
+    }
+
+    /// Where it is.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
     }
 
     /// Removes the record, which needs no room on the disk. What is left counts as a trial that never began, and the
@@ -362,7 +373,10 @@ impl Store {
     pub fn load(&self, id: &TrialId) -> Result<TrialRecord, StoreError> {
         let path = self.dir.join(&id.0).join(RECORD);
         let bytes = fs::read(&path).map_err(io_error("read", &path))?;
-        serde_json::from_slice(&bytes).map_err(|source| StoreError::Record { id: id.clone(), source })
+        let mut record =
+            serde_json::from_slice(&bytes).map_err(|source| StoreError::Record { id: id.clone(), source })?;
+        runs::add_to(&mut record, &self.dir.join(&id.0))?;
+        Ok(record)
     }
 
     /// All trials, oldest first, and the directories that are none.

@@ -22,7 +22,7 @@
 //! ```
 
 use crate::approve::Approval;
-use crate::audit::now_ms;
+use crate::audit::{AuditLog, now_ms};
 use crate::backend::{RootFacts, Wanted, choose_backend, is_candidate};
 use crate::bare::{Bare, Begun, fold_copies, remove_copies};
 use crate::content::note_conflicts;
@@ -35,13 +35,14 @@ use crate::store::{Store, StoreError, TrialDir};
 use crate::views::Views;
 use model::{
     Attempt, Backend, BackendWish, ChangeSet, Confinement, Containment, FilePath, Hidden, Place, Review, RootBackend,
-    Tier, TrialId, TrialState, WritableRoot,
+    SecretNames, Tier, TrialId, TrialState, WritableRoot,
 };
 use overlay::{Conflict, Overlay};
-use policy::Policy;
-use sandbox::{Live, Mounted, Standby};
+use policy::{Names, Policy};
+use sandbox::{Building, Live, Mounted, SandboxError, Standby};
 use std::ffi::OsString;
 use std::io;
+use std::sync::Arc;
 use std::time::Instant;
 
 /// One command's run in a jar, at the stage `S`.
@@ -105,6 +106,18 @@ impl Berth {
         matches!(self, Berth::Jar(trial) if trial.record.containment.tier == Tier::T2)
     }
 
+    /// What the jar can be built by before its layers are there: they have no part in that if all of them are served. Nothing
+    /// runs in it before they are, which needs at least one.
+    pub(crate) fn built_ahead(
+        &self,
+        record: &TrialRecord,
+        confinement: &Confinement,
+        wanted: &Wanted,
+    ) -> Option<sandbox::Request> {
+        let ahead = matches!(self, Berth::New(_)) && wanted.is_for_fuse() && !confinement.roots.is_empty();
+        ahead.then(|| jar_request(record, confinement, wanted.allow_nested, wanted.observing, &[]))
+    }
+
     /// Makes ready what `record` will run in.
     pub(crate) fn prepare(
         self,
@@ -118,6 +131,14 @@ impl Berth {
             Berth::Jar(trial) => trial.again(record, confinement, wanted),
         }
     }
+}
+
+/// The jar a command is to run in.
+pub(crate) enum JarBegun<'r> {
+    /// Its namespaces stand.
+    Standby(Box<Standby>),
+    /// It is being built, and the layers whose loss is accepted; or why it cannot be.
+    Building(Vec<model::Layer>, Result<Box<Building<'r>>, SandboxError>),
 }
 
 /// Its jar stands and waits for commands.
@@ -235,14 +256,24 @@ impl Trial<Prepared> {
     pub(crate) fn execute(
         mut self,
         approval: Approval,
-        standby: Standby,
+        jar: JarBegun<'_>,
         upstream: Option<sandbox::Upstream>,
+        audit: &AuditLog,
     ) -> Result<Begun, RunError> {
         let began = Instant::now();
         let mut views = Views::new(self.record.limits);
+        // The disk is waited for while the jar is being built, which its command cannot leave before a root is shown.
+        if let Err(error) = audit.synced() {
+            drop(jar);
+            return Err(self.abandon(views, error.into()));
+        }
         let request = sandbox::Request { upstream, ..self.request() };
-        let accept_weak = standby.accepted().to_vec();
-        let running = match standby.start(&request, &mut |index, mounted| self.show(&mut views, index, mounted)) {
+        let (accept_weak, building) = match jar {
+            JarBegun::Standby(standby) => (standby.accepted().to_vec(), (*standby).build(&request).map(Box::new)),
+            JarBegun::Building(accepted, building) => (accepted, building),
+        };
+        let mut show = |index, mounted: Mounted<'_>| self.show(&mut views, index, mounted);
+        let running = match building.and_then(|building| building.start(&mut show)) {
             Ok(running) => running,
             Err(error) => {
                 return match error.lacks_namespaces() {
@@ -314,18 +345,8 @@ impl Trial<Prepared> {
     }
 
     pub(crate) fn request(&self) -> sandbox::Request {
-        sandbox::Request {
-            confinement: self.stage.confinement.clone(),
-            argv: self.record.argv.iter().map(|word| OsString::from(word.as_os_str())).collect(),
-            accept_weak: Vec::new(),
-            kernel: self.stage.lent.iter().map(Lent::as_root).collect(),
-            limits: self.record.limits,
-            allow_nested: self.stage.allow_nested,
-            upstream: None,
-            measure: self.stage.observing.measure,
-            watch_files: self.stage.observing.files,
-            copies: None,
-        }
+        let Prepared { confinement, lent, allow_nested, observing, .. } = &self.stage;
+        jar_request(&self.record, confinement, *allow_nested, *observing, lent)
     }
 
     /// The jar could not be built, so nothing ran: leaves nothing behind, but what was there before, and tells why.
@@ -400,6 +421,7 @@ impl Trial<Ran> {
         }
         let mut record = TrialRecord {
             runs: before.runs.clone(),
+            log: before.log,
             applied: before.applied,
             applied_ms: before.applied_ms,
             unattributed: before.unattributed.clone(),
@@ -408,6 +430,7 @@ impl Trial<Ran> {
         };
         for (overlay, root) in overlays.iter_mut().zip(&record.roots) {
             overlay.hide(&below(&confinement.hidden, &root.path));
+            overlay.hide_names(Arc::new(names(&record.place, &confinement)));
         }
         let lent = keepers(&dir, &overlays, &mut record, &confinement, wanted)?;
         record.begin_run(&overlays)?;
@@ -500,6 +523,27 @@ impl Lent {
     }
 }
 
+fn jar_request(
+    record: &TrialRecord,
+    confinement: &Confinement,
+    allow_nested: bool,
+    observing: Observing,
+    lent: &[Lent],
+) -> sandbox::Request {
+    sandbox::Request {
+        confinement: confinement.clone(),
+        argv: record.argv.iter().map(|word| OsString::from(word.as_os_str())).collect(),
+        accept_weak: Vec::new(),
+        kernel: lent.iter().map(Lent::as_root).collect(),
+        limits: record.limits,
+        allow_nested,
+        upstream: None,
+        measure: observing.measure,
+        watch_files: observing.files,
+        copies: None,
+    }
+}
+
 /// The kernel was chosen and refused: the record says so.
 fn fell_back(backend: Option<&mut RootBackend>, why: Option<String>) {
     if let (Some(backend), Some(why)) = (backend, why) {
@@ -513,6 +557,7 @@ fn layers(
     confinement: &Confinement,
     wanted: &Wanted,
 ) -> Result<(Vec<Overlay>, Vec<Lent>), RunError> {
+    let names = Arc::new(names(&record.place, confinement));
     let make = |(index, root): (usize, &WritableRoot)| {
         let spec = overlay::Spec {
             root: root.path.clone(),
@@ -521,7 +566,9 @@ fn layers(
             nested: nested(&confinement.roots, &root.path),
             id: record.id.0.clone(),
         };
-        Overlay::create(&spec).map_err(RunError::from)
+        let mut overlay = Overlay::create(&spec)?;
+        overlay.hide_names(Arc::clone(&names) as Arc<dyn SecretNames>);
+        Ok::<_, RunError>(overlay)
     };
     let overlays = confinement.roots.iter().enumerate().map(make).collect::<Result<Vec<_>, _>>()?;
     let lent = keepers(dir, &overlays, record, confinement, wanted)?;
@@ -574,12 +621,18 @@ fn root_facts(
 ) -> Result<RootFacts, RunError> {
     let root = overlay.root();
     let own = FilePath::from(dir.layer(0));
-    let hides = own.starts_with(root) || !below(&confinement.hidden, root).is_empty();
+    // A project has its own secrets; any other place may have some of others, wherever they lie.
+    let shown = confinement.shown.iter().any(|shown| root.starts_with(shown));
+    let hides = !shown || own.starts_with(root) || !below(&confinement.hidden, root).is_empty();
     let mut facts = RootFacts { hides, nested: !nested(&confinement.roots, root).is_empty(), ..RootFacts::default() };
     if is_candidate(&facts, wanted) {
         facts.kernel = overlay.kernel_facts()?;
     }
     Ok(facts)
+}
+
+fn names(place: &Place, confinement: &Confinement) -> Names {
+    Names::new(&place.home, &confinement.shown)
 }
 
 fn below(hidden: &[Hidden], root: &FilePath) -> Vec<Hidden> {
@@ -593,9 +646,16 @@ fn nested(roots: &[WritableRoot], outer: &FilePath) -> Vec<FilePath> {
 
 /// Removes a trial with all its layers.
 pub(crate) fn discard_layers(overlays: Vec<Overlay>, dir: TrialDir) -> Result<(), RunError> {
-    for overlay in overlays {
-        overlay.discard()?;
-    }
+    // A disk takes its time over each, and not more over both.
+    std::thread::scope(|scope| {
+        let mut overlays = overlays.into_iter();
+        let own = overlays.next();
+        let others: Vec<_> = overlays.map(|overlay| scope.spawn(|| overlay.discard())).collect();
+        let done = own.map_or(Ok(()), Overlay::discard);
+        let others =
+            others.into_iter().map(|other| other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+        others.fold(done, Result::and)
+    })?;
     Ok(dir.remove()?)
 }
 
@@ -655,6 +715,7 @@ pub(crate) fn record(id: TrialId, judged: &crate::Judged, request: &Request, con
         applied_ms: None,
         jar: request.jar.clone(),
         runs: Vec::new(),
+        log: 0,
         rewinding: None,
         unattributed: None,
         limits: request.limits,

@@ -73,6 +73,9 @@ pub struct Confinement {
     pub roots: Vec<WritableRoot>,
     /// Never visible.
     pub hidden: Vec<Hidden>,
+    /// Where names alone hide nothing, with all below: where the command works, and what was asked for.
+    #[serde(default)]
+    pub shown: Vec<FilePath>,
     /// Network view.
     pub network: Network,
     /// The child's whole environment.

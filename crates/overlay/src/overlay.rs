@@ -12,7 +12,7 @@ use crate::store::{Saved, Spec, Store, store_error, with_store};
 use crate::view::copy_up;
 use crate::view::hidden::HiddenPaths;
 use crate::view::layers::Layers;
-use model::{FilePath, Hidden};
+use model::{FilePath, Hidden, SecretNames};
 use nix::errno::Errno;
 use std::os::fd::OwnedFd;
 use std::path::Path;
@@ -36,6 +36,7 @@ pub struct Overlay {
     pub(crate) saved: Saved,
     pub(crate) root: OwnedFd,
     devices: bool,
+    names: Option<Arc<dyn SecretNames>>,
 }
 
 impl Overlay {
@@ -47,7 +48,7 @@ impl Overlay {
         let root = open_root(&spec.root)?;
         let (store, saved) = Store::create(spec)?;
         mirror_root(&root, &store).map_err(|e| store_error(&store.path, e))?;
-        Ok(Overlay { store: Arc::new(store), saved, root, devices: false })
+        Ok(Overlay { store: Arc::new(store), saved, root, devices: false, names: None })
     }
 
     /// Opens the overlay in the store directory `dir`, also after its process was killed.
@@ -57,7 +58,7 @@ impl Overlay {
     pub fn open(dir: &Path) -> Result<Overlay, OverlayError> {
         let (store, saved) = Store::open(dir)?;
         let root = open_root(&saved.root)?;
-        Ok(Overlay { store: Arc::new(store), saved, root, devices: false })
+        Ok(Overlay { store: Arc::new(store), saved, root, devices: false, names: None })
     }
 
     /// The host directory it lies over.
@@ -106,8 +107,13 @@ impl Overlay {
         self.check_whole()?;
         self.store.clean_work().map_err(|e| store_error(&self.store.path, e))?;
         let begin = |processes| {
+            let failed = |errno| store_error(&self.store.path.join(journal::NAME), errno);
+            if self.store.effects_bytes().map_err(failed)? == 0 {
+                let store = Arc::clone(&self.store);
+                return Ok(Effects::start_new(Box::new(move || store.open_effects()), processes));
+            }
             let begun = self.store.open_effects().and_then(|file| Effects::start(file, processes));
-            begun.map_err(|error| store_error(&self.store.path.join(journal::NAME), errno_of(&error)))
+            begun.map_err(|error| failed(errno_of(&error)))
         };
         let effects = serving.processes.map(begin).transpose()?;
         let mut layers = self.layers()?;
@@ -138,8 +144,13 @@ impl Overlay {
         self.saved.hidden = with_store(hidden, &self.store.path, &self.saved.root);
     }
 
+    /// Hides what of the host is a secret by its name from whomever it is served to.
+    pub fn hide_names(&mut self, names: Arc<dyn SecretNames>) {
+        self.names = Some(names);
+    }
+
     pub(crate) fn layers(&self) -> Result<Layers, OverlayError> {
-        let hidden = HiddenPaths::new(&self.saved.root, &self.saved.hidden, &self.saved.nested);
+        let hidden = HiddenPaths::new(&self.saved.root, &self.saved.hidden, &self.saved.nested, self.names.clone());
         let failed = |source| OverlayError::Root { path: self.saved.root.clone(), source };
         let root = self.root.try_clone().map_err(|e| failed(crate::fs::errno_of(&e)))?;
         Layers::new(Arc::clone(&self.store), root, hidden, self.devices).map_err(failed)

@@ -12,6 +12,7 @@ mod kernel;
 mod kinds;
 mod laws;
 mod model;
+mod names;
 mod rewind;
 mod seams;
 mod torn;

@@ -4,12 +4,13 @@ use crate::confine::{ConfineRequest, confine};
 use crate::content::{self, Notes, Side};
 use crate::error::PolicyError;
 use crate::layer::position;
+use crate::names::Names;
 use crate::policy::Policy;
 use crate::profile::Profile;
 use model::{
     Access, Action, Analysis, Certainty, Change, ChangeKind, ChangeSet, CheckId, Coverage, Decision, Differs,
-    Disposition, Effect, Endpoint, FileKind, FilePath, Finding, Meta, PathScope, Place, Protocol, Reversibility, Span,
-    Target, Verdict,
+    Disposition, Effect, Endpoint, FileKind, FilePath, Finding, Meta, PathScope, Place, Protocol, Reversibility,
+    SecretNames, Span, Target, Verdict,
 };
 use serde::Deserialize;
 use std::ffi::OsString;
@@ -293,7 +294,10 @@ impl Confine {
                 .filter(|root| path.starts_with(&root.path))
                 .max_by_key(|root| root.path.as_bytes().len());
             let hidden = confinement.hidden.iter().filter(covered).max_by_key(|hidden| hidden.path.as_bytes().len());
+            let names = Names::new(&place.home, &confinement.shown);
+            let named = names.secret(path.as_path(), false).is_some();
             let access = match (root, hidden) {
+                _ if named => Access::Hidden,
                 // A root inside a hidden directory is there; what is hidden inside a root is not.
                 (Some(root), Some(hidden)) if root.path.as_bytes().len() > hidden.path.as_bytes().len() => Access::Copy,
                 (_, Some(_)) => Access::Hidden,

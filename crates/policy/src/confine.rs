@@ -1,16 +1,21 @@
 //! Confine: from a place and wishes to the whole description of a jar.
 //!
 //! Writable are the home and the workspace, each as a copy-on-write overlay; everything else is read-only or absent.
-//! Credentials in the home are left out of the view. Weaker wishes (`--read`, `--env`) are taken by name only.
+//! Credentials in the home are left out of the view, and what is one by its name in other projects. Weaker wishes (`--read`, `--env`) are taken by name only.
 
 use crate::environment;
 use crate::error::ConfineError;
 use crate::facts::STATE_RULE;
 use crate::facts::SYSTEM;
+use crate::names::Names;
 use crate::secrets;
-use model::{Access, Confinement, EnvBase, EnvVar, FilePath, Hidden, NetRule, Network, Place, RootKind, WritableRoot};
+use model::{
+    Access, Confinement, EnvBase, EnvVar, FilePath, Hidden, NetRule, Network, Place, RootKind, SecretNames,
+    WritableRoot,
+};
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
 /// What the caller wishes besides the place.
 #[derive(Clone, Debug, Default)]
@@ -56,6 +61,7 @@ pub fn confine(place: &Place, request: &ConfineRequest<'_>) -> Result<Confinemen
     Ok(Confinement {
         roots: roots(place, request)?,
         hidden,
+        shown: shown(place, request),
         network: network(&request.allow_net),
         env,
         env_withheld,
@@ -84,11 +90,12 @@ fn absolute(place: &Place, request: &ConfineRequest<'_>) -> Result<(), ConfineEr
 #[must_use]
 pub fn would_show(place: &Place, path: &FilePath) -> Option<FilePath> {
     let row = |row: &secrets::Secret| place.home.join(row.pattern.trim_start_matches("~/").trim_end_matches('/'));
-    secrets::HIDDEN
-        .iter()
-        .map(row)
-        .filter(|hidden| path.starts_with(hidden))
-        .min_by_key(|hidden| hidden.as_bytes().len())
+    let placed = secrets::HIDDEN.iter().map(row).filter(|hidden| path.starts_with(hidden));
+    let placed = placed.min_by_key(|hidden| hidden.as_bytes().len());
+    let names = Names::new(&place.home, &[]);
+    let named =
+        |at: &&Path| names.secret(at, true).is_some() || (*at == path.as_path() && names.secret(at, false).is_some());
+    placed.or_else(|| path.as_path().ancestors().filter(named).last().map(FilePath::from))
 }
 
 /// The directory to name with `--write` so that `path` can be written, where one may be. A file alone cannot be made
@@ -209,6 +216,14 @@ fn hidden(place: &Place, request: &ConfineRequest<'_>) -> Vec<Hidden> {
     out.sort_by(|a, b| a.path.cmp(&b.path));
     out.dedup_by(|a, b| a.path == b.path);
     out
+}
+
+/// Where names alone hide nothing: where the command works and may write, and what the user shows. A home, or what holds
+/// it, is no project, though a command may be started there.
+fn shown(place: &Place, request: &ConfineRequest<'_>) -> Vec<FilePath> {
+    let work = [&place.workspace].into_iter().chain(&request.write).map(FilePath::normalise);
+    let work = work.filter(|path| !place.home.starts_with(path));
+    work.chain(request.read.iter().map(FilePath::normalise)).collect()
 }
 
 /// The child's environment, sorted by name, and the names that were withheld.

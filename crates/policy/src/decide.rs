@@ -1,9 +1,9 @@
 //! Decide: one question per effect and one for the command as a whole; the strictest answer is the decision.
 
-use crate::engine::{Attributes, Engine};
+use crate::engine::{Answer, Attributes, Engine};
 use crate::facts::{Ground, Location, Network, PathFacts, STATE_RULE};
 use crate::pattern::Fit;
-use crate::replay::request::{self, Asks, On, OnPath, OnPeer, Rule, Text};
+use crate::replay::request::{Asks, On, OnPath, OnPeer, Part, Rule, Text};
 use crate::risk::{self, EffectFacts};
 use crate::words::{Words, text};
 use cedar_policy_core::ast::Value;
@@ -13,51 +13,42 @@ use model::{
 };
 use std::collections::{BTreeSet, HashSet};
 
-/// One part of a decision.
-pub(crate) struct Part<'a> {
-    /// What it is about; `None`: the command as a whole.
+/// What the rules are asked about one part of a command.
+pub(crate) struct Ask<'a> {
+    /// The effect it is about; `None`: the command as a whole.
     pub(crate) effect: Option<&'a Effect>,
-    /// What the rules say to it.
-    pub(crate) because: Because,
+    pub(crate) part: Part<'static>,
+    /// What it is about, in words.
+    pub(crate) about: String,
 }
 
-/// One question of a decision.
-pub(crate) struct Posed<'a> {
-    /// What it is about; `None`: the command as a whole.
-    pub(crate) effect: Option<&'a Effect>,
-    pub(crate) part: request::Part<'static>,
-    /// In words, escaped.
-    pub(crate) about: String,
+impl Ask<'_> {
+    /// What the rules say.
+    pub(crate) fn answer(&self, engine: &Engine, place: &Place) -> Answer {
+        engine.ask(self.part.asked(engine.words(), place.uid, place.contained))
+    }
 }
 
 /// The strictest answer over all parts, with what determined it.
 pub(crate) fn decide(engine: &Engine, analysis: &Analysis, assessment: &Assessment, place: &Place) -> Decision {
-    let parts = parts(engine, analysis, assessment, place).into_iter();
-    let mut because: Vec<Because> = parts.map(|part| part.because).collect();
+    let answer = |ask: Ask<'_>| {
+        let answer = ask.answer(engine, place);
+        Because { verdict: answer.verdict, rules: answer.rules, about: ask.about }
+    };
+    let mut because: Vec<Because> = parts(analysis, assessment, place).map(answer).collect();
     because.sort_by_key(|because| std::cmp::Reverse(because.verdict));
     let verdict = because.first().map_or(Verdict::Deny, |first| first.verdict);
     Decision { verdict, because }
 }
 
-/// Every part, in the order of the command.
+/// The parts of a command: its effects, each once, in their order, and the command as a whole.
 pub(crate) fn parts<'a>(
-    engine: &Engine,
     analysis: &'a Analysis,
     assessment: &Assessment,
     place: &Place,
-) -> Vec<Part<'a>> {
-    let answered = |posed: Posed<'a>| {
-        let answer = engine.ask(posed.part.asked(engine.words(), place.uid, place.contained));
-        let because = Because { verdict: answer.verdict, rules: answer.rules, about: posed.about };
-        Part { effect: posed.effect, because }
-    };
-    questions(analysis, assessment, place).into_iter().map(answered).collect()
-}
-
-/// What is asked of a command: its effects, each once, and the command as a whole.
-pub(crate) fn questions<'a>(analysis: &'a Analysis, assessment: &Assessment, place: &Place) -> Vec<Posed<'a>> {
+) -> impl Iterator<Item = Ask<'a>> {
     let ground = Ground::new(place);
-    let mut posed = Vec::new();
+    let mut parts = Vec::new();
     let mut known = Tiers { contained: Risk::Low, bare: Risk::Low };
     let mut seen = HashSet::new();
     for effect in &analysis.effects {
@@ -65,29 +56,25 @@ pub(crate) fn questions<'a>(analysis: &'a Analysis, assessment: &Assessment, pla
         let (tiers, _) = risk::effect_tiers(&facts);
         known = risk::join(known, tiers);
         if seen.insert((effect.action, &effect.target, effect.reversibility, effect.certainty, tiers.bare)) {
-            let part = request::Part {
+            let part = Part {
                 action: Asks::from(effect.action),
                 on: resource(&facts),
                 risk: level(risk::tier(tiers, place)),
                 uncertain: effect.certainty != Certainty::Must,
                 lasting: effect.reversibility == Reversibility::Never,
             };
-            posed.push(Posed { effect: Some(effect), part, about: format!("{} {}", effect.action, effect.target) });
+            let about = format!("{} {}", effect.action, effect.target);
+            parts.push(Ask { effect: Some(effect), part, about });
         }
     }
     let (part, about) = whole(analysis, assessment, known, place);
-    posed.push(Posed { effect: None, part, about });
-    posed
+    parts.push(Ask { effect: None, part, about });
+    parts.into_iter()
 }
 
 /// The command as a whole carries what no single effect does: findings, what was not understood, and whatever else
 /// raised the assessment.
-fn whole(
-    analysis: &Analysis,
-    assessment: &Assessment,
-    effects: Tiers,
-    place: &Place,
-) -> (request::Part<'static>, String) {
+fn whole(analysis: &Analysis, assessment: &Assessment, effects: Tiers, place: &Place) -> (Part<'static>, String) {
     let reasons = risk::text_reasons(analysis);
     let text_tiers = reasons.iter().map(|reason| reason.tiers);
     let text_tiers = text_tiers.fold(Tiers { contained: Risk::Low, bare: Risk::Low }, risk::join);
@@ -99,7 +86,7 @@ fn whole(
     let about = worst.map_or_else(|| WHOLE.to_owned(), |reason| reason.text.clone());
     let checks: BTreeSet<CheckId> = analysis.findings.iter().map(|finding| finding.check).collect();
     let on = On::Command { checks: checks.into_iter().collect(), understood: analysis.coverage == Coverage::Full };
-    (request::Part { action: Asks::Run, on, risk: level(risk), uncertain: false, lasting: false }, about)
+    (Part { action: Asks::Run, on, risk: level(risk), uncertain: false, lasting: false }, about)
 }
 
 /// What a command is called where nothing of it stands out.
@@ -150,13 +137,8 @@ pub(crate) fn names(path: &FilePath) -> Attributes {
 }
 
 /// Every rule of the tables that the path meets, and those of its content.
-pub(crate) fn rules(
-    words: &Words,
-    facts: &PathFacts,
-    tree: bool,
-    content: impl Iterator<Item = &'static str>,
-) -> Value {
-    words.values("Rule", met(facts, tree).chain(content))
+pub(crate) fn rules(words: &Words, facts: &PathFacts, content: impl Iterator<Item = &'static str>) -> Value {
+    words.values("Rule", met(facts, false).chain(content))
 }
 
 fn met(facts: &PathFacts, tree: bool) -> impl Iterator<Item = &'static str> {

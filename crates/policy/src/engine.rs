@@ -55,7 +55,7 @@ pub(crate) enum Functions {
 
 /// The resource of every question. Its attributes tell the rules what it is; the id says nothing, so that no rule can
 /// depend on it.
-const RESOURCE: &str = "it";
+pub(crate) const RESOURCE: &str = "it";
 
 impl Engine {
     pub(crate) fn new(words: Words, policies: &[Policy], functions: Functions) -> Engine {
@@ -124,6 +124,20 @@ impl Engine {
         Ok(Answer { verdict: Verdict::Deny, rules: refused, held })
     }
 
+    /// What the rules say to one request, where a person agreed or did not.
+    #[cfg(feature = "prove")]
+    pub(crate) fn once(&self, asked: Asked, approved: bool) -> Judged {
+        let failed = |what: &str| Judged::Failed(vec![format!("error/{what}")]);
+        let Some(slice) = self.slice(asked.question) else { return failed("no-slice") };
+        let resource = self.words.uid(asked.kind, RESOURCE);
+        let Some(entities) = self.entities(asked.question, &resource, asked.attributes) else {
+            return failed("entities");
+        };
+        let context = asked.context.into_iter().chain([("approved", words::yes(approved))]);
+        let request = self.request(asked.question, asked.uid, &resource, context);
+        judge(slice, &Evaluator::new(request, &entities, self.extensions))
+    }
+
     /// The resource with its attributes, and the action with its groups. All groups are named, so there is no closure
     /// to compute.
     fn entities(&self, question: Question, resource: &EntityUID, attributes: Attributes) -> Option<Entities> {
@@ -154,7 +168,7 @@ impl Engine {
 }
 
 /// What the rules say to one request, with the ids of those that determined it.
-enum Judged {
+pub(crate) enum Judged {
     Permitted(Vec<String>),
     Refused(Vec<String>),
     /// Cedar would skip a rule that cannot be evaluated, also a forbid; here it denies.
@@ -183,15 +197,32 @@ fn judge(slice: &[Policy], evaluator: &Evaluator<'_>) -> Judged {
 
 /// Indexes of the policies whose head lets them apply to `question`.
 fn matching(words: &Words, policies: &[Policy], question: Question) -> Vec<usize> {
-    let own = words.action(question.name());
-    let mut names: Vec<EntityUID> = question.groups().iter().map(|group| words.action(group)).collect();
-    names.push(own.clone());
-    let applies = |policy: &Policy| match policy.template().action_constraint() {
-        ActionConstraint::Any => true,
-        ActionConstraint::Eq(action) => **action == own,
-        ActionConstraint::In(actions) => actions.iter().any(|action| names.contains(action)),
-    };
-    policies.iter().enumerate().filter(|(_, policy)| applies(policy)).map(|(index, _)| index).collect()
+    let asked = AskedAbout::new(words, question);
+    policies.iter().enumerate().filter(|(_, policy)| asked.admits(policy)).map(|(index, _)| index).collect()
+}
+
+/// An action with the groups it is in, as heads of policies name them.
+pub(crate) struct AskedAbout {
+    own: EntityUID,
+    names: Vec<EntityUID>,
+}
+
+impl AskedAbout {
+    pub(crate) fn new(words: &Words, question: Question) -> AskedAbout {
+        let own = words.action(question.name());
+        let mut names: Vec<EntityUID> = question.groups().iter().map(|group| words.action(group)).collect();
+        names.push(own.clone());
+        AskedAbout { own, names }
+    }
+
+    /// Whether the head of a policy lets it apply.
+    pub(crate) fn admits(&self, policy: &Policy) -> bool {
+        match policy.template().action_constraint() {
+            ActionConstraint::Any => true,
+            ActionConstraint::Eq(action) => **action == self.own,
+            ActionConstraint::In(actions) => actions.iter().any(|action| self.names.contains(action)),
+        }
+    }
 }
 
 #[cfg(test)]

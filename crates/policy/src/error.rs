@@ -32,7 +32,7 @@ pub enum PolicyError {
         /// What the validator says.
         message: String,
     },
-    /// A profile, or cases of one, that cannot be used.
+    /// A profile, cases of one, or a property, that cannot be used.
     #[error("{layer}:{line}:{column}: {message}")]
     Profile {
         /// Its name or file.

@@ -68,19 +68,15 @@ pub struct Asked {
 
 /// Every part whose answer is ask.
 pub(crate) fn asked(engine: &Engine, analysis: &Analysis, assessment: &Assessment, place: &Place) -> Vec<Asked> {
-    let all = parts(engine, analysis, assessment, place).into_iter();
-    let asked = all.filter(|part| part.because.verdict == Verdict::Ask);
-    asked
-        .map(|part| {
-            let grant = match part.effect {
-                None => Err(Once::Text),
-                Some(_) if risk::tier(assessment.tiers, place) == Risk::High => Err(Once::High),
-                Some(_) if analysis.findings.iter().any(changes_the_meaning) => Err(Once::Check),
-                Some(effect) => grantable(effect, place),
-            };
-            Asked { about: part.because.about, rules: part.because.rules, grant }
-        })
-        .collect()
+    let grant = |effect: Option<&Effect>| match effect {
+        None => Err(Once::Text),
+        Some(_) if risk::tier(assessment.tiers, place) == Risk::High => Err(Once::High),
+        Some(_) if analysis.findings.iter().any(changes_the_meaning) => Err(Once::Check),
+        Some(effect) => grantable(effect, place),
+    };
+    let asked = parts(analysis, assessment, place).map(|ask| (ask.answer(engine, place), ask));
+    let asked = asked.filter(|(answer, _)| answer.verdict == Verdict::Ask);
+    asked.map(|(answer, ask)| Asked { about: ask.about, rules: answer.rules, grant: grant(ask.effect) }).collect()
 }
 
 /// Whether a finding says that the effects alone do not tell what happens: `execute make` is another thing where `PATH` is

@@ -99,9 +99,14 @@ fn rename(layer: &Layer<'_>, policy: &Policy) -> Result<Policy, PolicyError> {
 }
 
 /// The `@id`, or nothing.
-fn rule_of(policy: &Policy) -> String {
-    let id = policy.annotations().find(|(key, _)| key.as_ref() == "id");
-    id.map(|(_, value)| value.val.to_string()).unwrap_or_default()
+pub(crate) fn rule_of(policy: &Policy) -> String {
+    annotation(policy, "id")
+}
+
+/// What stands after `@key`, or nothing.
+pub(crate) fn annotation(policy: &Policy, key: &str) -> String {
+    let found = policy.annotations().find(|(name, _)| name.as_ref() == key);
+    found.map(|(_, value)| value.val.to_string()).unwrap_or_default()
 }
 
 fn line_of(layer: &Layer<'_>, policy: &Policy) -> usize {

@@ -53,7 +53,7 @@ fn names(part: &[u8]) -> impl Iterator<Item = String> {
 }
 
 /// One component, folded.
-fn fold(part: &[u8]) -> String {
+pub(crate) fn fold(part: &[u8]) -> String {
     if part.is_ascii() && !part.iter().any(u8::is_ascii_control) {
         return String::from_utf8_lossy(part).to_ascii_lowercase();
     }

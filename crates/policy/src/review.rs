@@ -67,8 +67,18 @@ pub(crate) fn review(engine: &Engine, seen: Seen<'_>, heard: &mut dyn FnMut(&Ans
     out
 }
 
+fn found(change: usize, note: &Note) -> impl Iterator<Item = Found> {
+    note.items.iter().map(move |item| Found {
+        change,
+        rule: note.rule.to_owned(),
+        name: item.name.clone(),
+        line: item.line,
+        message: item.says.clone(),
+    })
+}
+
 /// What a rule can see of a change, as far as one change is told from another by it, and what the rules say of it.
-pub(crate) struct Look {
+pub(crate) struct Shown {
     /// In the escape of the model.
     pub(crate) path: String,
     pub(crate) location: Location,
@@ -81,8 +91,8 @@ pub(crate) struct Look {
     pub(crate) answer: Answer,
 }
 
-/// Every change as the rules see it, but for its content.
-pub(crate) fn look(engine: &Engine, changes: &ChangeSet, analysis: &Analysis, place: &Place) -> Vec<Look> {
+/// Every change as the rules see it, whatever its content is.
+pub(crate) fn shown(engine: &Engine, changes: &ChangeSet, analysis: &Analysis, place: &Place) -> Vec<Shown> {
     let ground = Ground::new(place);
     let forecast = Forecast::new(analysis, &place.workspace);
     let mass = deleted_names(changes, place) > DELETED_NAMES_MAX;
@@ -91,7 +101,7 @@ pub(crate) fn look(engine: &Engine, changes: &ChangeSet, analysis: &Analysis, pl
         let facts = ChangeFacts::new(change, &ground, forecast.of(change), forecast.opaque, mass);
         let risk = change::judge(&facts, &[]).risk;
         let own = &facts.path;
-        Look {
+        Shown {
             path: change.path.encode(),
             location: own.location,
             happened: happened(change),
@@ -103,16 +113,6 @@ pub(crate) fn look(engine: &Engine, changes: &ChangeSet, analysis: &Analysis, pl
         }
     };
     changes.changes.iter().map(each).collect()
-}
-
-fn found(change: usize, note: &Note) -> impl Iterator<Item = Found> {
-    note.items.iter().map(move |item| Found {
-        change,
-        rule: note.rule.to_owned(),
-        name: item.name.clone(),
-        line: item.line,
-        message: item.says.clone(),
-    })
 }
 
 fn disposition(verdict: Verdict) -> Disposition {
@@ -196,7 +196,7 @@ impl<'e> Door<'e> {
             ("happened", words.value("Happened", happened(facts.change))),
             ("kind", words.value("Kind", kind(facts.kind()))),
             ("executable", yes(facts.executable())),
-            ("rules", rules(words, &facts.path, false, notes.iter().map(|note| note.rule))),
+            ("rules", rules(words, &facts.path, notes.iter().map(|note| note.rule))),
             ("protected", yes(is_protected(facts))),
             ("derived", yes(facts.is_derived())),
         ]);

@@ -1,7 +1,7 @@
 //! Secrets: the names that hold credentials, private histories and sessions, one row each.
 //!
-//! Reading one is never LOW. Those in the home are left out of the jar's view; the ones a project needs to work (`.env`)
-//! and the ones outside the home stay readable and are judged by risk.
+//! Reading one is never LOW. Those in the home are left out of the jar's view, and of those that only a name tells all but
+//! the project's own; the ones outside the home are judged by risk.
 
 use crate::pattern::{Fit, Folded, Table};
 use model::FilePath;
@@ -14,7 +14,7 @@ pub(crate) struct Secret {
     pub(crate) rule: &'static str,
 }
 
-const fn row(pattern: &'static str, rule: &'static str) -> Secret {
+pub(crate) const fn row(pattern: &'static str, rule: &'static str) -> Secret {
     Secret { pattern, rule }
 }
 
@@ -186,6 +186,10 @@ static ELSEWHERE: &[Secret] = &[
     row("/home/*/.gnupg/", "secrets/gnupg"),
     row("/home/*/.netrc", "secrets/netrc"),
     row("/home/*/.kube/", "secrets/kube"),
+];
+
+/// Secrets that only a name tells, wherever they lie. In a jar those of other projects are hidden ([`crate::names`]).
+pub(crate) static NAMED: &[Secret] = &[
     row(".env", "secrets/dotenv"),
     row(".env.*", "secrets/dotenv"),
     row(".envrc.private", "secrets/dotenv"),
@@ -211,10 +215,11 @@ static ELSEWHERE: &[Secret] = &[
 ];
 
 /// Last components that look like a secret and are meant to be shared.
-const SHARED: &[&str] = &["*.pub", ".env.example", ".env.sample", ".env.template", ".env.dist", ".env.defaults"];
+pub(crate) const SHARED: &[&str] =
+    &["*.pub", ".env.example", ".env.sample", ".env.template", ".env.dist", ".env.defaults"];
 
-static TABLES: LazyLock<[Table<Secret>; 2]> =
-    LazyLock::new(|| [Table::new(HIDDEN, |row| row.pattern), Table::new(ELSEWHERE, |row| row.pattern)]);
+static TABLES: LazyLock<[Table<Secret>; 3]> =
+    LazyLock::new(|| [HIDDEN, ELSEWHERE, NAMED].map(|rows| Table::new(rows, |row| row.pattern)));
 static NOT_SECRET: LazyLock<Table<&'static str>> = LazyLock::new(|| Table::new(SHARED, |pattern| pattern));
 
 /// The rule of the first secret that `path` names; with `tree`, also of one that lies below it.
@@ -239,7 +244,7 @@ pub fn secret_rule(path: &FilePath, home: &FilePath) -> Option<&'static str> {
 
 /// Every rule of the tables, for the schema.
 pub(crate) fn rules() -> impl Iterator<Item = &'static str> {
-    HIDDEN.iter().chain(ELSEWHERE).map(|row| row.rule)
+    HIDDEN.iter().chain(ELSEWHERE).chain(NAMED).map(|row| row.rule)
 }
 
 #[cfg(test)]

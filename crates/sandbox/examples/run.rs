@@ -31,6 +31,7 @@ fn main() -> ExitCode {
     let confinement = Confinement {
         roots: vec![],
         hidden: vec![],
+        shown: vec![],
         network: if allow.is_empty() { Network::None } else { Network::Named { allow } },
         env: env.collect(),
         env_withheld: vec![],

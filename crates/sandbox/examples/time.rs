@@ -45,8 +45,15 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
 fn request() -> Request {
     let cwd = FilePath::from("/");
-    let confinement =
-        Confinement { roots: vec![], hidden: vec![], network: Network::None, env: vec![], env_withheld: vec![], cwd };
+    let confinement = Confinement {
+        roots: vec![],
+        hidden: vec![],
+        shown: vec![],
+        network: Network::None,
+        env: vec![],
+        env_withheld: vec![],
+        cwd,
+    };
     Request {
         confinement,
         argv: vec!["/bin/true".into()],

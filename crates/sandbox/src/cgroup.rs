@@ -37,6 +37,8 @@ pub(crate) struct Groups {
     pub(crate) cpu: bool,
     /// What keeps the number of processes.
     pub(crate) processes: Option<&'static str>,
+    /// How often processes had been refused when the command began.
+    refused_before: u64,
 }
 
 impl Groups {
@@ -73,9 +75,24 @@ impl Groups {
         self.memory && self.groups.iter().any(|group| group.count("memory.events", "oom_kill") > 0)
     }
 
+    /// For a jar that lives over many commands. Memory is not among it: the kernel would end who took too much of it, which
+    /// may be the jar and not the command.
+    pub(crate) fn around_live(first: Pid, limits: &Limits) -> Groups {
+        Groups::around(first, &Limits { memory: None, ..*limits })
+    }
+
+    /// Another command begins: what was met counts from now on.
+    pub(crate) fn anew(&mut self) {
+        self.refused_before = self.refused();
+    }
+
     /// Whether the kernel refused another process.
-    pub(crate) fn out_of_processes(&self) -> bool {
-        self.processes.is_some() && self.groups.iter().any(|group| group.count("pids.events", "max") > 0)
+    fn out_of_processes(&self) -> bool {
+        self.processes.is_some() && self.refused() > self.refused_before
+    }
+
+    fn refused(&self) -> u64 {
+        self.groups.iter().map(|group| group.count("pids.events", "max")).sum()
     }
 
     /// What the jar took in all, where the kernel counts it.

@@ -75,9 +75,12 @@ fn live(one: &One<'_>) -> Result<(), Errno> {
     let mut ahead = one.ahead;
     while let Some((message, fds)) = one.channel.receive_with::<Down>()? {
         // A signal may come late, for a command that has ended.
-        let Down::Command = message else { continue };
-        let (file, stdio) = fds.split_first().ok_or(Errno::EPROTO)?;
-        let start: Start = read_file(file).map_err(|_| Errno::EPROTO)?;
+        let Down::Command { start } = message else { continue };
+        let (start, stdio) = match (start, fds.split_first()) {
+            (Some(start), _) => (start, fds.as_slice()),
+            (None, Some((file, stdio))) => (read_file::<Start>(file).map_err(|_| Errno::EPROTO)?, stdio),
+            (None, None) => return Err(Errno::EPROTO),
+        };
         match chdir(start.cwd.as_path()) {
             Ok(()) => One { ahead: ahead.take(), ..*one }.run(&start.argv, &start.env, stdio)?,
             Err(errno) => {
@@ -142,7 +145,7 @@ pub(crate) fn attend(
                 // A command that has just ended cannot be signalled any more.
                 Some((Down::Signal { signal }, _)) => or_gone(sys::kill(command, signal))?,
                 Some((Down::End, _)) => end_all()?,
-                Some((Down::Served | Down::Plan | Down::Command, _)) => {}
+                Some((Down::Served | Down::Plan | Down::Command { .. }, _)) => {}
                 None => return Err(Errno::EPIPE),
             }
         }
@@ -186,6 +189,10 @@ pub(crate) fn exit_of(status: i32) -> Option<Exit> {
 
 /// Kills what the command left behind and waits for it, so that nothing writes any more when Belljar hears the end.
 fn end_everything() -> Result<(), Errno> {
+    // Who has no child is alone in its pid namespace: whoever loses its parent there becomes one.
+    if sys::wait(-1, libc::WNOHANG) == Err(Errno::ECHILD) {
+        return Ok(());
+    }
     end_all()?;
     loop {
         match sys::wait(-1, 0) {

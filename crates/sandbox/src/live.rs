@@ -11,7 +11,7 @@ use crate::request::{Request, check_argv, check_environment};
 use crate::running::{News, Running, Watching, wire};
 use crate::start::{Serve, Standby, file_of};
 use crate::watch::Watch;
-use crate::wire::{Down, Start};
+use crate::wire::{Down, MESSAGE_BYTES_MAX, Start};
 use model::{Attempt, Connection, Containment, EnvVar, Exit, FilePath, Limit};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -77,14 +77,14 @@ impl Standby {
     ///
     /// # Errors
     /// As there.
-    pub fn live(self, request: &Request, serve: &mut Serve<'_>) -> Result<Live, SandboxError> {
+    pub fn live(mut self, request: &Request, serve: &mut Serve<'_>) -> Result<Live, SandboxError> {
         if request.allow_nested {
             // Their file systems could stall whoever watches their calls, and here that is who runs the commands.
             return Err(SandboxError::Request("a live jar cannot allow jars inside".into()));
         }
+        let groups = self.groups(request, Groups::around_live)?;
         let plan = live_plan(request, &self.facts)?;
-        // A group that takes too much is ended by the kernel with all that is in it: the jar, and not a command of it.
-        let mut running = self.begin(&plan, request, Groups::default(), None, serve)?;
+        let mut running = self.begin(plan, request, groups, None)?.start(serve)?;
         // One command that stops must not stop all that come after it.
         running.stops_along = false;
         Ok(Live { running })
@@ -143,14 +143,22 @@ impl Live {
 
     fn send(&self, command: &Command<'_>, kept: Option<&Output>) -> Result<(), SandboxError> {
         let start = Start { argv: words(command.argv), env: environment(command.env), cwd: command.cwd.clone() };
-        let file = file_of(&start).map_err(SandboxError::Spawn)?;
-        let mut fds = vec![file.as_fd(), command.input];
+        let mut fds = vec![command.input];
         match command.output {
             Streams::To(out, err) => fds.extend([out, err]),
             Streams::Kept(_) => fds.extend(kept.into_iter().flat_map(Output::ends).map(|(_, end)| end)),
         }
-        check_streams(fds.get(1..).unwrap_or_default())?;
-        self.running.channel.send_with(&Down::Command, &fds).map_err(wire)
+        check_streams(&fds)?;
+        let channel = &self.running.channel;
+        let short = Down::Command { start: Some(start) };
+        let bytes = serde_json::to_vec(&short).map_err(|_| wire(Errno::EPROTO))?;
+        if bytes.len() <= MESSAGE_BYTES_MAX {
+            return channel.send_bytes(&bytes, &fds).map_err(wire);
+        }
+        let Down::Command { start: Some(start) } = short else { return Err(wire(Errno::EPROTO)) };
+        let file = file_of(&start).map_err(SandboxError::Spawn)?;
+        fds.insert(0, file.as_fd());
+        channel.send_with(&Down::Command { start: None }, &fds).map_err(wire)
     }
 
     /// Until the command is over. The end of one that took too much is told by the jar like any other.

@@ -97,10 +97,11 @@ impl Meter {
         (self.end, self.next) = (end_of(&self.limits, now), now + LOOK);
         (self.met, self.told) = (None, false);
         self.spent = Spent::default();
+        self.groups.anew();
         let processes = self.processes.as_ref().filter(|_| self.limits.cpu_s.is_some());
         // A jar that cannot be looked at is ending, and says so itself.
         let taken = processes.and_then(|processes| look(processes, &mut Spent::default()).ok());
-        self.before = taken.map_or(0, |taken| taken.ticks);
+        self.before = self.corrected(taken.unwrap_or_default()).ticks;
     }
 
     /// How long nothing needs to be looked at.

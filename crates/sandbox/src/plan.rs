@@ -227,7 +227,10 @@ pub enum Step {
         writable: Vec<FilePath>,
     },
     /// Installs the system call filter that reports to a supervisor, without whom nothing goes on.
-    Guard,
+    Guard {
+        /// Whether the supervisor makes connections.
+        network: bool,
+    },
     /// Empties every capability set, locks the securebits, forbids gaining privileges.
     DropPrivileges,
     /// Enters the working directory.
@@ -578,6 +581,8 @@ impl<'a> Draft<'a> {
     }
 
     /// All mounts of the view, outer before inner. The scratch stays the working directory, so its own cover is harmless.
+    /// Roots come first, with what they stand on and the proc(5) that is handed out with them, and what lies in them last:
+    /// so Belljar begins to answer while everything else is put in its place.
     fn placements(&self) -> Vec<Step> {
         // Root's covers stand on it, so a jar inside keeps this one.
         let (or_outer, traceable) = (self.facts.around.is_some(), self.request.allow_nested && self.facts.uid == 0);
@@ -598,7 +603,12 @@ impl<'a> Draft<'a> {
             all.extend(paths.map(|at| (at.clone(), Step::ReadOnly { at })));
         }
         all.extend(self.name_covers());
-        all.sort_by_key(|(at, _)| at.as_path().components().count());
+        let turn = |at: &FilePath, step: &Step| {
+            let early = matches!(step, Step::Proc { .. }) || self.roots().any(|root| root.starts_with(at));
+            let in_root = self.roots().any(|root| at.starts_with(root) && at != root);
+            if in_root { 2 } else { u8::from(!early) }
+        };
+        all.sort_by_cached_key(|(at, step)| (turn(at, step), at.as_path().components().count()));
         await_where_needed(all)
     }
 

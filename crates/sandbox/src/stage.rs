@@ -1,5 +1,10 @@
-//! The stage: Belljar executed again with an empty environment, single-threaded, to make the namespaces. It forks the
-//! jar's pid 1 as its own sibling, writes the identity maps from outside (which root's map needs), and is gone.
+//! The stage: a copy of Belljar, or Belljar executed again with an empty environment, single-threaded, to make the
+//! namespaces. It forks the jar's pid 1 as its own sibling, writes the identity maps from outside (which root's map
+//! needs), and is gone.
+//!
+//! What a copy has in memory is out of the jar's sight: pid 1 is not dumpable before there is anybody to look, so proc(5)
+//! shows none of it to who has no capability over the user namespace in which Belljar was executed. What proc(5) shows of
+//! such a process all the same, its command line, is overwritten, and with it the environment.
 
 use crate::around;
 use crate::bare::keeper;
@@ -41,6 +46,20 @@ pub fn stage_entry() {
     }
 }
 
+/// The stage in a copy of Belljar, to which everything but `control` and the standard descriptors, as given by `streams`,
+/// is foreign; the code it leaves with.
+pub(crate) fn forked(ground: &Ground, control: RawFd, streams: &[(i32, RawFd)]) -> i32 {
+    // The caller's signals are the caller's.
+    sys::release_signal_pipe();
+    let mut moved = streams.iter().copied().chain([(CONTROL_FD, control)]);
+    let alone = moved.try_for_each(|(to, from)| sys::duplicate(from, to));
+    let alone = alone.and_then(|()| sys::close_from(CONTROL_FD.cast_unsigned() + 1));
+    let alone = alone.and_then(|()| sys::cloexec(CONTROL_FD)).and_then(|()| sys::forget_arguments());
+    let channel = Channel::from_socket(sys::adopt(CONTROL_FD));
+    let fault = |errno| Fault::new(FaultKind::Other, "leave what is the caller's", errno);
+    told(&channel, alone.map_err(fault).and_then(|()| build(&channel, ground)))
+}
+
 fn run() -> i32 {
     if let Err(errno) = close_strays() {
         eprintln!("belljar-stage: {}: this name is for Belljar's own use", errno.desc());
@@ -53,7 +72,11 @@ fn run() -> i32 {
     {
         return keeper::run(channel, ground);
     }
-    match ground.and_then(|ground| build(&channel, &ground)) {
+    told(&channel, ground.and_then(|ground| build(&channel, &ground)))
+}
+
+fn told(channel: &Channel, built: Result<(), Fault>) -> i32 {
+    match built {
         Ok(()) => 0,
         Err(fault) => {
             // If Belljar is gone, nobody wants to know.

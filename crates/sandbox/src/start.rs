@@ -15,7 +15,7 @@ use crate::plan::{Ground, Plan, ground, own_home, plan};
 use crate::request::Request;
 use crate::running::{Running, Watching};
 use crate::signals::Forwarding;
-use crate::stage::{CONTROL_FD, GROUND_FD, STAGE_NAME};
+use crate::stage::{self, CONTROL_FD, GROUND_FD, STAGE_NAME};
 use crate::sys;
 use crate::terminal::Foreground;
 use crate::watch::{Observing, Watch};
@@ -31,7 +31,7 @@ use nix::unistd::Pid;
 use serde::Serialize;
 use std::ffi::CStr;
 use std::io::{self, Write as _};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -134,43 +134,88 @@ impl Standby {
     ///
     /// # Errors
     /// Any layer that cannot be had, unless its loss is accepted by name; each error says what to do.
-    pub fn start(mut self, request: &Request, serve: &mut Serve<'_>) -> Result<Running, SandboxError> {
+    pub fn start(self, request: &Request, serve: &mut Serve<'_>) -> Result<Running, SandboxError> {
+        self.build(request)?.start(serve)
+    }
+
+    /// The first half of [`Standby::start`]: the jar is being built, and where it has writable roots its command waits for
+    /// [`Building::start`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn build(mut self, request: &Request) -> Result<Building<'_>, SandboxError> {
         let places = request.copies.as_ref().map(|copies| Places::find(request, copies, &self.facts)).transpose()?;
-        let grouped = request.limits.on_processes() && self.facts.around.is_none() && places.is_none();
-        let groups = if grouped { Groups::around(self.nursery.first()?, &request.limits) } else { Groups::default() };
-        self.facts.group = groups.processes;
+        let groups = if places.is_none() { self.groups(request, Groups::around)? } else { Groups::default() };
         raise_descriptors(request)?;
         let plan = match (&request.copies, &places) {
             (Some(copies), Some(places)) => bare::plan(request, copies, &self.facts, places)?,
             _ => plan(request, &self.facts)?,
         };
-        self.begin(&plan, request, groups, places, serve)
+        self.begin(plan, request, groups, places)
     }
 
-    /// The jar of `plan`, at work.
+    /// The control groups of a jar with limits, around its first process.
+    pub(crate) fn groups(
+        &mut self,
+        request: &Request,
+        around: fn(Pid, &Limits) -> Groups,
+    ) -> Result<Groups, SandboxError> {
+        let grouped = request.limits.on_processes() && self.facts.around.is_none();
+        let groups = if grouped { around(self.nursery.first()?, &request.limits) } else { Groups::default() };
+        self.facts.group = groups.processes;
+        Ok(groups)
+    }
+
+    /// The jar of `plan`, being built.
     pub(crate) fn begin(
-        self,
-        plan: &Plan,
+        mut self,
+        plan: Plan,
         request: &Request,
         groups: Groups,
         places: Option<Places>,
-        serve: &mut Serve<'_>,
-    ) -> Result<Running, SandboxError> {
+    ) -> Result<Building<'_>, SandboxError> {
         let foreground = Foreground::remember();
         let forwarding = Forwarding::install().map_err(|errno| SandboxError::Spawn(errno.into()))?;
+        self.nursery.tell(&plan)?;
+        Ok(Building { standby: self, plan, request, groups, places, foreground, forwarding })
+    }
+}
+
+/// A jar that is being built. Dropping it ends it.
+pub struct Building<'r> {
+    standby: Standby,
+    plan: Plan,
+    request: &'r Request,
+    groups: Groups,
+    places: Option<Places>,
+    foreground: Foreground,
+    forwarding: Forwarding,
+}
+
+impl Building<'_> {
+    /// The second half of [`Standby::start`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn start(self, serve: &mut Serve<'_>) -> Result<Running, SandboxError> {
+        let Building { standby, plan, request, groups, places, foreground, forwarding } = self;
         let roots: Vec<FilePath> = request.confinement.roots.iter().map(|root| root.path.clone()).collect();
         let Launched { channel, jar, mut containment, counted, processes, watch, network, reopened } =
-            match self.nursery.launch(plan, &roots, serve) {
+            match standby.nursery.launch(&roots, serve) {
                 Err(SandboxError::Died { .. }) if groups.out_of_memory() => {
                     return Err(SandboxError::Request("no jar fits into this limit on memory: give it more".into()));
                 }
                 launched => launched?,
             };
         let rules = request.confinement.network.rules();
+        let upstream = request.upstream.clone();
+        let behind = (places.is_some() && !rules.is_empty()).then(|| Broker::behind_door(rules, upstream.clone()));
+        let (behind, door) = behind.transpose().map_err(SandboxError::Broker)?.unzip();
         let watching = match (watch, places) {
             (None, _) => Watching::Nothing,
             (Some(listener), Some(places)) => {
-                let rules = guard_rules(request, places, &jar)?;
+                let hostname = standby.facts.hostname.clone();
+                let rules = Rules { door, hostname, ..guard_rules(request, places, &jar)? };
                 Watching::Guard(Guard::start(listener, rules).map_err(SandboxError::Spawn)?)
             }
             (Some(listener), None) => {
@@ -179,13 +224,12 @@ impl Standby {
                 Watching::Network(Watch::new(listener, carried, request.watch_files.then(bounds)))
             }
         };
-        let upstream = request.upstream.clone();
         let broker = network.map(|sockets| Broker::start(sockets, rules, upstream));
-        let broker = broker.transpose().map_err(SandboxError::Broker)?;
-        let (stands, lacks) = self.output.as_ref().map(Output::state).unwrap_or_default();
+        let broker = broker.transpose().map_err(SandboxError::Broker)?.or(behind);
+        let (stands, lacks) = standby.output.as_ref().map(Output::state).unwrap_or_default();
         containment.active.extend(stands);
         containment.missing.extend(lacks);
-        let output = self.output.map(Output::carry).transpose().map_err(SandboxError::Spawn)?;
+        let output = standby.output.map(Output::carry).transpose().map_err(SandboxError::Spawn)?;
         let processes = match (plan.ground.tier, processes) {
             (Tier::T2, _) => jar.below().map_err(|errno| SandboxError::Spawn(errno.into()))?,
             (Tier::T1, processes) => processes.map(Processes::Namespace),
@@ -241,6 +285,8 @@ fn guard_rules(request: &Request, places: Places, jar: &Jar) -> Result<Rules, Sa
         listed: places.listed,
         hidden: request.confinement.hidden.clone(),
         processes: request.limits.processes.unwrap_or(Limits::PROCESSES),
+        door: None,
+        hostname: String::new(),
         ending: Arc::clone(&jar.ending),
     })
 }
@@ -266,10 +312,11 @@ pub(crate) fn launch(
     patience: Duration,
     serve: &mut Serve<'_>,
 ) -> Result<Launched, SandboxError> {
-    let nursery = Nursery::open(&plan.ground, None)?;
+    let mut nursery = Nursery::open(&plan.ground, None)?;
     let limited = nursery.begun.iter().try_for_each(|(channel, _)| channel.limit(patience));
     limited.map_err(|errno| SandboxError::Wire(errno.into()))?;
-    nursery.launch(plan, roots, serve)
+    nursery.tell(plan)?;
+    nursery.launch(roots, serve)
 }
 
 /// A stage that has been told the ground and not yet the plan.
@@ -298,16 +345,20 @@ impl Nursery {
         }
     }
 
-    fn launch(mut self, plan: &Plan, roots: &[FilePath], serve: &mut Serve<'_>) -> Result<Launched, SandboxError> {
-        let Some((channel, mut jar)) = self.begun.take() else {
-            return Err(SandboxError::Wire(Errno::EPROTO.into()));
-        };
+    fn tell(&mut self, plan: &Plan) -> Result<(), SandboxError> {
+        let (channel, _) = self.begun.as_ref().ok_or_else(|| SandboxError::Wire(Errno::EPROTO.into()))?;
         let file = file_of(plan).map_err(SandboxError::Spawn)?;
         match channel.send(&Down::Plan, Some(file.as_fd())) {
             // The stage has failed already; it says why.
-            Ok(()) | Err(Errno::EPIPE) => {}
-            Err(errno) => return Err(SandboxError::Wire(errno.into())),
+            Ok(()) | Err(Errno::EPIPE) => Ok(()),
+            Err(errno) => Err(SandboxError::Wire(errno.into())),
         }
+    }
+
+    fn launch(mut self, roots: &[FilePath], serve: &mut Serve<'_>) -> Result<Launched, SandboxError> {
+        let Some((channel, mut jar)) = self.begun.take() else {
+            return Err(SandboxError::Wire(Errno::EPROTO.into()));
+        };
         let Ready { containment, counted, processes, watch, network, reopened } =
             answer(&channel, &mut jar, roots, serve)?;
         jar.reap_stage();
@@ -411,14 +462,33 @@ fn reap(pid: Pid) -> Option<Exit> {
     }
 }
 
-/// Executes this program again, with nothing in its environment and two descriptors more.
+/// A stage that makes `ground`, at work.
 fn spawn(ground: &Ground, control: OwnedFd, output: Option<&Output>) -> io::Result<Pid> {
-    let ground = file_of(ground)?;
-    let (control, ground) = (above_fixed(&control)?, above_fixed(&ground)?);
+    let control = above_fixed(&control)?;
+    let streams: Vec<(i32, RawFd)> =
+        output.into_iter().flat_map(Output::ends).map(|(stream, end)| (stream, end.as_raw_fd())).collect();
+    // A copy of this process needs no program to be loaded and linked, which takes longer than all that a stage does. A
+    // process with threads cannot be copied; and without namespaces its memory would be within the command's sight.
+    match ground.tier {
+        Tier::T1 if sys::is_alone() => fork(ground, &control, &streams),
+        Tier::T1 | Tier::T2 => execute(ground, &control, &streams),
+    }
+}
+
+fn fork(ground: &Ground, control: &OwnedFd, streams: &[(i32, RawFd)]) -> io::Result<Pid> {
+    match sys::clone_process(libc::SIGCHLD)? {
+        Some(stage) => Ok(stage),
+        None => sys::leave(stage::forked(ground, control.as_raw_fd(), streams)),
+    }
+}
+
+/// Executes this program again, with nothing in its environment and two descriptors more.
+fn execute(ground: &Ground, control: &OwnedFd, streams: &[(i32, RawFd)]) -> io::Result<Pid> {
+    let ground = above_fixed(&file_of(ground)?)?;
     let mut actions = PosixSpawnFileActions::init()?;
     // Before the fixed numbers are taken, which may be those of the pipes.
-    for (stream, end) in output.into_iter().flat_map(Output::ends) {
-        actions.add_dup2(end.as_raw_fd(), stream)?;
+    for (stream, end) in streams {
+        actions.add_dup2(*end, *stream)?;
     }
     actions.add_dup2(control.as_raw_fd(), CONTROL_FD)?;
     actions.add_dup2(ground.as_raw_fd(), GROUND_FD)?;

@@ -49,6 +49,33 @@ pub(crate) fn clone_process(flags: c_int) -> Result<Option<Pid>, Errno> {
     Ok((pid != 0).then(|| Pid::from_raw(i32::try_from(pid).unwrap_or(i32::MAX))))
 }
 
+/// Whether this process has one thread, so that a copy of it is whole.
+pub(crate) fn is_alone() -> bool {
+    // proc(5) has a directory for each thread, and a directory has a link from each that is in it, and two of its own.
+    const LINKS: u64 = 3;
+    nix::sys::stat::stat("/proc/self/task").is_ok_and(|stat| stat.st_nlink == LINKS)
+}
+
+/// Overwrites what the kernel shows of this process as its command line and its environment. The caller must be
+/// single-threaded, and have no more use for either.
+pub(crate) fn forget_arguments() -> Result<(), Errno> {
+    // Of the fields behind the name, which may hold anything: proc_pid_stat(5) counts them from 3.
+    const ARG_START: usize = 48 - 3;
+    let stat = std::fs::read_to_string("/proc/self/stat").map_err(|_| Errno::EIO)?;
+    let (_, fields) = stat.rsplit_once(") ").ok_or(Errno::EPROTO)?;
+    let mut places = fields.split_ascii_whitespace().skip(ARG_START).map(str::parse::<usize>);
+    let mut place = || places.next().and_then(Result::ok).filter(|place| *place != 0).ok_or(Errno::EPROTO);
+    for _ in 0..2 {
+        let (start, end) = (place()?, place()?);
+        let length = end.checked_sub(start).ok_or(Errno::EPROTO)?;
+        // SAFETY: between these two addresses, on the writable stack, the kernel has put the strings that this process was
+        // executed with, and no other thread reads them. Who does later, by libc's or the library's pointers to them,
+        // finds zeros, which end each string.
+        unsafe { std::ptr::write_bytes(std::ptr::with_exposed_provenance_mut::<u8>(start), 0, length) };
+    }
+    Ok(())
+}
+
 /// setns(2): moves this process, which must have one thread, into a user namespace.
 pub(crate) fn enter_user_namespace(namespace: BorrowedFd<'_>) -> Result<(), Errno> {
     // SAFETY: only integers are passed.
@@ -131,6 +158,12 @@ pub(crate) fn close_from(first: u32) -> Result<(), Errno> {
 pub(crate) fn cloexec(fd: RawFd) -> Result<(), Errno> {
     // SAFETY: only a flag changes; the descriptor stays open and owned by whom it was.
     check(c_long::from(unsafe { libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC) })).map(drop)
+}
+
+/// dup2(2), over whatever has the number `to`.
+pub(crate) fn duplicate(from: RawFd, to: RawFd) -> Result<(), Errno> {
+    // SAFETY: only integers are passed; a stage calls this before it uses any descriptor but the two named.
+    check(c_long::from(unsafe { libc::dup2(from, to) })).map(drop)
 }
 
 fn prctl(option: c_int, arg: c_ulong) -> Result<c_int, Errno> {

@@ -15,7 +15,7 @@ use std::io::{IoSlice, IoSliceMut};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 /// The longest message: a containment with every layer missing and a reason for each fits twice.
-const MESSAGE_BYTES_MAX: usize = 8 << 10;
+pub(crate) const MESSAGE_BYTES_MAX: usize = 8 << 10;
 /// Descriptors that come along with one message: a file and the standard descriptors of a command.
 const DESCRIPTORS_MAX: usize = 4;
 
@@ -67,8 +67,9 @@ pub(crate) enum Down {
     Served,
     /// Pass this signal to the command.
     Signal { signal: i32 },
-    /// To a live jar: run this. A [`Start`] comes along as a file, then the command's standard descriptors.
-    Command,
+    /// To a live jar: run this. The command's standard descriptors come along; before them, where there is no `start` because
+    /// it is too long for a message, a file with one.
+    Command { start: Option<Start> },
     /// To a live jar: end the command, and all it has started.
     End,
 }
@@ -147,11 +148,15 @@ impl Channel {
 
     /// At most [`DESCRIPTORS_MAX`] arrive.
     pub(crate) fn send_with<M: Serialize>(&self, message: &M, fds: &[BorrowedFd<'_>]) -> Result<(), Errno> {
-        let bytes = serde_json::to_vec(message).map_err(|_| Errno::EPROTO)?;
+        self.send_bytes(&serde_json::to_vec(message).map_err(|_| Errno::EPROTO)?, fds)
+    }
+
+    /// [`Channel::send_with`] of a message that is in JSON already.
+    pub(crate) fn send_bytes(&self, bytes: &[u8], fds: &[BorrowedFd<'_>]) -> Result<(), Errno> {
         let raw: Vec<RawFd> = fds.iter().map(AsRawFd::as_raw_fd).collect();
         let rights = [ControlMessage::ScmRights(&raw)];
         let rights = if raw.is_empty() { &[][..] } else { &rights[..] };
-        let iov = [IoSlice::new(&bytes)];
+        let iov = [IoSlice::new(bytes)];
         sendmsg::<()>(self.socket.as_raw_fd(), &iov, rights, MsgFlags::MSG_NOSIGNAL, None).map(drop)
     }
 

@@ -29,6 +29,7 @@ fn request(roots: &[(&str, RootKind)], hidden: &[&str], home: &str, cwd: &str) -
     let confinement = Confinement {
         roots: roots.collect(),
         hidden: hidden.collect(),
+        shown: vec![],
         network: Network::None,
         env: vec![EnvVar { name: "HOME".into(), value: home.into() }],
         env_withheld: vec![],

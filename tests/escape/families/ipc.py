@@ -83,10 +83,28 @@ def _(context):
         return file.read()
 
 
-for name, at in [("in /tmp", "/tmp/host-fifo"), ("in the home", "{home}/.cache/host-fifo")]:
+PLACES = [("in /tmp", "/tmp/host-fifo"), ("in the home", "{home}/.cache/host-fifo"), ("in /srv", "/srv/host-fifo"),
+          ("deep in /opt", "/opt/app/pipes/deep/er/host-fifo"), ("in /var/lib", "/var/lib/host-fifo")]
+for name, at in PLACES:
     @probe("ipc", f"a fifo {name}", Received())
     def _(context, at=at):
         os.write(os.open(at.format(home=context.home), os.O_WRONLY | os.O_NONBLOCK), context.token.encode())
+
+    @probe("ipc", f"a fifo {name}, opened for both", Received())
+    def _(context, at=at):
+        os.write(os.open(at.format(home=context.home), os.O_RDWR | os.O_NONBLOCK), context.token.encode())
+
+    @probe("ipc", f"a fifo {name} by a second name", Received())
+    def _(context, at=at):
+        fd = os.open(at.format(home=context.home), os.O_PATH)
+        os.write(os.open(f"/proc/self/fd/{fd}", os.O_WRONLY | os.O_NONBLOCK), context.token.encode())
+
+for name, at in [("in /srv", "/srv/said-fifo"), ("in /var/lib", "/var/lib/app/pipes/deep/said-fifo"), ("in the home", "~/said-fifo")]:
+    @probe("ipc", f"what is said through a fifo {name}", Leak(f"said {at}"))
+    def _(context, at=at):
+        fd = os.open(at.replace("~", context.home), os.O_RDONLY | os.O_NONBLOCK)
+        said = os.read(fd, 4096)
+        return said
 
 
 def send(address, context, kind=socket.SOCK_STREAM):

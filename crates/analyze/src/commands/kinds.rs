@@ -1,7 +1,6 @@
 //! Kinds of tools that have no rows of their own: what all uses of one are, and which of its options hold code or load it.
 
-use std::collections::HashMap;
-use std::sync::LazyLock;
+use crate::index::Index;
 
 /// Tools whose every use is of one kind, whatever their arguments say.
 struct Kind {
@@ -207,39 +206,63 @@ pub(crate) fn strange_place<'w>(tool: &str, words: &[&'w str]) -> Option<&'w str
     place.copied()
 }
 
-type Words = HashMap<&'static str, Vec<&'static str>>;
-
-fn by_tool(table: &'static [Options]) -> Words {
-    let mut all = Words::new();
-    for row in table {
-        for tool in row.tools.split_ascii_whitespace() {
-            all.entry(tool).or_default().extend(row.options.split_ascii_whitespace());
-        }
+const fn by_tool<const SLOTS: usize>(table: &[Options]) -> Index<SLOTS> {
+    let mut index = Index::new();
+    let (mut at, mut rows) = (0, table);
+    while let [row, behind @ ..] = rows {
+        index.add_words(row.tools, at);
+        (at, rows) = (at + 1, behind);
     }
-    all
+    index
 }
 
-static CODE_OPTIONS: LazyLock<Words> = LazyLock::new(|| by_tool(CODE));
-static LOADING_OPTIONS: LazyLock<Words> = LazyLock::new(|| by_tool(LOADS));
-static KIND_OF: LazyLock<HashMap<&'static str, &'static str>> = LazyLock::new(|| {
-    KINDS.iter().flat_map(|kind| kind.tools.split_ascii_whitespace().map(|tool| (tool, kind.does))).collect()
-});
+static CODE_OPTIONS: Index<512> = by_tool(CODE);
+static LOADING_OPTIONS: Index<512> = by_tool(LOADS);
+static KIND_OF: Index<1024> = {
+    let mut index = Index::new();
+    let (mut at, mut rows) = (0, KINDS);
+    while let [row, behind @ ..] = rows {
+        index.add_words(row.tools, at);
+        (at, rows) = (at + 1, behind);
+    }
+    index
+};
+
+fn names(tools: &str, tool: &str) -> bool {
+    tools.split_ascii_whitespace().any(|name| name == tool)
+}
 
 /// What every use of `tool` does.
 pub(crate) fn kind(tool: &str) -> Option<&'static str> {
-    KIND_OF.get(tool).copied()
+    let kinds = KIND_OF.may_have(tool).filter_map(|(_, row)| KINDS.get(row));
+    kinds.filter(|kind| names(kind.tools, tool)).last().map(|kind| kind.does)
+}
+
+/// The options of each row that speaks of `tool`.
+fn options_of<const SLOTS: usize>(
+    index: &'static Index<SLOTS>,
+    table: &'static [Options],
+    tool: &str,
+) -> impl Iterator<Item = &'static str> {
+    let rows = index.may_have(tool).filter_map(|(_, row)| table.get(row));
+    rows.filter(move |row| names(row.tools, tool)).map(|row| row.options)
 }
 
 /// Whether `tool` is an interpreter, and one of `words` gives it code.
 pub(crate) fn takes_code(tool: &str, words: &[&str]) -> Option<bool> {
-    let options = CODE_OPTIONS.get(tool)?;
-    Some(words.iter().any(|word| options.iter().any(|option| is_option(option, word))))
+    let mut rows = options_of(&CODE_OPTIONS, CODE, tool).peekable();
+    rows.peek()?;
+    Some(rows.any(|options| words.iter().any(|word| is_one(options, word))))
 }
 
 /// The word with which `tool` is told to load or run something.
 pub(crate) fn loads<'w>(tool: &str, words: &[&'w str]) -> Option<&'w str> {
-    let options = LOADING_OPTIONS.get(tool)?;
-    words.iter().copied().find(|word| options.iter().any(|option| is_option(option, word)))
+    let says = |word: &&str| options_of(&LOADING_OPTIONS, LOADS, tool).any(|options| is_one(options, word));
+    words.iter().copied().find(says)
+}
+
+fn is_one(options: &str, word: &str) -> bool {
+    options.split_ascii_whitespace().any(|option| is_option(option, word))
 }
 
 fn is_option(option: &str, word: &str) -> bool {

@@ -32,8 +32,7 @@ pub(crate) mod verbs;
 pub(crate) mod version;
 pub(crate) mod wrapper;
 
-use std::collections::HashMap;
-use std::sync::LazyLock;
+use crate::index::Index;
 
 /// One command, or one subcommand as `git log`.
 #[derive(Debug)]
@@ -66,12 +65,25 @@ pub(crate) static FAMILIES: &[(&str, &[Row])] = &[
 
 /// The row of `name` with its family.
 pub(crate) fn find(name: &str) -> Option<(&'static str, &'static Row)> {
-    BY_NAME.get(name).copied()
+    BY_NAME.may_have(name).find_map(|(family, row)| {
+        let (family, rows) = FAMILIES.get(family)?;
+        rows.get(row).filter(|row| row.name == name).map(|row| (*family, row))
+    })
 }
 
-static BY_NAME: LazyLock<HashMap<&'static str, (&'static str, &'static Row)>> = LazyLock::new(|| {
-    FAMILIES.iter().flat_map(|(family, rows)| rows.iter().map(|row| (row.name, (*family, row)))).collect()
-});
+static BY_NAME: Index<4096> = {
+    let mut index = Index::new();
+    let (mut table, mut families) = (0, FAMILIES);
+    while let [(_, rows), behind @ ..] = families {
+        let (mut at, mut rows) = (0, *rows);
+        while let [row, behind @ ..] = rows {
+            index.add(row.name.as_bytes(), table, at);
+            (at, rows) = (at + 1, behind);
+        }
+        (table, families) = (table + 1, behind);
+    }
+    index
+};
 
 /// Whether `name` is a program or builtin that some table knows: shadowing it deceives.
 pub(crate) fn is_known(name: &str) -> bool {

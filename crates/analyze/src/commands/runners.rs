@@ -6,8 +6,7 @@ use super::Row;
 use super::row;
 use super::wrapper::Wrapper;
 use crate::eval::value::Field;
-use std::collections::HashMap;
-use std::sync::LazyLock;
+use crate::index::Index;
 
 const fn runs(name: &'static str, options: &'static str, skips: usize) -> Wrapper {
     Wrapper { row: row(name, options, "+cmd*", ""), skips, appends: false }
@@ -234,39 +233,46 @@ static RUNNERS: &[Wrapper] = &[
     runs("chruby-exec", "", 1),
 ];
 
-/// The words behind a program's name, and the runner that they make it.
-type Subcommand = (Vec<&'static str>, &'static Wrapper);
-
-/// The runners of each program, with the words behind its name.
-static BY_PROGRAM: LazyLock<HashMap<&'static str, Vec<Subcommand>>> = LazyLock::new(|| {
-    let mut all: HashMap<&'static str, Vec<_>> = HashMap::new();
-    for runner in RUNNERS {
-        let mut words = runner.row.name.split(' ');
-        if let Some(program) = words.next() {
-            all.entry(program).or_default().push((words.collect(), runner));
-        }
+/// The runners of each program.
+static BY_PROGRAM: Index<512> = {
+    let mut index = Index::new();
+    let (mut at, mut rows) = (0, RUNNERS);
+    while let [runner, behind @ ..] = rows {
+        index.add(first_word(runner.row.name.as_bytes()), 0, at);
+        (at, rows) = (at + 1, behind);
     }
-    all
-});
+    index
+};
+
+/// The program's name, before the words of a subcommand.
+const fn first_word(name: &[u8]) -> &[u8] {
+    let (mut length, mut rest) = (0, name);
+    while let [first, behind @ ..] = rest {
+        if *first == b' ' {
+            break;
+        }
+        (length, rest) = (length + 1, behind);
+    }
+    name.split_at(length).0
+}
 
 /// The runner that `program` is with these arguments, and the arguments behind its subcommand. What stands before the
 /// subcommand are options, or values of such.
 pub(crate) fn find<'f>(program: &str, args: &'f [Field]) -> Option<(&'static Wrapper, &'f [Field])> {
-    let runners = BY_PROGRAM.get(program)?;
-    runners.iter().find_map(|(words, runner)| {
-        let behind = match words.as_slice() {
-            [] => 0,
-            words => {
+    let runners = BY_PROGRAM.may_have(program).filter_map(|(_, row)| RUNNERS.get(row));
+    runners.filter_map(|runner| Some((runner, runner.row.name.strip_prefix(program)?))).find_map(|(runner, words)| {
+        let behind = match words.strip_prefix(' ') {
+            None if words.is_empty() => 0,
+            None => return None,
+            Some(words) => {
                 let fits = |at: &usize| {
-                    words
-                        .iter()
-                        .enumerate()
-                        .all(|(next, word)| args.get(at + next).and_then(Field::known) == Some(word))
+                    let mut words = words.split(' ').enumerate();
+                    words.all(|(next, word)| args.get(at + next).and_then(Field::known) == Some(word))
                 };
-                (0..args.len()).find(fits)? + words.len()
+                (0..args.len()).find(fits)? + words.split(' ').count()
             }
         };
-        Some((*runner, args.get(behind..)?))
+        Some((runner, args.get(behind..)?))
     })
 }
 

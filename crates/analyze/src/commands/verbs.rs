@@ -1,8 +1,7 @@
 //! Verbs of command line tools: `TOOL [NOUN..] VERB`. What cannot be taken back is told by the verb alone, for tools
 //! whose other subcommands have no rows.
 
-use std::collections::HashMap;
-use std::sync::LazyLock;
+use crate::index::Index;
 
 /// Verbs of some tools and what they do.
 #[derive(Debug)]
@@ -200,30 +199,39 @@ static VERBS: &[Verbs] = &[
 ];
 
 /// The rows by tool; those for tools that nobody knows by the empty name.
-static BY_TOOL: LazyLock<HashMap<&'static str, Vec<&'static Verbs>>> = LazyLock::new(|| {
-    let mut all: HashMap<&'static str, Vec<&'static Verbs>> = HashMap::new();
-    for row in VERBS {
-        for tool in row.tools.split(' ').map(str::trim) {
-            all.entry(tool).or_default().push(row);
-        }
+static BY_TOOL: Index<1024> = {
+    let mut index = Index::new();
+    let (mut at, mut rows) = (0, VERBS);
+    while let [row, behind @ ..] = rows {
+        index.add_words(row.tools, at);
+        (at, rows) = (at + 1, behind);
     }
-    all
-});
+    index
+};
+
+fn rows_of(tool: &str) -> impl Iterator<Item = &'static Verbs> {
+    let rows = BY_TOOL.may_have(tool).filter_map(|(_, row)| VERBS.get(row));
+    rows.filter(move |row| if tool.is_empty() { row.tools.is_empty() } else { row.names(tool) })
+}
 
 /// The row that speaks of `tool` called with `operands`, and the verb; `unknown` when no row of a command knows the tool.
 pub(crate) fn find<'w>(tool: &str, operands: &[&'w str], unknown: bool) -> Option<(&'static Verbs, &'w str)> {
-    let rows = match BY_TOOL.get(tool) {
-        Some(rows) => rows,
-        None if unknown => BY_TOOL.get("")?,
+    let tool = match rows_of(tool).next() {
+        Some(_) => tool,
+        None if unknown => "",
         None => return None,
     };
-    rows.iter().find_map(|row| {
+    rows_of(tool).find_map(|row| {
         let at = (0..row.depth.min(operands.len())).find(|at| row.says(operands.get(*at..).unwrap_or(&[])))?;
-        Some((*row, *operands.get(at)?))
+        Some((row, *operands.get(at)?))
     })
 }
 
 impl Verbs {
+    fn names(&self, tool: &str) -> bool {
+        self.tools.split_ascii_whitespace().any(|name| name == tool)
+    }
+
     /// Whether `words` begin with one of the verbs; a part of the last word counts, as in `apps:destroy`.
     fn says(&self, words: &[&str]) -> bool {
         self.verbs.split_ascii_whitespace().any(|verb| {

@@ -4,6 +4,11 @@ mod import;
 mod replay;
 mod suggest;
 
+#[cfg(feature = "prove")]
+mod diff;
+#[cfg(feature = "prove")]
+mod prove;
+
 use crate::args::{Policy, PolicyCommand};
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -23,6 +28,12 @@ pub(crate) fn policy(args: &Policy) -> Result<Exit, Failure> {
         PolicyCommand::Import(args) => import::import(args),
         PolicyCommand::Replay(args) => replay::replay(args),
         PolicyCommand::Suggest(args) => suggest::suggest(args),
+        #[cfg(feature = "prove")]
+        command @ PolicyCommand::Diff { .. } => diff::diff(command),
+        #[cfg(feature = "prove")]
+        command @ PolicyCommand::Prove { .. } => prove::prove(command),
+        #[cfg(not(feature = "prove"))]
+        PolicyCommand::Diff { .. } | PolicyCommand::Prove { .. } => Err(Failure::WithoutProofs),
     }
 }
 

@@ -24,12 +24,13 @@ use line::{Form, Header, Line, Written};
 use model::{AuditRecord, FilePath, LeftOut, Stage, TrialId, hex, unhex};
 use segments::{Segments, lines};
 use serde::Serialize;
+use std::fmt;
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tail::Tail;
 pub use verify::{Fault, Verification};
@@ -105,6 +106,8 @@ impl AuditError {
 pub enum Durability {
     /// fdatasync(2) before returning: what follows becomes real.
     Synced,
+    /// fdatasync(2) before [`AuditLog::synced`] returns, for which all that matters waits. Until then nobody else appends.
+    Awaited,
     /// Left to the kernel: it tells of something that has happened.
     Lazy,
 }
@@ -144,6 +147,8 @@ pub struct AuditLog {
     uncovered: AtomicBool,
     /// Where the log stood behind the last append of this process.
     last: Mutex<Option<Last>>,
+    /// What was appended and is awaited.
+    awaited: Mutex<Option<End>>,
 }
 
 /// The end of a file as this process left it. While it is as long as that nobody else has appended.
@@ -172,6 +177,7 @@ impl AuditLog {
             rotation,
             uncovered: AtomicBool::new(false),
             last: Mutex::new(None),
+            awaited: Mutex::new(None),
         }
     }
 
@@ -194,13 +200,29 @@ impl AuditLog {
         let (stage, left_out) = bound::fit(stage).map_err(AuditError::Encode)?;
         let mut end = self.end()?;
         end.push(Written::new(&end.tail, trial, &left_out, &stage))?;
-        let covers = durability == Durability::Synced || end.tail.since >= CHECKPOINT_LINES;
+        let covers = durability != Durability::Lazy || end.tail.since >= CHECKPOINT_LINES;
         if covers {
             end.checkpoint()?;
         }
-        self.write(&mut end, durability)?;
+        self.write(&end)?;
         self.uncovered.store(!covers, Ordering::Relaxed);
-        Ok(Appended { head: hex(&end.tail.head) })
+        let appended = Appended { head: hex(&end.tail.head) };
+        match durability {
+            // A power cut may still take these lines. A key that was younger than what it leaves would look like a cut.
+            Durability::Lazy => {}
+            Durability::Synced => self.sync(&end)?,
+            Durability::Awaited => *self.awaited.lock().unwrap_or_else(PoisonError::into_inner) = Some(end),
+        }
+        Ok(appended)
+    }
+
+    /// What was appended to be [awaited](Durability::Awaited) is on the disk.
+    ///
+    /// # Errors
+    /// When it may not be. Nothing may then become real.
+    pub fn synced(&self) -> Result<(), AuditError> {
+        let awaited = self.awaited.lock().unwrap_or_else(PoisonError::into_inner).take();
+        awaited.map_or(Ok(()), |end| self.sync(&end))
     }
 
     /// Sets up the key that seals checkpoints, and seals all that is there. The first key, which is nowhere on this
@@ -218,7 +240,7 @@ impl AuditLog {
         let first = Key::random().map_err(failed)?;
         self.key.create(&first).map_err(failed)?;
         end.key = Some(first.clone());
-        let sealed = end.checkpoint().and_then(|()| self.write(&mut end, Durability::Synced));
+        let sealed = end.checkpoint().and_then(|()| self.write(&end)).and_then(|()| self.sync(&end));
         if let Err(error) = sealed {
             self.key.remove().map_err(failed)?;
             return Err(error);
@@ -236,6 +258,8 @@ impl AuditLog {
 
     /// Locks the log and finds its end; begins a new segment where it is time.
     fn end(&self) -> Result<End, AuditError> {
+        // It holds the lock.
+        self.synced()?;
         let mut file = self.segments.open().map_err(|source| self.failed(source))?;
         let mut tail = self.tail(&mut file).map_err(|source| self.failed(source))?;
         if tail.is_damaged() {
@@ -275,16 +299,17 @@ impl AuditLog {
         Ok(u128::from(age_ms) >= self.rotation.age.as_millis())
     }
 
-    /// One write(2) for all lines. With a synced checkpoint the key goes on to the next epoch, and the old one is gone.
-    fn write(&self, end: &mut End, durability: Durability) -> Result<(), AuditError> {
-        end.file.write_all(&end.bytes).map_err(|source| self.failed(source))?;
+    /// One write(2) for all lines.
+    fn write(&self, end: &End) -> Result<(), AuditError> {
+        (&end.file).write_all(&end.bytes).map_err(|source| self.failed(source))?;
         if let (Ok(mut last), Ok(meta)) = (self.last.lock(), end.file.metadata()) {
             *last = Some(Last { inode: meta.ino(), bytes: meta.len(), tail: end.tail.clone() });
         }
-        if durability == Durability::Lazy {
-            // A power cut may still take these lines. A key that was younger than what it leaves would look like a cut.
-            return Ok(());
-        }
+        Ok(())
+    }
+
+    /// Where there is a key, it goes on to the next epoch, and the old one is gone.
+    fn sync(&self, end: &End) -> Result<(), AuditError> {
         end.file.sync_data().map_err(|source| self.failed(source))?;
         if let Some(key) = &end.key {
             self.key.replace(key).map_err(|source| self.failed_at(self.key.path(), source))?;
@@ -305,6 +330,7 @@ impl AuditLog {
     /// # Errors
     /// When its end cannot be read.
     pub fn head(&self) -> Result<String, AuditError> {
+        self.synced()?;
         let mut file = self.segments.open().map_err(|source| self.failed(source))?;
         let tail = self.tail(&mut file).map_err(|source| self.failed(source))?;
         Ok(hex(&tail.head))
@@ -334,6 +360,7 @@ impl AuditLog {
     /// # Errors
     /// When the log cannot be read. A log that does not exist yet is empty.
     pub fn read(&self, mut each: impl FnMut(AuditRecord)) -> Result<(), AuditError> {
+        self.synced()?;
         for (_, path, bytes) in self.segments.snapshot().map_err(|source| self.failed(source))? {
             let read = lines(&path, bytes, |line, _| {
                 if let Ok(line) = serde_json::from_slice::<Line>(line) {
@@ -350,6 +377,7 @@ impl AuditLog {
     /// # Errors
     /// When the log cannot be read, or `key` is none. Tampering is no error but a finding.
     pub fn verify(&self, key: Option<&str>) -> Result<Verification, AuditError> {
+        self.synced()?;
         let first = key.map(|text| unhex(text.trim()).map(Key::first).ok_or(AuditError::NoKey)).transpose()?;
         verify::verify(&self.segments, &self.key, first).map_err(|source| self.failed(source))
     }
@@ -366,7 +394,7 @@ impl Drop for AuditLog {
             // Nothing is lost where this fails: the next checkpoint covers these lines too.
             let _ = self.end().and_then(|mut end| {
                 end.checkpoint()?;
-                self.write(&mut end, Durability::Lazy)
+                self.write(&end)
             });
         }
     }
@@ -393,6 +421,13 @@ struct End {
     key: Option<Key>,
     segment: u64,
     bytes: Vec<u8>,
+}
+
+impl fmt::Debug for End {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // A key is for no eye.
+        f.debug_struct("End").field("tail", &self.tail).finish_non_exhaustive()
+    }
 }
 
 impl End {

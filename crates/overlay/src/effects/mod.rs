@@ -59,9 +59,12 @@ pub(crate) struct Effects {
     first: Once,
 }
 
+/// What opens the journal. Most commands change nothing and need none.
+type Opener = Box<dyn FnOnce() -> std::io::Result<File> + Send>;
+
 /// The thread that writes: it is started when there is something to write.
 enum Writer {
-    Idle(File),
+    Idle(Opener),
     At(JoinHandle<()>),
     Ended,
 }
@@ -144,18 +147,29 @@ struct At {
 impl Effects {
     /// Begins to write to `file`, which may hold the records of an earlier run. `processes` is the jar's proc(5).
     pub(crate) fn start(file: File, processes: OwnedFd) -> std::io::Result<Effects> {
-        let batch = Batch { bytes: Vec::new(), total: file.metadata()?.len(), kept: Kept::Whole };
+        let total = file.metadata()?.len();
+        Ok(Effects::start_with(Box::new(|| Ok(file)), total, processes))
+    }
+
+    /// [`Effects::start`] with a journal that is made when there is something to write. None is there yet.
+    pub(crate) fn start_new(open: Opener, processes: OwnedFd) -> Effects {
+        Effects::start_with(open, 0, processes)
+    }
+
+    fn start_with(open: Opener, total: u64, processes: OwnedFd) -> Effects {
+        let batch = Batch { bytes: Vec::new(), total, kept: Kept::Whole };
         let (seq, slots, last_write, begun, stop) = (0, HashMap::new(), None, false, false);
         let state = State { processes: Processes::new(processes), seq, slots, last_write, batch, begun, stop };
         let shared = Arc::new(Shared { state: Mutex::new(state), wake: Condvar::new() });
-        Ok(Effects { shared, writer: Mutex::new(Writer::Idle(file)), first: Once::new() })
+        Effects { shared, writer: Mutex::new(Writer::Idle(open)), first: Once::new() }
     }
 
     fn start_writer(&self) {
         let mut writer = lock(&self.writer);
-        let Writer::Idle(file) = std::mem::replace(&mut *writer, Writer::Ended) else { return };
+        let Writer::Idle(open) = std::mem::replace(&mut *writer, Writer::Ended) else { return };
         let theirs = Arc::clone(&self.shared);
-        match std::thread::Builder::new().name("effects".into()).spawn(move || theirs.write_to(file)) {
+        let thread = std::thread::Builder::new().name("effects".into());
+        match open().and_then(|file| thread.spawn(move || theirs.write_to(file))) {
             Ok(thread) => *writer = Writer::At(thread),
             Err(error) => lock(&self.shared.state).batch.kept = Kept::Failed(crate::fs::errno_of(&error)),
         }

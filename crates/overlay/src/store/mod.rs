@@ -130,8 +130,10 @@ impl Store {
 
     /// The journal of effects, ready to be appended to behind a whole line.
     pub(crate) fn open_effects(&self) -> std::io::Result<File> {
+        use std::os::unix::fs::OpenOptionsExt as _;
         let path = self.path.join(crate::effects::journal::NAME);
-        let mut file = std::fs::OpenOptions::new().append(true).create(true).open(path)?;
+        // By whoever notes the first effect: threads that serve have no mode mask.
+        let mut file = std::fs::OpenOptions::new().append(true).create(true).mode(0o600).open(path)?;
         if file.metadata()?.len() > 0 {
             // A killed run may have left half a line; an empty one harms nobody.
             file.write_all(b"\n")?;

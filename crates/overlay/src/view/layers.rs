@@ -16,7 +16,9 @@ use crate::view::hidden::HiddenPaths;
 use crate::view::node::{self, Key, Lower, Node, Place, ROOT, Table, Tomb};
 use crate::view::watch::{Belief, Watches};
 use nix::errno::Errno;
+use nix::fcntl::OFlag;
 use std::ffi::{OsStr, OsString};
+use std::io::Read as _;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
@@ -33,6 +35,8 @@ const FILES_OPEN_MAX: usize = 96;
 const HELD_MAX: usize = 64;
 /// A host directory may be replaced under its name; after this long its descriptor is opened anew.
 const LOWER_DIR_AGE: Duration = Duration::from_secs(1);
+/// A bundle of certificates is smaller than this.
+const PUBLIC_BYTES_MAX: i64 = 1 << 20;
 /// Longest name, as everywhere on Linux.
 const NAME_BYTES_MAX: usize = 255;
 
@@ -270,7 +274,7 @@ impl Layers {
                 if let Some(rel) = below
                     && let Some(stat) = self.lower_stat(&rel)?
                 {
-                    self.show_lower(rel, stat, &mut found);
+                    self.show_lower(rel, stat, &mut found)?;
                 }
             }
         }
@@ -281,23 +285,52 @@ impl Layers {
         if let Some(stat) = self.lower_stat(&rel)?
             && at::is_dir(&stat)
         {
-            found.hidden = self.hidden.rule(&rel).is_some();
+            found.hidden = self.hidden.directory_rule(&rel).is_some();
             found.lower = Some((rel, stat));
         }
         Ok(found)
     }
 
-    fn show_lower(&self, rel: PathBuf, stat: Stat, found: &mut Found) {
-        match self.hidden.rule(&rel) {
+    fn show_lower(&self, rel: PathBuf, stat: Stat, found: &mut Found) -> Result<(), Errno> {
+        match self.hiding(&rel, &stat)? {
             Some(_) if at::is_dir(&stat) => found.hidden = true,
-            Some(rule) => return self.hidden.attempt(&rel, rule),
+            Some(rule) => {
+                self.hidden.attempt(&rel, rule);
+                return Ok(());
+            }
             None => {}
         }
         found.lower = Some((rel, stat));
+        Ok(())
+    }
+
+    /// The rule that hides what the host has as `rel`.
+    pub(crate) fn hiding(&self, rel: &Path, stat: &Stat) -> Result<Option<&str>, Errno> {
+        if let Some(rule) = self.hidden.rule(rel) {
+            return Ok(Some(rule));
+        }
+        match self.hidden.named(rel, at::is_dir(stat)) {
+            Some(named) if named.unless_public && self.is_public(rel, stat)? => Ok(None),
+            named => Ok(named.map(|named| named.rule)),
+        }
+    }
+
+    /// Whether the file has nothing in it but public parts of keys. What cannot be told is not public.
+    fn is_public(&self, rel: &Path, stat: &Stat) -> Result<bool, Errno> {
+        if at::kind_of(stat) != libc::S_IFREG || !(0..=PUBLIC_BYTES_MAX).contains(&stat.st_size) {
+            return Ok(false);
+        }
+        let Some((parent, name)) = at::split(rel) else { return Ok(false) };
+        let dir = self.lower_dir(parent)?;
+        let Ok(file) = at::open_file(&*dir, name, OFlag::O_RDONLY | OFlag::O_NONBLOCK, 0) else { return Ok(false) };
+        let mut content = Vec::new();
+        let most = PUBLIC_BYTES_MAX.cast_unsigned() + 1;
+        let read = std::fs::File::from(file).take(most).read_to_end(&mut content);
+        Ok(read.is_ok_and(|count| count as u64 != most) && self.hidden.is_public(&content))
     }
 
     fn note_inside(&self, hidden: &Path, rel: &Path) {
-        let rule = hidden.ancestors().find_map(|above| self.hidden.rule(above));
+        let rule = hidden.ancestors().find_map(|above| self.hidden.directory_rule(above));
         self.hidden.attempt(rel, rule.unwrap_or("hidden"));
     }
 

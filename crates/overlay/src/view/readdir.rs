@@ -98,7 +98,7 @@ impl Layers {
             return Ok(());
         };
         if dir.hidden {
-            if let Some(rule) = self.hidden.rule(&lower.rel) {
+            if let Some(rule) = self.hidden.directory_rule(&lower.rel) {
                 self.hidden.attempt(&lower.rel, rule);
             }
             return Ok(());
@@ -107,8 +107,13 @@ impl Layers {
         at::each(&fd, |entry| {
             let rel = lower.rel.join(&entry.name);
             let absent = || -> Result<bool, Errno> {
-                let hidden = self.hidden.rule(&rel).is_some();
-                Ok(hidden && !at::stat_opt(&fd, &entry.name)?.as_ref().is_some_and(at::is_dir))
+                if self.hidden.rule(&rel).is_none() && self.hidden.named(&rel, false).is_none() {
+                    return Ok(false);
+                }
+                match at::stat_opt(&fd, &entry.name)? {
+                    Some(stat) => Ok(!at::is_dir(&stat) && self.hiding(&rel, &stat)?.is_some()),
+                    None => Ok(true),
+                }
             };
             Ok(seen.contains(&entry.name) || absent()? || go_on(&entry))
         })

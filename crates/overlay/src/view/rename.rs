@@ -10,6 +10,7 @@ use nix::fcntl::RenameFlags;
 use std::ffi::{OsStr, OsString};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
 
 /// A name in the view.
 #[derive(Clone, Copy, Debug)]
@@ -35,15 +36,42 @@ impl Layers {
         source.shown().ok_or(Errno::ENOENT)?;
         self.check_rights(table, from, &source, to, &target)?;
         self.check_movable(&source)?;
+        self.check_names(table, from, &source, to)?;
         if flags == RenameFlags::RENAME_EXCHANGE {
             target.shown().ok_or(Errno::ENOENT)?;
             self.check_movable(&target)?;
+            self.check_names(table, to, &target, from)?;
             return self.exchange(table, from, &source, to, &target);
         }
         if target.shown().is_some() && flags == RenameFlags::RENAME_NOREPLACE {
             return Err(Errno::EEXIST);
         }
         self.replace(table, from, &source, to, &target)
+    }
+
+    /// Refuses to bring a directory from where names hide what is in it to where they do not: once real, it would be shown
+    /// to the next command. One that the child made may have one of the host's in it. Whoever moves it copies what he may
+    /// read.
+    fn check_names(&self, table: &Table, from: Spot<'_>, moved: &Found, to: Spot<'_>) -> Result<(), Errno> {
+        if !self.hidden.has_names() || !moved.shown().is_some_and(at::is_dir) {
+            return Ok(());
+        }
+        let (here, there) = (self.path_of(table, from)?, self.path_of(table, to)?);
+        let of_host = moved.lower.iter().map(|(rel, _)| rel);
+        let uncovered = of_host.chain([&here]).any(|from| self.hidden.would_uncover(from, &there));
+        if uncovered { Err(Errno::EXDEV) } else { Ok(()) }
+    }
+
+    /// Where a name is in the view.
+    fn path_of(&self, table: &Table, spot: Spot<'_>) -> Result<PathBuf, Errno> {
+        let mut names = vec![spot.name.to_owned()];
+        let mut above = spot.parent;
+        while above != crate::view::node::ROOT {
+            let link = table.get(above)?.links.first().ok_or(Errno::ENOENT)?;
+            names.push(link.name.clone());
+            above = link.parent;
+        }
+        Ok(names.into_iter().rev().collect())
     }
 
     /// Refuses what the host would refuse an ordinary user: names of others, and moving a directory of theirs, whose

@@ -103,6 +103,12 @@ impl Layers {
             self.forget_unheld(table, number);
             return Err(Errno::ENOTEMPTY);
         }
+        if let Some((rel, _)) = &found.lower
+            && self.holds_named(rel)?
+        {
+            self.forget_unheld(table, number);
+            return Err(Errno::EBUSY);
+        }
         let covered = self.cover(table, parent, name)?;
         if let Some(stat) = &found.upper {
             let dir = self.upper_dir(table, parent)?;
@@ -189,6 +195,21 @@ impl Layers {
         Ok(false)
     }
 
+    /// Whether something in the lower directory `rel` is hidden by its name.
+    fn holds_named(&self, rel: &Path) -> Result<bool, Errno> {
+        let dir = self.lower_dir(rel)?;
+        let mut any = false;
+        at::each(&dir, |entry| {
+            let child = rel.join(&entry.name);
+            if self.hidden.named(&child, false).is_some() || self.hidden.named(&child, true).is_some() {
+                let stat = at::stat_opt(&dir, &entry.name)?;
+                any = stat.map_or(Ok(None), |stat| self.hiding(&child, &stat))?.is_some();
+            }
+            Ok(!any)
+        })?;
+        Ok(any)
+    }
+
     /// Whether the host has something under this name that must not show again, which is recorded.
     pub(crate) fn cover(&self, table: &Table, parent: u64, name: &OsStr) -> Result<bool, Errno> {
         match self.below(table, parent, name)? {
@@ -204,10 +225,10 @@ impl Layers {
             return Ok(None);
         };
         let rel = lower.rel.join(name);
-        if self.hidden.rule(&rel).is_some() {
-            return Ok(None);
+        match self.lower_stat(&rel)? {
+            Some(stat) if self.hiding(&rel, &stat)?.is_some() => Ok(None),
+            stat => Ok(stat.map(|stat| (rel, stat))),
         }
-        Ok(self.lower_stat(&rel)?.map(|stat| (rel, stat)))
     }
 
     /// Renames out of the view, leaving a whiteout where the host would show.

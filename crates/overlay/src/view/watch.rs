@@ -181,7 +181,7 @@ impl On {
         if self.by_rel.len() >= self.max {
             return Err(Errno::ENOSPC);
         }
-        if self.refused.contains(rel) || layers.hidden.rule(rel).is_some() {
+        if self.refused.contains(rel) || layers.hidden.directory_rule(rel).is_some() {
             return Err(Errno::EACCES);
         }
         let dir = match at::split(rel) {
@@ -330,7 +330,8 @@ impl Layers {
         let Some(lower) = &dir.lower else {
             return Belief::Own;
         };
-        if dir.hidden || self.hidden.rule(&lower.rel.join(name)).is_some() {
+        let rel = lower.rel.join(name);
+        if dir.hidden || self.hidden.rule(&rel).is_some() || self.hidden.named(&rel, false).is_some() {
             // Each attempt is to be seen, or nearly.
             return Belief::Host;
         }

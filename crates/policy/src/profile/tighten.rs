@@ -79,6 +79,34 @@ impl Profile {
     }
 }
 
+impl Profile {
+    /// What this profile gives that `before` does not, in the words of its file; its rules are not looked at.
+    #[must_use]
+    pub fn looser_than(&self, before: &Profile) -> Vec<String> {
+        // What is not said is as it is where nobody says anything.
+        let said = Profile {
+            home: Some(self.home.unwrap_or_default()),
+            workspace: Some(self.workspace.unwrap_or_default()),
+            env: Some(self.env.unwrap_or_default()),
+            apply: self.apply.or(Some(Apply::Ask)),
+            unattended: Some(self.unattended == Some(true)),
+            backend: before.backend,
+            ..self.clone()
+        };
+        let (_, mut looser) = before.tightened(&said);
+        // Throwing away what somebody worked for is refused to a project, and gives a command nothing.
+        looser.retain(|one| one != "run.apply discard");
+        let shown = before.hide.iter().filter(|path| !self.hide.contains(path));
+        looser.extend(shown.map(|path| format!("files.hide without {}", model::escape::text(path))));
+        let own = self.limits.set_ones();
+        let gone = before.limits.set_ones().into_iter().filter(|(name, ..)| !own.iter().any(|(own, ..)| own == name));
+        looser.extend(gone.map(|(name, ..)| format!("limits.{name} none")));
+        let weak = self.accept_weak.iter().filter(|layer| !before.accept_weak.contains(layer));
+        looser.extend(weak.map(|layer| format!("run.accept-weak {}", layer.word())));
+        looser
+    }
+}
+
 /// Limits that would be higher.
 fn raised(own: Limits, theirs: Limits) -> impl Iterator<Item = String> {
     let own = own.set_ones();
@@ -138,6 +166,23 @@ mod tests {
         assert_eq!(refused, expected);
         let (out, refused) = Profile::default().with_project(&profile("[run]\napply = \"discard\"\n"), false);
         assert_eq!((out, refused), (Profile::default(), vec!["run.apply discard".to_owned()]));
+    }
+
+    #[test]
+    fn what_a_profile_gives_more_is_told_whichever_way_it_is_said() {
+        let (loose, tight, nothing) = (profile(LOOSE), profile(TIGHT), Profile::default());
+        for same in [&loose, &tight, &nothing] {
+            assert_eq!(same.looser_than(same), Vec::<String>::new());
+        }
+        assert_eq!(tight.looser_than(&nothing), Vec::<String>::new());
+        let more = ["files.home", "environment.base", "run.unattended", "run.apply ask", "files.hide without private"];
+        let more: Vec<&str> = more.into_iter().chain(["limits.mem none", "limits.pids none"]).collect();
+        assert_eq!(nothing.looser_than(&tight), more);
+        assert_eq!(loose.looser_than(&tight).len(), 12);
+        let weak = Profile { accept_weak: vec![model::Layer::Seccomp], ..Profile::default() };
+        assert_eq!(weak.looser_than(&nothing), ["run.accept-weak seccomp"]);
+        let discard = profile("[run]\napply = \"discard\"\n");
+        assert_eq!(discard.looser_than(&nothing), Vec::<String>::new());
     }
 
     #[test]

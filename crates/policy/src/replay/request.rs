@@ -241,10 +241,8 @@ impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Rule(pub(crate) &'static str);
 
-static RULES: LazyLock<BTreeSet<&'static str>> = LazyLock::new(|| {
-    let names = secrets::rules().chain(protected::rules()).chain([STATE_RULE]);
-    names.chain(crate::content::RULES.iter().copied()).collect()
-});
+static RULES: LazyLock<BTreeSet<&'static str>> =
+    LazyLock::new(|| secrets::rules().chain(protected::rules()).chain([STATE_RULE]).collect());
 
 impl Serialize for Rule {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -287,8 +285,7 @@ impl<'a> Request<'a> {
     /// What was asked about a command.
     #[must_use]
     pub fn of(analysis: &Analysis, assessment: &Assessment, place: &Place) -> Request<'static> {
-        let posed = decide::questions(analysis, assessment, place).into_iter();
-        let parts = posed.map(|posed| posed.part).collect();
+        let parts = decide::parts(analysis, assessment, place).map(|ask| ask.part).collect();
         let text = Some(Text::from(analysis.text.clone()));
         let request = Request { v: VERSION, uid: place.uid, contained: place.contained, parts, inexact: None, text };
         request.canonical()

@@ -13,7 +13,7 @@ use crate::grant::changes_the_meaning;
 use crate::import::inner;
 use crate::policy::Policy;
 use crate::replay::request::{On, Part};
-use crate::review::{self, Look};
+use crate::review::{self, Shown};
 use model::{Analysis, Assessment, ChangeSet, Place, Review, Risk, Verdict};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -129,10 +129,9 @@ impl History {
             // Another `make`, say: what the effects name is not what ran.
             return self.pass(Not::Open, analysis.text.clone());
         }
-        for posed in decide::questions(analysis, assessment, place) {
-            let (part, about) = (posed.part, posed.about);
-            let engine = policy.engine();
-            let answer = engine.ask(part.asked(engine.words(), place.uid, place.contained));
+        for ask in decide::parts(analysis, assessment, place) {
+            let answer = ask.answer(policy.engine(), place);
+            let (part, about) = (ask.part, ask.about);
             match part_is_open_to_rules(&part) {
                 _ if answer.verdict != Verdict::Ask => {}
                 Err(why) => self.pass(why, about),
@@ -155,7 +154,7 @@ impl History {
         (analysis, place): (&Analysis, &Place),
         chosen: impl Fn(&model::Change) -> bool,
     ) {
-        let seen = review::look(policy.engine(), changes, analysis, place);
+        let seen = review::shown(policy.engine(), changes, analysis, place);
         let of_content = |at: usize| {
             let of_rule = |rule: &str| crate::content::RULES.contains(&rule);
             review.content.iter().any(|found| found.change == at)
@@ -253,7 +252,7 @@ fn is_a_place(location: Location) -> bool {
     matches!(location, Location::Workspace | Location::Home | Location::Temporary | Location::Elsewhere)
 }
 
-fn change_is_open_to_rules(seen: &Look, risk: Risk) -> Result<(), Not> {
+fn change_is_open_to_rules(seen: &Shown, risk: Risk) -> Result<(), Not> {
     // Where a link leads, what a name was before, how much was below it and what a program does no rule sees.
     let told = match seen.happened {
         "added" | "modified" => matches!(seen.kind, "file" | "directory"),

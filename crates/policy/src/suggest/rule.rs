@@ -27,7 +27,7 @@ impl Approved {
                     format!("resource.path == {}", quoted(path)),
                     format!("resource.happened == Happened::{}", quoted(happened)),
                     format!("resource.kind == Kind::{}", quoted(kind)),
-                    // Rules of its content too: what it holds another day may have some.
+                    // Nothing that its name or its content tells.
                     "!resource.executable && !resource.protected && resource.rules.isEmpty()".to_owned(),
                     "context.risk < 2".to_owned(),
                 ];

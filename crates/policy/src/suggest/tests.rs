@@ -99,12 +99,9 @@ fn variants((given, place): &(Analysis, Place)) -> Vec<(Analysis, Place)> {
 }
 
 fn parts((analysis, place): &(Analysis, Place), policy: &Policy) -> Vec<(Part<'static>, Verdict)> {
-    let posed = decide::questions(analysis, &policy.assess(analysis, place), place).into_iter();
-    let answer = |part: &Part<'_>| {
-        let engine = policy.engine();
-        engine.ask(part.asked(engine.words(), place.uid, place.contained)).verdict
-    };
-    posed.map(|posed| (posed.part.clone(), answer(&posed.part))).collect()
+    let assessment = policy.assess(analysis, place);
+    let parts = decide::parts(analysis, &assessment, place);
+    parts.map(|ask| (ask.part.clone(), ask.answer(policy.engine(), place).verdict)).collect()
 }
 
 /// Whether a part is one that was approved, or is below a directory that was, and no more dangerous.
@@ -183,7 +180,7 @@ fn changes() -> Vec<Change> {
 /// What the rules say of each change alone.
 fn verdicts(policy: &Policy, changes: &[Change], place: &Place) -> Vec<Verdict> {
     let set = ChangeSet { changes: changes.to_vec() };
-    let seen = crate::review::look(policy.engine(), &set, &run(), place);
+    let seen = crate::review::shown(policy.engine(), &set, &run(), place);
     seen.into_iter().map(|seen| seen.answer.verdict).collect()
 }
 

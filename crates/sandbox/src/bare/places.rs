@@ -8,6 +8,7 @@ use crate::facts::RunFacts;
 use crate::request::Request;
 use crate::view;
 use model::{FilePath, RootKind};
+use std::collections::HashSet;
 use std::fs::FileType;
 use std::os::unix::fs::FileTypeExt as _;
 
@@ -37,11 +38,12 @@ impl Places {
     /// Looks.
     pub(crate) fn find(request: &Request, copies: &Copies, facts: &RunFacts) -> Result<Places, SandboxError> {
         let closed = closed(request, facts);
-        let mut search = Search { closed, places: Places::default() };
+        let mut search = Search::new(closed);
         search.split(&FilePath::from("/"), true)?;
         search.processes()?;
         // The home and the roots may lie in a place that is closed.
-        search.closed.retain(|path| !CLOSED.contains(&path.as_path().to_str().unwrap_or_default()));
+        let closed = std::mem::take(&mut search.closed).into_iter();
+        search.close(closed.filter(|path| !CLOSED.contains(&path.as_path().to_str().unwrap_or_default())));
         let home = request.confinement.env.iter().find(|var| var.name.as_bytes() == b"HOME");
         let home = home.map(|var| var.value.normalise()).filter(|home| home.as_bytes() != b"/");
         let roots = request.confinement.roots.iter().filter(|root| root.kind != RootKind::Home).map(|root| &root.path);
@@ -72,11 +74,25 @@ fn closed(request: &Request, facts: &RunFacts) -> Vec<FilePath> {
 }
 
 struct Search {
-    closed: Vec<FilePath>,
+    closed: HashSet<FilePath>,
+    /// Every directory above one of them.
+    above: HashSet<FilePath>,
     places: Places,
 }
 
 impl Search {
+    fn new(closed: Vec<FilePath>) -> Search {
+        let mut search = Search { closed: HashSet::new(), above: HashSet::new(), places: Places::default() };
+        search.close(closed.into_iter());
+        search
+    }
+
+    fn close(&mut self, closed: impl Iterator<Item = FilePath>) {
+        self.closed = closed.collect();
+        let above = self.closed.iter().flat_map(|path| path.as_path().ancestors().skip(1));
+        self.above = above.map(FilePath::from).collect();
+    }
+
     /// Allows `path`, or what is in it, as far as it is not closed. Links need no rule: what they lead to does.
     fn one(&mut self, path: &FilePath, kind: Option<FileType>) -> Result<(), SandboxError> {
         let kind = match kind {
@@ -90,7 +106,7 @@ impl Search {
         if self.closed.contains(path) || kind.is_symlink() || kind.is_socket() || kind.is_fifo() {
             return Ok(());
         }
-        if kind.is_dir() && self.closed.iter().any(|closed| closed.starts_with(path)) {
+        if kind.is_dir() && self.above.contains(path) {
             return self.split(path, false);
         }
         if kind.is_dir() || kind.is_file() {

@@ -6,7 +6,7 @@ use crate::net::names::Names;
 use crate::net::record::Record;
 use crate::net::setup::{self, Datagrams};
 use crate::net::upstream::Upstream;
-use crate::net::{carry, datagrams, dns};
+use crate::net::{Door, carry, datagrams, dns};
 use model::{Attempt, Connection, Endpoint, NetRule};
 use nix::fcntl::OFlag;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -30,6 +30,8 @@ const DESCRIPTORS: u64 = 4096;
 const STACK_BYTES: usize = 256 << 10;
 /// How soon a free place is noticed, or that descriptors can be had again.
 const PATIENCE: Duration = Duration::from_millis(20);
+/// How long a connection waits for its turn where it has a thread of its own.
+const TURN: Duration = Duration::from_secs(60);
 /// How long the last bytes of an ended command may take on their way out.
 const DRAIN: Duration = Duration::from_secs(3);
 /// How long they may take between two commands of a live jar.
@@ -68,7 +70,7 @@ pub(super) struct Shared {
     pub(super) names: Mutex<Names>,
     lookups: Lookups,
     /// Questions whose answers wait for those.
-    asked: AtomicUsize,
+    pub(super) asked: AtomicUsize,
     pub(super) record: Record,
     /// Readable, or rather closed, once the command has ended.
     pub(super) over: OwnedFd,
@@ -79,6 +81,26 @@ pub(super) struct Shared {
 }
 
 impl Shared {
+    /// And what ends it when it is closed.
+    fn new(rules: &[NetRule], upstream: Option<Upstream>, connects: bool) -> io::Result<(Arc<Shared>, OwnedFd)> {
+        let (over, going_on) = pipe2(OFlag::O_CLOEXEC)?;
+        let many = connects && descriptors();
+        let shared = Shared {
+            rules: rules.to_vec(),
+            upstream,
+            only_by_proxy: AtomicBool::new(false),
+            names: Mutex::default(),
+            lookups: Lookups::default(),
+            asked: AtomicUsize::new(0),
+            record: Record::default(),
+            over,
+            carried: AtomicUsize::new(0),
+            carried_max: if many { CARRIED_MAX } else { CARRIED_FEW },
+            busy: AtomicUsize::new(0),
+        };
+        Ok((Arc::new(shared), going_on))
+    }
+
     /// Answers a question and notes a refusal. `absent`: there is no such name outside.
     fn answer(&self, question: &[u8], absent: bool) -> Option<Vec<u8>> {
         let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
@@ -146,21 +168,7 @@ impl Broker {
     /// # Errors
     /// When no thread can be started.
     pub(crate) fn start(sockets: Sockets, rules: &[NetRule], upstream: Option<Upstream>) -> io::Result<Broker> {
-        let (over, going_on) = pipe2(OFlag::O_CLOEXEC)?;
-        let many = !sockets.connections.is_empty() && descriptors();
-        let shared = Arc::new(Shared {
-            rules: rules.to_vec(),
-            upstream,
-            only_by_proxy: AtomicBool::new(false),
-            names: Mutex::default(),
-            lookups: Lookups::default(),
-            asked: AtomicUsize::new(0),
-            record: Record::default(),
-            over,
-            carried: AtomicUsize::new(0),
-            carried_max: if many { CARRIED_MAX } else { CARRIED_FEW },
-            busy: AtomicUsize::new(0),
-        });
+        let (shared, going_on) = Shared::new(rules, upstream, !sockets.connections.is_empty())?;
         for sockets in sockets.datagrams {
             datagrams::serve(&shared, sockets)?;
         }
@@ -175,6 +183,16 @@ impl Broker {
             drop(busy);
         })?;
         Ok(Broker { shared, going_on: Some(going_on) })
+    }
+
+    /// For a jar without a network namespace, whose connections come through the [`Door`].
+    ///
+    /// # Errors
+    /// When there are no descriptors.
+    pub(crate) fn behind_door(rules: &[NetRule], upstream: Option<Upstream>) -> io::Result<(Broker, Door)> {
+        let (shared, going_on) = Shared::new(rules, upstream, true)?;
+        let door = Door { shared: Arc::clone(&shared) };
+        Ok((Broker { shared, going_on: Some(going_on) }, door))
     }
 
     /// The command has ended: what it sent goes out, for a moment, and what became of the network is told.
@@ -302,8 +320,7 @@ impl Server {
     }
 
     fn carry(&self, inside: TcpStream) {
-        self.shared.carried.fetch_add(1, Ordering::AcqRel);
-        let place = Place(Busy::new(&self.shared));
+        let place = Place::new(&self.shared);
         let thread = thread::Builder::new().name("belljar-net".into()).stack_size(STACK_BYTES);
         // Where no thread can be had, the connection is closed with the closure that was to carry it.
         let _ = thread.spawn(move || carry::carry(&place.0.0, inside));
@@ -320,7 +337,31 @@ impl Drop for Asked {
 }
 
 /// One of the places for connections; free again when it is dropped.
-struct Place(Busy);
+pub(super) struct Place(Busy);
+
+impl Place {
+    fn new(shared: &Arc<Shared>) -> Place {
+        shared.carried.fetch_add(1, Ordering::AcqRel);
+        Place(Busy::new(shared))
+    }
+
+    /// One that is free, or becomes so soon.
+    pub(super) fn wait(shared: &Arc<Shared>) -> Option<Place> {
+        let end = Instant::now() + TURN;
+        loop {
+            match Place::take(shared) {
+                None if Instant::now() < end => thread::sleep(PATIENCE),
+                place => return place,
+            }
+        }
+    }
+
+    /// One that is free.
+    pub(super) fn take(shared: &Arc<Shared>) -> Option<Place> {
+        let place = Place::new(shared);
+        (shared.carried.load(Ordering::Acquire) <= shared.carried_max).then_some(place)
+    }
+}
 
 impl Drop for Place {
     fn drop(&mut self) {

@@ -1,6 +1,6 @@
 //! One connection: whom it is for, whether that is allowed, and its bytes, in both directions until both have ended.
 
-use crate::net::broker::{Shared, is_resolver};
+use crate::net::broker::{Place, Shared, is_resolver};
 use crate::net::dial::Meant;
 use model::{Endpoint, Protocol};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -8,6 +8,7 @@ use nix::sys::socket::{getsockopt, setsockopt, sockopt};
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, TcpStream};
 use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,20 +24,75 @@ pub(super) fn carry(shared: &Arc<Shared>, inside: TcpStream) {
     };
     if is_resolver(meant) {
         // A program that leaves in the middle of its question gets no answer.
-        let _ = answer(shared, inside);
+        let _ = patient(&inside).and_then(|()| answer(shared, &inside));
         return;
     }
     let meant = Meant::of(shared, meant, Protocol::Tcp);
     match meant.allowed(shared).and_then(|()| meant.connect(shared)) {
-        Ok(outside) => {
-            shared.record.opened(&meant.peer);
-            // An error is of one end, and the other learns of it by the end of its connection.
-            let _ = Pump::new(inside, outside).and_then(|mut pump| pump.run(shared, &meant.peer));
-        }
+        Ok(outside) => pump(shared, inside, outside, &meant.peer),
         Err(rule) => {
             shared.record.refused(meant.peer, &rule);
             reset(&inside);
         }
+    }
+}
+
+/// Carries a connection that was dialled, as long as it has its place.
+pub(super) fn between(shared: &Shared, inside: impl End, outside: TcpStream, peer: &Endpoint, place: Place) {
+    pump(shared, inside, outside, peer);
+    drop(place);
+}
+
+fn pump(shared: &Shared, inside: impl End, outside: TcpStream, peer: &Endpoint) {
+    shared.record.opened(peer);
+    // An error is of one end, and the other learns of it by the end of its connection.
+    let _ = Pump::new(inside, outside).and_then(|mut pump| pump.run(shared, peer));
+}
+
+/// One end of a connection.
+pub(super) trait End: AsFd {
+    /// It is not to wait, neither for others nor for more.
+    fn prepare(&self) -> io::Result<()>;
+    fn receive(&self, buffer: &mut [u8]) -> io::Result<usize>;
+    fn send(&self, bytes: &[u8]) -> io::Result<usize>;
+    /// Nothing more will be sent.
+    fn close(&self) -> io::Result<()>;
+}
+
+impl End for TcpStream {
+    fn prepare(&self) -> io::Result<()> {
+        self.set_nonblocking(true)?;
+        self.set_nodelay(true)
+    }
+
+    fn receive(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        (&mut &*self).read(buffer)
+    }
+
+    fn send(&self, bytes: &[u8]) -> io::Result<usize> {
+        (&mut &*self).write(bytes)
+    }
+
+    fn close(&self) -> io::Result<()> {
+        self.shutdown(Shutdown::Write)
+    }
+}
+
+impl End for UnixStream {
+    fn prepare(&self) -> io::Result<()> {
+        self.set_nonblocking(true)
+    }
+
+    fn receive(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        (&mut &*self).read(buffer)
+    }
+
+    fn send(&self, bytes: &[u8]) -> io::Result<usize> {
+        (&mut &*self).write(bytes)
+    }
+
+    fn close(&self) -> io::Result<()> {
+        self.shutdown(Shutdown::Write)
     }
 }
 
@@ -57,11 +113,14 @@ fn reset(inside: &TcpStream) {
     let _ = setsockopt(inside, sockopt::Linger, &linger);
 }
 
-/// Questions over TCP: each with its length before it (RFC 1035, section 4.2.2).
-fn answer(shared: &Arc<Shared>, mut inside: TcpStream) -> io::Result<()> {
+fn patient(inside: &TcpStream) -> io::Result<()> {
     inside.set_nonblocking(false)?;
     inside.set_read_timeout(Some(QUESTION))?;
-    inside.set_write_timeout(Some(QUESTION))?;
+    inside.set_write_timeout(Some(QUESTION))
+}
+
+/// Questions over TCP: each with its length before it (RFC 1035, section 4.2.2).
+pub(super) fn answer(shared: &Arc<Shared>, mut inside: impl Read + Write) -> io::Result<()> {
     loop {
         let mut length = [0u8; 2];
         inside.read_exact(&mut length)?;
@@ -96,10 +155,10 @@ impl Flow {
     }
 
     /// Moves what can be moved; returns how many bytes arrived.
-    fn step(&mut self, mut source: &TcpStream, mut target: &TcpStream) -> io::Result<usize> {
+    fn step(&mut self, source: &impl End, target: &impl End) -> io::Result<usize> {
         if self.is_empty() && !self.ended {
             (self.from, self.to) = (0, 0);
-            match source.read(&mut self.buffer) {
+            match source.receive(&mut self.buffer) {
                 Ok(0) => self.ended = true,
                 Ok(count) => self.to = count,
                 Err(error) if passing(&error) => {}
@@ -108,7 +167,7 @@ impl Flow {
         }
         let mut written = 0;
         if !self.is_empty() {
-            match target.write(self.buffer.get(self.from..self.to).unwrap_or_default()) {
+            match target.send(self.buffer.get(self.from..self.to).unwrap_or_default()) {
                 Ok(count) => written = count,
                 Err(error) if passing(&error) => {}
                 Err(error) => return Err(error),
@@ -117,7 +176,7 @@ impl Flow {
         }
         if self.ended && self.is_empty() && !self.closed {
             self.closed = true;
-            target.shutdown(Shutdown::Write)?;
+            target.close()?;
         }
         Ok(written)
     }
@@ -127,8 +186,8 @@ fn passing(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
 }
 
-struct Pump {
-    inside: TcpStream,
+struct Pump<E> {
+    inside: E,
     outside: TcpStream,
     out: Flow,
     back: Flow,
@@ -136,12 +195,10 @@ struct Pump {
     over: bool,
 }
 
-impl Pump {
-    fn new(inside: TcpStream, outside: TcpStream) -> io::Result<Pump> {
-        for stream in [&inside, &outside] {
-            stream.set_nonblocking(true)?;
-            stream.set_nodelay(true)?;
-        }
+impl<E: End> Pump<E> {
+    fn new(inside: E, outside: TcpStream) -> io::Result<Pump<E>> {
+        inside.prepare()?;
+        outside.prepare()?;
         Ok(Pump { inside, outside, out: Flow::new(), back: Flow::new(), over: false })
     }
 

@@ -13,6 +13,7 @@ mod carry;
 mod datagrams;
 mod dial;
 mod dns;
+mod door;
 mod lookup;
 mod names;
 mod netlink;
@@ -24,5 +25,6 @@ mod upstream;
 mod vet;
 
 pub(crate) use broker::{Broker, NONE, NOT_ALLOWED, Sockets};
+pub(crate) use door::{Begun, Door, Kind};
 pub(crate) use setup::{Datagrams, Opened, REFUSER, RESOLVER, open, over_udp, refuser, routed};
 pub use upstream::Upstream;

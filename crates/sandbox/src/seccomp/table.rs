@@ -193,9 +193,10 @@ pub(crate) fn verdict(rules: &[Rule], call: u32, args: &[u64; 6]) -> Option<Verd
 
 /// The table of a jar without namespaces: what those would hold is refused here, or judged by the supervisor, which
 /// sees what no filter can. What it answers itself is `Watch` too.
-pub(crate) fn guarded_rules() -> Vec<Rule> {
+pub(crate) fn guarded_rules(network: bool) -> Vec<Rule> {
     let mut rules: BTreeMap<u32, Vec<Check>> = BTreeMap::new();
     let own = rules_without_sockets().into_iter().chain(shared_rules()).chain(guarded_sockets()).chain(device_rules());
+    let own = own.chain(network.then(stand_in_rule));
     for rule in own {
         rules.entry(rule.call).or_default().extend(rule.checks);
     }
@@ -325,6 +326,13 @@ fn guarded_sockets() -> Vec<Rule> {
         kinds(SYS_socketpair, Verdict::Allow),
         refuse(SYS_sendto, EPERM, [[Test::Given { arg: 4 }]]),
     ]
+}
+
+/// What stands for a socket of the network has none of its options, and a program that cannot set them gives up.
+fn stand_in_rule() -> Rule {
+    let levels = [libc::IPPROTO_IP, libc::IPPROTO_TCP, libc::IPPROTO_UDP, libc::IPPROTO_IPV6].map(i32::cast_unsigned);
+    let done = levels.map(|level| Check { tests: vec![is(1, level)], verdict: Verdict::Fail(0) });
+    Rule { call: number(SYS_setsockopt), checks: done.to_vec() }
 }
 
 /// ioctl(2) requests that change a file of the host through a descriptor that was opened for reading: flags, versions,

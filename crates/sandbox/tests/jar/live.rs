@@ -66,6 +66,7 @@ fn told(done: Result<belljar_sandbox::Done, SandboxError>) -> Value {
 pub fn scenes() -> Vec<Scene> {
     vec![
         scene("live/commands run one after the other in one jar", |world| each(world, one_after_the_other)),
+        scene("live/a command may be as long as it likes", |world| each(world, long)),
         scene("live/nothing of a command runs on", |world| each(world, nothing_runs_on)),
         scene("live/what is wrong with one command leaves the jar as it is", |world| each(world, wrong)),
         scene("live/limits are for each command", |world| each(world, limits)),
@@ -104,6 +105,16 @@ fn run(world: &World, user: User, limits: &Limits, lines: &[&str]) -> Vec<Value>
 
 fn code(told: &Value) -> Option<Exit> {
     serde_json::from_value(told["exit"].clone()).ok()
+}
+
+/// Around the length of a message, and far beyond it.
+fn long(world: &World, user: User) {
+    let lines: Vec<String> =
+        [7000, 7500, 8000, 8192, 9000, 100_000].map(|length| format!("echo {} | wc -c", "x".repeat(length - 1))).into();
+    let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+    let told = run(world, user, &Limits::default(), &lines);
+    let counted: Vec<&str> = told.iter().map(|told| told["out"].as_str().unwrap().trim()).collect();
+    assert_eq!(counted, ["7000", "7500", "8000", "8192", "9000", "100000"]);
 }
 
 fn one_after_the_other(world: &World, user: User) {

@@ -96,6 +96,7 @@ impl World {
         let confinement = Confinement {
             roots: vec![],
             hidden: vec![],
+            shown: vec![],
             network: Network::None,
             env: env.collect(),
             env_withheld: vec![],

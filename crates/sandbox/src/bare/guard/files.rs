@@ -6,9 +6,11 @@ use crate::bare::tree;
 use crate::sys;
 use model::FilePath;
 use nix::errno::Errno;
-use nix::fcntl::{OFlag, open, openat, readlink};
+use nix::fcntl::{FcntlArg, OFlag, SealFlag, fcntl, open, openat, readlink};
+use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::stat::Mode;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::io::{self, Write as _};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::Path;
 
@@ -59,15 +61,17 @@ const WRITTEN: &[&str] = &["comm", "coredump_filter", "oom_score_adj", "timersla
 
 /// What is known of the files that are answered.
 pub(super) struct Files {
-    listed: HashMap<FilePath, OwnedFd>,
+    listed: HashSet<FilePath>,
     /// Terminals that the jar made, by number: a handle leads to that one for ever, whoever gets the number later.
     terminals: HashMap<u32, OwnedFd>,
+    /// Files that the jar has others for, by path.
+    tables: HashMap<&'static str, OwnedFd>,
 }
 
 impl Files {
-    pub(super) fn new(listed: &[FilePath]) -> Files {
-        let open = |path: &FilePath| Some((path.clone(), handle(path.as_path(), false).ok()?));
-        Files { listed: listed.iter().filter_map(open).collect(), terminals: HashMap::new() }
+    pub(super) fn new(listed: &[FilePath], tables: &[(&'static str, String)]) -> io::Result<Files> {
+        let tables = tables.iter().map(|(path, text)| Ok((*path, sealed(text)?))).collect::<io::Result<_>>()?;
+        Ok(Files { listed: listed.iter().cloned().collect(), terminals: HashMap::new(), tables })
     }
 
     /// Opens `path` for the caller; `None` for what the kernel is to judge.
@@ -86,11 +90,14 @@ impl Files {
             "/dev/fd" => return Some(of_process(caller, first, "self", Path::new("fd"), flags)),
             _ => {}
         }
+        if let Some(table) = self.tables.get(text).filter(|_| reads) {
+            return Some(open_again(table, flags));
+        }
         if let Some(number) = text.strip_prefix("/dev/pts/").and_then(|number| number.parse().ok()) {
             return self.terminals.get(&number).map(|terminal| open_again(terminal, flags));
         }
-        if let Some(dir) = self.listed.get(path).filter(|_| reads) {
-            return Some(open_again(dir, OFlag::O_RDONLY | OFlag::O_DIRECTORY));
+        if reads && self.listed.contains(path) {
+            return Some(listed(path));
         }
         let rest = Path::new(text.strip_prefix("/proc/")?);
         if rest == Path::new("mounts") {
@@ -113,6 +120,21 @@ impl Files {
         self.terminals.insert(number, slave);
         Ok(master)
     }
+}
+
+/// A file in memory that nobody can change any more.
+fn sealed(text: &str) -> io::Result<OwnedFd> {
+    let mut file = std::fs::File::from(memfd_create(c"belljar", MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING)?);
+    file.write_all(text.as_bytes())?;
+    let all = SealFlag::F_SEAL_WRITE | SealFlag::F_SEAL_GROW | SealFlag::F_SEAL_SHRINK | SealFlag::F_SEAL_SEAL;
+    fcntl(&file, FcntlArg::F_ADD_SEALS(all))?;
+    Ok(file.into())
+}
+
+/// A directory that is where it was: if the host has put a link on the way since, another one is meant.
+fn listed(path: &FilePath) -> Result<OwnedFd, Errno> {
+    let dir = handle(path.as_path(), false)?;
+    if path_of(&dir)? == *path { open_again(&dir, OFlag::O_RDONLY | OFlag::O_DIRECTORY) } else { Err(Errno::EACCES) }
 }
 
 /// By its magic link: what is opened is what the handle leads to.

@@ -10,7 +10,7 @@ mod files;
 mod sockets;
 
 use super::tree;
-use crate::net::NONE;
+use crate::net::{Door, NONE};
 use crate::sys;
 use attributes::Change;
 use caller::Caller;
@@ -21,9 +21,10 @@ use nix::fcntl::{OFlag, open};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::stat::Mode;
 use sockets::Sockets;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -43,6 +44,10 @@ pub(crate) struct Rules {
     pub(crate) hidden: Vec<Hidden>,
     /// The most processes and threads.
     pub(crate) processes: u64,
+    /// Where connections go, if any may.
+    pub(crate) door: Option<Door>,
+    /// The host's own name.
+    pub(crate) hostname: String,
     /// Set when no process may be started any more.
     pub(crate) ending: Arc<AtomicBool>,
 }
@@ -78,6 +83,8 @@ impl From<Result<(), Errno>> for Answer {
 pub(crate) struct Guard {
     listener: Arc<OwnedFd>,
     rules: Rules,
+    /// What of the rules is hidden, by its path.
+    hidden: HashMap<PathBuf, String>,
     files: Files,
     sockets: Sockets,
     /// No fewer processes and threads than there are.
@@ -89,11 +96,13 @@ pub(crate) struct Guard {
 impl Guard {
     /// Begins in a thread of its own, which ends when nobody is left who could call.
     pub(crate) fn start(listener: OwnedFd, rules: Rules) -> io::Result<JoinHandle<Seen>> {
-        let files = Files::new(&rules.listed);
+        let tables = if rules.door.is_some() { Door::tables(&rules.hostname).to_vec() } else { Vec::new() };
+        let files = Files::new(&rules.listed, &tables)?;
         let listener = Arc::new(listener);
-        let attempts = BTreeMap::new();
-        let mut guard =
-            Guard { listener, rules, files, sockets: Sockets::default(), forks: 0, crowded: false, attempts };
+        let hidden =
+            rules.hidden.iter().map(|hidden| (hidden.path.as_path().to_owned(), hidden.rule.clone())).collect();
+        let (sockets, attempts) = (Sockets::default(), BTreeMap::new());
+        let mut guard = Guard { listener, rules, hidden, files, sockets, forks: 0, crowded: false, attempts };
         std::thread::Builder::new().name("belljar-guard".into()).spawn(move || {
             // What the command could not do by itself must not be done for it. Where that cannot be had, the listener is
             // closed and every judged call fails.
@@ -150,6 +159,7 @@ impl Guard {
             #[cfg(target_arch = "x86_64")]
             libc::SYS_fork | libc::SYS_vfork => self.fork(),
             libc::SYS_socket if number(a) == libc::AF_UNIX => self.sockets.make(number(b)),
+            libc::SYS_socket if self.rules.door.is_some() => self.sockets.make_network(number(b), number(c)),
             libc::SYS_socket => self.refuse(Action::Connect, unknown("the network"), NONE, Errno::EAFNOSUPPORT),
             libc::SYS_connect => self.connect(caller, number(a), b, c),
             libc::SYS_bind => self.bind(&caller, number(a), b, c),
@@ -171,9 +181,9 @@ impl Guard {
         let Ok(path) = caller.path(path) else { return Answer::GoOn };
         let Some(path) = caller.absolute(dir, &path) else { return Answer::GoOn };
         let own = self.rules.trees.iter().any(|tree| path.starts_with(tree));
-        let hidden = self.rules.hidden.iter().find(|hidden| !own && path.starts_with(&hidden.path));
+        let hidden = path.as_path().ancestors().find_map(|above| self.hidden.get(above)).filter(|_| !own);
         if let Some(rule) = hidden {
-            let (rule, writes) = (rule.rule.clone(), flags & OFlag::O_ACCMODE != OFlag::O_RDONLY);
+            let (rule, writes) = (rule.clone(), flags & OFlag::O_ACCMODE != OFlag::O_RDONLY);
             self.note(if writes { Action::Write } else { Action::Read }, exact(&path), &rule);
             return Answer::GoOn;
         }

@@ -4,7 +4,7 @@
 use super::caller::Caller;
 use super::files::own_link;
 use super::{Answer, Guard, exact, unknown};
-use crate::net::NONE;
+use crate::net::{Begun, Kind, NONE};
 use crate::sys;
 use model::{Action, FilePath};
 use nix::errno::Errno;
@@ -12,6 +12,7 @@ use nix::fcntl::{AT_FDCWD, FcntlArg, OFlag, fcntl, readlink};
 use nix::sys::stat::{FchmodatFlags, Mode, SFlag, fchmodat, fstat};
 use std::collections::VecDeque;
 use std::ffi::{OsStr, OsString};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 
@@ -24,6 +25,8 @@ enum Address {
     Path(FilePath),
     /// Without a place in the file system: the host's names.
     Abstract,
+    /// Of the network.
+    Network(SocketAddr),
     /// Of another family.
     Foreign,
 }
@@ -35,7 +38,9 @@ impl Guard {
             Ok((Address::Abstract, _)) => {
                 return self.refuse(Action::Connect, unknown("an abstract unix socket"), NONE, Errno::ECONNREFUSED);
             }
-            Ok((Address::Foreign, _)) => {
+            Ok((Address::Network(at), _)) if self.rules.door.is_some() => return self.reach_out(caller, socket, at),
+            Ok((Address::Foreign, _)) if self.rules.door.is_some() => return Answer::Done(Err(Errno::EAFNOSUPPORT)),
+            Ok((Address::Network(_) | Address::Foreign, _)) => {
                 return self.refuse(Action::Connect, unknown("the network"), NONE, Errno::EAFNOSUPPORT);
             }
             Err(errno) => return Answer::Done(Err(errno)),
@@ -46,7 +51,7 @@ impl Guard {
             Ok(((false, path), _)) => return self.refuse(Action::Connect, exact(&path), "jar/socket", Errno::EACCES),
             Ok((_, fd)) => fd,
         };
-        let ready = is_socket(&fd).and_then(|()| self.sockets.take(&caller, socket));
+        let ready = is_socket(&fd).and_then(|()| self.sockets.take_unix(&caller, socket));
         match ready.and_then(|socket| Ok((waits(&socket)?, socket))) {
             Err(errno) => Answer::Done(Err(errno)),
             Ok((false, socket)) => self.reach_once(&caller, socket, &fd).into(),
@@ -61,12 +66,39 @@ impl Guard {
         }
     }
 
+    /// By the broker, which judges whom.
+    fn reach_out(&mut self, caller: Caller, socket: i32, at: SocketAddr) -> Answer {
+        let Some(door) = self.rules.door.clone() else { return Answer::Done(Err(Errno::EAFNOSUPPORT)) };
+        let known = match self.sockets.take(&caller, socket) {
+            Err(errno) => return Answer::Done(Err(errno)),
+            Ok(known) => known,
+        };
+        let begun = match known.stands_for {
+            None => Err(Errno::EAFNOSUPPORT),
+            Some(kind) => waits(&known.socket).and_then(|waits| door.connect(&known.socket, kind, at, waits)),
+        };
+        match begun {
+            Ok(Begun::Made) => Answer::Done(Ok(0)),
+            Ok(Begun::Later(connect)) => {
+                let wait = move || caller.reply(connect());
+                match std::thread::Builder::new().name("belljar-connect".into()).spawn(wait) {
+                    Ok(_) => Answer::Later,
+                    Err(_) => Answer::Done(Err(Errno::EAGAIN)),
+                }
+            }
+            Err(errno) => {
+                self.sockets.0.push_back(known);
+                Answer::Done(Err(errno))
+            }
+        }
+    }
+
     /// What could not be connected may be tried again.
     fn reach_once(&mut self, caller: &Caller, socket: OwnedFd, fd: &OwnedFd) -> Result<(), Errno> {
         caller.stands()?;
         let done = reach(&socket, fd);
         if done.is_err() {
-            self.sockets.0.push_back((fstat(&socket)?.st_ino, socket));
+            self.sockets.0.push_back(Known { number: fstat(&socket)?.st_ino, socket, stands_for: None });
         }
         done
     }
@@ -78,7 +110,13 @@ impl Guard {
             Ok((Address::Abstract, _)) => {
                 return self.refuse(Action::Listen, unknown("an abstract unix socket"), NONE, Errno::EPERM);
             }
-            Ok((Address::Foreign, _)) => return Answer::Done(Err(Errno::EAFNOSUPPORT)),
+            // Whoever connects may say that any address will do.
+            Ok((Address::Network(at), _))
+                if self.rules.door.is_some() && at.ip().is_unspecified() && at.port() == 0 =>
+            {
+                return Answer::Done(Ok(0));
+            }
+            Ok((Address::Network(_) | Address::Foreign, _)) => return Answer::Done(Err(Errno::EAFNOSUPPORT)),
             Err(errno) => return Answer::Done(Err(errno)),
         };
         let found = parent_of(caller, &path).and_then(|(fd, name)| Ok((self.is_inside(&fd)?, fd, name)));
@@ -91,7 +129,7 @@ impl Guard {
 
     fn bind_to(&mut self, caller: &Caller, socket: i32, dir: &OwnedFd, name: &OsStr) -> Result<(), Errno> {
         let mask = caller.status("Umask:", 8)?;
-        let socket = self.sockets.take(caller, socket)?;
+        let socket = self.sockets.take_unix(caller, socket)?;
         let place = [own_link(dir).as_bytes(), b"/", name.as_bytes()].concat();
         sys::bind_raw(socket.as_fd(), &address_of(&place)?)?;
         let mode = Mode::from_bits_truncate(0o777 & !mask);
@@ -103,13 +141,38 @@ impl Guard {
 /// is a descriptor to act on without asking for one of the caller's, which a container may not do. Once a socket is of
 /// use nobody but the jar may hold it: its end must be the end.
 #[derive(Default)]
-pub(super) struct Sockets(VecDeque<(u64, OwnedFd)>);
+pub(super) struct Sockets(VecDeque<Known>);
+
+/// One of them.
+struct Known {
+    number: u64,
+    socket: OwnedFd,
+    /// What of the network its holder takes it for.
+    stands_for: Option<Kind>,
+}
 
 /// More than this many that were never used: the oldest cannot be used any more.
 const SOCKETS_MAX: usize = 256;
 
 impl Sockets {
     pub(super) fn make(&mut self, kind: i32) -> Answer {
+        self.make_for(kind, None)
+    }
+
+    /// What stands for a socket of the network. Messages have their bounds in both, so that no other program need be told.
+    pub(super) fn make_network(&mut self, kind: i32, protocol: i32) -> Answer {
+        const TYPE: i32 = 0xf;
+        match (kind & TYPE, protocol) {
+            (libc::SOCK_STREAM, 0 | libc::IPPROTO_TCP) => self.make_for(kind, Some(Kind::Stream)),
+            (libc::SOCK_DGRAM, 0 | libc::IPPROTO_UDP) => {
+                self.make_for(kind & !TYPE | libc::SOCK_SEQPACKET, Some(Kind::Datagrams))
+            }
+            (libc::SOCK_STREAM | libc::SOCK_DGRAM, _) => Answer::Done(Err(Errno::EPROTONOSUPPORT)),
+            _ => Answer::Done(Err(Errno::EPERM)),
+        }
+    }
+
+    fn make_for(&mut self, kind: i32, stands_for: Option<Kind>) -> Answer {
         let made = sys::unix_socket(kind & !(libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK), kind & libc::SOCK_NONBLOCK);
         let kept = made.and_then(|socket| {
             let copy = socket.try_clone().map_err(|_| Errno::EMFILE)?;
@@ -118,7 +181,7 @@ impl Sockets {
         match kept {
             Err(errno) => Answer::Done(Err(errno)),
             Ok((number, socket, copy)) => {
-                self.0.push_back((number, copy));
+                self.0.push_back(Known { number, socket: copy, stands_for });
                 if self.0.len() > SOCKETS_MAX {
                     self.0.pop_front();
                 }
@@ -128,13 +191,23 @@ impl Sockets {
     }
 
     /// The socket behind a descriptor of the caller's, which is then its alone.
-    fn take(&mut self, caller: &Caller, descriptor: i32) -> Result<OwnedFd, Errno> {
+    fn take(&mut self, caller: &Caller, descriptor: i32) -> Result<Known, Errno> {
         let place = readlink(&caller.place(descriptor)).map_err(|_| Errno::EBADF)?;
         caller.stands()?;
         let number = place.to_str().and_then(|text| text.strip_prefix("socket:[")?.strip_suffix(']')?.parse().ok());
         let number: u64 = number.ok_or(Errno::ENOTSOCK)?;
-        let at = self.0.iter().position(|(known, _)| *known == number).ok_or(Errno::EISCONN)?;
-        self.0.remove(at).map(|(_, socket)| socket).ok_or(Errno::EISCONN)
+        let at = self.0.iter().position(|known| known.number == number).ok_or(Errno::EISCONN)?;
+        self.0.remove(at).ok_or(Errno::EISCONN)
+    }
+
+    /// One that stands for nothing else.
+    fn take_unix(&mut self, caller: &Caller, descriptor: i32) -> Result<OwnedFd, Errno> {
+        let known = self.take(caller, descriptor)?;
+        if known.stands_for.is_none() {
+            return Ok(known.socket);
+        }
+        self.0.push_back(known);
+        Err(Errno::EAFNOSUPPORT)
     }
 }
 
@@ -166,7 +239,9 @@ fn read(caller: &Caller, address: u64, length: u64) -> Result<(Address, Vec<u8>)
     }
     let bytes = caller.bytes(address, length)?;
     let (family, rest) = bytes.split_first_chunk::<FAMILY_BYTES>().ok_or(Errno::EINVAL)?;
-    let kind = match i32::from(u16::from_ne_bytes(*family)) {
+    let family = i32::from(u16::from_ne_bytes(*family));
+    let kind = match family {
+        libc::AF_INET | libc::AF_INET6 => Address::Network(network(family, rest).ok_or(Errno::EINVAL)?),
         libc::AF_UNIX => match rest.split(|byte| *byte == 0).next() {
             Some([]) | None => Address::Abstract,
             Some(path) => Address::Path(FilePath::from(path.to_vec())),
@@ -174,6 +249,17 @@ fn read(caller: &Caller, address: u64, length: u64) -> Result<(Address, Vec<u8>)
         _ => Address::Foreign,
     };
     Ok((kind, bytes))
+}
+
+/// The rest of a `struct sockaddr` of ip(7) or ipv6(7).
+fn network(family: i32, rest: &[u8]) -> Option<SocketAddr> {
+    let (port, rest) = rest.split_first_chunk::<2>()?;
+    let port = u16::from_be_bytes(*port);
+    if family == libc::AF_INET {
+        return Some((Ipv4Addr::from(*rest.first_chunk::<4>()?), port).into());
+    }
+    let address = Ipv6Addr::from(*rest.get(4..)?.first_chunk::<16>()?);
+    Some((address.to_canonical(), port).into())
 }
 
 /// Whether connecting a socket may wait.
