@@ -5,7 +5,7 @@ use crate::audit::query::Filter;
 use crate::error::RunError;
 use crate::layers;
 use crate::replay;
-use model::{Analysis, AuditRecord, ChangeSet, Coverage, FilePath, Place, Risk, Stage, TrialId};
+use model::{Analysis, AuditRecord, ChangeSet, Coverage, Disposition, FilePath, Place, Review, Stage, TrialId};
 use policy::Policy;
 use policy::suggest::History;
 pub use policy::suggest::{Not, Often, Suggested, Suggestions};
@@ -36,10 +36,19 @@ struct Known {
     analysis: Analysis,
     place: Place,
     changes: ChangeSet,
-    risks: Vec<Risk>,
+    review: Review,
 }
 
-const PERSON: &str = "person";
+/// Whether a person agreed, wherever they were asked.
+fn is_person(by: &str) -> bool {
+    by == "person" || by.starts_with("person at ")
+}
+
+/// The review of no changes.
+fn nothing() -> Review {
+    let (risks, flags, surprises, held, content) = (Vec::new(), Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    Review { disposition: Disposition::Keep, risks, flags, surprises, held, content }
+}
 
 impl Reading {
     fn take(&mut self, record: AuditRecord, filter: &Filter) {
@@ -49,15 +58,15 @@ impl Reading {
         let cut = |list: &str| record.left_out.iter().any(|left| left.at == list);
         match record.stage {
             Stage::Decided { approved_by, place: Some(place), analysis, assessment, .. } if exact => {
-                if counts && approved_by.as_deref() == Some(PERSON) {
+                if counts && approved_by.as_deref().is_some_and(is_person) {
                     let at = (id.0.as_str(), record.time_ms);
                     self.history.command(&self.policy, at, &analysis, &assessment, &place);
                 }
                 match self.known.get_mut(&id) {
                     Some(known) => known.also(*analysis),
                     None => {
-                        let (changes, risks) = (ChangeSet::default(), Vec::new());
-                        self.known.insert(id, Known { analysis: *analysis, place, changes, risks });
+                        let changes = ChangeSet::default();
+                        self.known.insert(id, Known { analysis: *analysis, place, changes, review: nothing() });
                     }
                 }
             }
@@ -67,10 +76,10 @@ impl Reading {
             }
             Stage::Ran { changes, review, .. } => {
                 if let Some(known) = self.known.get_mut(&id) {
-                    (known.changes, known.risks) = (changes, review.risks);
+                    (known.changes, known.review) = (changes, review);
                 }
             }
-            Stage::Settling { verb, paths, by } if verb == "apply" && by == PERSON && counts => {
+            Stage::Settling { verb, paths, by } if verb == "apply" && is_person(&by) && counts => {
                 let whole = !cut("paths");
                 self.inexact += u64::from(!whole);
                 if let Some(known) = self.known.get(&id).filter(|_| whole) {
@@ -101,6 +110,6 @@ impl Known {
         let chosen =
             |change: &model::Change| paths.is_empty() || paths.iter().any(|path| change.path.starts_with(path));
         let of = (&self.analysis, &self.place);
-        history.changes(policy, at, (&self.changes, &self.risks), of, chosen);
+        history.changes(policy, at, (&self.changes, &self.review), of, chosen);
     }
 }

@@ -81,7 +81,7 @@ pub(crate) fn asked(engine: &Engine, analysis: &Analysis, assessment: &Assessmen
 
 /// Whether a finding says that the effects alone do not tell what happens: `execute make` is another thing where `PATH` is
 /// set before it, and `connect to a.example:443` where a file goes with it.
-fn changes_the_meaning(finding: &Finding) -> bool {
+pub(crate) fn changes_the_meaning(finding: &Finding) -> bool {
     const ENVIRONMENT: CheckId = CheckId(12);
     finding.severity == Risk::High || finding.check == ENVIRONMENT
 }

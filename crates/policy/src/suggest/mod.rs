@@ -9,11 +9,12 @@ mod tests;
 
 use crate::decide;
 use crate::facts::Location;
+use crate::grant::changes_the_meaning;
 use crate::import::inner;
 use crate::policy::Policy;
 use crate::replay::request::{On, Part};
 use crate::review::{self, Shown};
-use model::{Analysis, Assessment, ChangeSet, Place, Risk, Verdict};
+use model::{Analysis, Assessment, ChangeSet, Place, Review, Risk, Verdict};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
@@ -124,6 +125,10 @@ impl History {
         assessment: &Assessment,
         place: &Place,
     ) {
+        if analysis.findings.iter().any(changes_the_meaning) {
+            // Another `make`, say: what the effects name is not what ran.
+            return self.pass(Not::Open, analysis.text.clone());
+        }
         for ask in decide::parts(analysis, assessment, place) {
             let answer = ask.answer(policy.engine(), place);
             let (part, about) = (ask.part, ask.about);
@@ -139,22 +144,28 @@ impl History {
         }
     }
 
-    /// A person made changes real: those that `chosen` holds of. `risks` are those on record, which were judged with all
-    /// of them.
+    /// A person made changes real: those that `chosen` holds of. `review` is that on record, which was of all of them and
+    /// of what they contain.
     pub fn changes(
         &mut self,
         policy: &Policy,
         (trial, time_ms): (&str, u64),
-        (changes, risks): (&ChangeSet, &[Risk]),
+        (changes, review): (&ChangeSet, &Review),
         (analysis, place): (&Analysis, &Place),
         chosen: impl Fn(&model::Change) -> bool,
     ) {
         let seen = review::shown(policy.engine(), changes, analysis, place);
-        for ((change, seen), at) in changes.changes.iter().zip(seen).zip(0..) {
+        let of_content = |at: usize| {
+            let of_rule = |rule: &str| crate::content::RULES.contains(&rule);
+            review.content.iter().any(|found| found.change == at)
+                || review.flags.iter().any(|flag| flag.change == at && of_rule(&flag.rule))
+        };
+        for ((change, mut seen), at) in changes.changes.iter().zip(seen).zip(0..) {
             if !chosen(change) || seen.answer.verdict != Verdict::Ask {
                 continue;
             }
-            let risk = risks.get(at).copied().unwrap_or(Risk::High).max(seen.risk);
+            seen.telling |= of_content(at);
+            let risk = review.risks.get(at).copied().unwrap_or(Risk::High).max(seen.risk);
             let path = change.path.encode();
             match change_is_open_to_rules(&seen, risk) {
                 Err(why) => self.pass(why, path),

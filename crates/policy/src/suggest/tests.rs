@@ -5,7 +5,7 @@ use crate::replay::request::{On, Part};
 use crate::testing::{added, analysis, deleted, effect, modified, path, place};
 use crate::{Layer, Origin, Policy, decide};
 use model::{
-    Action, Analysis, Certainty, Change, ChangeSet, Effect, Endpoint, FileKind, PathScope, Place, Reversibility, Risk,
+    Action, Analysis, Certainty, Change, ChangeSet, Effect, Endpoint, FileKind, PathScope, Place, Reversibility,
     Target, Verdict,
 };
 use proptest::prelude::*;
@@ -59,6 +59,45 @@ fn commands() -> impl Strategy<Value = (Analysis, Place)> {
         .prop_map(|(effects, contained, uid)| (analysis(effects), Place { uid, ..place(contained) }))
 }
 
+/// Commands that differ in one respect from what each effect of a command is.
+fn variants((given, place): &(Analysis, Place)) -> Vec<(Analysis, Place)> {
+    let mut out = Vec::new();
+    for one in &given.effects {
+        let mut also = |effect: Effect, place: Place| out.push((analysis(vec![effect]), place));
+        also(one.clone(), Place { contained: !place.contained, ..place.clone() });
+        also(one.clone(), Place { uid: place.uid + 1, ..place.clone() });
+        for reversibility in [Reversibility::Harmless, Reversibility::ByOverlay, Reversibility::Never] {
+            also(Effect { reversibility, ..one.clone() }, place.clone());
+        }
+        for action in [Action::Read, Action::Write, Action::Delete, Action::Execute, Action::Connect] {
+            also(Effect { action, ..one.clone() }, place.clone());
+        }
+        for certainty in [Certainty::Must, Certainty::May] {
+            also(Effect { certainty, ..one.clone() }, place.clone());
+        }
+        match &one.target {
+            Target::Path { path, scope } => {
+                for other in [PathScope::Exact, PathScope::Tree, PathScope::Glob] {
+                    let target = Target::Path { path: path.clone(), scope: other };
+                    also(Effect { target, ..one.clone() }, place.clone());
+                }
+                for other in PATHS {
+                    let target = Target::Path { path: other.into(), scope: *scope };
+                    also(Effect { target, ..one.clone() }, place.clone());
+                }
+            }
+            Target::Peer(peer) => {
+                for port in [None, Some(443), Some(80)] {
+                    let target = Target::Peer(Endpoint { port, ..peer.clone() });
+                    also(Effect { target, ..one.clone() }, place.clone());
+                }
+            }
+            _ => {}
+        }
+    }
+    out
+}
+
 fn parts((analysis, place): &(Analysis, Place), policy: &Policy) -> Vec<(Part<'static>, Verdict)> {
     let assessment = policy.assess(analysis, place);
     let parts = decide::parts(analysis, &assessment, place);
@@ -85,12 +124,12 @@ fn was_approved(part: &Part<'_>, place: &Place, approved: &[(Part<'static>, u32,
 
 proptest! {
     // Loading a policy reads the schema, which is slow here.
-    #![proptest_config(ProptestConfig::with_cases(48))]
+    #![proptest_config(ProptestConfig::with_cases(32))]
 
     #[test]
     fn what_is_newly_allowed_was_approved(
         history in proptest::collection::vec(commands(), 1..6),
-        neighbours in proptest::collection::vec(commands(), 40),
+        others in proptest::collection::vec(commands(), 10),
     ) {
         let before = Policy::builtin().unwrap();
         let mut approved = Vec::new();
@@ -103,7 +142,8 @@ proptest! {
         }
         let Suggestions { text, rules, .. } = told.suggest(ONCE);
         let after = layered(&text);
-        for command in history.iter().chain(&neighbours) {
+        let neighbours: Vec<(Analysis, Place)> = history.iter().flat_map(variants).collect();
+        for command in history.iter().chain(&neighbours).chain(&others) {
             for ((part, was), (_, is)) in parts(command, &before).into_iter().zip(parts(command, &after)) {
                 prop_assert!(is <= was);
                 if is < was {
@@ -154,9 +194,9 @@ fn applied(policy: &Policy, chosen: &[usize], trials: u64) -> History {
     let set = ChangeSet { changes: changes() };
     let wanted: Vec<_> = chosen.iter().map(|at| set.changes[*at].path.clone()).collect();
     for trial in 0..trials {
-        let (id, risks) = (format!("t{trial}"), vec![Risk::Medium; set.changes.len()]);
+        let (id, review) = (format!("t{trial}"), policy.review(&set, &run(), &place(true), &[]));
         let at = (id.as_str(), trial * super::DAY_MS);
-        history.changes(policy, at, (&set, &risks), (&run(), &place(true)), |change| wanted.contains(&change.path));
+        history.changes(policy, at, (&set, &review), (&run(), &place(true)), |change| wanted.contains(&change.path));
     }
     history
 }
