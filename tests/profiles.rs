@@ -56,6 +56,14 @@ both! {
         assert_nothing_left(world);
     }
 
+    fn the_shipped_ones_work_on_a_terminal(world) {
+        for name in ["workspace", "agent", "permissive-with-review", "untrusted-repo", "ci", "strict"] {
+            let mut pty = world.belljar(["run", "--profile", name, "--apply", "discard", "--", "echo", "done here"]).on_terminal();
+            assert!(pty.expect("done here").wait().success(), "{name}: {}", pty.screen());
+        }
+        assert_nothing_left(world);
+    }
+
     fn name_and_digest_are_in_the_report_the_record_and_the_log(world) {
         let text = "says = \"mine\"\n[limits]\npids = 77\n";
         world.file(profile(world, "mine.toml"), text);

@@ -55,3 +55,29 @@ fn the_registry_is_in_order_and_complete() {
         assert_eq!(belljar_analyze::Check::by_id(check.id).unwrap().name, check.name);
     }
 }
+
+#[test]
+fn whom_curl_is_led_to_is_whom_it_reaches() {
+    for (text, peers) in [
+        ("curl --resolve a.example:443:10.0.0.7 https://a.example/", &["10.0.0.7", "a.example"][..]),
+        (
+            "curl --resolve '+a.example:443:10.0.0.7,[fd00::7]' https://a.example/",
+            &["10.0.0.7", "fd00::7", "a.example"],
+        ),
+        ("curl --connect-to a.example:443:evil.example:8443 https://a.example/", &["evil.example", "a.example"]),
+        ("curl --connect-to ::evil.example:8443 https://a.example/", &["evil.example", "a.example"]),
+        ("curl --connect-to '[fd00::1]:443:evil.example:' https://[fd00::1]/", &["evil.example"]),
+        ("curl --connect-to a.example:443:: https://a.example/", &["a.example"]),
+        ("curl --resolve a.example:443:$X https://a.example/", &["a.example", ""]),
+    ] {
+        let effects = analyze(text, &shell()).effects;
+        let found = |host: &str| {
+            effects.iter().any(|effect| match &effect.target {
+                model::Target::Peer(peer) => peer.host == host,
+                model::Target::Unknown { .. } => host.is_empty() && effect.action == model::Action::Connect,
+                _ => false,
+            })
+        };
+        assert!(peers.iter().all(|peer| found(peer)), "{text}: {effects:#?}");
+    }
+}

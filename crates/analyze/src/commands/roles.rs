@@ -13,9 +13,9 @@ pub(crate) static ROLES: &[&str] = &[
     // Moved into a directory with any name.
     "from", "dest", "link", "into",
     // A file that is run, a program that is run, shell text, code in another language.
-    "exec", "program", "shell", "code", // A peer: host, address or host:path; URL.
-    "host", "remote", "url", // A working directory for what follows.
-    "cwd", // The inner command of a wrapper; a subcommand that selects another row.
+    "exec", "program", "shell", "code", // A peer: host, address or host:path; URL; where HOST:PORT leads instead.
+    "host", "remote", "url", "rerouted", // A working directory for what follows.
+    "cwd",      // The inner command of a wrapper; a subcommand that selects another row.
     "cmd",
     "sub", // What a manager installs and runs; code or a description that may be remote; NAME=value; a key.
     "package", "module", "assign", "binding", // A process, a variable, a service or other thing that is changed.

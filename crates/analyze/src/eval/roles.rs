@@ -38,6 +38,7 @@ impl Eval<'_> {
             "host" => self.peer(field, by),
             "remote" => self.remote(field, by),
             "url" => self.url(field, by),
+            "rerouted" => self.rerouted(field, by),
             "cwd" => self.change_directory(field),
             "pid" => self.signalled(field, by),
             "var" => self.variable_named(field),
@@ -160,6 +161,23 @@ impl Eval<'_> {
                 self.connect("", None, field.span, by);
                 self.out.find(17, field.span, "data that is computed becomes part of a peer's name");
             }
+        }
+    }
+
+    /// curl(1)'s `HOST:PORT:ADDRESS[,ADDRESS]...` and `HOST:PORT:HOST:PORT`: whom it reaches in place of whom it names.
+    fn rerouted(&mut self, field: &Field, by: &str) {
+        let Some(text) = field.known() else {
+            return self.peer(field, by);
+        };
+        let mut rest = text;
+        for _ in 0..2 {
+            // What is before the second colon; a name may be an IPv6 address in brackets.
+            let inside = rest.find(']').filter(|_| rest.starts_with('[')).unwrap_or(0);
+            let colon = rest.get(inside..).and_then(|rest| rest.find(':')).map(|at| inside + at);
+            rest = colon.and_then(|at| rest.get(at + 1..)).unwrap_or_default();
+        }
+        for peer in rest.split(',').filter(|peer| !peer.is_empty() && !peer.starts_with(':')) {
+            self.peer(&Field::constant(peer, field.span), by);
         }
     }
 
