@@ -165,7 +165,6 @@ fn jar() -> sandbox::Request {
         roots: vec![],
         hidden: vec![],
         shown: vec![],
-        shown: vec![],
         network: Network::None,
         env: vec![],
         env_withheld: vec![],

@@ -7,9 +7,28 @@ use model::FilePath;
 use policy::content::notes_of;
 
 const NAMES: &[&str] = &[
-    "package-lock.json", "npm-shrinkwrap.json", "yarn.lock", "pnpm-lock.yaml", "Cargo.lock", "poetry.lock", "uv.lock",
-    "Pipfile.lock", "requirements.txt", "go.sum", "go.mod", "composer.lock", "Gemfile.lock", "package.json",
-    "composer.json", "pyproject.toml", "Cargo.toml", ".npmrc", ".cargo/config.toml", "pip.conf", "Makefile", "setup.py",
+    "package-lock.json",
+    "npm-shrinkwrap.json",
+    "yarn.lock",
+    "pnpm-lock.yaml",
+    "Cargo.lock",
+    "poetry.lock",
+    "uv.lock",
+    "Pipfile.lock",
+    "requirements.txt",
+    "go.sum",
+    "go.mod",
+    "composer.lock",
+    "Gemfile.lock",
+    "package.json",
+    "composer.json",
+    "pyproject.toml",
+    "Cargo.toml",
+    ".npmrc",
+    ".cargo/config.toml",
+    "pip.conf",
+    "Makefile",
+    "setup.py",
     "notes.txt",
 ];
 const LOCKS: usize = 13;
