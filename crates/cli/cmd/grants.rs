@@ -57,17 +57,6 @@ fn agree(granted: &Granted, scope: Scope, days: Option<u32>, yes: bool, json: bo
     }
 }
 
-const VERBS: [(&str, Action); 8] = [
-    ("read", Action::Read),
-    ("write", Action::Write),
-    ("create", Action::Create),
-    ("delete", Action::Delete),
-    ("rename", Action::Rename),
-    ("attributes", Action::Attributes),
-    ("execute", Action::Execute),
-    ("connect", Action::Connect),
-];
-
 /// Where programs of the system lie: the analyser calls them by their names.
 const SYSTEM_BIN: [&[u8]; 6] = [b"/bin", b"/usr/bin", b"/usr/local/bin", b"/sbin", b"/usr/sbin", b"/usr/local/sbin"];
 
@@ -79,8 +68,8 @@ fn effect_of(text: &str, place: &Place) -> Result<Granted, Failure> {
     };
     let (verb, rest) = text.trim().split_once(' ').ok_or_else(|| wrong("no effect".into()))?;
     let rest = rest.trim();
-    let action = VERBS.iter().find(|(word, _)| *word == verb).map(|(_, action)| *action);
-    let action = action.ok_or_else(|| wrong("no verb that can be granted".into()))?;
+    let grantable = |action: &Action| !matches!(action, Action::Listen | Action::Signal | Action::Privilege);
+    let action = Action::named(verb).filter(grantable).ok_or_else(|| wrong("no verb that can be granted".into()))?;
     let target = match action {
         Action::Connect => Target::Peer(peer(rest).ok_or_else(|| wrong("a peer is HOST:PORT".into()))?),
         Action::Execute if !rest.contains('/') => Target::Program { name: rest.to_owned() },

@@ -4,7 +4,7 @@ use crate::error::RunError;
 use crate::journey::{Engine, Judged};
 use crate::layers;
 use crate::profile::{Loaded, RulesText};
-use model::{Because, Decision, Place, Verdict};
+use model::{Action, Because, Decision, Place, Verdict};
 use policy::{Layer, Policy};
 
 /// A decision, taken apart.
@@ -123,15 +123,8 @@ fn changes(
 
 /// A rule that would permit the action of an effect. Narrowing it is the author's to do, and said.
 fn permit(about: &str) -> String {
-    const ACTIONS: [&str; 8] = ["read", "write", "create", "delete", "rename", "execute", "listen", "signal"];
-    let word = about.split(' ').next().unwrap_or_default();
-    let action = match word {
-        "connect" => "connect",
-        "change" => "attributes",
-        "gain" => "privilege",
-        word if ACTIONS.contains(&word) => word,
-        _ => "run",
-    };
+    let is_about = |action: &Action| about.strip_prefix(&action.to_string()).is_some_and(|rest| rest.starts_with(' '));
+    let action = Action::ALL.into_iter().find(is_about).map_or("run", Action::word);
     format!("@id(\"mine/{action}\") permit (principal, action == Action::\"{action}\", resource) when {{ ... }};")
 }
 

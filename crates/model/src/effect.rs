@@ -32,6 +32,47 @@ pub enum Action {
     Privilege,
 }
 
+impl Action {
+    /// Every action.
+    pub const ALL: [Action; 11] = [
+        Action::Read,
+        Action::Write,
+        Action::Create,
+        Action::Delete,
+        Action::Rename,
+        Action::Attributes,
+        Action::Execute,
+        Action::Connect,
+        Action::Listen,
+        Action::Signal,
+        Action::Privilege,
+    ];
+
+    /// Its name in JSON and in cases; `Display` has it as a verb.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Action::Read => "read",
+            Action::Write => "write",
+            Action::Create => "create",
+            Action::Delete => "delete",
+            Action::Rename => "rename",
+            Action::Attributes => "attributes",
+            Action::Execute => "execute",
+            Action::Connect => "connect",
+            Action::Listen => "listen",
+            Action::Signal => "signal",
+            Action::Privilege => "privilege",
+        }
+    }
+
+    /// The action of this name.
+    #[must_use]
+    pub fn named(word: &str) -> Option<Action> {
+        Action::ALL.into_iter().find(|action| action.word() == word)
+    }
+}
+
 impl fmt::Display for Action {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

@@ -3,10 +3,11 @@
 //! The first line of each pair is the first use in a fresh process, which is what a command line pays.
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, clippy::indexing_slicing)]
 
+use belljar_policy::cases::place;
 use belljar_policy::{ConfineRequest, Layer, Origin, Policy, confine};
 use model::{
     Action, Analysis, Certainty, Change, ChangeKind, ChangeSet, Coverage, Differs, Effect, FileKind, FilePath, Meta,
-    PathScope, Place, Reversibility, Target,
+    PathScope, Reversibility, Target,
 };
 use std::time::{Duration, Instant};
 
@@ -16,7 +17,7 @@ fn main() {
     let start = Instant::now();
     let policy = Policy::builtin().unwrap();
     println!("load, first          {:?}", start.elapsed());
-    let place = place();
+    let place = place(true);
     let analysis = analysis(&["a.txt", "src/b.rs", "src/c.rs"]);
     let start = Instant::now();
     let assessment = policy.assess(&analysis, &place);
@@ -66,17 +67,6 @@ fn rounds(what: &str, mut run: impl FnMut()) {
         .collect();
     times.sort();
     println!("{what:<20} p50 {:?} p99 {:?}", times[ROUNDS / 2], times[ROUNDS * 99 / 100]);
-}
-
-fn place() -> Place {
-    Place {
-        cwd: "/home/u/work".into(),
-        home: "/home/u".into(),
-        workspace: "/home/u/work".into(),
-        state: "/home/u/.local/state/belljar".into(),
-        uid: 1000,
-        contained: true,
-    }
 }
 
 fn analysis(files: &[&str]) -> Analysis {

@@ -199,8 +199,9 @@ impl Cases {
     }
 }
 
-/// Where the cases take place.
-fn place(contained: bool) -> Place {
+/// Where cases take place, and tests.
+#[must_use]
+pub fn place(contained: bool) -> Place {
     Place {
         cwd: "/home/u/work".into(),
         home: "/home/u".into(),
@@ -410,7 +411,7 @@ impl Reader<'_> {
     fn effect(&self, given: &Spanned<String>) -> Read<Effect> {
         let no = || self.no(given, "effect", EFFECTS);
         let (action, rest) = given.get_ref().split_once(' ').ok_or_else(no)?;
-        let action = ACTIONS.iter().find(|(word, _)| *word == action).map(|(_, action)| *action).ok_or_else(no)?;
+        let action = Action::named(action).ok_or_else(no)?;
         let target = target(rest);
         let reversibility = match (&target, action) {
             (_, Action::Read | Action::Execute) => Reversibility::Harmless,
@@ -472,20 +473,6 @@ impl Reader<'_> {
         Ok(Change { path: FilePath::from(path), kind, before, after, differs, below: case.below })
     }
 }
-
-const ACTIONS: [(&str, Action); 11] = [
-    ("read", Action::Read),
-    ("write", Action::Write),
-    ("create", Action::Create),
-    ("delete", Action::Delete),
-    ("rename", Action::Rename),
-    ("attributes", Action::Attributes),
-    ("execute", Action::Execute),
-    ("connect", Action::Connect),
-    ("listen", Action::Listen),
-    ("signal", Action::Signal),
-    ("privilege", Action::Privilege),
-];
 
 /// A peer without the `/udp` or `/tcp` behind it.
 fn of_protocol(peer: &str) -> (&str, Option<Protocol>) {

@@ -1,20 +1,10 @@
 //! Values the unit tests share.
 
+pub(crate) use crate::cases::place;
 use model::{
-    Action, Analysis, Certainty, Change, ChangeKind, Coverage, Differs, Effect, FileKind, FilePath, Meta, PathScope,
-    Place, Reversibility, Target,
+    Action, Analysis, Certainty, Change, ChangeKind, Differs, Effect, FileKind, FilePath, Meta, PathScope,
+    Reversibility, Target,
 };
-
-pub(crate) fn place(contained: bool) -> Place {
-    Place {
-        cwd: "/home/u/work".into(),
-        home: "/home/u".into(),
-        workspace: "/home/u/work".into(),
-        state: "/home/u/.local/state/belljar".into(),
-        uid: 1000,
-        contained,
-    }
-}
 
 pub(crate) fn path(action: Action, path: &str, scope: PathScope) -> Effect {
     let reversibility = if action == Action::Read { Reversibility::Harmless } else { Reversibility::ByOverlay };
@@ -26,14 +16,7 @@ pub(crate) fn effect(action: Action, target: Target, reversibility: Reversibilit
 }
 
 pub(crate) fn analysis(effects: Vec<Effect>) -> Analysis {
-    Analysis {
-        text: "the command".to_owned(),
-        effects,
-        findings: Vec::new(),
-        coverage: Coverage::Full,
-        canonical: Vec::new(),
-        certificates: Vec::new(),
-    }
+    Analysis::of("the command", effects)
 }
 
 pub(crate) fn meta(kind: FileKind, mode: u32) -> Meta {

@@ -37,17 +37,7 @@ impl Question {
     /// The id of the action in the schema.
     pub(crate) fn name(self) -> &'static str {
         match self {
-            Question::Effect(Action::Read) => "read",
-            Question::Effect(Action::Write) => "write",
-            Question::Effect(Action::Create) => "create",
-            Question::Effect(Action::Delete) => "delete",
-            Question::Effect(Action::Rename) => "rename",
-            Question::Effect(Action::Attributes) => "attributes",
-            Question::Effect(Action::Execute) => "execute",
-            Question::Effect(Action::Connect) => "connect",
-            Question::Effect(Action::Listen) => "listen",
-            Question::Effect(Action::Signal) => "signal",
-            Question::Effect(Action::Privilege) => "privilege",
+            Question::Effect(action) => action.word(),
             Question::Run => "run",
             Question::Apply => "apply",
         }

@@ -4,9 +4,7 @@
 
 use belljar_policy::import::{Agent, Given, Import, Imported, Kept, import};
 use belljar_policy::{Layer, Origin, Policy};
-use model::{
-    Action, Analysis, Certainty, Coverage, Effect, FilePath, PathScope, Place, Reversibility, Target, Verdict,
-};
+use model::{Action, Analysis, Certainty, Effect, FilePath, PathScope, Place, Reversibility, Target, Verdict};
 use proptest::prelude::*;
 use proptest::sample::select;
 
@@ -35,14 +33,7 @@ fn rule<'i>(import: &'i Import, shown: &str) -> &'i Imported {
 fn decides(policy: &Policy, action: Action, target: Target, certainty: Certainty) -> Verdict {
     let reversibility = if action == Action::Read { Reversibility::Harmless } else { Reversibility::ByOverlay };
     let effect = Effect { action, target, certainty, reversibility, span: None, by: None };
-    let analysis = Analysis {
-        text: String::new(),
-        effects: vec![effect],
-        findings: vec![],
-        coverage: Coverage::Full,
-        canonical: vec![],
-        certificates: vec![],
-    };
+    let analysis = Analysis::of("", vec![effect]);
     let place = Place {
         cwd: "/work".into(),
         home: "/home/u".into(),

@@ -2,10 +2,11 @@
 //! less danger, a jar never means more, a forbid never allows more, and approving never forbids.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+use belljar_policy::cases::place;
 use belljar_policy::{DEFAULT, Layer, Origin, Policy};
 use model::{
     Action, Analysis, Certainty, Change, ChangeKind, ChangeSet, CheckId, Coverage, Differs, Effect, Endpoint, FileKind,
-    FilePath, Finding, Meta, PathScope, Place, Reversibility, Risk, Span, Target, Verdict,
+    FilePath, Finding, Meta, PathScope, Reversibility, Risk, Span, Target, Verdict,
 };
 use proptest::prelude::*;
 use std::sync::LazyLock;
@@ -23,31 +24,6 @@ const FORBIDS: [&str; 4] = [
     "@id(\"f\") forbid (principal, action, resource) unless { context.approved };",
     "@id(\"f\") forbid (principal, action in Action::\"effect\", resource is Path) when { resource.secret };",
     "@id(\"f\") forbid (principal, action == Action::\"apply\", resource is Change) when { resource.path like \"*/.*\" };",
-];
-
-fn place(contained: bool) -> Place {
-    Place {
-        cwd: "/home/u/work".into(),
-        home: "/home/u".into(),
-        workspace: "/home/u/work".into(),
-        state: "/home/u/.local/state/belljar".into(),
-        uid: 1000,
-        contained,
-    }
-}
-
-const ACTIONS: [Action; 11] = [
-    Action::Read,
-    Action::Write,
-    Action::Create,
-    Action::Delete,
-    Action::Rename,
-    Action::Attributes,
-    Action::Execute,
-    Action::Connect,
-    Action::Listen,
-    Action::Signal,
-    Action::Privilege,
 ];
 
 /// Names that meet rows of every table, and names that meet none.
@@ -96,7 +72,7 @@ fn effect() -> impl Strategy<Value = Effect> {
         prop_oneof![Just(Reversibility::Harmless), Just(Reversibility::ByOverlay), Just(Reversibility::Never)];
     let certainty = prop_oneof![Just(Certainty::Must), Just(Certainty::May)];
     let span = proptest::option::of((0usize..20, 0usize..20).prop_map(|(a, b)| Span::new(a, b)));
-    (proptest::sample::select(ACTIONS.as_slice()), target(), certainty, reversibility, span).prop_map(
+    (proptest::sample::select(Action::ALL.as_slice()), target(), certainty, reversibility, span).prop_map(
         |(action, target, certainty, reversibility, span)| Effect {
             action,
             target,

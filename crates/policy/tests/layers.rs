@@ -1,10 +1,10 @@
 //! Layers: what is refused, with which words, and what layers may and may not do.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+use belljar_policy::cases::place;
 use belljar_policy::{LAYER_BYTES_MAX, Layer, Origin, Policy, PolicyError};
 use model::{
-    Action, Analysis, Certainty, Coverage, Effect, Endpoint, FilePath, PathScope, Place, Protocol, Reversibility,
-    Target, Verdict,
+    Action, Analysis, Certainty, Effect, Endpoint, FilePath, PathScope, Protocol, Reversibility, Target, Verdict,
 };
 
 fn layer(origin: Origin, text: &str) -> Layer<'_> {
@@ -13,17 +13,6 @@ fn layer(origin: Origin, text: &str) -> Layer<'_> {
 
 fn refused(origin: Origin, text: &str) -> PolicyError {
     Policy::layered(&[layer(origin, text)]).expect_err("the layer is not valid")
-}
-
-fn place() -> Place {
-    Place {
-        cwd: "/home/u/work".into(),
-        home: "/home/u".into(),
-        workspace: "/home/u/work".into(),
-        state: "/home/u/.local/state/belljar".into(),
-        uid: 1000,
-        contained: false,
-    }
 }
 
 fn decide(policy: &Policy, action: Action, target: Target) -> model::Decision {
@@ -35,16 +24,9 @@ fn decide(policy: &Policy, action: Action, target: Target) -> model::Decision {
         span: None,
         by: None,
     };
-    let analysis = Analysis {
-        text: String::new(),
-        effects: vec![effect],
-        findings: vec![],
-        coverage: Coverage::Full,
-        canonical: vec![],
-        certificates: vec![],
-    };
-    let assessment = policy.assess(&analysis, &place());
-    policy.decide(&analysis, &assessment, &place())
+    let analysis = Analysis::of("", vec![effect]);
+    let assessment = policy.assess(&analysis, &place(false));
+    policy.decide(&analysis, &assessment, &place(false))
 }
 
 fn npm() -> Target {

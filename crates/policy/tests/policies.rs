@@ -1,13 +1,13 @@
 //! Every case beside the default policy holds, every rule is exercised by one, and the policy is what its schema says.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+use belljar_policy::cases::place;
 use belljar_policy::content::{Notes, Reader, Side};
 use belljar_policy::{DEFAULT, Layer, Origin, Policy, SCHEMA};
 use cedar_policy::{PolicySet, Schema, ValidationMode, Validator};
 use model::{
     Action, Analysis, Attempt, Certainty, Change, ChangeKind, ChangeSet, CheckId, Coverage, Differs, Disposition,
-    Effect, Endpoint, FileKind, FilePath, Finding, Meta, PathScope, Place, Reversibility, Review, Risk, Span, Target,
-    Verdict,
+    Effect, Endpoint, FileKind, FilePath, Finding, Meta, PathScope, Reversibility, Review, Risk, Span, Target, Verdict,
 };
 use serde::Deserialize;
 use std::collections::BTreeSet;
@@ -62,17 +62,6 @@ struct ReviewCase {
 
 fn cases() -> File {
     toml::from_str(CASES).expect("the cases are valid TOML")
-}
-
-fn place(contained: bool) -> Place {
-    Place {
-        cwd: "/home/u/work".into(),
-        home: "/home/u".into(),
-        workspace: "/home/u/work".into(),
-        state: "/home/u/.local/state/belljar".into(),
-        uid: 1000,
-        contained,
-    }
 }
 
 /// `read PATH`, `delete tree PATH`, `connect HOST:PORT`, `execute NAME`, `signal WHAT`, `write unknown TEXT`.

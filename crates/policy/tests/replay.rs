@@ -97,26 +97,12 @@ fn target() -> impl Strategy<Value = Target> {
     ]
 }
 
-const ACTIONS: [Action; 11] = [
-    Action::Read,
-    Action::Write,
-    Action::Create,
-    Action::Delete,
-    Action::Rename,
-    Action::Attributes,
-    Action::Execute,
-    Action::Connect,
-    Action::Listen,
-    Action::Signal,
-    Action::Privilege,
-];
-
 fn effect() -> impl Strategy<Value = Effect> {
     let reversibility =
         select(vec![Reversibility::Harmless, Reversibility::ByOverlay, Reversibility::ByHand, Reversibility::Never]);
     let certainty = select(vec![Certainty::Must, Certainty::May]);
     let by = select(vec![None, Some("ls".to_owned()), Some("npm install".to_owned())]);
-    (select(ACTIONS.as_slice()), target(), certainty, reversibility, by).prop_map(
+    (select(Action::ALL.as_slice()), target(), certainty, reversibility, by).prop_map(
         |(action, target, certainty, reversibility, by)| Effect {
             action,
             target,
@@ -250,14 +236,7 @@ fn what_rules_do_not_look_at_is_not_asked_twice() {
             span: None,
             by: None,
         };
-        let analysis = Analysis {
-            text: String::new(),
-            effects: vec![effect],
-            findings: vec![],
-            coverage: Coverage::Full,
-            canonical: vec![],
-            certificates: vec![],
-        };
+        let analysis = Analysis::of("", vec![effect]);
         let place = Place {
             cwd: "/home/u/work".into(),
             home: "/home/u".into(),

@@ -2,10 +2,11 @@
 //! a proof assumes it, and would prove nothing where it is wrong.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+use belljar_policy::cases::place;
 use belljar_policy::{Layer, Origin, Policy};
 use model::{
     Action, Analysis, Certainty, Change, ChangeKind, ChangeSet, CheckId, Coverage, Differs, Effect, Endpoint, FileKind,
-    FilePath, Finding, Meta, PathScope, Place, Protocol, Reversibility, Risk, Span, Target,
+    FilePath, Finding, Meta, PathScope, Protocol, Reversibility, Risk, Span, Target,
 };
 use proptest::prelude::*;
 use std::collections::BTreeSet;
@@ -19,31 +20,6 @@ fn policy(text: &str) -> Policy {
 }
 
 static KNOWN: LazyLock<Policy> = LazyLock::new(|| policy(REQUESTS));
-
-fn place(contained: bool) -> Place {
-    Place {
-        cwd: "/home/u/work".into(),
-        home: "/home/u".into(),
-        workspace: "/home/u/work".into(),
-        state: "/home/u/.local/state/belljar".into(),
-        uid: 1000,
-        contained,
-    }
-}
-
-const ACTIONS: [Action; 11] = [
-    Action::Read,
-    Action::Write,
-    Action::Create,
-    Action::Delete,
-    Action::Rename,
-    Action::Attributes,
-    Action::Execute,
-    Action::Connect,
-    Action::Listen,
-    Action::Signal,
-    Action::Privilege,
-];
 
 const PATHS: [&str; 26] = [
     "/",
@@ -133,7 +109,7 @@ fn all_effects() -> Vec<Analysis> {
             let targets: Vec<Target> =
                 targets().into_iter().filter(|target| by.is_none_or(|by| by == "ls") || by_tool(target)).collect();
             // Listing tools only read.
-            for action in ACTIONS.into_iter().filter(|action| by != Some("ls") || *action == Action::Read) {
+            for action in Action::ALL.into_iter().filter(|action| by != Some("ls") || *action == Action::Read) {
                 let of = |target: &Target| effect(action, target.clone(), reversibility, by);
                 commands.push(analysis(targets.iter().map(of).collect()));
             }
@@ -298,7 +274,7 @@ proptest! {
 
     #[test]
     fn nor_is_a_random_one(
-        action in proptest::sample::select(ACTIONS.as_slice()),
+        action in proptest::sample::select(Action::ALL.as_slice()),
         target in any_target(),
         reversibility in proptest::sample::select(REVERSIBILITY.as_slice()),
         by in proptest::sample::select(BY.as_slice()),

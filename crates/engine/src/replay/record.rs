@@ -69,18 +69,8 @@ mod tests {
         Target,
     };
     use policy::Policy;
+    use policy::cases::place;
     use policy::replay::Inexact;
-
-    fn place() -> Place {
-        Place {
-            cwd: "/home/u/work".into(),
-            home: "/home/u".into(),
-            workspace: "/home/u/work".into(),
-            state: "/home/u/.local/state/belljar".into(),
-            uid: 1000,
-            contained: true,
-        }
-    }
 
     /// What the log holds of a command that writes these files.
     fn logged(files: &[String], place: Option<Place>) -> AuditRecord {
@@ -101,7 +91,7 @@ mod tests {
             certificates: Vec::new(),
         };
         let policy = Policy::builtin().unwrap();
-        let here = super::tests::place();
+        let here = policy::cases::place(true);
         let assessment = policy.assess(&analysis, &here);
         let decision = policy.decide(&analysis, &assessment, &here);
         let analysis = Box::new(analysis);
@@ -122,11 +112,11 @@ mod tests {
         let secret = vec!["/home/u/work/ghp_0123456789abcdefghij0123456789abcdef".to_owned()];
         let why = |record: &AuditRecord| request(record).unwrap().why_inexact();
         // The text was cut and had a secret; neither decides.
-        let whole = logged(&few, Some(place()));
+        let whole = logged(&few, Some(place(true)));
         assert!(!whole.left_out.is_empty());
         assert_eq!(why(&whole), None);
-        assert_eq!(why(&logged(&many, Some(place()))), Some(Inexact::Cut));
-        assert_eq!(why(&logged(&secret, Some(place()))), Some(Inexact::Redacted));
+        assert_eq!(why(&logged(&many, Some(place(true)))), Some(Inexact::Cut));
+        assert_eq!(why(&logged(&secret, Some(place(true)))), Some(Inexact::Redacted));
         assert_eq!(why(&logged(&few, None)), Some(Inexact::Place));
     }
 
