@@ -2,11 +2,12 @@
 //! otherwise; written beside and renamed, under a lock, so that it is old or new.
 
 pub use crate::audit::now_ms;
+use crate::replace::replace;
 use model::{FilePath, Grant, GrantScope, Place, TrialId};
 use nix::fcntl::OFlag;
 use serde::{Deserialize, Serialize};
-use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Read, Write};
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io::{self, Read};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -206,24 +207,7 @@ impl Grants {
 
     fn write(&self, grants: Vec<Grant>) -> io::Result<()> {
         let text = serde_json::to_vec_pretty(&OnDisk { version: VERSION, grants })?;
-        let new = self.path.with_extension(format!("new.{}", std::process::id()));
-        // Left by one that was killed, whose number this process has now; the lock is held.
-        if let Err(error) = fs::remove_file(&new)
-            && error.kind() != io::ErrorKind::NotFound
-        {
-            return Err(error);
-        }
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
-        let written = file
-            .write_all(&text)
-            .and_then(|()| file.sync_all())
-            .and_then(|()| fs::rename(&new, &self.path))
-            .and_then(|()| File::open(self.path.parent().unwrap_or(Path::new("/")))?.sync_all());
-        if written.is_err() {
-            // The first error is the one worth telling.
-            let _ = fs::remove_file(&new);
-        }
-        written
+        replace(&self.path, &text)
     }
 }
 
@@ -248,6 +232,7 @@ mod tests {
     use super::*;
     use model::{Action, Granted, Reversibility, Risk, Target, Tiers};
     use proptest::prelude::*;
+    use std::fs;
     use std::os::unix::fs::{PermissionsExt, symlink};
 
     pub(super) fn grant(id: &str, scope: GrantScope, made_ms: u64, expires_ms: Option<u64>) -> Grant {

@@ -35,6 +35,7 @@ pub mod profile;
 pub mod prove;
 pub mod receipt;
 pub mod record;
+mod replace;
 pub mod replay;
 mod runs;
 mod seek;

@@ -4,13 +4,14 @@
 use crate::error::RunError;
 use crate::host::config_dir;
 use crate::profile::{PROJECT_DIR, ProfileError};
+use crate::replace::replace;
 use model::{FilePath, Place, hex};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::fs::{self, OpenOptions};
-use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::io::{self, Read};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 /// The most files a project's directory has, and bytes in each.
@@ -206,25 +207,11 @@ impl Trust {
         self.save().map(|()| true)
     }
 
-    /// Written beside and renamed, so that it is old or new.
     fn save(&self) -> Result<(), RunError> {
         let failed = |source| RunError::from(ProfileError::Trust { path: FilePath::from(self.path.as_path()), source });
         let list = List { version: VERSION, projects: self.projects.clone() };
         let text = serde_json::to_vec_pretty(&list).map_err(|error| failed(error.into()))?;
-        let write = || {
-            let dir = self.path.parent().unwrap_or(Path::new("/"));
-            fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
-            let new = self.path.with_extension(format!("new.{}", std::process::id()));
-            let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
-            let written =
-                file.write_all(&text).and_then(|()| file.sync_all()).and_then(|()| fs::rename(&new, &self.path));
-            if written.is_err() {
-                // The first error is the one worth telling.
-                let _ = fs::remove_file(&new);
-            }
-            written
-        };
-        write().map_err(failed)
+        replace(&self.path, &text).map_err(failed)
     }
 }
 
