@@ -73,7 +73,7 @@ both! {
         nothing.code(125);
         assert!(nothing.stderr.contains("no request") && nothing.stderr.contains("--log"), "{}", nothing.report());
 
-        let told = world.belljar(["policy", "replay", "builtin", "new.cedar", "requests.jsonl"]).run();
+        let told = world.belljar(["policy", "replay", "built-in", "new.cedar", "requests.jsonl"]).run();
         for part in ["5 decisions", "2 stricter", "cannot be replayed exactly", "allow -> ask", "new.cedar:mine/ask"] {
             let part = if part == "2 stricter" { "3 stricter" } else { part };
             assert!(told.stdout.contains(part), "{part}{}", told.report());
@@ -87,18 +87,18 @@ both! {
         world.file("wrong.cedar", "permit (principal, action, resource");
         let request = "{\"v\":1,\"contained\":true,\"parts\":[{\"do\":\"execute\",\"on\":{\"program\":\"deploy\"},\"risk\":1}]}\n";
         for b in ["dir", "profile.toml", "dir/one.cedar"] {
-            let run = world.belljar(["policy", "replay", "--json", "builtin", b]).stdin(request).run();
+            let run = world.belljar(["policy", "replay", "--json", "built-in", b]).stdin(request).run();
             let document = run.success().json();
             assert_fits(&document);
             assert_eq!(count(&document, "allow", "deny"), 1, "{b}: {document:#}");
         }
         for wrong in ["wrong.cedar", "absent.cedar", "absent"] {
-            let run = world.belljar(["policy", "replay", "builtin", wrong]).stdin(request).run();
+            let run = world.belljar(["policy", "replay", "built-in", wrong]).stdin(request).run();
             run.code(125);
             assert!(run.stderr.contains(wrong), "{}", run.report());
         }
         let corrupt = format!("{request}{request}{{\"v\":1}}\n");
-        let run = world.belljar(["policy", "replay", "builtin", "dir"]).stdin(corrupt).run();
+        let run = world.belljar(["policy", "replay", "built-in", "dir"]).stdin(corrupt).run();
         run.code(125);
         assert!(run.stderr.contains("standard input: line 3:"), "{}", run.report());
     }

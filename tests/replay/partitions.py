@@ -13,7 +13,7 @@ PARTITIONS = [1, 2, 7, 50]
 
 
 def run(belljar, policy, options, lines):
-    command = [belljar, "policy", "replay", "builtin", policy, *options]
+    command = [belljar, "policy", "replay", "built-in", policy, *options]
     return subprocess.run(command, input="".join(lines), capture_output=True, text=True)
 
 
@@ -52,7 +52,7 @@ def main():
     cut = run(belljar, policy, ["--worker"], [*lines, lines[0][:-10]])
     assert cut.returncode == 125 and f"line {len(lines) + 1}:" in cut.stderr, cut
     # Tables of other policies are not merged, nor is what is no table.
-    other = good(run(belljar, "builtin", ["--worker"], lines))
+    other = good(run(belljar, "built-in", ["--worker"], lines))
     assert run(belljar, policy, ["--merge"], [other]).returncode == 125
     for wrong in ["{}\n", tables[0].replace('"rows":', '"rows":1'), tables[0][:100] + "\n"]:
         assert run(belljar, policy, ["--merge"], [*tables, wrong]).returncode == 125, wrong

@@ -29,7 +29,7 @@ def main():
             subprocess.run([generator, str(ROWS)], stdout=out, check=True)
         policy = str(HERE / "policy.cedar")
         alone = subprocess.run(
-            [belljar, "policy", "replay", "builtin", policy, str(requests), "--json"], capture_output=True, check=True
+            [belljar, "policy", "replay", "built-in", policy, str(requests), "--json"], capture_output=True, check=True
         )
         expected = json.loads(alone.stdout)
         assert expected["requests"] == ROWS and len(expected["transitions"]) >= 4, expected
@@ -44,7 +44,7 @@ def main():
 
 def job(belljar, policy, requests, partitions):
     command = [sys.executable, "-B", str(JOB), "--json", "--partitions", str(partitions), "--belljar", belljar]
-    command += ["builtin", policy, str(requests)]
+    command += ["built-in", policy, str(requests)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
 

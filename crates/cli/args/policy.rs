@@ -151,7 +151,7 @@ pub(crate) enum AgentWord {
 /// `belljar policy replay`.
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Replay {
-    /// From this policy: `builtin`, `current` (what holds here), a .cedar file, a profile (.toml), or a directory of .cedar
+    /// From this policy: `built-in`, `current` (what holds here), a .cedar file, a profile (.toml), or a directory of .cedar
     /// files, each over the built-in rules
     pub(crate) a: String,
     /// To this one

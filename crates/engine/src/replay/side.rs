@@ -29,14 +29,14 @@ pub struct Sides {
 }
 
 impl Side {
-    /// The policy called so at `place`: `builtin`, `current` (with the user's and the organisation's layers), or the built-in
+    /// The policy called so at `place`: `built-in`, `current` (with the user's and the organisation's layers), or the built-in
     /// rules with a file (`.cedar`, or the rules of a profile, `.toml`) or every `.cedar` file of a directory.
     ///
     /// # Errors
     /// When it cannot be read. Whether it is a policy is told where it is made.
     pub fn load(place: &Place, word: &str) -> Result<Side, RunError> {
         let texts = match word {
-            "builtin" => Vec::new(),
+            "built-in" => Vec::new(),
             "current" => layers::texts(place)?.into_iter().map(|rules| (rules.name, rules.text)).collect(),
             path => read(&place.cwd.as_path().join(path))?,
         };
@@ -47,7 +47,7 @@ impl Side {
             hash.update((part.len() as u64).to_be_bytes());
             hash.update(part.as_bytes());
         }
-        let sha256 = model::hex::hex(&hash.finalize());
+        let sha256 = model::hex(&hash.finalize());
         Ok(Side { name: model::escape::text(word), sha256, texts })
     }
 
