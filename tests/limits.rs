@@ -290,8 +290,9 @@ both! {
     }
 
     fn a_fork_bomb_stops_at_its_limit(world) {
-        // Bounded by itself, too: each generation of 2 lives for a while, at most 4096 are tried.
-        let bomb = "bomb() { [ $1 -gt 11 ] || { bomb $(($1 + 1)) & bomb $(($1 + 1)) & } ; sleep 3; }; bomb 0 2>/dev/null; echo over";
+        // Bounded by itself, too: each generation of 2 lives for a while, at most 4096 are tried. A shell that cannot fork
+        // ends, and the outermost one is to tell.
+        let bomb = "bomb() { [ $1 -gt 11 ] || { bomb $(($1 + 1)) & bomb $(($1 + 1)) & } ; sleep 3; }; (bomb 0) 2>/dev/null; echo over";
         world.file("bomb.sh", bomb);
         run(world, "pids=400", "sh bomb.sh").0.success();
         // Itself and so many others, for as long as somebody has time to look; where numbers keep the limit, as many more

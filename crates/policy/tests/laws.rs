@@ -197,7 +197,12 @@ proptest! {
         if BUILTIN.assess(&a, &place(false)).tiers.bare == Risk::Low {
             prop_assert_eq!(&a.coverage, &Coverage::Full);
             prop_assert!(a.findings.is_empty());
-            let harmless = |e: &Effect| e.action == Action::Read || e.target.to_string() == "/dev/null";
+            // A connection that stays here and changes nothing, as the analyser knows of some commands.
+            let asks = |e: &Effect| {
+                let here = matches!(&e.target, Target::Peer(peer) if ["localhost", "[::1]"].contains(&peer.host.as_str()));
+                e.action == Action::Connect && here && e.reversibility == Reversibility::Harmless
+            };
+            let harmless = |e: &Effect| e.action == Action::Read || e.target.to_string() == "/dev/null" || asks(e);
             prop_assert!(a.effects.iter().all(harmless), "{:?}", a.effects);
         }
     }
