@@ -113,7 +113,7 @@ impl Replay {
         })
     }
 
-    /// How many questions both were asked for the answers given so far, at most [`KNOWN_MAX`] of them.
+    /// How many questions both were asked for the answers given so far.
     #[must_use]
     pub fn asked(&self) -> usize {
         self.seen.known.len()
