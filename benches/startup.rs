@@ -9,7 +9,7 @@
 
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
-use model::{Confinement, FilePath, Network};
+use model::{Confinement, FilePath};
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -161,27 +161,8 @@ impl OpenJar {
 
 /// A jar with every layer but the overlay, and nothing around it: no judgement, no record.
 fn jar() -> sandbox::Request {
-    let confinement = Confinement {
-        roots: vec![],
-        hidden: vec![],
-        shown: vec![],
-        network: Network::None,
-        env: vec![],
-        env_withheld: vec![],
-        cwd: FilePath::from("/"),
-    };
-    sandbox::Request {
-        confinement,
-        argv: vec![OsString::from("/bin/true")],
-        accept_weak: vec![],
-        kernel: vec![],
-        allow_nested: false,
-        upstream: None,
-        measure: false,
-        watch_files: false,
-        copies: None,
-        limits: model::Limits::default(),
-    }
+    let confinement = Confinement::closed(FilePath::from("/"));
+    sandbox::Request::new(confinement, vec![OsString::from("/bin/true")])
 }
 
 fn without_overlay() {

@@ -259,18 +259,8 @@ impl Engine {
         let confinement = confine(request)?;
         let (argv, limits, allow_nested) = (request.argv.clone(), request.limits, request.allow_nested);
         let (measure, watch_files, place) = (request.learn.is_some(), request.watch_files, &request.place);
-        let request = sandbox::Request {
-            confinement,
-            argv,
-            accept_weak: Vec::new(),
-            kernel: Vec::new(),
-            limits,
-            allow_nested,
-            upstream: None,
-            measure,
-            watch_files,
-            copies: None,
-        };
+        let request =
+            sandbox::Request { limits, allow_nested, measure, watch_files, ..sandbox::Request::new(confinement, argv) };
         match sandbox::namespaces() {
             Ok(()) => Ok(sandbox::plan(&request, &sandbox::RunFacts::gather()?)?.to_string()),
             Err(why) => self.bare_plan(request, place, why),

@@ -214,7 +214,6 @@ fn foreign_in(line: &str) -> Option<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use model::Network;
     use std::fs;
 
     /// A home of its own, beside which nothing is looked at: the paths that would be hidden, with their rules.
@@ -288,15 +287,7 @@ mod tests {
             uid: 1000,
             contained: true,
         };
-        let mut confinement = Confinement {
-            roots: vec![root],
-            hidden: vec![],
-            shown: vec![],
-            network: Network::None,
-            env: vec![],
-            env_withheld: vec![],
-            cwd: place.cwd.clone(),
-        };
+        let mut confinement = Confinement { roots: vec![root], ..Confinement::closed(place.cwd.clone()) };
         hide_names(&mut confinement, &place);
         assert!(!confinement.hidden.iter().any(|hidden| hidden.path.starts_with(&place.home)));
         confinement.roots.clear();

@@ -530,17 +530,14 @@ fn jar_request(
     observing: Observing,
     lent: &[Lent],
 ) -> sandbox::Request {
+    let argv = record.argv.iter().map(|word| OsString::from(word.as_os_str())).collect();
     sandbox::Request {
-        confinement: confinement.clone(),
-        argv: record.argv.iter().map(|word| OsString::from(word.as_os_str())).collect(),
-        accept_weak: Vec::new(),
         kernel: lent.iter().map(Lent::as_root).collect(),
         limits: record.limits,
         allow_nested,
-        upstream: None,
         measure: observing.measure,
         watch_files: observing.files,
-        copies: None,
+        ..sandbox::Request::new(confinement.clone(), argv)
     }
 }
 

@@ -85,3 +85,19 @@ pub struct Confinement {
     /// The child's working directory.
     pub cwd: FilePath,
 }
+
+impl Confinement {
+    /// Nothing is written, hidden or reached, and the environment is empty.
+    #[must_use]
+    pub fn closed(cwd: FilePath) -> Confinement {
+        Confinement {
+            roots: Vec::new(),
+            hidden: Vec::new(),
+            shown: Vec::new(),
+            network: Network::None,
+            env: Vec::new(),
+            env_withheld: Vec::new(),
+            cwd,
+        }
+    }
+}

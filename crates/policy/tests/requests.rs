@@ -85,14 +85,7 @@ fn targets() -> Vec<Target> {
 }
 
 fn analysis(effects: Vec<Effect>) -> Analysis {
-    Analysis {
-        text: "the command".to_owned(),
-        effects,
-        findings: Vec::new(),
-        coverage: Coverage::Full,
-        canonical: Vec::new(),
-        certificates: Vec::new(),
-    }
+    Analysis::of("the command", effects)
 }
 
 fn effect(action: Action, target: Target, reversibility: Reversibility, by: Option<&str>) -> Effect {

@@ -29,26 +29,11 @@ fn main() -> ExitCode {
     let env =
         std::env::vars_os().map(|(name, value)| EnvVar { name: FilePath::new(name), value: FilePath::new(value) });
     let confinement = Confinement {
-        roots: vec![],
-        hidden: vec![],
-        shown: vec![],
         network: if allow.is_empty() { Network::None } else { Network::Named { allow } },
         env: env.collect(),
-        env_withheld: vec![],
-        cwd: std::env::current_dir().map_or_else(|_| FilePath::from("/"), FilePath::from),
+        ..Confinement::closed(std::env::current_dir().map_or_else(|_| FilePath::from("/"), FilePath::from))
     };
-    let request = Request {
-        confinement,
-        argv,
-        accept_weak: vec![],
-        kernel: vec![],
-        limits: model::Limits::default(),
-        allow_nested: false,
-        upstream: None,
-        measure: false,
-        watch_files: false,
-        copies: None,
-    };
+    let request = Request::new(confinement, argv);
     match run(&request, print) {
         Ok(code) => code,
         Err(error) => {

@@ -2,7 +2,7 @@
 //! each round.
 
 use belljar_sandbox::{Command, Live, Request, SandboxError, Streams, stage_entry, standby, start};
-use model::{Confinement, FilePath, Network};
+use model::{Confinement, FilePath};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use std::ffi::OsString;
 use std::fs::File;
@@ -45,27 +45,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
 fn request() -> Request {
     let cwd = FilePath::from("/");
-    let confinement = Confinement {
-        roots: vec![],
-        hidden: vec![],
-        shown: vec![],
-        network: Network::None,
-        env: vec![],
-        env_withheld: vec![],
-        cwd,
-    };
-    Request {
-        confinement,
-        argv: vec!["/bin/true".into()],
-        accept_weak: vec![],
-        kernel: vec![],
-        allow_nested: false,
-        upstream: None,
-        measure: false,
-        watch_files: false,
-        copies: None,
-        limits: model::Limits::default(),
-    }
+    let confinement = Confinement::closed(cwd);
+    Request::new(confinement, vec!["/bin/true".into()])
 }
 
 fn in_jar(live: &mut Live, null: &File) -> Result<(), SandboxError> {

@@ -47,6 +47,23 @@ pub struct KernelRoot {
 }
 
 impl Request {
+    /// For a command in a jar with every layer, no limits but the usual one on processes, and nothing given up.
+    #[must_use]
+    pub fn new(confinement: Confinement, argv: Vec<OsString>) -> Request {
+        Request {
+            confinement,
+            argv,
+            accept_weak: Vec::new(),
+            kernel: Vec::new(),
+            limits: Limits::default(),
+            allow_nested: false,
+            upstream: None,
+            measure: false,
+            watch_files: false,
+            copies: None,
+        }
+    }
+
     /// # Errors
     /// [`SandboxError::Request`] with what to change.
     pub(crate) fn check_command(&self) -> Result<(), SandboxError> {

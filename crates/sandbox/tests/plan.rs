@@ -29,24 +29,10 @@ fn request(roots: &[(&str, RootKind)], hidden: &[&str], home: &str, cwd: &str) -
     let confinement = Confinement {
         roots: roots.collect(),
         hidden: hidden.collect(),
-        shown: vec![],
-        network: Network::None,
         env: vec![EnvVar { name: "HOME".into(), value: home.into() }],
-        env_withheld: vec![],
-        cwd: cwd.into(),
+        ..Confinement::closed(cwd.into())
     };
-    Request {
-        confinement,
-        argv: vec!["make".into(), "all".into()],
-        accept_weak: vec![],
-        kernel: vec![],
-        limits: model::Limits::default(),
-        allow_nested: false,
-        upstream: None,
-        measure: false,
-        watch_files: false,
-        copies: None,
-    }
+    Request::new(confinement, vec!["make".into(), "all".into()])
 }
 
 fn shown(request: &Request, facts: &RunFacts) -> String {

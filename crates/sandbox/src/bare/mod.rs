@@ -173,26 +173,12 @@ mod tests {
         let env = env.map(|(name, value)| EnvVar { name: name.into(), value: value.into() });
         let confinement = Confinement {
             roots: vec![WritableRoot { path: "/home/u/ws".into(), kind: RootKind::Workspace }],
-            hidden: vec![],
-            shown: vec![],
             network,
             env: env.into(),
-            env_withheld: vec![],
-            cwd: "/home/u/ws/d".into(),
+            ..Confinement::closed("/home/u/ws/d".into())
         };
         let (argv, limits) = (vec!["make".into()], Limits::default());
-        Request {
-            confinement,
-            argv,
-            accept_weak: vec![],
-            kernel: vec![],
-            limits,
-            allow_nested: false,
-            upstream: None,
-            measure: false,
-            watch_files: false,
-            copies: None,
-        }
+        Request { limits, ..Request::new(confinement, argv) }
     }
 
     fn planned(request: &Request) -> Result<Plan, SandboxError> {

@@ -4,10 +4,10 @@ use crate::net::broker::{Place, Shared, is_resolver};
 use crate::net::dial::Meant;
 use model::{Endpoint, Protocol};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::socket::{getsockopt, setsockopt, sockopt};
+use nix::sys::socket::{MsgFlags, Shutdown, getsockopt, recv, send, setsockopt, shutdown, sockopt};
 use std::io::{self, Read, Write};
-use std::net::{Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, TcpStream};
-use std::os::fd::AsFd;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
+use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::time::Duration;
@@ -53,10 +53,19 @@ fn pump(shared: &Shared, inside: impl End, outside: TcpStream, peer: &Endpoint) 
 pub(super) trait End: AsFd {
     /// It is not to wait, neither for others nor for more.
     fn prepare(&self) -> io::Result<()>;
-    fn receive(&self, buffer: &mut [u8]) -> io::Result<usize>;
-    fn send(&self, bytes: &[u8]) -> io::Result<usize>;
+
+    fn receive(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        Ok(recv(self.as_fd().as_raw_fd(), buffer, MsgFlags::empty())?)
+    }
+
+    fn send(&self, bytes: &[u8]) -> io::Result<usize> {
+        Ok(send(self.as_fd().as_raw_fd(), bytes, MsgFlags::MSG_NOSIGNAL)?)
+    }
+
     /// Nothing more will be sent.
-    fn close(&self) -> io::Result<()>;
+    fn close(&self) -> io::Result<()> {
+        Ok(shutdown(self.as_fd().as_raw_fd(), Shutdown::Write)?)
+    }
 }
 
 impl End for TcpStream {
@@ -64,35 +73,11 @@ impl End for TcpStream {
         self.set_nonblocking(true)?;
         self.set_nodelay(true)
     }
-
-    fn receive(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        (&mut &*self).read(buffer)
-    }
-
-    fn send(&self, bytes: &[u8]) -> io::Result<usize> {
-        (&mut &*self).write(bytes)
-    }
-
-    fn close(&self) -> io::Result<()> {
-        self.shutdown(Shutdown::Write)
-    }
 }
 
 impl End for UnixStream {
     fn prepare(&self) -> io::Result<()> {
         self.set_nonblocking(true)
-    }
-
-    fn receive(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        (&mut &*self).read(buffer)
-    }
-
-    fn send(&self, bytes: &[u8]) -> io::Result<usize> {
-        (&mut &*self).write(bytes)
-    }
-
-    fn close(&self) -> io::Result<()> {
-        self.shutdown(Shutdown::Write)
     }
 }
 

@@ -22,18 +22,7 @@ pub fn main(arguments: &[OsString]) {
     let confinement: Confinement = serde_json::from_str(arguments[0].to_str().unwrap()).unwrap();
     let limits: Limits = serde_json::from_str(arguments[1].to_str().unwrap()).unwrap();
     let env = confinement.env.clone();
-    let request = Request {
-        confinement,
-        argv: vec![],
-        accept_weak: vec![],
-        kernel: vec![],
-        limits,
-        allow_nested: false,
-        upstream: None,
-        measure: false,
-        watch_files: false,
-        copies: None,
-    };
+    let request = Request { limits, ..Request::new(confinement, vec![]) };
     let mut serve = |_: usize, mounted: Mounted<'_>| match mounted {
         Mounted::Fuse { connection, .. } => crate::overlay::serve(connection),
         Mounted::Kernel => Ok(()),
@@ -238,18 +227,7 @@ fn init_killed(world: &World, user: User) {
 fn host_streams(world: &World) {
     let confinement = world.jar(User::Own).confinement;
     let env = confinement.env.clone();
-    let request = Request {
-        confinement,
-        argv: vec![],
-        accept_weak: vec![],
-        kernel: vec![],
-        limits: Limits::default(),
-        allow_nested: false,
-        upstream: None,
-        measure: false,
-        watch_files: false,
-        copies: None,
-    };
+    let request = Request::new(confinement, vec![]);
     let mut live: Live = standby(&[], None).unwrap().live(&request, &mut |_, _| Ok(())).unwrap();
     let file = |path: &str| File::open(path).unwrap();
     let memory = File::from(nix::sys::memfd::memfd_create(c"test", nix::sys::memfd::MFdFlags::MFD_CLOEXEC).unwrap());

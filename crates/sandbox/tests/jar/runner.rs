@@ -12,18 +12,7 @@ pub fn main(arguments: &[OsString]) {
     let allow_nested = std::env::var_os("JAR_NESTED").is_some();
     let limits = model::Limits::default();
     let watch_files = std::env::var_os("JAR_WATCH_FILES").is_some();
-    let request = Request {
-        confinement,
-        argv,
-        accept_weak,
-        kernel,
-        limits,
-        allow_nested,
-        upstream: None,
-        measure: false,
-        watch_files,
-        copies: None,
-    };
+    let request = Request { accept_weak, kernel, limits, allow_nested, watch_files, ..Request::new(confinement, argv) };
     let refuse = std::env::var_os("JAR_REFUSE_TO_SERVE").is_some();
     let mut serve = |_: usize, mounted: Mounted<'_>| match mounted {
         _ if refuse => Err(std::io::Error::other("refused")),

@@ -1,6 +1,6 @@
 //! The world around the jars: namespaces of the suite's own, two users, things to steal, and a way to run a jar.
 
-use model::{Confinement, EnvVar, FilePath, Hidden, Network, RootKind, WritableRoot};
+use model::{Confinement, EnvVar, FilePath, Hidden, RootKind, WritableRoot};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
@@ -93,15 +93,7 @@ impl World {
     pub fn jar(&self, user: User) -> Jar<'_> {
         let env = environment(user).into_iter();
         let env = env.map(|(name, value)| EnvVar { name: name.as_str().into(), value: value.as_str().into() });
-        let confinement = Confinement {
-            roots: vec![],
-            hidden: vec![],
-            shown: vec![],
-            network: Network::None,
-            env: env.collect(),
-            env_withheld: vec![],
-            cwd: FilePath::from("/"),
-        };
+        let confinement = Confinement { env: env.collect(), ..Confinement::closed(FilePath::from("/")) };
         Jar { world: self, user, confinement, serve: None }
     }
 }
