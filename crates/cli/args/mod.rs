@@ -126,3 +126,31 @@ pub(crate) fn report(error: &clap::Error) -> ExitCode {
         false => ExitCode::SUCCESS,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hasty_commands_are_read_as_by_the_whole_grammar() {
+        for line in [
+            "belljar run --apply discard --limit mem=1G -- true --json",
+            "belljar run",
+            "belljar run --json=report.json --allow-net a.example:443 make",
+            "belljar run --apply sometimes",
+            "belljar run --jsonl -",
+            "belljar run --help",
+            "belljar check --json true",
+            "belljar check --no-such-option",
+            "belljar runn true",
+            "belljar",
+        ] {
+            let words = || line.split(' ').map(OsString::from);
+            let told = |read: Result<Args, clap::Error>| match read {
+                Ok(args) => format!("{args:?}"),
+                Err(error) => error.render().to_string(),
+            };
+            assert_eq!(told(parse(words())), told(Args::try_parse_from(words())), "{line}");
+        }
+    }
+}
