@@ -45,6 +45,7 @@ pub mod suggest;
 pub mod suite;
 pub mod trial;
 pub mod trust;
+mod valid;
 mod views;
 pub mod who;
 
