@@ -124,7 +124,7 @@ impl<'a> Executor<'a> {
                 Ok(())
             }
             Step::Wall { readable, writable } => return self.wall(readable, writable),
-            Step::Guard { network } => self.guard(*network),
+            Step::Guard => self.guard(),
         };
         done.map_err(|errno| Fault::new(kind_of(step), step.to_string(), errno))
     }
@@ -377,8 +377,8 @@ impl<'a> Executor<'a> {
         Ok(())
     }
 
-    fn guard(&mut self, network: bool) -> Result<(), Errno> {
-        self.watch = Some(sys::install_filter_with_listener(&seccomp::guarded_program(network))?);
+    fn guard(&mut self) -> Result<(), Errno> {
+        self.watch = Some(sys::install_filter_with_listener(&seccomp::guarded_program())?);
         self.stands(Layer::Seccomp, "with a supervisor");
         self.stands(Layer::NetworkWatch, "by the supervisor");
         Ok(())

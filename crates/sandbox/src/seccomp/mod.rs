@@ -30,6 +30,6 @@ pub(crate) fn observing(nested: bool) -> Vec<Rule> {
 }
 
 /// The program of a jar without namespaces, whose supervisor must answer.
-pub(crate) fn guarded_program(network: bool) -> Vec<sock_filter> {
-    program::compile(&table::guarded_rules(network))
+pub(crate) fn guarded_program() -> Vec<sock_filter> {
+    program::compile(&table::guarded_rules())
 }
