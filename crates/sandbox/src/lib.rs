@@ -52,6 +52,7 @@ mod around;
 mod bare;
 mod builder;
 mod cgroup;
+mod crowd;
 mod die;
 mod error;
 mod facts;

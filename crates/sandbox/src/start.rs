@@ -4,6 +4,7 @@ use crate::bare::guard::{Guard, Rules};
 use crate::bare::places::Places;
 use crate::bare::{self, Copies};
 use crate::cgroup::Groups;
+use crate::crowd::Crowd;
 use crate::error::SandboxError;
 use crate::facts::RunFacts;
 use crate::files::Bounds;
@@ -221,7 +222,13 @@ impl Building<'_> {
             (Some(listener), None) => {
                 let bounds = || Observing::new(bounds(request, roots), request.allow_nested);
                 let carried = if rules.is_empty() { vec![] } else { net::routed(rules) };
-                Watching::Network(Watch::new(listener, carried, request.watch_files.then(bounds)))
+                let crowd = processes
+                    .as_ref()
+                    .zip(request.limits.processes)
+                    .map(|(root, max)| Ok(Crowd::new(root.try_clone()?, max)));
+                let crowd = crowd.transpose().map_err(SandboxError::Spawn)?;
+                let watch = Watch::new(listener, carried, request.watch_files.then(bounds));
+                Watching::Network(watch.counting(crowd))
             }
         };
         let broker = network.map(|sockets| Broker::start(sockets, rules, upstream));

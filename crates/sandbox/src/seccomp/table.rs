@@ -167,6 +167,20 @@ pub(crate) fn observing(mut rules: Vec<Rule>, watched: &[c_long]) -> Vec<Rule> {
             check.verdict = Verdict::Tell(errno);
         }
     }
+    watching(rules, watched)
+}
+
+/// Calls that start a process or a thread.
+pub(crate) const FORKS: &[c_long] = &[
+    SYS_clone,
+    #[cfg(target_arch = "x86_64")]
+    SYS_fork,
+    #[cfg(target_arch = "x86_64")]
+    SYS_vfork,
+];
+
+/// `rules` with these calls watched where they are not refused.
+pub(crate) fn watching(mut rules: Vec<Rule>, watched: &[c_long]) -> Vec<Rule> {
     for call in watched.iter().map(|call| number(*call)) {
         let check = Check { tests: Vec::new(), verdict: Verdict::Watch };
         match rules.iter_mut().find(|rule| rule.call == call) {
