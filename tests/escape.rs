@@ -28,9 +28,9 @@ type Results = BTreeMap<String, BTreeMap<String, serde_json::Value>>;
 
 /// Of the named pipes of the host those that are hidden where jars inside are allowed, and those that are not: there Landlock
 /// does not rule files, and a pipe takes no notice of a view that is read-only. They are found as secrets outside of the home
-/// are, near the top.
-const PIPES_HIDDEN: [&str; 4] = ["in /tmp", "in the home", "in /srv", "in /var/lib"];
-const PIPES_OPEN: [&str; 2] = ["deep in /opt", "deep in /var/lib"];
+/// are, near the top of what is not the system's.
+const PIPES_HIDDEN: [&str; 3] = ["in /tmp", "in the home", "in /srv"];
+const PIPES_OPEN: [&str; 3] = ["in /var/lib", "deep in /opt", "deep in /var/lib"];
 
 /// Tries the probes of these names, or all, without and with the tool; the results by tool and probe.
 fn tried(role: &str, tool: &str, probes: &[String]) -> (Results, String) {
@@ -104,7 +104,7 @@ fn as_root_nothing_of_the_attack_suite_gets_through_without_namespaces_for_an_or
 }
 
 #[test]
-fn as_root_where_jars_inside_are_allowed_only_pipes_deep_down_can_be_opened() {
+fn as_root_where_jars_inside_are_allowed_only_pipes_that_are_not_looked_for_can_be_opened() {
     let ways = |place: &&str| ["", ", opened for both", " by a second name"].map(|way| format!("a fifo {place}{way}"));
     let [hidden, open]: [BTreeSet<String>; 2] =
         [&PIPES_HIDDEN[..], &PIPES_OPEN[..]].map(|places| places.iter().flat_map(ways).collect());
