@@ -54,6 +54,7 @@ mod builder;
 mod cgroup;
 mod crowd;
 mod die;
+mod draft;
 mod error;
 mod facts;
 mod files;
