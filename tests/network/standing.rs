@@ -164,6 +164,9 @@ def name(to): return ctypes.create_string_buffer(struct.pack('=H', 2) + struct.p
 names = [name(web), name(other)]; parts = [Part(b'many%d' % i, 5) for i in range(2)]; s = sock()
 many = (Header * 2)(*[Header(ctypes.cast(n, ctypes.c_void_p), 16, ctypes.pointer(parts[i]), 1) for i, n in enumerate(names)])
 print('many', libc.sendmmsg(s.fileno(), many, 2, 0), [h.length for h in many], {s.recvfrom(9) for _ in range(2)} == {(b'many0', web), (b'many1', other)})
+# As many as there is no room for at once, one after the other, and many together.
+for _ in range(600): sock(web).close()
+print('used up', len([sock(web) for _ in range(150)]))
 # What changes what is in a datagram is not there, and a handler runs while one waits.
 try: s.setsockopt(17, 103, 1200); print('cut')
 except OSError as e: print(errno.errorcode[e.errno])
@@ -180,7 +183,7 @@ except BlockingIOError: print('in time')
         let (done, report) = run_bare(world, &["web.test:7000/udp", "other.test/udp"], &script);
         done.success().stdout_is("connected True True True\nunconnected True\ntwo peers True\nb'plain'\nafter it True\n\
             message b'gath' True True\nTrue\nsame port True\nmapped b'mapped' True 7000 4\n[]\ntoo long silence EMSGSIZE\n\
-            True True\nparted 0 True send\nENOTCONN\nTrue True\npassed True\nmany 2 [5, 5] True\nENOPROTOOPT\n\
+            True True\nparted 0 True send\nENOTCONN\nTrue True\npassed True\nmany 2 [5, 5] True\nused up 150\nENOPROTOOPT\n\
             interrupted\nin time\n");
         assert!(of(&report, "web.test", 7000, "sent") > Some(75_000), "{report:#}");
         assert_eq!((refused(&report), &report["allow_net"]), (vec![], &json!(["other.test/udp", "web.test:7000/udp"])));
