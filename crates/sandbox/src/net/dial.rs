@@ -1,6 +1,6 @@
 //! Whom the jar means, whether that is allowed, and the way there.
 
-use crate::net::broker::{NOT_ALLOWED, Shared};
+use crate::net::broker::Shared;
 use crate::net::upstream::Detour;
 use crate::net::vet::{Candidate, vetted};
 use model::{Endpoint, Protocol};
@@ -50,7 +50,7 @@ impl Meant {
             true => rule.allows_name(&self.peer.host, port, protocol),
             false => rule.allows_address(self.at.ip(), port, protocol),
         });
-        if allowed { Ok(()) } else { Err(NOT_ALLOWED.to_owned()) }
+        if allowed { Ok(()) } else { Err(shared.refusal().to_owned()) }
     }
 
     /// A name is looked up here, outside, where the program cannot see or change how.
