@@ -37,6 +37,7 @@ pub(crate) fn outcome(outcome: &Outcome, code: u8, learnt: Option<&Path>) -> Val
         fields.insert("exit_code".into(), code.into());
         fields.insert("exec_errno".into(), outcome.exec_error.into());
         fields.insert("settled".into(), settlement(&outcome.settlement));
+        fields.insert("grants".into(), asking::granting(&outcome.grants));
         let learnt = learnt.zip(outcome.learnt.as_ref());
         fields.insert(
             "learnt".into(),

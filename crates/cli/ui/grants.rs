@@ -3,7 +3,7 @@
 use super::style::Style;
 use super::trials::when;
 use engine::grants::now_ms;
-use model::{Grant, GrantScope};
+use model::{Door, Grant, GrantScope};
 use std::io::{self, Write};
 
 /// What a grant is for.
@@ -29,8 +29,9 @@ fn until(style: Style, grant: &Grant) -> String {
 
 fn line(style: Style, grant: &Grant) -> String {
     format!(
-        "{}  {}, {}, {}",
+        "{}  {}{}, {}, {}",
         style.bold(&model::escape::text(&grant.id)),
+        if grant.door == Door::Review { "changes become real: " } else { "" },
         effects(grant),
         scope(grant),
         until(style, grant)
