@@ -36,7 +36,7 @@ fn grant(world: &World, effect: &str, more: &[&str]) -> String {
 }
 
 fn discard(world: &World) {
-    world.belljar(["discard", "--all", "--yes"]).run();
+    let _ = world.belljar(["discard", "--all", "--yes"]).run();
 }
 
 const DOCS: &str = "mkdir -p docs/deep; echo $$ > docs/a.md; echo $$ > docs/deep/b.md\n";

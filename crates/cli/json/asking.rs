@@ -15,6 +15,11 @@ pub(crate) fn revoked(all: &[Grant]) -> Value {
     super::list("belljar.grants-revoked/1", "grants", all.iter().map(grant).collect())
 }
 
+/// A grant that would answer a question, schema `belljar.check/1`.
+pub(crate) fn foreseen(grant: &Grant) -> Value {
+    json!({"id": grant.id, "words": words(&grant.effects), "scope": grant.scope, "expires_ms": grant.expires_ms})
+}
+
 fn grant(grant: &Grant) -> Value {
     let mut value = json!(grant);
     if let Some(fields) = value.as_object_mut() {

@@ -84,6 +84,27 @@ impl Engine {
         Offer { parts, jar }
     }
 
+    /// The grants in force that would answer for a command in a jar, so that nobody would be asked; none where one would be,
+    /// or nothing is asked. One that is judged for the bare machine is looked at as `run` would run it.
+    ///
+    /// # Errors
+    /// When the grants cannot be read.
+    pub fn foreseen(&self, judged: &Judged) -> Result<Vec<Grant>, RunError> {
+        if judged.decision.verdict != Verdict::Ask {
+            return Ok(Vec::new());
+        }
+        let known = self.grants().all()?;
+        if known.is_empty() {
+            return Ok(Vec::new());
+        }
+        let contained = Place { contained: true, ..judged.place.clone() };
+        let bare = (!judged.place.contained).then(|| self.judged(judged.analysis.clone(), &contained));
+        let judged = bare.as_ref().unwrap_or(judged);
+        let spot = Spot { jar: None, place: &judged.place };
+        let names = self.granted(&self.offer(judged, false), spot)?.unwrap_or_default();
+        Ok(known.into_iter().filter(|grant| names.contains(&grant.id)).collect())
+    }
+
     /// The names of the grants that together cover every part; `None` when a part is left, or nothing is asked.
     fn granted(&self, offer: &Offer, spot: Spot<'_>) -> Result<Option<Vec<String>>, RunError> {
         let wanted: Result<Vec<&Granted>, &Once> = offer.parts.iter().map(|part| part.grant.as_ref()).collect();

@@ -284,7 +284,7 @@ impl Engine {
         self.judged(analysis, place)
     }
 
-    fn judged(&self, analysis: Analysis, place: &Place) -> Judged {
+    pub(crate) fn judged(&self, analysis: Analysis, place: &Place) -> Judged {
         let assessment = self.policy.assess(&analysis, place);
         let decision = self.policy.decide(&analysis, &assessment, place);
         let decision = if self.unattended { policy::cases::denied_instead(decision) } else { decision };
