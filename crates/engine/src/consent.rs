@@ -243,7 +243,7 @@ impl Answer {
 #[cfg(test)]
 mod tests {
     use super::{covering, without_secrets};
-    use model::{Action, Grant, GrantScope, Granted, PathScope, Reversibility, Risk, Target, Tiers};
+    use model::{Action, Door, Grant, GrantScope, Granted, PathScope, Reversibility, Risk, Target, Tiers};
     use policy::grant::covers;
     use proptest::prelude::*;
 
