@@ -76,6 +76,8 @@ both! {
         let by: Vec<&str> = settling.iter().map(|row| row["by"].as_str().unwrap()).collect();
         assert_eq!(by, ["person".to_owned(), format!("grant {id}"), format!("grant {id}")]);
         assert_eq!(settling[2]["granted"], json!([world.workspace().join("docs/a.md")]));
+        let receipt = world.belljar(["audit", "receipt", report["trial"].as_str().unwrap()]).run().success().json();
+        assert_eq!((&receipt["predicate"]["chosen_by"], &receipt["predicate"]["grants"]["grants"]), (&json!("grant"), &json!([id])));
         world.belljar(["audit", "log"]).run().stdout_has(&format!("chosen by grant {id}")).stdout_has("granted changes");
 
         // More than that is asked about; of what is granted nothing waits for the rest where a mode decides.
