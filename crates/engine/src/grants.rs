@@ -211,7 +211,7 @@ pub(crate) fn end(made_ms: u64, days: u32) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use model::{Action, Granted, Reversibility, Risk, Target, Tiers};
+    use model::{Action, Door, Granted, Reversibility, Risk, Target, Tiers};
     use proptest::prelude::*;
     use std::fs;
     use std::os::unix::fs::{PermissionsExt, symlink};
@@ -221,7 +221,16 @@ mod tests {
         let tiers = Tiers { contained: Risk::Medium, bare: Risk::Medium };
         let effect = Granted { action: Action::Execute, target, reversibility: Reversibility::Harmless, tiers };
         let uid = nix::unistd::Uid::effective().as_raw();
-        Grant { id: id.into(), effects: vec![effect], scope, made_ms, expires_ms, uid, shown: Vec::new() }
+        Grant {
+            id: id.into(),
+            door: Door::Run,
+            effects: vec![effect],
+            scope,
+            made_ms,
+            expires_ms,
+            uid,
+            shown: Vec::new(),
+        }
     }
 
     fn place(workspace: &str) -> Place {

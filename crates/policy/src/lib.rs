@@ -20,6 +20,7 @@ mod explain;
 mod facts;
 pub mod grant;
 pub mod import;
+pub mod landing;
 mod layer;
 mod names;
 mod pattern;
