@@ -207,9 +207,10 @@ impl Building<'_> {
                 }
                 launched => launched?,
             };
-        let rules = request.confinement.network.rules();
+        let allowed = &request.confinement.network;
+        let rules = allowed.rules();
         let upstream = request.upstream.clone();
-        let behind = (places.is_some() && !rules.is_empty()).then(|| Broker::behind_door(rules, upstream.clone()));
+        let behind = (places.is_some() && !rules.is_empty()).then(|| Broker::behind_door(allowed, upstream.clone()));
         let (behind, door) = behind.transpose().map_err(SandboxError::Broker)?.unzip();
         let watching = match (watch, places) {
             (None, _) => Watching::Nothing,
@@ -224,7 +225,7 @@ impl Building<'_> {
                 Watching::Network(Watch::new(listener, carried, request.watch_files.then(bounds)))
             }
         };
-        let broker = network.map(|sockets| Broker::start(sockets, rules, upstream));
+        let broker = network.map(|sockets| Broker::start(sockets, allowed, upstream));
         let broker = broker.transpose().map_err(SandboxError::Broker)?.or(behind);
         let (stands, lacks) = standby.output.as_ref().map(Output::state).unwrap_or_default();
         containment.active.extend(stands);
