@@ -9,14 +9,17 @@
 
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+#[path = "support/mod.rs"]
+mod support;
+
 use model::{Confinement, FilePath};
 use std::ffi::OsString;
 use std::fs::File;
-use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::fd::AsFd as _;
 use std::path::Path;
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::process::Command;
 use std::time::{Duration, Instant};
+use support::{OpenJar, command, median_ratio, ms, place, quantile, rounds};
 
 /// Enough for a median that moves by a few percent only.
 const ROUNDS: usize = 100;
@@ -52,17 +55,8 @@ fn main() {
     if std::env::args().any(|arg| arg == NO_OVERLAY) {
         return without_overlay();
     }
-    // `cargo test --benches` starts benches too, to see that they work.
-    let is_bench = std::env::args().any(|arg| arg == "--bench");
-    let asked = std::env::var("BELLJAR_BENCH_ROUNDS").ok().and_then(|n| n.parse().ok());
-    let rounds = if is_bench { asked.unwrap_or(ROUNDS) } else { 1 };
-
-    let dir = tempfile::tempdir_in(std::env::var_os("BELLJAR_BENCH_DIR").unwrap_or_else(|| "/var/tmp".into()))
-        .expect("make a workspace");
-    for below in ["home/project/.git", "home/.config"] {
-        std::fs::create_dir_all(dir.path().join(below)).expect("make a workspace");
-    }
-    let mut contenders = contenders(dir.path(), is_bench);
+    let (rounds, dir) = (rounds(ROUNDS), place());
+    let mut contenders = contenders(dir.path(), rounds > 1);
     let mut open = OpenJar::new(dir.path());
     let measured = |name| Contender { name, argv: Vec::new(), times: Vec::new() };
     let (mut in_open, mut in_live, mut forked) =
@@ -73,9 +67,11 @@ fn main() {
             let time = once(&contender.argv, dir.path());
             contender.times.extend((round >= WARM_UP).then_some(time));
         }
-        for (times, time) in
-            [(&mut in_open.times, open.once()), (&mut in_live.times, live.once()), (&mut forked.times, fork_and_exec())]
-        {
+        for (times, time) in [
+            (&mut in_open.times, open.run("true")),
+            (&mut in_live.times, live.once()),
+            (&mut forked.times, fork_and_exec()),
+        ] {
             times.extend((round >= WARM_UP).then_some(time));
         }
     }
@@ -103,18 +99,6 @@ fn contenders(dir: &Path, tell: bool) -> Vec<Contender> {
     all
 }
 
-fn command(argv: &[String], dir: &Path) -> Command {
-    let home = dir.join("home");
-    let mut command = Command::new(&argv[0]);
-    command.args(&argv[1..]).current_dir(home.join("project"));
-    command
-        .env("HOME", &home)
-        .env("XDG_STATE_HOME", home.join(".local/state"))
-        .env("XDG_CONFIG_HOME", home.join(".config"));
-    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    command
-}
-
 fn once(argv: &[String], dir: &Path) -> Duration {
     let mut command = command(argv, dir);
     let start = Instant::now();
@@ -122,41 +106,6 @@ fn once(argv: &[String], dir: &Path) -> Duration {
     let time = start.elapsed();
     assert!(status.success(), "{argv:?}: {status}");
     time
-}
-
-/// A jar that stays open, and takes commands line by line.
-struct OpenJar {
-    belljar: Child,
-    commands: ChildStdin,
-    answers: BufReader<ChildStdout>,
-}
-
-impl OpenJar {
-    fn new(dir: &Path) -> OpenJar {
-        let argv = [env!("CARGO_BIN_EXE_belljar"), "run", "--jar", "bench", "--apply", "never", "--jsonl", "-"];
-        let argv = argv.map(str::to_owned);
-        let started = command(&argv, dir).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
-        let mut belljar = started.expect("open a jar");
-        let commands = belljar.stdin.take().expect("a pipe");
-        let answers = BufReader::new(belljar.stdout.take().expect("a pipe"));
-        OpenJar { belljar, commands, answers }
-    }
-
-    /// From the line that asks to the line that answers: judged, approved, recorded, run and looked at.
-    fn once(&mut self) -> Duration {
-        let mut answer = String::new();
-        let start = Instant::now();
-        self.commands.write_all(b"{\"argv\":[\"true\"]}\n").expect("ask");
-        self.answers.read_line(&mut answer).expect("hear");
-        let time = start.elapsed();
-        assert!(answer.contains("\"value\":0"), "{answer}");
-        time
-    }
-
-    fn close(mut self) {
-        drop(self.commands);
-        assert!(self.belljar.wait().expect("wait for the jar").success());
-    }
 }
 
 /// A jar with every layer but the overlay, and nothing around it: no judgement, no record.
@@ -208,17 +157,13 @@ fn report(contenders: &[Contender], rounds: usize) {
     // In each round everybody ran once: the ratio of a round has what the machine did meanwhile on both sides.
     let to = |name: &str, of: &Contender| -> Option<f64> {
         let other = contenders.iter().find(|c| c.name == name)?;
-        let mut ratios: Vec<f64> = of.times.iter().zip(&other.times).map(|(a, b)| ms(*a) / ms(*b)).collect();
-        ratios.sort_unstable_by(f64::total_cmp);
-        ratios.get(ratios.len() / 2).copied()
+        median_ratio(&of.times, &other.times)
     };
     let shown = |ratio: Option<f64>| ratio.map(|ratio| format!("{ratio:.2}")).unwrap_or_default();
     println!("{rounds} rounds, interleaved");
     println!("{:14} {:>10} {:>10} {:>10} {:>9} {:>9}", "", "median", "p10", "p90", "of bwrap", "of bare");
     for contender in contenders.iter() {
-        let mut times = contender.times.clone();
-        times.sort_unstable();
-        let [p10, p50, p90] = [10, 50, 90].map(|p| ms(at(&times, p)));
+        let [p10, p50, p90] = [10, 50, 90].map(|p| ms(quantile(&contender.times, p)));
         let (bwrap, bare) = (shown(to("bwrap", contender)), shown(to("bare", contender)));
         println!("{:14} {p50:>7.2} ms {p10:>7.2} ms {p90:>7.2} ms {bwrap:>9} {bare:>9}", contender.name);
     }
@@ -227,12 +172,4 @@ fn report(contenders: &[Contender], rounds: usize) {
             println!("{one} / {other}: {ratio:.2}, to be {most} at most");
         }
     }
-}
-
-fn at(sorted: &[Duration], percent: usize) -> Duration {
-    sorted[(sorted.len() - 1) * percent / 100]
-}
-
-fn ms(time: Duration) -> f64 {
-    time.as_secs_f64() * 1000.0
 }

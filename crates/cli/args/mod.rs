@@ -91,9 +91,30 @@ impl Args {
     }
 }
 
+/// The commands that others wait for, of the same grammar: building that of all commands takes longer than judging one.
+#[derive(Debug, Parser)]
+#[command(name = "belljar")]
+struct Hasty {
+    #[command(subcommand)]
+    command: HastyCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum HastyCommand {
+    Run(Box<Run>),
+    Check(Check),
+}
+
 /// Reads the arguments.
 pub(crate) fn parse(args: impl Iterator<Item = OsString>) -> Result<Args, clap::Error> {
-    Args::try_parse_from(args)
+    let args: Vec<OsString> = args.collect();
+    let hasty = args.get(1).is_some_and(|word| word == "run" || word == "check");
+    match hasty.then(|| Hasty::try_parse_from(&args)) {
+        Some(Ok(Hasty { command: HastyCommand::Run(run) })) => Ok(Args { command: Command::Run(run) }),
+        Some(Ok(Hasty { command: HastyCommand::Check(check) })) => Ok(Args { command: Command::Check(check) }),
+        // Help and errors tell of every command.
+        Some(Err(_)) | None => Args::try_parse_from(args),
+    }
 }
 
 /// Prints help, the version or a usage error.
@@ -103,5 +124,33 @@ pub(crate) fn report(error: &clap::Error) -> ExitCode {
     match error.use_stderr() {
         true => crate::exit::Exit::Usage.into(),
         false => ExitCode::SUCCESS,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hasty_commands_are_read_as_by_the_whole_grammar() {
+        for line in [
+            "belljar run --apply discard --limit mem=1G -- true --json",
+            "belljar run",
+            "belljar run --json=report.json --allow-net a.example:443 make",
+            "belljar run --apply sometimes",
+            "belljar run --jsonl -",
+            "belljar run --help",
+            "belljar check --json true",
+            "belljar check --no-such-option",
+            "belljar runn true",
+            "belljar",
+        ] {
+            let words = || line.split(' ').map(OsString::from);
+            let told = |read: Result<Args, clap::Error>| match read {
+                Ok(args) => format!("{args:?}"),
+                Err(error) => error.render().to_string(),
+            };
+            assert_eq!(told(parse(words())), told(Args::try_parse_from(words())), "{line}");
+        }
     }
 }

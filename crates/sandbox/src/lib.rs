@@ -18,6 +18,7 @@ mod around;
 mod bare;
 mod cgroup;
 mod die;
+mod draft;
 mod error;
 mod facts;
 mod files;

@@ -1,10 +1,11 @@
 //! The one executor: walks a plan inside the jar's fresh namespaces, with every capability there and none outside.
 
 use crate::bare::wall;
+use crate::draft::{EMPTY_DIRECTORY, EMPTY_FILE};
 use crate::nested::{OUTER_NUMBERS, OUTER_PROC};
 use crate::net;
 use crate::output::write_all;
-use crate::plan::{EMPTY_DIRECTORY, EMPTY_FILE, Ground, Step};
+use crate::plan::{Ground, Step};
 use crate::wire::{Channel, Down, Fault, FaultKind, Up};
 use crate::{around, reopen, ruleset, seccomp, sys};
 use model::{Block, Containment, FilePath, Gap, Layer, LayerState, Tier};

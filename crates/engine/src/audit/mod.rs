@@ -262,17 +262,15 @@ impl AuditLog {
         self.synced()?;
         let mut file = self.segments.open().map_err(|source| self.failed(source))?;
         let mut tail = self.tail(&mut file).map_err(|source| self.failed(source))?;
+        let mut segment = self.segments.number().map_err(|source| self.failed(source))?;
+        if self.is_full(&mut file).map_err(|source| self.failed(source))? {
+            self.segments.close(&file, segment).map_err(|source| self.failed(source))?;
+            (file, tail, segment) = self.go_on(tail, segment).map_err(|source| self.failed(source))?;
+        }
         if tail.is_damaged() {
             return Err(AuditError::Damaged { path: FilePath::from(self.segments.active().as_path()).to_string() });
         }
         let key = self.key.load().map_err(|source| self.failed_at(self.key.path(), source))?;
-        let closed = self.segments.closed().map_err(|source| self.failed(source))?;
-        let mut segment = closed.last().map_or(0, |(number, _)| number + 1);
-        if self.is_full(&mut file).map_err(|source| self.failed(source))? {
-            file = self.segments.rotate(&file, segment).map_err(|source| self.failed(source))?;
-            segment += 1;
-            tail.torn = false;
-        }
         let begins = segment > 0 && is_unopened(&mut file, &tail).map_err(|source| self.failed(source))?;
         let bytes = if tail.torn { b"\n".to_vec() } else { Vec::new() };
         let mut end = End { file, tail, key, segment, bytes };
@@ -280,6 +278,18 @@ impl AuditLog {
             end.checkpoint()?;
         }
         Ok(end)
+    }
+
+    /// The segment behind the one with this number, where the log ended with `tail`, and the number it has. Between the end of
+    /// the one and the lock of the other somebody else may have gone on: then the log ends elsewhere.
+    fn go_on(&self, tail: Tail, closed: u64) -> io::Result<(File, Tail, u64)> {
+        let mut file = self.segments.open()?;
+        let number = self.segments.number()?;
+        let tail = match number == closed + 1 && file.metadata()?.len() == 0 {
+            true => Tail { torn: false, ..tail },
+            false => Tail::read(&self.segments, &mut file)?,
+        };
+        Ok((file, tail, number))
     }
 
     fn tail(&self, file: &mut File) -> io::Result<Tail> {

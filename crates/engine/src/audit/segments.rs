@@ -51,15 +51,19 @@ impl Segments {
         Ok(file)
     }
 
-    /// Closes the segment that grows, which the caller has locked, as the one with this number; the next, locked too.
-    pub(crate) fn rotate(&self, full: &File, number: u64) -> io::Result<File> {
+    /// Closes the segment that grows, which the caller has locked, as the one with this number.
+    pub(crate) fn close(&self, full: &File, number: u64) -> io::Result<()> {
         full.sync_data()?;
         let closed = self.dir.join(format!("log.{number:06}.jsonl"));
         if closed.symlink_metadata().is_ok() {
             return Err(io::Error::new(io::ErrorKind::AlreadyExists, format!("{} is there already", closed.display())));
         }
-        fs::rename(self.active(), closed)?;
-        self.open()
+        fs::rename(self.active(), closed)
+    }
+
+    /// The number of the segment that grows, of which the caller holds the lock.
+    pub(crate) fn number(&self) -> io::Result<u64> {
+        Ok(self.closed()?.last().map_or(0, |(number, _)| number + 1))
     }
 
     /// Numbers and paths of the closed segments, oldest first.

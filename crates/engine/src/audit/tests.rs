@@ -56,6 +56,31 @@ fn an_untouched_log_verifies() {
 }
 
 #[test]
+fn who_closes_a_segment_goes_on_from_where_the_log_really_ends() {
+    let (dir, log) = log(5);
+    // Others append between the end of a segment and the lock of the next; then they even close that.
+    for closes in [false, true] {
+        let full = log.segments.open().unwrap();
+        let tail = Tail::read(&log.segments, &mut full.try_clone().unwrap()).unwrap();
+        let number = log.segments.number().unwrap();
+        log.segments.close(&full, number).unwrap();
+        let other = AuditLog::new(dir.path());
+        other.append(None, failed("between"), Durability::Synced).unwrap();
+        if closes {
+            let next = other.segments.open().unwrap();
+            other.segments.close(&next, number + 1).unwrap();
+        }
+        let head = other.head().unwrap();
+        let (file, tail, now) = log.go_on(tail, number).unwrap();
+        assert_eq!((hex(&tail.head), now), (head, number + 1 + u64::from(closes)));
+        drop((file, full));
+        log.append(None, failed("behind"), Durability::Synced).unwrap();
+        let found = AuditLog::new(dir.path()).verify(None).unwrap();
+        assert!(found.is_sound(), "{found:?}");
+    }
+}
+
+#[test]
 fn a_torn_line_is_kept_reported_and_chained_over() {
     let (_dir, log) = log(3);
     let active = log.segments.active();

@@ -116,6 +116,26 @@ pub(crate) struct Node {
 }
 
 impl Node {
+    /// Nothing is known of it yet.
+    fn fresh(number: u64, kind: u32, place: Place, keys: Vec<Key>) -> Node {
+        Node {
+            number,
+            lookups: 0,
+            kind,
+            place,
+            links: Vec::new(),
+            lower: None,
+            hidden: false,
+            nlink_delta: 0,
+            frozen_ctime: None,
+            kept: 0,
+            last: None,
+            made_here: false,
+            watched: 0,
+            keys,
+        }
+    }
+
     pub(crate) fn is_dir(&self) -> bool {
         self.kind == libc::S_IFDIR
     }
@@ -139,22 +159,8 @@ impl Table {
         let mut table = Table { nodes: HashMap::new(), by_key: HashMap::new(), synthetic: SYNTHETIC };
         let keys = vec![upper, lower.key];
         table.by_key.extend(keys.iter().map(|k| (*k, ROOT)));
-        let root = Node {
-            number: ROOT,
-            lookups: 1,
-            kind: libc::S_IFDIR,
-            place: Place::Upper,
-            links: Vec::new(),
-            lower: Some(lower),
-            hidden: false,
-            nlink_delta: 0,
-            frozen_ctime: None,
-            kept: 0,
-            last: None,
-            made_here: false,
-            watched: 0,
-            keys,
-        };
+        let fresh = Node::fresh(ROOT, libc::S_IFDIR, Place::Upper, keys);
+        let root = Node { lookups: 1, lower: Some(lower), ..fresh };
         table.nodes.insert(ROOT, root);
         table
     }
@@ -188,22 +194,7 @@ impl Table {
         for key in keys {
             self.by_key.insert(*key, number);
         }
-        self.nodes.entry(number).or_insert_with(|| Node {
-            number,
-            lookups: 0,
-            kind,
-            place,
-            links: Vec::new(),
-            lower: None,
-            hidden: false,
-            nlink_delta: 0,
-            frozen_ctime: None,
-            kept: 0,
-            last: None,
-            made_here: false,
-            watched: 0,
-            keys: keys.to_vec(),
-        })
+        self.nodes.entry(number).or_insert_with(|| Node::fresh(number, kind, place, keys.to_vec()))
     }
 
     /// Lets `number` be found by one more object, as after copying up.
