@@ -100,6 +100,20 @@ pub enum PolicyError {
         /// How large it is.
         bytes: usize,
     },
+    /// A rule is valid and never does anything.
+    #[error("{layer}:{line}:{column}: rule `{rule}`: {message}")]
+    Useless {
+        /// Name of the layer.
+        layer: String,
+        /// Where.
+        line: usize,
+        /// Where.
+        column: usize,
+        /// Its `@id`.
+        rule: String,
+        /// Why not.
+        message: String,
+    },
     /// The built-in policy or schema is broken; a defect of this build.
     #[error("the built-in policy is broken: {message}")]
     Builtin {
@@ -127,6 +141,9 @@ impl PolicyError {
             PolicyError::SameName { .. } => "rename one of the files",
             PolicyError::TooLarge { .. } => "split it, or shorten it; rules over paths take patterns with *",
             PolicyError::Held { .. } => "this is a defect of this build of Belljar; please report it with the rule",
+            PolicyError::Useless { .. } => {
+                "compare with what `belljar check --json` calls the effect; policies/belljar.cedarschema lists what each action is about"
+            }
             PolicyError::Builtin { .. } => "this is a defect of this build of Belljar; please report it",
         }
     }

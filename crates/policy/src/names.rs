@@ -257,9 +257,9 @@ fn named(name: &OsStr, is_dir: bool) -> Option<NamedSecret<'static>> {
 mod tests {
     use super::*;
 
-    fn rule(path: &str) -> Option<&'static str> {
+    fn rule(path: &str) -> Option<String> {
         let names = Names::new(&"/home/u".into(), &["/home/u/work".into()]);
-        names.secret(Path::new(path), false).map(|named| named.rule)
+        names.secret(Path::new(path), false).map(|named| named.rule.to_owned())
     }
 
     #[test]
@@ -286,7 +286,7 @@ mod tests {
             ("/home/u/workshop/.env", Some("secrets/dotenv")),
             ("/srv/site/.env", Some("secrets/dotenv")),
         ] {
-            assert_eq!(rule(path), expected, "{path}");
+            assert_eq!(rule(path).as_deref(), expected, "{path}");
         }
     }
 

@@ -67,6 +67,7 @@ pub fn agreed(announced: &Analysis) -> Vec<Agreed> {
 ///
 /// # Errors
 /// [`PolicyError::Held`] for the first that is not one rule.
+#[cfg(feature = "prove")]
 pub(crate) fn policies(held: &[Held]) -> Result<Vec<Policy>, PolicyError> {
     held.iter().map(policy).collect()
 }

@@ -85,7 +85,7 @@ impl Jar {
         // The schema is read once for all of them.
         let policies = load_all(&layers)?;
         let of = |name: &str| {
-            let own = |policy: &&Policy| policy.id().to_string().split(':').next() == Some(name);
+            let own = |policy: &&Policy| AsRef::<str>::as_ref(policy.id()).split(':').next() == Some(name);
             policies.iter().filter(own).cloned().collect::<Vec<Policy>>()
         };
         let never = [(About::Secrets, "secrets"), (About::Named, "named"), (About::Around, "around")];
