@@ -178,3 +178,25 @@ impl Confinement {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn exceptions_win_and_a_name_is_known_while_any_port_of_it_is_left() {
+        let rules = |texts: &[&str]| texts.iter().map(|text| text.parse().unwrap()).collect();
+        let network = Network::Named {
+            allow: rules(&["*:1-1024", "10.0.0.0/8:22"]),
+            refuse: rules(&["evil.example:80", "*.evil.example:1-1024", "10.0.0.1:22"]),
+        };
+        let (tcp, udp) = (Protocol::Tcp, Protocol::Udp);
+        assert!(network.allows_name("a.example", 443, tcp) && !network.allows_name("a.example", 443, udp));
+        assert!(network.allows_name("evil.example", 443, tcp) && !network.allows_name("evil.example", 80, tcp));
+        assert!(!network.allows_name("x.evil.example", 443, tcp));
+        assert!(network.knows("evil.example") && !network.knows("x.evil.example"));
+        let address = |last: u8| IpAddr::from([10, 0, 0, last]);
+        assert!(network.allows_address(address(2), 22, tcp) && !network.allows_address(address(1), 22, tcp));
+        assert!(!Network::None.knows("a.example"));
+    }
+}

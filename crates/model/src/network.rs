@@ -110,6 +110,12 @@ impl Block {
         self.base.is_ipv4() == address.is_ipv4() && (own ^ other) & self.mask() == 0
     }
 
+    /// Whether it is one of IPv4 addresses.
+    #[must_use]
+    pub fn is_ipv4(self) -> bool {
+        self.base.is_ipv4()
+    }
+
     /// Whether it is a single address.
     #[must_use]
     pub fn is_one(self) -> bool {

@@ -195,10 +195,21 @@ fn like(pattern: &[PatternElem], allowed: &NetRule) -> Condition<Those> {
             Some(host) => is_host(&host, allowed),
             None => Condition::Unknown,
         },
-        (_, Peers::Block(_)) => match chars(pattern) {
+        (_, Peers::Block(block)) => match chars(pattern) {
             Some(host) => is_host(&host, allowed),
+            // No address has such letters.
+            None if pattern.iter().any(|elem| is_foreign(*elem, block.is_ipv4())) => Condition::Known(false),
             None => Condition::Unknown,
         },
+    }
+}
+
+/// Whether something of a pattern stands in no address, written plainly.
+fn is_foreign(elem: PatternElem, is_ipv4: bool) -> bool {
+    match elem {
+        PatternElem::Wildcard => false,
+        PatternElem::Char(c) if is_ipv4 => !(c.is_ascii_digit() || c == '.'),
+        PatternElem::Char(c) => !matches!(c, '0'..='9' | 'a'..='f' | ':'),
     }
 }
 
