@@ -233,6 +233,38 @@ both! {
         assert_nothing_left(world);
     }
 
+    /// With an answer about changes such changes can be granted, no wider than was offered.
+    fn it_grants_with_an_answer_about_changes(world) {
+        world.file("gen.sh", "mkdir -p docs; echo $0 $1 > docs/a.md");
+        let settle = |fields: Value| {
+            let front = FrontEnd::start(world, "dir", "right", &json!({"settle": fields}));
+            run(world, &front.at, &[], "sh gen.sh").success();
+            let asked = front.asked();
+            let granted = world.belljar(["grants", "--json"]).run().json()["grants"].clone();
+            (asked[0].clone(), granted.as_array().unwrap().clone())
+        };
+        for wrong in [
+            json!({"answer": "apply", "scope": "jar"}),
+            json!({"answer": "apply", "scope": "once"}),
+            json!({"answer": "apply", "grant": "files"}),
+            json!({"answer": "apply", "scope": "project", "grant": "everything"}),
+            json!({"answer": "leave", "scope": "project"}),
+        ] {
+            let (_, granted) = settle(wrong.clone());
+            assert!(granted.is_empty() && !world.has("docs"), "{wrong}: {granted:#?}");
+        }
+        let (question, granted) = settle(json!({"answer": "apply", "scope": "project", "grant": "directories", "days": 7}));
+        let schema: Value = serde_json::from_str(SCHEMA).unwrap();
+        let required = schema["$defs"]["settle"]["required"].as_array().unwrap().clone();
+        assert!(required.iter().all(|field| question.get(field.as_str().unwrap()).is_some()), "{question:#}");
+        assert_eq!(question["scopes"], json!(["project", "always"]));
+        assert_eq!((&granted[0]["words"], &granted[0]["door"]), (&question["grant"]["directories"]["words"], &json!("review")));
+        assert_eq!(granted[0]["expires_ms"].as_u64().unwrap() - granted[0]["made_ms"].as_u64().unwrap(), 7 * 86_400_000);
+        assert!(world.has("docs/a.md"));
+        world.belljar(["discard", "--all", "--yes"]).run().success();
+        assert_nothing_left(world);
+    }
+
     /// An open jar asks too, each command for itself.
     fn an_open_jar_asks_through_it(world) {
         let front = FrontEnd::start(world, "unix", "right", &json!({"answer": "yes"}));

@@ -188,6 +188,12 @@ both! {
             let event: Value = serde_json::from_str(line).unwrap();
             assert_eq!(event["type_uid"].as_u64(), Some(event["class_uid"].as_u64().unwrap() * 100 + event["activity_id"].as_u64().unwrap()));
         }
+        let parquet = world.belljar(["audit", "export", "--format", "parquet"]).run();
+        if cfg!(feature = "parquet") {
+            assert!(parquet.success().stdout.starts_with("PAR1"), "what it holds is a test of the engine");
+        } else {
+            parquet.code(125).stderr_has("without Parquet").stderr_has("--features parquet");
+        }
         let lines = world.belljar(["audit", "export"]).run().success().stdout.lines().count();
         assert_eq!(lines, records(world, &[]).len());
     }

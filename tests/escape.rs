@@ -26,7 +26,14 @@ const CONTROLS_MIN: [(&str, usize); 2] = [("root", 450), ("user", 300)];
 
 type Results = BTreeMap<String, BTreeMap<String, serde_json::Value>>;
 
-fn suite(role: &str, tool: &str) {
+/// Of the named pipes of the host those that are hidden where jars inside are allowed, and those that are not: there Landlock
+/// does not rule files, and a pipe takes no notice of a view that is read-only. They are found as secrets outside of the home
+/// are, near the top of what is not the system's.
+const PIPES_HIDDEN: [&str; 3] = ["in /tmp", "in the home", "in /srv"];
+const PIPES_OPEN: [&str; 3] = ["in /var/lib", "deep in /opt", "deep in /var/lib"];
+
+/// Tries the probes of these names, or all, without and with the tool; the results by tool and probe.
+fn tried(role: &str, tool: &str, probes: &[String]) -> (Results, String) {
     let world = World::root(crate::support::EXE);
     let program = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/escape/suite.py");
     let report = world.base().join("report.json");
@@ -37,17 +44,26 @@ fn suite(role: &str, tool: &str) {
         .command("/usr/bin/python3")
         .args(words)
         .args(["--tools", &tools, "--json", report.to_str().unwrap()])
+        .args(probes)
         .run();
     run.success();
     let mut report: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(&report).unwrap()).unwrap();
     let results: Results = serde_json::from_value(report["results"][role].take()).unwrap();
-    let names = |tool: &str| -> BTreeSet<String> {
-        let all = results[tool].iter();
-        all.filter(|(_, result)| result["through"] == true).map(|(name, _)| name.clone()).collect()
-    };
+    (results, run.report())
+}
+
+/// The probes that got through.
+fn through(results: &Results, tool: &str) -> BTreeSet<String> {
+    let all = results[tool].iter();
+    all.filter(|(_, result)| result["through"] == true).map(|(name, _)| name.clone()).collect()
+}
+
+fn suite(role: &str, tool: &str) {
+    let (results, report) = tried(role, tool, &[]);
+    let names = |tool: &str| through(&results, tool);
     for (tool, all) in &results {
         let broken: Vec<_> = all.iter().filter(|(_, result)| result["broken"] == true).collect();
-        assert!(broken.is_empty(), "{tool}: {} probes were not tried{}", broken.len(), run.report());
+        assert!(broken.is_empty(), "{tool}: {} probes were not tried{report}", broken.len());
     }
     let (controls, through) = (names("bare"), names(tool));
     let least = CONTROLS_MIN.iter().find(|(name, _)| *name == role).unwrap().1;
@@ -85,4 +101,17 @@ fn as_root_nothing_of_the_attack_suite_gets_through_without_namespaces() {
 #[test]
 fn as_root_nothing_of_the_attack_suite_gets_through_without_namespaces_for_an_ordinary_user() {
     suite("user", "belljar_bare");
+}
+
+#[test]
+fn as_root_where_jars_inside_are_allowed_only_pipes_that_are_not_looked_for_can_be_opened() {
+    let ways = |place: &&str| ["", ", opened for both", " by a second name"].map(|way| format!("a fifo {place}{way}"));
+    let [hidden, open]: [BTreeSet<String>; 2] =
+        [&PIPES_HIDDEN[..], &PIPES_OPEN[..]].map(|places| places.iter().flat_map(ways).collect());
+    let all: Vec<String> = hidden.union(&open).cloned().collect();
+    for role in ["root", "user"] {
+        let (results, report) = tried(role, "belljar_nested", &all);
+        assert_eq!(through(&results, "bare").len(), all.len(), "every control succeeds{report}");
+        assert_eq!(through(&results, "belljar_nested"), open, "{role}{report}");
+    }
 }

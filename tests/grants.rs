@@ -133,6 +133,64 @@ both! {
         assert_nothing_left(world);
     }
 
+    /// `check` tells which grant would answer, until when, and exits as `run` would go on.
+    fn check_says_which_grant_would_answer(world) {
+        let profile = world.home().join("asks.toml");
+        let check = |more: &[&str], text: &str| world.file(&profile, ASKS).belljar(["check"]).args(more).args(["--", text]).run();
+        let under = |more: &[&str], text: &str| {
+            let args: Vec<&str> = ["--profile", profile.to_str().unwrap()].iter().chain(more).copied().collect();
+            check(&args, text)
+        };
+        let text = format!("curl -sS {URL}");
+        let row = |output: &Output| output.json()["checked"][0].clone();
+        let asked = row(under(&["--json"], &text).code(10));
+        assert_eq!((&asked["decision"], &asked["answer"], &asked["granted"]), (&json!("ask"), &json!("ask"), &json!([])));
+        let made = world.belljar(["grants", "add", "connect registry.example.org:443", "--yes", "--json"]).run().json()["grants"][0].clone();
+        let id = made["id"].as_str().unwrap().to_owned();
+        let granted = row(under(&["--json"], &text).code(0));
+        assert_eq!((&granted["decision"], &granted["answer"]), (&json!("ask"), &json!("allow")));
+        let expected = json!([{"id": id, "words": ["connect to registry.example.org:443"], "scope": made["scope"], "expires_ms": made["expires_ms"]}]);
+        assert_eq!(granted["granted"], expected);
+        under(&[], &text).code(0).stdout_has("ASK").stdout_has(&format!("granted nobody is asked: {id}  connect to registry.example.org:443, in ")).stdout_has("until 2");
+        under(&["--format", "junit"], &text).code(0).stdout_has("failures=\"0\"");
+        // Part of it is not all of it, and on the bare machine a grant counts for nothing.
+        let more = row(under(&["--json"], &format!("{text} https://other.example/")).code(10));
+        assert_eq!((&more["answer"], &more["granted"]), (&json!("ask"), &json!([])));
+        let bare = row(check(&["--json"], &text).code(10));
+        assert_eq!((&bare["answer"], &bare["granted"]), (&json!("ask"), &json!([])), "there the built-in policy asks nothing in a jar");
+        let lines = format!("{}\n{}\n", json!({"cmd": text, "id": 1}), json!({"cmd": text, "id": 2, "look": false}));
+        let batch = world.belljar(["check", "--profile", profile.to_str().unwrap(), "--jsonl", "-"]).stdin(lines).run();
+        let told: Vec<Value> = batch.success().stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        assert_eq!((&told[0]["answer"], &told[0]["granted"], &told[1]["answer"]), (&json!("allow"), &expected, &json!("ask")));
+        // As `run` has it: a profile under which nobody can be asked denies, one that expired answers nothing, and a file that
+        // others may write is an error.
+        let alone = world.home().join("alone.toml");
+        world.file(&alone, format!("{ASKS}[run]\nunattended = true\n"));
+        assert_eq!(row(world.belljar(["check", "--profile", alone.to_str().unwrap(), "--json", "--", &text]).run().code(20))["granted"], json!([]));
+        let path = world.state().join("belljar/grants.json");
+        world.mode(&path, 0o666);
+        under(&[], &text).code(125).stderr_has("others may write it");
+        world.mode(&path, 0o600);
+        backdate(world, 31);
+        under(&[], &text).code(10);
+        curl(world, URL).code(126);
+        assert_nothing_left(world);
+    }
+
+    /// On the bare machine `check` says what a grant answers in a jar, and exits as for that machine.
+    fn check_of_the_bare_machine_tells_of_the_jar(world) {
+        let rules = world.workspace().join(".belljar/policies/asks.cedar");
+        world.file(&rules, "@id(\"c\")\nforbid (principal, action == Action::\"connect\", resource) when { !context.approved };\n");
+        let text = format!("curl -sS {URL}");
+        world.belljar(["grants", "add", "connect registry.example.org:443", "--yes"]).run().success();
+        let check = world.belljar(["check", "--", &text]).run();
+        check.code(10).stdout_has("granted in a jar nobody is asked:");
+        let row = world.belljar(["check", "--json", "--", &text]).run().json()["checked"][0].clone();
+        assert_eq!((&row["answer"], row["granted"].as_array().unwrap().len()), (&json!("ask"), 1));
+        world.belljar(["check", "--contained", "--", &text]).run().code(0).stdout_has("granted nobody is asked:");
+        assert_nothing_left(world);
+    }
+
     /// What is granted for a jar is granted for no other, and an open jar uses it as any command does.
     fn a_jar_has_grants_of_its_own(world) {
         let args = ["--jar", "one", "--apply", "never", "--", "curl", "-sS", "--max-time", "5", URL];

@@ -314,6 +314,31 @@ both! {
         assert_nothing_left(world);
     }
 
+    /// Too short for anybody to look, and never too many at once.
+    fn a_limit_on_processes_that_is_met_for_a_moment_is_told(world) {
+        let met = "import os\nr, w = os.pipe()\nn = 0\nwhile True:\n  try: child = os.fork()\n  except OSError: break\n  if not child:\n    os.close(w); os.read(r, 1); os._exit(0)\n  n += 1\nos.close(w)\nfor _ in range(n): os.wait()\nprint(n)";
+        let not_met = "import os\nfor _ in range(60):\n  if not os.fork(): os._exit(0)\n  os.wait()\nprint(1)";
+        for _ in 0..4 {
+            let (out, report) = run(world, "pids=12", &format!("exec python3 -c '{met}'"));
+            let layers = report["containment"]["active"].as_array().unwrap();
+            let layer = layers.iter().find(|layer| layer["layer"] == "process-limit").unwrap();
+            let told = layer["detail"].as_str().unwrap();
+            let exact = told.contains("cgroup") || told.contains("RLIMIT_NPROC");
+            assert!(exact || world.is_root(), "an ordinary user's limit is always exact: {told}");
+            if exact {
+                out.stdout_is("11\n");
+                assert_eq!(report["limits_hit"], json!(["processes"]), "{told}{}", out.report());
+            }
+            let (out, report) = run(world, "pids=12", &format!("exec python3 -c '{not_met}'"));
+            out.success().stdout_is("1\n");
+            assert_eq!(report["limits_hit"], json!([]), "{told}{}", out.report());
+        }
+        for trial in world.trials() {
+            world.belljar(["discard", trial["id"].as_str().unwrap(), "--yes"]).run().success();
+        }
+        assert_nothing_left(world);
+    }
+
     fn without_a_word_processes_are_limited_and_nothing_else(world) {
         let (out, report) = run(world, "disk=1G", "ulimit -n; echo $(($(cat /proc/sys/kernel/pid_max) > 8000))");
         assert_eq!(report["limits_hit"], json!([]), "{}", out.report());

@@ -25,6 +25,7 @@ mod import;
 mod jars;
 mod kills;
 mod labelled;
+mod landing;
 mod learn;
 mod limits;
 mod names;

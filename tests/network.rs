@@ -5,6 +5,7 @@ mod clients;
 mod datagrams;
 mod names;
 mod proxy;
+mod standing;
 mod withheld;
 
 use crate::support::{assert_nothing_left, both};
@@ -109,6 +110,54 @@ else:
     six(("fd00::9", 7000)); six(("::1", 7000)); six(("2620:20::1", 7000)); take(Echo, ("21.21.21.21", 7000))
 open(OUT + "/ready." + sys.argv[2], "w").close()
 "#;
+
+/// A repository that git clones from `http://web.test:8080/r.git`.
+fn serve_repository(world: &World) {
+    let git = format!(
+        "git init -q --bare {www}/r.git && cd {www} && git init -q w && cd w && git -c user.name=t -c user.email=t@t commit -q \
+         --allow-empty -m first && git push -q ../r.git HEAD:refs/heads/main && cd ../r.git && git symbolic-ref HEAD \
+         refs/heads/main && git update-server-info",
+        www = world.base().join("www").display()
+    );
+    world.command("sh").args(["-ec", &git]).as_root().run().success();
+}
+
+/// Much in both directions at once, and last words that nobody waits for. Prints "20000000 True".
+const WHOLE: &str = "
+head -c 20000000 /dev/urandom > data
+python3 - <<'END'
+import hashlib, socket, threading
+data = open('data', 'rb').read()
+s = socket.create_connection(('web.test', 7000))
+s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+def send():
+    s.sendall(data); s.shutdown(socket.SHUT_WR)
+threading.Thread(target=send).start()
+back = b''.join(iter(lambda: s.recv(1 << 20), b''))
+print(len(back), back == data)
+END
+printf 'from nobody' > /dev/tcp/web.test/9000";
+
+/// So many connections, 64 at a time, and 40 that a server never ends, held open when the command ends. Prints how many of
+/// each there were.
+fn many(count: usize) -> String {
+    let text = "
+python3 - <<'END'
+import concurrent.futures, socket
+def one(number):
+    s = socket.create_connection(('web.test', 7000), timeout=60)
+    text = b'%d' % number
+    s.sendall(text)
+    got = s.recv(16)
+    s.close()
+    return got == text
+with concurrent.futures.ThreadPoolExecutor(64) as pool:
+    print(sum(pool.map(one, range(COUNT))))
+held = [socket.create_connection(('web.test', 9001)) for _ in range(40)]
+print(len(held), flush=True)
+END";
+    text.replace("COUNT", &count.to_string())
+}
 
 /// Brings up a network with the servers and names, waits for them, and runs the rest of the words as the user.
 pub(crate) fn setup(world: &World) -> Vec<String> {
@@ -218,14 +267,7 @@ END
 both! {
     fn programs_reach_what_is_allowed_and_know_nothing_of_it(world) {
         prepare(world);
-        let www = world.base().join("www");
-        let git = format!(
-            "git init -q --bare {www}/r.git && cd {www} && git init -q w && cd w && git -c user.name=t -c user.email=t@t commit -q \
-             --allow-empty -m first && git push -q ../r.git HEAD:refs/heads/main && cd ../r.git && git symbolic-ref HEAD \
-             refs/heads/main && git update-server-info",
-            www = www.display()
-        );
-        world.command("sh").args(["-ec", &git]).as_root().run().success();
+        serve_repository(world);
         let script = "
             curl -sS http://web.test:8080/page
             python3 -c 'import urllib.request as r; print(r.urlopen(\"http://web.test:8080/page\").read().decode(), end=\"\")'
@@ -339,20 +381,7 @@ both! {
 
     fn bytes_arrive_whole_in_both_directions(world) {
         prepare(world);
-        let script = "
-            head -c 20000000 /dev/urandom > data
-            python3 - <<'END'
-import hashlib, socket, threading
-data = open('data', 'rb').read()
-s = socket.create_connection(('web.test', 7000))
-def send():
-    s.sendall(data); s.shutdown(socket.SHUT_WR)
-threading.Thread(target=send).start()
-back = b''.join(iter(lambda: s.recv(1 << 20), b''))
-print(len(back), back == data)
-END
-            printf 'from nobody' > /dev/tcp/web.test/9000";
-        let (done, report) = run(world, &["web.test"], script);
+        let (done, report) = run(world, &["web.test"], WHOLE);
         done.success().stdout_is("20000000 True\n");
         let of = |port: u64, what: &str| {
             let all = report["connections"].as_array().unwrap();
@@ -367,23 +396,7 @@ END
 
     fn many_connections_at_once_wait_their_turn(world) {
         prepare(world);
-        let script = "
-            python3 - <<'END'
-import concurrent.futures, socket
-def one(number):
-    s = socket.create_connection(('web.test', 7000), timeout=60)
-    text = b'%d' % number
-    s.sendall(text)
-    got = s.recv(16)
-    s.close()
-    return got == text
-with concurrent.futures.ThreadPoolExecutor(64) as pool:
-    print(sum(pool.map(one, range(1500))))
-# Held open by a server that never ends them, when the command ends.
-held = [socket.create_connection(('web.test', 9001)) for _ in range(40)]
-print(len(held), flush=True)
-END";
-        let (done, report) = run(world, &["web.test"], script);
+        let (done, report) = run(world, &["web.test"], &many(1500));
         done.success().stdout_is("1500\n40\n");
         let sum: u64 = report["connections"].as_array().unwrap().iter().filter_map(|one| one["times"].as_u64()).sum();
         assert_eq!(sum, 1540);

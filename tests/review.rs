@@ -136,6 +136,35 @@ both! {
         assert!(world.read("package.json").unwrap().contains("node a.js"));
     }
 
+    /// No mode takes what the next install, build or test outside of the jar would run; what an install changes besides
+    /// is taken as ever.
+    fn what_runs_by_itself_waits_for_a_person_whatever_the_mode(world) {
+        world.file("package.json", r#"{"scripts":{"test":"jest"}}"#).file("next.json", r#"{"scripts":{"test":"jest","postinstall":"node a.js"}}"#);
+        world.file("lock.json", r#"{"lockfileVersion":3,"packages":{"node_modules/a":{"version":"1.0.0","resolved":"https://registry.npmjs.org/a/-/a-1.0.0.tgz","integrity":"sha512-a"}}}"#);
+        world.file("deps.json", r#"{"scripts":{"test":"jest"},"dependencies":{"a":"^1.0.0"}}"#);
+        let red = ["package.json", "build.rs", "sub/setup.py", "binding.gyp", "Makefile", "tests/conftest.py"];
+        let script = "cp next.json package.json; mkdir -p sub tests node_modules/a; echo x > src.txt; cp lock.json package-lock.json; \
+            echo '{\"scripts\":{\"postinstall\":\"x\"}}' > node_modules/a/package.json; echo x > node_modules/a/binding.gyp; \
+            for f in build.rs sub/setup.py binding.gyp Makefile tests/conftest.py; do echo x > $f; done";
+        for mode in ["auto", "always"] {
+            let report = world.belljar(["run", "--apply", mode, "--json", "--", "sh", "-c", script]).run().success().json();
+            for path in red {
+                let at = report["changes"].as_array().unwrap().iter().position(|change| change["path"].as_str() == world.workspace().join(path).to_str());
+                assert_eq!(report["review"]["risks"][at.unwrap()], "high", "{mode}: {path}");
+                assert!(path == "package.json" || !world.has(path), "{mode}: {path}");
+            }
+            says(&report, world, "package.json", "manifest/install-script", "postinstall new: `node a.js`");
+            assert!(!world.read("package.json").unwrap().contains("postinstall"), "{mode}");
+            assert!(world.has("node_modules/a/binding.gyp"), "{mode}: build output");
+            assert!(world.has("src.txt"), "what was announced: {report:#}");
+        }
+        // An ordinary install: nothing of it is red, and all of it is taken.
+        let script = "mkdir -p node_modules/b; cp lock.json package-lock.json; cp deps.json package.json; echo '{\"scripts\":{\"install\":\"x\"}}' > node_modules/b/package.json";
+        let report = world.belljar(["run", "--apply", "always", "--json", "--", "sh", "-c", script]).run().success().json();
+        assert!(report["review"]["risks"].as_array().unwrap().iter().all(|risk| risk != "high"), "{report:#}");
+        assert!(world.has("package-lock.json") && world.read("package.json").unwrap().contains("dependencies"), "{report:#}");
+    }
+
     fn programs_under_other_names_are_red(world) {
         let script = "cp /bin/true tool; cp /bin/true logo.png; printf '#!/bin/sh\\nid\\n' > notes.txt; chmod +x notes.txt; \
             mkdir -p 'a/.git ./hooks' 'b/GIT~1/hooks' 'c\\.git\\hooks'; for d in 'a/.git ./hooks' 'b/GIT~1/hooks' 'c\\.git\\hooks'; do echo x > \"$d/pre-commit\"; done; \

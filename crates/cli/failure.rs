@@ -51,6 +51,10 @@ pub(crate) enum Failure {
     #[cfg(not(feature = "prove"))]
     #[error("this belljar was built without proofs")]
     WithoutProofs,
+    /// Parquet was asked for, and this build has none.
+    #[cfg(not(feature = "parquet"))]
+    #[error("this belljar was built without Parquet")]
+    WithoutParquet,
     /// A person would have to agree first.
     #[error("{message}")]
     NeedsPerson {
@@ -107,6 +111,8 @@ impl Failure {
             Failure::Output(_) => "output",
             #[cfg(not(feature = "prove"))]
             Failure::WithoutProofs => "prove",
+            #[cfg(not(feature = "parquet"))]
+            Failure::WithoutParquet => "parquet",
             Failure::Run(error) => match error {
                 RunError::Refused(_) => "refused",
                 RunError::Host(_) => "host",
@@ -142,6 +148,10 @@ impl Failure {
             Failure::WithoutProofs => {
                 Some("build it with its default features, or with `cargo build --release --features prove`".into())
             }
+            #[cfg(not(feature = "parquet"))]
+            Failure::WithoutParquet => Some(
+                "build it with `cargo build --release --features parquet`; --format jsonl has the same lines".into(),
+            ),
             Failure::Output(_) => None,
         }
     }

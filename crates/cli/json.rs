@@ -11,6 +11,7 @@ pub(crate) use import::imported;
 pub(crate) use replay::replayed;
 pub(crate) use suggest::suggested;
 
+use crate::cmd::check::CheckedText;
 use crate::failure::Failure;
 use analyze::Check;
 use engine::audit::query::Row;
@@ -19,8 +20,8 @@ use engine::layers::Checked;
 use engine::suite::Tested;
 use engine::suite::{Ran, Wrong};
 use engine::{
-    Broken, Checkup, JarRun, Judged, Listed, Outcome, Project, Rewound, Settlement, Told, TrialRecord, Trusted,
-    Verification, Weight,
+    Broken, Checkup, JarRun, Listed, Outcome, Project, Rewound, Settlement, Told, TrialRecord, Trusted, Verification,
+    Weight,
 };
 use model::{AuditRecord, Change, ChangeSet, Decision, FilePath, ProfileId, Review, TrialId, hex};
 use overlay::{Author, Preview};
@@ -37,6 +38,7 @@ pub(crate) fn outcome(outcome: &Outcome, code: u8, learnt: Option<&Path>) -> Val
         fields.insert("exit_code".into(), code.into());
         fields.insert("exec_errno".into(), outcome.exec_error.into());
         fields.insert("settled".into(), settlement(&outcome.settlement));
+        fields.insert("grants".into(), asking::granting(&outcome.grants));
         let learnt = learnt.zip(outcome.learnt.as_ref());
         fields.insert(
             "learnt".into(),
@@ -324,12 +326,15 @@ fn hunk(hunk: &overlay::Hunk) -> Value {
 }
 
 /// `belljar check --json`, schema `belljar.check/1`.
-pub(crate) fn check(judged: &[(Option<FilePath>, Judged)], profile: &ProfileId) -> Value {
-    let row = |(name, judged): &(Option<FilePath>, Judged)| {
+pub(crate) fn check(judged: &[CheckedText], profile: &ProfileId) -> Value {
+    let row = |checked: &CheckedText| {
+        let CheckedText { name, judged, granted } = checked;
         json!({
             "file": name,
             "risk": judged.assessment.tiers,
             "decision": judged.decision.verdict,
+            "answer": checked.answer(),
+            "granted": granted.iter().map(asking::foreseen).collect::<Vec<_>>(),
             "because": judged.decision.because,
             "reasons": judged.assessment.reasons,
             "explanation": judged.assessment.explanation,
@@ -350,6 +355,8 @@ pub(crate) struct Verdict<'a> {
     id: &'a Value,
     risk: model::Tiers,
     decision: model::Verdict,
+    answer: model::Verdict,
+    granted: Vec<Value>,
     findings: &'a [model::Finding],
     effects: &'a [model::Effect],
     coverage: &'a model::Coverage,
@@ -358,12 +365,15 @@ pub(crate) struct Verdict<'a> {
 }
 
 impl<'a> Verdict<'a> {
-    pub(crate) fn new(id: &'a Value, judged: &'a Judged) -> Verdict<'a> {
+    pub(crate) fn new(id: &'a Value, checked: &'a CheckedText) -> Verdict<'a> {
+        let judged = &checked.judged;
         Verdict {
             schema: "belljar.verdict/1",
             id,
             risk: judged.assessment.tiers,
             decision: judged.decision.verdict,
+            answer: checked.answer(),
+            granted: checked.granted.iter().map(asking::foreseen).collect(),
             findings: &judged.analysis.findings,
             effects: &judged.analysis.effects,
             coverage: &judged.analysis.coverage,

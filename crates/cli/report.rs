@@ -1,12 +1,11 @@
 //! Results of `belljar check` for other tools: SARIF 2.1.0, GitHub workflow commands, JUnit.
 
+use crate::cmd::check::CheckedText;
 use analyze::{CHECKS, Check};
 use engine::Judged;
 use model::{FilePath, Risk, Span, Verdict};
 use serde_json::{Value, json};
 use std::fmt::Write as _;
-
-type Named = (Option<FilePath>, Judged);
 
 /// The rule that stands for an effect no numbered check speaks of.
 const EFFECT: &str = "effect";
@@ -47,10 +46,12 @@ fn name_of(name: Option<&FilePath>) -> String {
 }
 
 /// SARIF 2.1.0 (OASIS, 2020): one run, one rule per check, one result per reason.
-pub(crate) fn sarif(judged: &[Named]) -> Value {
+pub(crate) fn sarif(judged: &[CheckedText]) -> Value {
     let results: Vec<Value> = judged
         .iter()
-        .flat_map(|(name, judged)| items(judged).map(move |item| result(name.as_ref(), judged, &item)))
+        .flat_map(|CheckedText { name, judged, .. }| {
+            items(judged).map(move |item| result(name.as_ref(), judged, &item))
+        })
         .collect();
     json!({
         "$schema": "https://docs.oasis-open.org/sarif/sarif/v2.1.0/os/schemas/sarif-schema-2.1.0.json",
@@ -124,9 +125,9 @@ fn uri(name: Option<&FilePath>) -> String {
 }
 
 /// Workflow commands of GitHub Actions, one a line.
-pub(crate) fn github(judged: &[Named]) -> String {
+pub(crate) fn github(judged: &[CheckedText]) -> String {
     let mut out = String::new();
-    for (name, judged) in judged {
+    for CheckedText { name, judged, .. } in judged {
         for item in items(judged) {
             let word = match item.risk {
                 Risk::High => "error",
@@ -158,8 +159,8 @@ fn property(text: &str) -> String {
 }
 
 /// A JUnit report: a test case for each text, failed where it would not simply be allowed.
-pub(crate) fn junit(judged: &[Named]) -> String {
-    let held = |(_, judged): &&Named| judged.decision.verdict != Verdict::Allow;
+pub(crate) fn junit(judged: &[CheckedText]) -> String {
+    let held = |checked: &&CheckedText| checked.answer() != Verdict::Allow;
     let mut out = String::from("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n");
     // Writing to a String cannot fail.
     let _ = writeln!(
@@ -168,9 +169,10 @@ pub(crate) fn junit(judged: &[Named]) -> String {
         judged.len(),
         judged.iter().filter(held).count()
     );
-    for (name, judged) in judged {
+    for checked in judged {
+        let CheckedText { name, judged, .. } = checked;
         let case = xml(&name_of(name.as_ref()));
-        if judged.decision.verdict == Verdict::Allow {
+        if checked.answer() == Verdict::Allow {
             let _ = writeln!(out, "    <testcase classname=\"belljar\" name=\"{case}\"/>");
             continue;
         }

@@ -16,6 +16,12 @@ def belljar(world, batch, limit):
     return ["/usr/local/bin/belljar", "run", "--apply", apply, *(["--limit", limit] if limit else []), "--"]
 
 
+def belljar_nested(world, batch, limit):
+    """A jar that allows others inside."""
+    words = belljar(world, batch, limit)
+    return [*words[:2], "--allow-nested", *words[2:]]
+
+
 def belljar_bare(world, batch, limit):
     """Where namespaces are withheld, as by Docker's profile: `one` in suite.py puts the filter there."""
     return ["/usr/bin/python3", "-B", "/usr/local/bin/withhold.py", "docker", *belljar(world, batch, limit)]
@@ -49,4 +55,4 @@ def codex(world, batch, limit):
     return [f"{PEERS}/codex", "sandbox", "-c", 'sandbox_mode="workspace-write"', "--"]
 
 
-TOOLS = {tool.__name__: tool for tool in [bare, belljar, belljar_bare, bwrap, firejail, srt, codex]}
+TOOLS = {tool.__name__: tool for tool in [bare, belljar, belljar_nested, belljar_bare, bwrap, firejail, srt, codex]}

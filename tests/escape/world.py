@@ -169,7 +169,7 @@ class World(Watch):
                    "/home/other/copied.txt", "/tmp/linked"]:
             write(at, self.secret("file " + at), 0o666)
         for at in ["/tmp/host-fifo", f"{self.home}/.cache/host-fifo", "/srv/host-fifo", "/opt/app/pipes/deep/er/host-fifo",
-                   "/var/lib/host-fifo"]:
+                   "/var/lib/host-fifo", "/var/lib/app/pipes/deep/host-fifo"]:
             os.makedirs(os.path.dirname(at), exist_ok=True)
             os.mkfifo(at)
             os.chmod(at, 0o666)

@@ -5,7 +5,7 @@ use crate::support::assert_nothing_left;
 use serde_json::{Value, json};
 
 /// What the probes share: a socket, a question with its answer, or why there is none.
-const PYTHON: &str = r#"
+pub(super) const PYTHON: &str = r#"
 import errno, os, select, socket, struct, sys, threading, time
 def sock(connected=None, own=None):
     s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.settimeout(10)
@@ -22,12 +22,12 @@ def ask(s, data, to=None, wait=10):
 def at(name): return socket.getaddrinfo(name, None, socket.AF_INET)[0][4][0]
 "#;
 
-fn python(body: &str) -> String {
+pub(super) fn python(body: &str) -> String {
     format!("python3 - <<'END'\n{PYTHON}\n{body}\nEND")
 }
 
 /// A field of the record of this peer, over UDP.
-fn of(report: &Value, host: &str, port: u16, field: &str) -> Option<u64> {
+pub(super) fn of(report: &Value, host: &str, port: u16, field: &str) -> Option<u64> {
     let all = report["connections"].as_array().unwrap();
     let peer = json!({"host": host, "port": port, "protocol": "udp"});
     all.iter().find(|one| one["peer"] == peer).and_then(|one| one[field].as_u64())

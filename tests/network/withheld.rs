@@ -3,14 +3,15 @@
 use super::*;
 use crate::withheld::FILTER;
 
-fn run_bare(world: &World, allow: &[&str], script: &str) -> (testkit::Output, Value) {
-    run_bare_with(world, allow, script, &[])
+pub(super) fn run_bare(world: &World, allow: &[&str], script: &str) -> (testkit::Output, Value) {
+    run_bare_more(world, allow, script, "")
 }
 
-fn run_bare_with(world: &World, allow: &[&str], script: &str, env: &[(&str, &str)]) -> (testkit::Output, Value) {
-    let mut before = setup(world);
+/// The same, with more that root does before.
+pub(super) fn run_bare_more(world: &World, allow: &[&str], script: &str, more: &str) -> (testkit::Output, Value) {
+    let mut before = setup_with(world, more);
     before.extend(["/usr/bin/python3", "-c", FILTER, "docker"].map(str::to_owned));
-    let (done, report) = run_under(world, allow, script, env, before);
+    let (done, report) = run_under(world, allow, script, &[], before);
     assert_eq!(report["containment"]["tier"], "T2", "{report:#}");
     (done, report)
 }
@@ -18,14 +19,7 @@ fn run_bare_with(world: &World, allow: &[&str], script: &str, env: &[(&str, &str
 both! {
     fn programs_reach_what_is_allowed_and_know_nothing_of_it(world) {
         prepare(world);
-        let www = world.base().join("www");
-        let git = format!(
-            "git init -q --bare {www}/r.git && cd {www} && git init -q w && cd w && git -c user.name=t -c user.email=t@t commit -q \
-             --allow-empty -m first && git push -q ../r.git HEAD:refs/heads/main && cd ../r.git && git symbolic-ref HEAD \
-             refs/heads/main && git update-server-info",
-            www = www.display()
-        );
-        world.command("sh").args(["-ec", &git]).as_root().run().success();
+        serve_repository(world);
         let script = "
             curl -sS http://web.test:8080/page
             curl -sS -w '%{http_code}\\n' http://web.test:8080/page
@@ -121,21 +115,7 @@ END
 
     fn bytes_arrive_whole_in_both_directions(world) {
         prepare(world);
-        let script = "
-            head -c 20000000 /dev/urandom > data
-            python3 - <<'END'
-import hashlib, socket, threading
-data = open('data', 'rb').read()
-s = socket.create_connection(('web.test', 7000))
-s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-def send():
-    s.sendall(data); s.shutdown(socket.SHUT_WR)
-threading.Thread(target=send).start()
-back = b''.join(iter(lambda: s.recv(1 << 20), b''))
-print(len(back), back == data)
-END
-            printf 'from nobody' > /dev/tcp/web.test/9000";
-        let (done, report) = run_bare(world, &["web.test"], script);
+        let (done, report) = run_bare(world, &["web.test"], WHOLE);
         done.success().stdout_is("20000000 True\n");
         let of = |port: u64, what: &str| {
             let all = report["connections"].as_array().unwrap();
@@ -150,22 +130,7 @@ END
 
     fn many_connections_at_once_wait_their_turn(world) {
         prepare(world);
-        let script = "
-            python3 - <<'END'
-import concurrent.futures, socket
-def one(number):
-    s = socket.create_connection(('web.test', 7000), timeout=60)
-    text = b'%d' % number
-    s.sendall(text)
-    got = s.recv(16)
-    s.close()
-    return got == text
-with concurrent.futures.ThreadPoolExecutor(64) as pool:
-    print(sum(pool.map(one, range(600))))
-held = [socket.create_connection(('web.test', 9001)) for _ in range(40)]
-print(len(held), flush=True)
-END";
-        let (done, report) = run_bare(world, &["web.test"], script);
+        let (done, report) = run_bare(world, &["web.test"], &many(600));
         done.success().stdout_is("600\n40\n");
         let sum: u64 = report["connections"].as_array().unwrap().iter().filter_map(|one| one["times"].as_u64()).sum();
         assert_eq!(sum, 640);
@@ -204,7 +169,7 @@ said('message', lambda: d.sendmsg([b'sink x'], [], 0, ('20.20.20.20', 7000)))
 END
             true";
         let (done, _) = run_bare(world, &["web.test"], script);
-        done.stdout_is("kind refused\nkind refused\nping refused\nsctp refused\nlisten refused\nbind refused\nfast open refused\n\
+        done.stdout_is("kind refused\nkind refused\nping refused\nsctp refused\nlisten None\nbind None\nfast open refused\n\
             answer b'a'\nsocket: 1\nagain refused\napart -1 and again -1\nunix -1\nshort -1\n\
             message 6\n");
         assert!(!world.base().join("www/datagrams").exists() && !world.base().join("www/sunk").exists());

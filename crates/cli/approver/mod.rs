@@ -13,7 +13,7 @@ mod wire;
 use crate::failure::Failure;
 use crate::json::asking;
 use crate::ui;
-use engine::{Answer, Choice, Frozen, Person, Question, Trial};
+use engine::{Answer, Frozen, Person, Question, Settle, Trial};
 use model::{FilePath, Risk};
 use serde_json::Value;
 use std::io;
@@ -90,9 +90,9 @@ impl Person for Approver {
         self.ask(asking::question(question))?.to_run()
     }
 
-    fn settle(&mut self, frozen: &Trial<Frozen>) -> io::Result<Choice> {
+    fn settle(&mut self, frozen: &Trial<Frozen>) -> io::Result<Settle> {
         let high = ui::red(frozen);
-        let answer = self.ask(asking::settle(frozen, high, &SETTLE))?;
+        let answer = self.ask(asking::settle(frozen, high, &SETTLE, &frozen.offer()))?;
         let safe = || engine::harmless::up_to(Risk::Medium, frozen.changes(), frozen.review());
         answer.to_settle(high, safe)
     }

@@ -1,6 +1,6 @@
 //! What goes over the channel. Questions are schema `belljar.question/1`, answers `belljar.answer/1`.
 
-use engine::{Choice, Lasting, Wish};
+use engine::{Choice, Keep, Lasting, Settle, Wish};
 use serde::Deserialize;
 use serde_json::Value;
 use std::fs::File;
@@ -28,6 +28,9 @@ pub(super) struct Answer {
     /// For how long a grant counts.
     #[serde(default)]
     days: Option<u32>,
+    /// What of the changes is granted: `files`, as where nothing is said, or `directories`.
+    #[serde(default)]
+    grant: Option<String>,
     /// The number of HIGH changes that the person saw.
     #[serde(default)]
     high: Option<usize>,
@@ -74,33 +77,53 @@ impl Ticket {
 impl Answer {
     /// As an answer before a command runs.
     pub(super) fn to_run(&self) -> io::Result<engine::Answer> {
-        let scope = match (self.answer.as_str(), self.scope.as_deref(), self.high) {
-            ("no", _, _) => return Ok(engine::Answer::No),
-            ("yes", None | Some("once"), None) if self.days.is_none() => return Ok(engine::Answer::Yes),
-            ("yes", Some("jar"), None) => Lasting::Jar,
-            ("yes", Some("project"), None) => Lasting::Project,
-            ("yes", Some("always"), None) => Lasting::Always,
-            _ => return Err(no_answer("it says neither yes nor no to this")),
+        match (self.answer.as_str(), self.scope.as_deref(), self.high.is_none() && self.grant.is_none()) {
+            ("no", _, _) => Ok(engine::Answer::No),
+            ("yes", None | Some("once"), true) if self.days.is_none() => Ok(engine::Answer::Yes),
+            ("yes", Some(scope), true) => Ok(engine::Answer::Grant(self.wish(scope)?)),
+            _ => Err(no_answer("it says neither yes nor no to this")),
+        }
+    }
+
+    fn wish(&self, scope: &str) -> io::Result<Wish> {
+        let scope = match scope {
+            "jar" => Lasting::Jar,
+            "project" => Lasting::Project,
+            "always" => Lasting::Always,
+            _ => return Err(no_answer("nothing is granted there")),
         };
         match self.days {
-            None | Some(1..=engine::grants::DAYS_MAX) => Ok(engine::Answer::Grant(Wish { scope, days: self.days })),
+            None | Some(1..=engine::grants::DAYS_MAX) => Ok(Wish { scope, days: self.days }),
             Some(_) => Err(no_answer("nothing is granted for so many days")),
         }
     }
 
+    /// What of an answer about changes is to be remembered.
+    fn keep(&self) -> io::Result<Option<Keep>> {
+        let below = match self.grant.as_deref() {
+            None | Some("files") => false,
+            Some("directories") => true,
+            Some(_) => return Err(no_answer("files or directories are granted")),
+        };
+        match self.scope.as_deref() {
+            Some(scope) => Ok(Some(Keep { wish: self.wish(scope)?, below })),
+            None if self.days.is_none() && self.grant.is_none() => Ok(None),
+            None => Err(no_answer("it does not say where its grant counts")),
+        }
+    }
+
     /// As an answer when it has run; what is HIGH becomes real only for somebody who says how much of it there is.
-    pub(super) fn to_settle(&self, high: usize, safe: impl FnOnce() -> Choice) -> io::Result<Choice> {
-        if self.scope.is_some() || self.days.is_some() {
-            return Err(no_answer("changes are decided on once"));
-        }
-        match (self.answer.as_str(), self.high.unwrap_or(0)) {
-            ("apply", seen) if seen == high => Ok(Choice::ApplyAll),
-            ("apply", _) => Err(no_answer("it does not say how many of the changes are HIGH")),
-            ("apply-safe", _) => Ok(safe()),
-            ("discard", _) => Ok(Choice::Discard),
-            ("leave", _) => Ok(Choice::Leave),
-            _ => Err(no_answer("it is none of those that were offered")),
-        }
+    pub(super) fn to_settle(&self, high: usize, safe: impl FnOnce() -> Choice) -> io::Result<Settle> {
+        let keep = self.keep()?;
+        let choice = match (self.answer.as_str(), self.high.unwrap_or(0)) {
+            ("apply", seen) if seen == high => Choice::ApplyAll,
+            ("apply", _) => return Err(no_answer("it does not say how many of the changes are HIGH")),
+            ("apply-safe", _) => safe(),
+            ("discard", _) if keep.is_none() => Choice::Discard,
+            ("leave", _) if keep.is_none() => Choice::Leave,
+            _ => return Err(no_answer("it is none of those that were offered")),
+        };
+        Ok(Settle { choice, keep })
     }
 }
 
@@ -135,6 +158,7 @@ mod tests {
             json!({"answer": "yes", "scope": "always", "days": 0}),
             json!({"answer": "yes", "scope": "always", "days": 367}),
             json!({"answer": "yes", "high": 0}),
+            json!({"answer": "yes", "scope": "project", "grant": "files"}),
             json!({"answer": "yes", "id": other.id}),
             json!({"answer": "yes", "nonce": other.nonce}),
             json!({"answer": "yes", "nonce": ""}),
@@ -158,14 +182,27 @@ mod tests {
         let ticket = Ticket::new().unwrap();
         let settle =
             |more: Value| said(&ticket, &more).and_then(|answer| answer.to_settle(2, || Choice::Apply(Vec::new())));
-        assert_eq!(settle(json!({"answer": "apply", "high": 2})).unwrap(), Choice::ApplyAll);
-        assert_eq!(settle(json!({"answer": "apply-safe"})).unwrap(), Choice::Apply(Vec::new()));
-        assert_eq!(settle(json!({"answer": "discard"})).unwrap(), Choice::Discard);
+        assert_eq!(settle(json!({"answer": "apply", "high": 2})).unwrap(), Choice::ApplyAll.into());
+        assert_eq!(settle(json!({"answer": "apply-safe"})).unwrap(), Choice::Apply(Vec::new()).into());
+        assert_eq!(settle(json!({"answer": "discard"})).unwrap(), Choice::Discard.into());
+        let keep = |scope, days, below| Some(Keep { wish: Wish { scope, days }, below });
+        let kept =
+            settle(json!({"answer": "apply-safe", "scope": "project", "grant": "directories", "days": 3})).unwrap();
+        assert_eq!(kept.keep, keep(Lasting::Project, Some(3), true));
+        assert_eq!(
+            settle(json!({"answer": "apply-safe", "scope": "jar"})).unwrap().keep,
+            keep(Lasting::Jar, None, false)
+        );
         for more in [
             json!({"answer": "apply"}),
             json!({"answer": "apply", "high": 1}),
             json!({"answer": "yes"}),
             json!({"answer": "apply", "high": 2, "scope": "once"}),
+            json!({"answer": "apply", "high": 2, "grant": "files"}),
+            json!({"answer": "apply", "high": 2, "scope": "project", "grant": "all"}),
+            json!({"answer": "apply", "high": 2, "scope": "project", "days": 400}),
+            json!({"answer": "discard", "scope": "project"}),
+            json!({"answer": "leave", "scope": "project"}),
         ] {
             assert!(settle(more.clone()).is_err(), "{more}");
         }

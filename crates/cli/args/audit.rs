@@ -39,7 +39,7 @@ pub(crate) enum AuditCommand {
     },
     /// Print the records for other tools
     Export {
-        /// The log's own lines, events of the Open Cybersecurity Schema Framework, or what policies were asked
+        /// The log's own lines, events of the Open Cybersecurity Schema Framework, what policies were asked, or Parquet
         #[arg(long, value_enum, default_value = "jsonl")]
         format: ExportFormat,
         /// Which of them.
@@ -118,6 +118,8 @@ pub(crate) enum ExportFormat {
     Ocsf,
     /// What each policy was asked, one command a line, for `belljar policy replay`
     Requests,
+    /// A table in columns, for a file or pipe; needs a build with `--features parquet`
+    Parquet,
 }
 
 /// How an answer is asked for.

@@ -17,7 +17,8 @@ pub(crate) struct Check {
     /// modules on their way are looked up on this disk unless the line says `"look": false`; `-` is standard input
     #[arg(long, value_name = "FILE", conflicts_with_all = ["file", "stdin", "command", "list", "explain", "format"])]
     pub(crate) jsonl: Option<PathBuf>,
-    /// Decide as for `belljar run` rather than for the bare machine
+    /// Decide as for `belljar run` rather than for the bare machine; where a grant answers what is asked, the exit is that of
+    /// allow
     #[arg(long)]
     pub(crate) contained: bool,
     /// Decide as for `belljar run --profile`

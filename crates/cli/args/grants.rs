@@ -24,6 +24,9 @@ pub(crate) enum GrantsCommand {
         /// with a path; a path that ends in / means all below it
         #[arg(value_name = "EFFECT")]
         effect: String,
+        /// About what becomes of changes instead of what may run: `write PATH` or `delete PATH`, not asked about at the review
+        #[arg(long)]
+        changes: bool,
         /// Where it counts
         #[arg(long, value_name = "WHERE", default_value = "project")]
         scope: Scope,

@@ -37,6 +37,10 @@ pub(crate) fn audit(args: &args::Audit) -> Result<Exit, Failure> {
                 None => Ok(()),
             })
         }
+        #[cfg(feature = "parquet")]
+        AuditCommand::Export { format: ExportFormat::Parquet, filter } => columns(audit, &chosen(filter, &place)?),
+        #[cfg(not(feature = "parquet"))]
+        AuditCommand::Export { format: ExportFormat::Parquet, .. } => Err(Failure::WithoutParquet),
         AuditCommand::Query { question } => ask(audit, question, &place),
         AuditCommand::Key(key) => set_up_key(audit, key.json),
         AuditCommand::Receipt { trial } => {
@@ -62,6 +66,20 @@ fn each(
         }
     })?;
     printed?;
+    Ok(Exit::Ok)
+}
+
+/// Bytes for a file or another program, and never for a screen.
+#[cfg(feature = "parquet")]
+fn columns(log: &AuditLog, filter: &Filter) -> Result<Exit, Failure> {
+    use std::io::{BufWriter, IsTerminal};
+    if io::stdout().is_terminal() {
+        return Err(Failure::Usage {
+            message: "--format parquet is no text for a terminal".into(),
+            hint: "belljar audit export --format parquet > audit.parquet".into(),
+        });
+    }
+    engine::audit::columns::export(log, filter, BufWriter::new(io::stdout()))?;
     Ok(Exit::Ok)
 }
 

@@ -1,5 +1,6 @@
 //! `belljar check --jsonl`: one JSON object a line in, one a line out, in order and without a gap.
 
+use super::check::CheckedText;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::json;
@@ -77,7 +78,7 @@ struct Batch<'a, W: Write> {
 
 impl<W: Write> Batch<'_, W> {
     /// Judges one line; `None` stands for one that was too long.
-    fn line(&mut self, number: u64, line: Option<&[u8]>) -> io::Result<()> {
+    fn line(&mut self, number: u64, line: Option<&[u8]>) -> Result<(), Failure> {
         let Some(bytes) = line else { return self.refuse(&Value::Null, number, "the line is too long") };
         let object = match serde_json::from_slice::<Value>(bytes) {
             Ok(value) => value,
@@ -99,12 +100,17 @@ impl<W: Write> Batch<'_, W> {
             None => self.place,
         };
         let judged = self.engine.judge_with(line.cmd.as_bytes(), place, line.env.into_iter().collect(), line.look);
-        self.write(&json::Verdict::new(&id, &judged))
+        // Grants are this machine's.
+        let checked = match line.look {
+            true => CheckedText::new(None, judged, self.engine)?,
+            false => CheckedText { name: None, judged, granted: Vec::new() },
+        };
+        Ok(self.write(&json::Verdict::new(&id, &checked))?)
     }
 
-    fn refuse(&mut self, id: &Value, number: u64, message: &str) -> io::Result<()> {
+    fn refuse(&mut self, id: &Value, number: u64, message: &str) -> Result<(), Failure> {
         self.bad += 1;
-        self.write(&json::bad_line(id, number, &model::escape::text(message)))
+        Ok(self.write(&json::bad_line(id, number, &model::escape::text(message)))?)
     }
 
     fn write(&mut self, document: &impl serde::Serialize) -> io::Result<()> {

@@ -7,7 +7,7 @@ use crate::failure::Failure;
 use crate::{json, report, ui};
 use analyze::CHECKS;
 use engine::{Engine, Judged, host, profile};
-use model::{CheckId, FilePath, Verdict};
+use model::{CheckId, FilePath, Grant, Verdict};
 use std::ffi::OsString;
 use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
@@ -29,7 +29,7 @@ pub(crate) fn check(args: &args::Check) -> Result<Exit, Failure> {
     }
     let mut judged = Vec::new();
     for (name, text) in texts(args)? {
-        judged.push((name, engine.judge(&text, &place)));
+        judged.push(CheckedText::new(name, engine.judge(&text, &place), &engine)?);
     }
     match args.format.unwrap_or(if args.json { Format::Json } else { Format::Text }) {
         Format::Text => ui::check(&judged)?,
@@ -41,8 +41,32 @@ pub(crate) fn check(args: &args::Check) -> Result<Exit, Failure> {
     Ok(strictest(&judged).into())
 }
 
-fn strictest(judged: &[(Option<FilePath>, Judged)]) -> Verdict {
-    judged.iter().map(|(_, judged)| judged.decision.verdict).max().unwrap_or(Verdict::Allow)
+/// A text with what was made of it.
+pub(crate) struct CheckedText {
+    /// The file it is from.
+    pub(crate) name: Option<FilePath>,
+    pub(crate) judged: Judged,
+    /// The grants that answer where it runs in a jar.
+    pub(crate) granted: Vec<Grant>,
+}
+
+impl CheckedText {
+    pub(crate) fn new(name: Option<FilePath>, judged: Judged, engine: &Engine) -> Result<CheckedText, Failure> {
+        let granted = engine.foreseen(&judged)?;
+        Ok(CheckedText { name, judged, granted })
+    }
+
+    /// What `run` would do: the decision, but where grants answer what it asks. They count in a jar only.
+    pub(crate) fn answer(&self) -> Verdict {
+        match self.judged.decision.verdict {
+            Verdict::Ask if self.judged.place.contained && !self.granted.is_empty() => Verdict::Allow,
+            decision => decision,
+        }
+    }
+}
+
+fn strictest(judged: &[CheckedText]) -> Verdict {
+    judged.iter().map(CheckedText::answer).max().unwrap_or(Verdict::Allow)
 }
 
 type Texts = Vec<(Option<FilePath>, Vec<u8>)>;

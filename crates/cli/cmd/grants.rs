@@ -6,7 +6,7 @@ use crate::failure::Failure;
 use crate::json::asking;
 use crate::ui::{self, Terminal};
 use engine::{Engine, Grants, host};
-use model::{Action, Endpoint, FilePath, GrantScope, Granted, PathScope, Place, Protocol, Target};
+use model::{Action, Door, Endpoint, FilePath, GrantScope, Granted, PathScope, Place, Protocol, Target};
 
 /// Lists, makes or takes back.
 pub(crate) fn grants(args: &args::Grants) -> Result<Exit, Failure> {
@@ -17,16 +17,17 @@ pub(crate) fn grants(args: &args::Grants) -> Result<Exit, Failure> {
             let all = known.all().map_err(engine::RunError::from)?;
             if args.json { ui::print_json(&asking::grants(&all))? } else { ui::grants(&all)? }
         }
-        Some(GrantsCommand::Add { effect, scope, expires, yes }) => {
-            let granted = effect_of(effect, &place)?;
+        Some(GrantsCommand::Add { effect, changes, scope, expires, yes }) => {
+            let door = if *changes { Door::Review } else { Door::Run };
+            let granted = effect_of(door, effect, &place)?;
             let days = expires.as_deref().map(days).transpose()?;
-            agree(&granted, *scope, days, *yes, args.json)?;
+            agree((door, &granted), *scope, days, *yes, args.json)?;
             let scope = match scope {
                 Scope::Project => GrantScope::Project { path: place.workspace.clone() },
                 Scope::Always => GrantScope::Always,
             };
             let shown = vec![format!("granted by hand: {granted}")];
-            let grant = Engine::open(&place)?.grant(vec![granted], scope, days, shown)?;
+            let grant = Engine::open(&place)?.grant(door, vec![granted], scope, days, shown)?;
             if args.json { ui::print_json(&asking::grants(&[grant]))? } else { ui::granted(&grant)? }
         }
         Some(GrantsCommand::Revoke { ids, all }) => {
@@ -41,7 +42,13 @@ pub(crate) fn grants(args: &args::Grants) -> Result<Exit, Failure> {
 }
 
 /// A person has to have seen what it is.
-fn agree(granted: &Granted, scope: Scope, days: Option<u32>, yes: bool, json: bool) -> Result<(), Failure> {
+fn agree(
+    (door, granted): (Door, &Granted),
+    scope: Scope,
+    days: Option<u32>,
+    yes: bool,
+    json: bool,
+) -> Result<(), Failure> {
     if yes {
         return Ok(());
     }
@@ -51,7 +58,11 @@ fn agree(granted: &Granted, scope: Scope, days: Option<u32>, yes: bool, json: bo
     let Some(mut terminal) = Terminal::open().filter(|_| !json) else {
         return Err(refused(format!("granting needs a person: {what}")));
     };
-    match terminal.confirm(&format!("Not ask any more before a command does this: {what}?"))? {
+    let question = match door {
+        Door::Run => "Not ask any more before a command does this",
+        Door::Review => "Not ask any more before this becomes real",
+    };
+    match terminal.confirm(&format!("{question}: {what}?"))? {
         true => Ok(()),
         false => Err(refused(format!("not granted: {what}"))),
     }
@@ -61,7 +72,7 @@ fn agree(granted: &Granted, scope: Scope, days: Option<u32>, yes: bool, json: bo
 const SYSTEM_BIN: [&[u8]; 6] = [b"/bin", b"/usr/bin", b"/usr/local/bin", b"/sbin", b"/usr/sbin", b"/usr/local/sbin"];
 
 /// The effect that a text names.
-fn effect_of(text: &str, place: &Place) -> Result<Granted, Failure> {
+fn effect_of(door: Door, text: &str, place: &Place) -> Result<Granted, Failure> {
     let wrong = |message: String| Failure::Usage {
         message: format!("{}: {message}", model::escape::text(text)),
         hint: "for example 'connect registry.npmjs.org:443', 'write target/', 'execute make'".into(),
@@ -81,7 +92,7 @@ fn effect_of(text: &str, place: &Place) -> Result<Granted, Failure> {
     {
         return Err(wrong("commands are judged by the name of such a program: leave its directory out".into()));
     }
-    engine::consent::grantable(action, target, place)
+    engine::consent::grantable(door, action, target, place)
         .map_err(|why| wrong(format!("it can be approved once only: {why}")))
 }
 

@@ -3,7 +3,7 @@
 mod apply;
 mod audit;
 mod batch;
-mod check;
+pub(crate) mod check;
 mod diff;
 mod discard;
 mod doctor;

@@ -72,8 +72,13 @@ pub(super) fn keys(offer: &Offer) -> String {
     if scopes.is_empty() {
         return "y = yes, d = details, any other key = no".to_owned();
     }
-    let also: Vec<String> = scopes.iter().map(|scope| format!("{} = {}", key(*scope), place(*scope))).collect();
-    format!("y = this once, without asking again: {}, d = details, any other key = no", also.join(", "))
+    format!("y = this once, without asking again: {}, d = details, any other key = no", scope_keys(&scopes))
+}
+
+/// The keys for where a grant counts.
+pub(super) fn scope_keys(scopes: &[Lasting]) -> String {
+    let each: Vec<String> = scopes.iter().map(|scope| format!("{} = {}", key(*scope), place(*scope))).collect();
+    each.join(", ")
 }
 
 fn key(scope: Lasting) -> char {
@@ -94,7 +99,11 @@ fn place(scope: Lasting) -> &'static str {
 
 /// The scope that `key` grants for, if that is offered.
 pub(super) fn scope(key: char, offer: &Offer) -> Option<Lasting> {
-    offer.scopes().into_iter().find(|scope| self::key(*scope) == key)
+    scope_in(key, &offer.scopes())
+}
+
+pub(super) fn scope_in(key: char, scopes: &[Lasting]) -> Option<Lasting> {
+    scopes.iter().copied().find(|scope| self::key(*scope) == key)
 }
 
 /// What exactly would be granted.

@@ -1,20 +1,22 @@
 //! `belljar check` in words.
 
 use super::style::Style;
+use crate::cmd::check::CheckedText;
 use analyze::Check;
 use engine::Judged;
-use model::{FilePath, Reason, Span, Verdict};
+use model::{Reason, Span, Verdict};
 use std::io::{self, Write};
 
 /// Risk, decision, why, what it would do, and what was found where.
-pub(crate) fn check(judged: &[(Option<FilePath>, Judged)]) -> io::Result<()> {
+pub(crate) fn check(judged: &[CheckedText]) -> io::Result<()> {
     let style = Style::stdout();
     let mut out = io::stdout().lock();
-    for (name, judged) in judged {
-        if let Some(name) = name {
+    for checked in judged {
+        if let Some(name) = &checked.name {
             writeln!(out, "{}", style.bold(&name.to_string()))?;
         }
-        one(&mut out, style, judged)?;
+        one(&mut out, style, &checked.judged)?;
+        super::grants::foreseen(&mut out, style, checked)?;
     }
     Ok(())
 }

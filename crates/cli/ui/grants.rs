@@ -2,8 +2,9 @@
 
 use super::style::Style;
 use super::trials::when;
+use crate::cmd::check::CheckedText;
 use engine::grants::now_ms;
-use model::{Grant, GrantScope};
+use model::{Door, Grant, GrantScope};
 use std::io::{self, Write};
 
 /// What a grant is for.
@@ -29,8 +30,9 @@ fn until(style: Style, grant: &Grant) -> String {
 
 fn line(style: Style, grant: &Grant) -> String {
     format!(
-        "{}  {}, {}, {}",
+        "{}  {}{}, {}, {}",
         style.bold(&model::escape::text(&grant.id)),
+        if grant.door == Door::Review { "changes become real: " } else { "" },
         effects(grant),
         scope(grant),
         until(style, grant)
@@ -48,6 +50,15 @@ pub(crate) fn grants(all: &[Grant]) -> io::Result<()> {
         writeln!(out, "{}", line(style, grant))?;
         let shown = grant.shown.first().map(|shown| format!("; {}", model::escape::text(shown))).unwrap_or_default();
         writeln!(out, "          {}", style.dim(&format!("by user {} {}{shown}", grant.uid, when(grant.made_ms))))?;
+    }
+    Ok(())
+}
+
+/// Which answer a question that `check` shows.
+pub(super) fn foreseen(out: &mut impl Write, style: Style, checked: &CheckedText) -> io::Result<()> {
+    let place = if checked.judged.place.contained { "nobody is asked" } else { "in a jar nobody is asked" };
+    for grant in &checked.granted {
+        writeln!(out, "  {} {place}: {}", style.green("granted"), line(style, grant))?;
     }
     Ok(())
 }

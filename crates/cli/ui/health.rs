@@ -4,7 +4,7 @@ use super::changes::count;
 use super::style::Style;
 use engine::layers::Checked;
 use engine::{Checkup, Verification};
-use model::{AuditRecord, Stage, Tier};
+use model::{AuditRecord, Door, Stage, Tier};
 use std::io::{self, Write};
 
 /// One line for each thing a jar needs, with the remedy for what is missing.
@@ -82,8 +82,11 @@ fn stage(stage: &Stage) -> String {
                 count(attempts.len() as u64, "refused attempt")
             )
         }
-        Stage::Settling { verb, paths, by } if paths.is_empty() => format!("{verb} all, chosen by {by}"),
-        Stage::Settling { verb, paths, by } => format!("{verb} {}, chosen by {by}", count(paths.len() as u64, "path")),
+        Stage::Settling { verb, paths, by, granted } => {
+            let what = if paths.is_empty() { "all".to_owned() } else { count(paths.len() as u64, "path") };
+            let of = if granted.is_empty() { String::new() } else { format!(" ({} of it)", granted.len()) };
+            format!("{verb} {what}, chosen by {}{of}", model::escape::text(by))
+        }
         Stage::Settled { outcome, applied } => format!("{outcome}, {} made real", count(*applied, "change")),
         Stage::Rewinding { to, commands } => {
             format!("rewind to before command {to}: {}", count(*commands, "command"))
@@ -91,7 +94,8 @@ fn stage(stage: &Stage) -> String {
         Stage::Rewound { to, left } => format!("rewound to before command {to}, {} left", count(*left, "change")),
         Stage::Failed { error } => format!("failed: {}", model::escape::text(error)),
         Stage::Granted { grant } => {
-            format!("granted {}: {}", model::escape::text(&grant.id), super::grants::effects(grant))
+            let door = if grant.door == Door::Review { " changes" } else { "" };
+            format!("granted{door} {}: {}", model::escape::text(&grant.id), super::grants::effects(grant))
         }
         Stage::Revoked { grants } => format!("revoked {}", model::escape::text(&grants.join(", "))),
         Stage::Receipted { sha256 } => format!("receipt {}", model::escape::text(sha256)),

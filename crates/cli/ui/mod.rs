@@ -8,6 +8,7 @@ mod grants;
 mod health;
 mod import;
 mod key;
+mod landing;
 mod policy;
 #[cfg(feature = "prove")]
 mod prove;

@@ -1,8 +1,8 @@
 //! The person at the terminal. Asked through `/dev/tty`, so neither the command's output nor its input can answer.
 
-use super::{approval, changes, key, style::Style, trials};
+use super::{approval, changes, key, landing, style::Style, trials};
 use crate::cmd::select;
-use engine::{Answer, Choice, Frozen, Person, Picked, Question, Trial, Wish};
+use engine::{Answer, Choice, Frozen, Keep, LandingOffer, Person, Picked, Question, Settle, Trial, Wish};
 use model::{Change, FilePath, Risk};
 use overlay::{Pick, Preview};
 use std::fs::{File, OpenOptions};
@@ -185,6 +185,25 @@ impl Terminal {
         Ok(if self.key()? == Some('y') { Answer::Grant(wish) } else { Answer::No })
     }
 
+    /// What is not to be asked again, which counts only with an answer that makes something real. Any key that is not
+    /// offered goes back without one.
+    fn keep(&mut self, frozen: &Trial<Frozen>, offer: &LandingOffer) -> io::Result<Option<Keep>> {
+        let mut below = offer.files.is_empty();
+        loop {
+            write!(self.tty, "{}", landing::shown(self.style, frozen, offer, below))?;
+            self.ask("Grant that with your answer?", &landing::keys(offer, below))?;
+            match self.key()? {
+                Some('d') if !below && !offer.directories.is_empty() => below = true,
+                Some('f') if below && !offer.files.is_empty() => below = false,
+                Some(key) => {
+                    let wish = approval::scope_in(key, &offer.scopes()).map(|scope| Wish { scope, days: None });
+                    return Ok(wish.map(|wish| Keep { wish, below }));
+                }
+                None => return Ok(None),
+            }
+        }
+    }
+
     fn confirm_red(&mut self, red: usize) -> io::Result<bool> {
         if red == 0 {
             return Ok(true);
@@ -215,26 +234,29 @@ impl Person for Terminal {
         let _ = writeln!(self.tty, "{}", self.style.dim(&told));
     }
 
-    fn settle(&mut self, frozen: &Trial<Frozen>) -> io::Result<Choice> {
+    fn settle(&mut self, frozen: &Trial<Frozen>) -> io::Result<Settle> {
         write!(self.tty, "{}", self.style.fresh())?;
         self.summary(frozen)?;
-        let red = trials::red(frozen);
+        let (red, offer, mut keep) = (trials::red(frozen), frozen.offer(), None);
         let discard = if frozen.record().jar.is_some() { "d = discard the whole jar" } else { "d = discard" };
         let apply = if red == 0 { "a = apply" } else { "a = apply all, s = apply all but HIGH" };
-        let keys = format!("{apply}, {discard}, l = look, c = choose, Enter = decide later");
+        let grant = if offer.scopes().is_empty() { "" } else { ", g = not ask again about such changes" };
+        let keys = format!("{apply}, {discard}, l = look, c = choose{grant}, Enter = decide later");
         loop {
-            self.ask("Make it real?", &keys)?;
+            let question = if keep.is_some() { "Make it real, and not ask again?" } else { "Make it real?" };
+            self.ask(question, &keys)?;
             match self.key()? {
-                Some('a') if self.confirm_red(red)? => return Ok(Choice::ApplyAll),
-                Some('s') if red > 0 => return Ok(Terminal::safe(frozen)),
-                Some('d') => return Ok(Choice::Discard),
+                Some('a') if self.confirm_red(red)? => return Ok(Settle { choice: Choice::ApplyAll, keep }),
+                Some('s') if red > 0 => return Ok(Settle { choice: Terminal::safe(frozen), keep }),
+                Some('d') => return Ok(Choice::Discard.into()),
                 Some('l') => self.look(frozen)?,
                 Some('c') => {
                     if let Some(choice) = self.choose(frozen)? {
-                        return Ok(choice);
+                        return Ok(Settle { choice, keep });
                     }
                 }
-                None | Some('\r' | '\n' | 'q') => return Ok(Choice::Leave),
+                Some('g') if !offer.scopes().is_empty() => keep = self.keep(frozen, &offer)?,
+                None | Some('\r' | '\n' | 'q') => return Ok(Choice::Leave.into()),
                 Some(_) => {}
             }
         }

@@ -1,7 +1,7 @@
 //! Trials in words: the end of a run, `trials`, `show`, `diff`, and what became of them.
 
-use super::changes;
 use super::style::Style;
+use super::{changes, landing};
 use engine::{
     Broken, Frozen, JarRun, Listed, Outcome, Rewound, RunError, Settlement, Trial, TrialRecord, Weight, expiry,
 };
@@ -47,6 +47,7 @@ fn end(out: &mut impl Write, style: Style, outcome: &Outcome) -> io::Result<()> 
     }
     weaker(out, style, &outcome.record, false)?;
     limits(out, style, &outcome.record)?;
+    landing::granting(out, style, &outcome.grants)?;
     match &outcome.settlement {
         Settlement::Unchanged => Ok(()),
         settlement => writeln!(out, "{}", settlement_line(style, id, settlement)),

@@ -112,9 +112,9 @@ pub trait Person {
     ///
     /// # Errors
     /// When the question could not be put or the answer not be read; the changes are then left as they are.
-    fn settle(&mut self, frozen: &crate::Trial<crate::Frozen>) -> io::Result<crate::Choice>;
+    fn settle(&mut self, frozen: &crate::Trial<crate::Frozen>) -> io::Result<crate::Settle>;
 
-    /// Told that he is not asked because grants of these names answer.
+    /// Told that he is not asked, at either door, because grants of these names answer.
     fn granted(&mut self, _names: &[String]) {}
 
     /// Where he is asked, for the audit log; `None`: at the terminal.
@@ -208,8 +208,8 @@ mod tests {
         fn approve(&mut self, _: &Question<'_>) -> io::Result<Answer> {
             std::mem::replace(&mut self.0, Ok(Answer::No))
         }
-        fn settle(&mut self, _: &crate::Trial<crate::Frozen>) -> io::Result<crate::Choice> {
-            Ok(crate::Choice::Leave)
+        fn settle(&mut self, _: &crate::Trial<crate::Frozen>) -> io::Result<crate::Settle> {
+            Ok(crate::Choice::Leave.into())
         }
     }
 

@@ -28,21 +28,41 @@ pub struct Picked {
     pub merge: bool,
 }
 
+/// The grants that answered, and for which changes.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Uses {
+    /// By name.
+    pub grants: Vec<String>,
+    /// Absolute.
+    pub paths: Vec<FilePath>,
+}
+
 /// Who chose, which bounds what may become real.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Chooser {
     /// A person who saw the change set, or who answered beforehand by name of the trial.
     Person,
     /// A mode given before the run (`--apply auto`, `--apply always`).
     Mode,
+    /// A mode, and grants for what it would have left.
+    Grants(Uses),
 }
 
 impl Chooser {
-    pub(crate) fn name(self) -> &'static str {
+    /// In the words of the audit log.
+    pub(crate) fn name(&self) -> String {
         match self {
-            Chooser::Person => "person",
-            Chooser::Mode => "policy",
+            Chooser::Person => "person".to_owned(),
+            Chooser::Mode => "policy".to_owned(),
+            Chooser::Grants(uses) => format!("grant {}", uses.grants.join(", ")),
+        }
+    }
+
+    pub(crate) fn uses(&self) -> Option<&Uses> {
+        match self {
+            Chooser::Grants(uses) => Some(uses),
+            Chooser::Person | Chooser::Mode => None,
         }
     }
 }

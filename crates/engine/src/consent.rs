@@ -8,7 +8,7 @@ use crate::grants::{self, DAYS, EFFECTS_MAX, Grants, Spot, counts};
 use crate::host;
 use crate::journey::{Engine, Judged, Request, confine};
 use crate::store::fresh_id;
-use model::{FilePath, Grant, GrantScope, Granted, Place, Stage, Target, TrialId, Verdict};
+use model::{Door, FilePath, Grant, GrantScope, Granted, Place, Stage, Target, TrialId, Verdict};
 use policy::grant::{Asked, Once, covers};
 
 /// What may be granted beyond this once, and why not all of it may.
@@ -84,28 +84,44 @@ impl Engine {
         Offer { parts, jar }
     }
 
+    /// The grants in force that would answer for a command in a jar, so that nobody would be asked; none where one would be,
+    /// or nothing is asked. One that is judged for the bare machine is looked at as `run` would run it.
+    ///
+    /// # Errors
+    /// When the grants cannot be read.
+    pub fn foreseen(&self, judged: &Judged) -> Result<Vec<Grant>, RunError> {
+        if judged.decision.verdict != Verdict::Ask {
+            return Ok(Vec::new());
+        }
+        let known = self.grants().all()?;
+        if known.is_empty() {
+            return Ok(Vec::new());
+        }
+        let contained = Place { contained: true, ..judged.place.clone() };
+        let bare = (!judged.place.contained).then(|| self.judged(judged.analysis.clone(), &contained));
+        let judged = bare.as_ref().unwrap_or(judged);
+        let spot = Spot { jar: None, place: &judged.place };
+        let names = self.granted(&self.offer(judged, false), spot)?.unwrap_or_default();
+        Ok(known.into_iter().filter(|grant| names.contains(&grant.id)).collect())
+    }
+
     /// The names of the grants that together cover every part; `None` when a part is left, or nothing is asked.
     fn granted(&self, offer: &Offer, spot: Spot<'_>) -> Result<Option<Vec<String>>, RunError> {
         let wanted: Result<Vec<&Granted>, &Once> = offer.parts.iter().map(|part| part.grant.as_ref()).collect();
         let Some(wanted) = wanted.ok().filter(|wanted| !wanted.is_empty()) else { return Ok(None) };
         let now = now_ms();
         let mut known = self.grants().all()?;
-        known.retain(|grant| counts(grant, spot, now));
+        known.retain(|grant| grant.door == Door::Run && counts(grant, spot, now));
         Ok(covering(&known, &wanted))
     }
 
     /// Remembers what a person granted with an answer.
     fn make(&self, question: &Question<'_>, wish: Wish, spot: Spot<'_>) -> Result<(), RunError> {
-        let scope = match (wish.scope, spot.jar) {
-            (Lasting::Jar, Some(trial)) => GrantScope::Jar { trial: trial.clone() },
-            (Lasting::Project, _) => GrantScope::Project { path: spot.place.workspace.clone() },
-            (Lasting::Always, _) => GrantScope::Always,
-            (Lasting::Jar, None) => return Ok(()),
-        };
+        let Some(scope) = scope_of(wish.scope, spot.jar, spot.place) else { return Ok(()) };
         let effects: Vec<Granted> = question.offer.effects().into_iter().cloned().collect();
         let text = format!("asked: {}", model::escape::text(&question.analysis.text));
         let shown = std::iter::once(text).chain(question.assessment.explanation.iter().cloned()).collect();
-        self.grant(effects, scope, wish.days, shown).map(|_| ())
+        self.grant(Door::Run, effects, scope, wish.days, shown).map(|_| ())
     }
 
     /// Makes a grant, on record before it counts. One for a jar ends with it unless `days` are given.
@@ -114,6 +130,7 @@ impl Engine {
     /// When it cannot be recorded or kept; then there is none.
     pub fn grant(
         &self,
+        door: Door,
         effects: Vec<Granted>,
         scope: GrantScope,
         days: Option<u32>,
@@ -125,7 +142,7 @@ impl Engine {
         let expires_ms = days.map(|days| grants::end(made_ms, days));
         let uid = self.place().uid;
         let id = fresh_id()?.0;
-        let grant = Grant { id, effects, scope, made_ms, expires_ms, uid, shown: without_secrets(shown) };
+        let grant = Grant { id, door, effects, scope, made_ms, expires_ms, uid, shown: without_secrets(shown) };
         let trial = match &grant.scope {
             GrantScope::Jar { trial } => Some(trial),
             GrantScope::Project { .. } | GrantScope::Always => None,
@@ -147,6 +164,16 @@ impl Engine {
     }
 }
 
+/// Where a grant is to count; nowhere, where it is for a jar and there is none.
+pub(crate) fn scope_of(scope: Lasting, jar: Option<&TrialId>, place: &Place) -> Option<GrantScope> {
+    match (scope, jar) {
+        (Lasting::Jar, Some(trial)) => Some(GrantScope::Jar { trial: trial.clone() }),
+        (Lasting::Project, _) => Some(GrantScope::Project { path: place.workspace.clone() }),
+        (Lasting::Always, _) => Some(GrantScope::Always),
+        (Lasting::Jar, None) => None,
+    }
+}
+
 /// The fewest grants, in the order they were made, that cover everything: for each part the first.
 fn covering(known: &[Grant], wanted: &[&Granted]) -> Option<Vec<String>> {
     let mut used: Vec<String> = Vec::new();
@@ -161,7 +188,7 @@ fn covering(known: &[Grant], wanted: &[&Granted]) -> Option<Vec<String>> {
 
 /// Whether links on the way make a path another one than it says. It is asked now, before the command runs; what a link
 /// that comes later leads to is judged with the changes.
-fn leads_elsewhere(granted: &Granted) -> bool {
+pub(crate) fn leads_elsewhere(granted: &Granted) -> bool {
     matches!(&granted.target, Target::Path { path, .. } if FilePath::from(host::real(path.as_path())) != *path)
 }
 
@@ -195,8 +222,11 @@ fn without_secrets(mut shown: Vec<String>) -> Vec<String> {
 ///
 /// # Errors
 /// Why it can be approved once only.
-pub fn grantable(action: model::Action, target: Target, place: &Place) -> Result<Granted, Once> {
-    let granted = policy::grant::grant_of(action, target, place)?;
+pub fn grantable(door: Door, action: model::Action, target: Target, place: &Place) -> Result<Granted, Once> {
+    let granted = match door {
+        Door::Run => policy::grant::grant_of(action, target, place)?,
+        Door::Review => policy::landing::grant_by_hand(action, target, place)?,
+    };
     if leads_elsewhere(&granted) { Err(Once::Link) } else { Ok(granted) }
 }
 
@@ -213,7 +243,7 @@ impl Answer {
 #[cfg(test)]
 mod tests {
     use super::{covering, without_secrets};
-    use model::{Action, Grant, GrantScope, Granted, PathScope, Reversibility, Risk, Target, Tiers};
+    use model::{Action, Door, Grant, GrantScope, Granted, PathScope, Reversibility, Risk, Target, Tiers};
     use policy::grant::covers;
     use proptest::prelude::*;
 
@@ -227,7 +257,8 @@ mod tests {
 
     fn grant(id: usize, effects: Vec<Granted>) -> Grant {
         let (scope, shown) = (GrantScope::Always, Vec::new());
-        Grant { id: id.to_string(), effects, scope, made_ms: 0, expires_ms: None, uid: 0, shown }
+        let door = Door::Run;
+        Grant { id: id.to_string(), door, effects, scope, made_ms: 0, expires_ms: None, uid: 0, shown }
     }
 
     fn effects() -> impl Strategy<Value = Vec<Granted>> {

@@ -2,13 +2,13 @@
 //! otherwise; written beside and renamed, under a lock, so that it is old or new.
 
 pub use crate::audit::now_ms;
-use crate::replace::replace;
+use crate::replace::{own, replace};
 use model::{FilePath, Grant, GrantScope, Place, TrialId};
 use nix::fcntl::OFlag;
 use serde::{Deserialize, Serialize};
 use std::fs::{DirBuilder, File, OpenOptions};
-use std::io::{self, Read};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 /// Days after which a grant that is not for one jar ends, where nobody says otherwise.
@@ -111,29 +111,10 @@ impl Grants {
     }
 
     fn read(&self) -> io::Result<Vec<Grant>> {
-        let flags = (OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK).bits();
-        let file = match OpenOptions::new().read(true).custom_flags(flags).open(&self.path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            opened => opened?,
-        };
-        let meta = file.metadata()?;
-        let wrong = |why: &str| Err(io::Error::other(why.to_owned()));
-        if !meta.is_file() || meta.nlink() != 1 {
-            return wrong("it is no plain file with one name");
-        }
-        if meta.uid() != nix::unistd::Uid::effective().as_raw() {
-            return wrong("it belongs to somebody else");
-        }
-        if meta.mode() & 0o022 != 0 {
-            return wrong("others may write it");
-        }
-        let mut bytes = Vec::new();
-        if file.take(BYTES_MAX + 1).read_to_end(&mut bytes)? as u64 > BYTES_MAX {
-            return wrong("it is too large");
-        }
+        let Some(bytes) = own(&self.path, BYTES_MAX)? else { return Ok(Vec::new()) };
         let on_disk: OnDisk = serde_json::from_slice(&bytes)?;
         if on_disk.version != VERSION {
-            return wrong("another version of Belljar wrote it");
+            return Err(io::Error::other("another version of Belljar wrote it"));
         }
         Ok(on_disk.grants)
     }
@@ -230,7 +211,7 @@ pub(crate) fn end(made_ms: u64, days: u32) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use model::{Action, Granted, Reversibility, Risk, Target, Tiers};
+    use model::{Action, Door, Granted, Reversibility, Risk, Target, Tiers};
     use proptest::prelude::*;
     use std::fs;
     use std::os::unix::fs::{PermissionsExt, symlink};
@@ -240,7 +221,16 @@ mod tests {
         let tiers = Tiers { contained: Risk::Medium, bare: Risk::Medium };
         let effect = Granted { action: Action::Execute, target, reversibility: Reversibility::Harmless, tiers };
         let uid = nix::unistd::Uid::effective().as_raw();
-        Grant { id: id.into(), effects: vec![effect], scope, made_ms, expires_ms, uid, shown: Vec::new() }
+        Grant {
+            id: id.into(),
+            door: Door::Run,
+            effects: vec![effect],
+            scope,
+            made_ms,
+            expires_ms,
+            uid,
+            shown: Vec::new(),
+        }
     }
 
     fn place(workspace: &str) -> Place {

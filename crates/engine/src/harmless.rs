@@ -10,8 +10,20 @@ use std::path::Path;
 /// because it is HIGH or a rule says so. `Apply` with an empty list means there are none.
 #[must_use]
 pub fn up_to(ceiling: Risk, changes: &model::ChangeSet, review: &Review) -> Choice {
+    up_to_with(ceiling, |_| false, changes, review)
+}
+
+/// [`up_to`], with changes above the ceiling that grants answer for. They reach no further than a mode does: neither what
+/// is HIGH nor what a rule keeps.
+pub(crate) fn up_to_with(
+    ceiling: Risk,
+    granted: impl Fn(usize) -> bool,
+    changes: &model::ChangeSet,
+    review: &Review,
+) -> Choice {
     let kept: HashSet<usize> = review.held.iter().copied().collect();
-    let harmless = |index: usize, risk: Risk| risk <= ceiling && risk < Risk::High && !kept.contains(&index);
+    let harmless =
+        |index: usize, risk: Risk| (risk <= ceiling || granted(index)) && risk < Risk::High && !kept.contains(&index);
     let all = review.risks.iter().enumerate().all(|(index, risk)| harmless(index, *risk));
     if review.disposition != Disposition::Discard && all {
         return Choice::ApplyAll;
@@ -123,7 +135,7 @@ fn new_size(change: &Change) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Choice, up_to};
+    use super::{Choice, up_to, up_to_with};
     use model::{Change, ChangeKind, ChangeSet, Differs, Disposition, FileKind, FilePath, Meta, Review, Risk};
 
     fn judged(risks: &[Risk]) -> (ChangeSet, Review) {
@@ -163,6 +175,17 @@ mod tests {
             review.held = vec![1];
             assert_eq!(up_to(ceiling, &changes, &review), Choice::Apply(vec![FilePath::from("/w/0")]));
         }
+    }
+
+    #[test]
+    fn a_grant_reaches_neither_what_is_high_nor_what_a_rule_keeps() {
+        let (changes, mut review) = judged(&[Risk::Low, Risk::Medium, Risk::Medium, Risk::High, Risk::Medium]);
+        review.held = vec![2];
+        let with = |granted: &[usize]| up_to_with(Risk::Low, |index| granted.contains(&index), &changes, &review);
+        let paths = |names: &[&str]| Choice::Apply(names.iter().map(|name| FilePath::from(*name)).collect());
+        assert_eq!(with(&[]), paths(&["/w/0"]));
+        assert_eq!(with(&[1, 2, 3]), paths(&["/w/0", "/w/1"]));
+        assert_eq!(with(&[0, 1, 2, 3, 4]), paths(&["/w/0", "/w/1", "/w/4"]));
     }
 
     #[test]

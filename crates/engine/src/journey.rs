@@ -10,8 +10,8 @@ use crate::bare::{Bare, Begun};
 use crate::choice::{Choice, Chooser};
 use crate::consent::Offer;
 use crate::error::{RunError, in_full};
-use crate::harmless::up_to;
 use crate::jar::Rewound;
+use crate::landing::Granting;
 use crate::layers;
 use crate::learn::{self, Learn};
 use crate::look;
@@ -25,7 +25,7 @@ use crate::trial::{self, Berth, Frozen, JarBegun, Observing, Ran, Trial};
 use analyze::ShellContext;
 use model::{
     Access, Agreed, Analysis, Apply, Assessment, BackendWish, ChangeSet, Confinement, Decision, EnvBase, FilePath,
-    Held, Hidden, Layer, Limits, NetRule, Place, ProfileId, Review, Risk, Stage, TrialId, TrialState,
+    Held, Hidden, Layer, Limits, NetRule, Place, ProfileId, Review, Stage, TrialId, TrialState,
 };
 use overlay::Conflict;
 use policy::{ConfineRequest, Policy};
@@ -112,6 +112,8 @@ pub struct Outcome {
     pub learnt: Option<String>,
     /// Who approved the command, in the words of the audit log; `None` where none was run.
     pub approved_by: Option<String>,
+    /// What grants had to do with what became of the changes.
+    pub grants: Granting,
 }
 
 /// What a trial holds on disk.
@@ -153,7 +155,7 @@ pub struct Engine {
     /// The profile, where a command is to be judged under one.
     under: Option<ProfileId>,
     /// Nobody can be asked.
-    unattended: bool,
+    pub(crate) unattended: bool,
 }
 
 impl Engine {
@@ -247,8 +249,7 @@ impl Engine {
         self.ran(&frozen, request.apply)?;
         // Before anything becomes real: what was there beforehand is looked up.
         let learnt = request.learn.as_ref().map(|learn| learn::learn(&frozen, request, learn)).transpose()?;
-        let (choice, by) = choose(&frozen, request.apply, person);
-        Ok(Outcome { learnt, approved_by: Some(approved_by), ..self.settle(frozen, &choice, by)? })
+        Ok(Outcome { learnt, approved_by: Some(approved_by), ..self.ended(frozen, request.apply, person)? })
     }
 
     /// How the jar of a request would be built, a line for each step. Nothing is made and nothing runs.
@@ -284,7 +285,7 @@ impl Engine {
         self.judged(analysis, place)
     }
 
-    fn judged(&self, analysis: Analysis, place: &Place) -> Judged {
+    pub(crate) fn judged(&self, analysis: Analysis, place: &Place) -> Judged {
         let assessment = self.policy.assess(&analysis, place);
         let decision = self.policy.decide(&analysis, &assessment, place);
         let decision = if self.unattended { policy::cases::denied_instead(decision) } else { decision };
@@ -350,8 +351,9 @@ impl Engine {
             shown: by == Chooser::Person,
             learnt: None,
             approved_by: None,
+            grants: Granting::default(),
         };
-        let (id, draft) = (frozen.id().clone(), Draft::new(&frozen, choice, by));
+        let (id, draft) = (frozen.id().clone(), Draft::new(&frozen, choice, by.clone()));
         outcome.settlement = frozen.settle(choice, by, &self.audit)?;
         if let (Some(draft), Settlement::Applied { .. }) = (draft, &outcome.settlement) {
             self.receipt(&id, draft);
@@ -458,7 +460,8 @@ impl Engine {
     /// When it is in use, or something of it cannot be removed.
     pub fn purge(&self, id: &TrialId) -> Result<Settlement, RunError> {
         let dir = self.store.lock(id)?;
-        let stage = Stage::Settling { verb: "discard".into(), paths: Vec::new(), by: "person".into() };
+        let stage =
+            Stage::Settling { verb: "discard".into(), paths: Vec::new(), by: "person".into(), granted: Vec::new() };
         self.audit.append(Some(id), stage, Durability::Lazy)?;
         finish_discard(dir)?;
         self.audit.append(Some(id), Stage::Settled { outcome: "discarded".into(), applied: 0 }, Durability::Lazy)?;
@@ -616,20 +619,4 @@ fn led_to(hidden: &Hidden, request: &Request) -> Option<Hidden> {
     let needed = [&place.home, &place.workspace, &place.cwd].iter().any(|path| path.starts_with(&real));
     let shown = request.read.iter().any(|read| real.starts_with(&read.normalise()));
     (real != hidden.path && !needed && !shown).then(|| Hidden { path: real, rule: hidden.rule.clone() })
-}
-
-/// What is to become of the changes, and who says so. A mode given beforehand never reaches what needs a person.
-pub(crate) fn choose(frozen: &Trial<Frozen>, apply: Apply, person: Option<&mut dyn Person>) -> (Choice, Chooser) {
-    let unchanged = frozen.changes().changes.is_empty();
-    let up_to = |ceiling| up_to(ceiling, frozen.changes(), frozen.review());
-    match (apply, person) {
-        (_, _) if unchanged && frozen.record().jar.is_some() => (Choice::Leave, Chooser::Mode),
-        (_, _) if unchanged => (Choice::Discard, Chooser::Mode),
-        (Apply::Discard, _) => (Choice::Discard, Chooser::Mode),
-        (Apply::Auto, _) => (up_to(Risk::Low), Chooser::Mode),
-        (Apply::Always, _) => (up_to(Risk::Medium), Chooser::Mode),
-        // An answer that could not be read is no answer: the changes wait.
-        (Apply::Ask, Some(person)) => (person.settle(frozen).unwrap_or(Choice::Leave), Chooser::Person),
-        (Apply::Ask, None) | (Apply::Never, _) => (Choice::Leave, Chooser::Mode),
-    }
 }

@@ -4,6 +4,7 @@ use crate::error::RunError;
 use crate::host::config_dir;
 use crate::profile::{self, RulesText};
 use crate::trust::{Project, Trust};
+use crate::valid::Valid;
 use model::{FilePath, Place, hex};
 use policy::cases::Cases;
 use policy::profile::Whose;
@@ -24,7 +25,10 @@ pub(crate) fn load(place: &Place, more: &[RulesText]) -> Result<(Policy, String)
         return Ok((Policy::builtin()?, digest));
     }
     let layers: Vec<Layer<'_>> = sources.iter().map(Source::layer).chain(more.iter().map(RulesText::layer)).collect();
-    Ok((Policy::layered(&layers)?, digest))
+    let valid = Valid::in_state(place.state.as_path());
+    let policy = Policy::layered_again(&layers, |layer| valid.knows(layer))?;
+    valid.remember(&layers);
+    Ok((policy, digest))
 }
 
 /// SHA-256 over this version with its built-in rules and over every layer, each part with its length before it.

@@ -4,7 +4,7 @@
 use crate::approve::{Approval, Person};
 use crate::audit::now_ms;
 use crate::error::RunError;
-use crate::journey::{Engine, Judged, Outcome, Request, choose, wanted};
+use crate::journey::{Engine, Judged, Outcome, Request, wanted};
 use crate::trial::{self, Open, Ran, Trial, merged};
 use model::{Apply, Attempt, ChangeSet, Connection, EnvVar, Exit, FilePath, Limit, Place, Review, TrialId, TrialState};
 use overlay::Overlay;
@@ -142,8 +142,7 @@ impl OpenJar<'_> {
     pub fn close(self, apply: Apply, person: Option<&mut dyn Person>) -> Result<Outcome, RunError> {
         let frozen = self.trial.close()?.freeze(&self.engine.policy)?;
         frozen.dir.save(frozen.record())?;
-        let (choice, by) = choose(&frozen, apply, person);
-        self.engine.settle(frozen, &choice, by)
+        self.engine.ended(frozen, apply, person)
     }
 
     fn place_of(&self, command: &Command<'_>) -> Place {

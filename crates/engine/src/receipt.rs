@@ -124,7 +124,12 @@ impl Draft {
                 "argv": self.argv,
                 "workspace": self.workspace,
                 "applied_ms": now_ms(),
-                "chosen_by": self.by,
+                "chosen_by": match self.by {
+                    Chooser::Person => "person",
+                    Chooser::Mode => "mode",
+                    Chooser::Grants(_) => "grant",
+                },
+                "grants": self.by.uses(),
                 "before_known": !self.resumed,
                 "changes": changes,
                 "left_out": self.left_out,

@@ -1,9 +1,38 @@
 //! Small files of ours that are old or new at every moment, and never half.
 
+use nix::fcntl::OFlag;
 use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
+
+/// The content of a file of at most `most` bytes that nobody but this user can have written; `None` where there is none.
+///
+/// # Errors
+/// When it is another kind of file, somebody else's, open to others or larger, or cannot be read.
+pub(crate) fn own(path: &Path, most: u64) -> io::Result<Option<Vec<u8>>> {
+    let flags = (OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK).bits();
+    let file = match OpenOptions::new().read(true).custom_flags(flags).open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        opened => opened?,
+    };
+    let meta = file.metadata()?;
+    let wrong = |why: &str| Err(io::Error::other(why.to_owned()));
+    if !meta.is_file() || meta.nlink() != 1 {
+        return wrong("it is no plain file with one name");
+    }
+    if meta.uid() != nix::unistd::Uid::effective().as_raw() {
+        return wrong("it belongs to somebody else");
+    }
+    if meta.mode() & 0o022 != 0 {
+        return wrong("others may write it");
+    }
+    let mut bytes = Vec::new();
+    if file.take(most + 1).read_to_end(&mut bytes)? as u64 > most {
+        return wrong("it is too large");
+    }
+    Ok(Some(bytes))
+}
 
 /// Makes `bytes` the content of the file, which only its owner may read, and its directory where there is none. On the
 /// disk when it returns. Who else writes it is kept out by the caller, or wins where he is later.

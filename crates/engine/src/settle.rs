@@ -227,7 +227,7 @@ impl Trial<Frozen> {
         let nothing = self.stage.changes.changes.is_empty() && self.record.applied == 0;
         let untouched = nothing && self.record.jar.is_none();
         if !untouched {
-            audit.append(Some(&self.record.id), settling("discard", &[], by), Durability::Lazy)?;
+            audit.append(Some(&self.record.id), settling("discard", &[], &by), Durability::Lazy)?;
             self.mark_unwanted()?;
         }
         let id = self.record.id.clone();
@@ -251,7 +251,7 @@ impl Trial<Frozen> {
 
     fn apply(&mut self, begun: &Begun, audit: &AuditLog) -> Result<Settlement, RunError> {
         let plans = self.plans(begun)?;
-        audit.append(Some(&self.record.id), settling("apply", &begun.named(), begun.by), Durability::Synced)?;
+        audit.append(Some(&self.record.id), settling("apply", &begun.named(), &begun.by), Durability::Synced)?;
         self.record.state = TrialState::Applying;
         self.record.end_checkpoints();
         self.record.applying = Some(begun.clone());
@@ -323,7 +323,7 @@ impl Trial<Frozen> {
             if plans.is_empty() {
                 return Err(SettleError::NotApplied(self.record.id.clone()).into());
             }
-            audit.append(Some(&self.record.id), settling("undo", &[], Chooser::Person), Durability::Synced)?;
+            audit.append(Some(&self.record.id), settling("undo", &[], &Chooser::Person), Durability::Synced)?;
             self.record.state = TrialState::Undoing;
             self.record.end_checkpoints();
             self.dir.save_synced(&self.record)?;
@@ -459,8 +459,9 @@ impl Trial<Frozen> {
     }
 }
 
-fn settling(verb: &str, paths: &[FilePath], by: Chooser) -> Stage {
-    Stage::Settling { verb: verb.into(), paths: paths.to_vec(), by: by.name().into() }
+fn settling(verb: &str, paths: &[FilePath], by: &Chooser) -> Stage {
+    let granted = by.uses().map(|uses| uses.paths.clone()).unwrap_or_default();
+    Stage::Settling { verb: verb.into(), paths: paths.to_vec(), by: by.name(), granted }
 }
 
 impl Trial<Ran> {
@@ -479,7 +480,7 @@ impl Trial<Ran> {
             return Ok(false);
         }
         let id = self.record.id.clone();
-        audit.append(Some(&id), settling("expire", &[], Chooser::Mode), Durability::Synced)?;
+        audit.append(Some(&id), settling("expire", &[], &Chooser::Mode), Durability::Synced)?;
         match self.record.jar {
             None => discard_layers(self.overlays, self.dir)?,
             Some(_) => {

@@ -79,7 +79,7 @@ impl Reading {
                     (known.changes, known.review) = (changes, review);
                 }
             }
-            Stage::Settling { verb, paths, by } if verb == "apply" && is_person(&by) && counts => {
+            Stage::Settling { verb, paths, by, .. } if verb == "apply" && is_person(&by) && counts => {
                 let whole = !cut("paths");
                 self.inexact += u64::from(!whole);
                 if let Some(known) = self.known.get(&id).filter(|_| whole) {

@@ -60,8 +60,11 @@ pub enum Stage {
         verb: String,
         /// Absolute paths chosen; empty means all.
         paths: Vec<FilePath>,
-        /// `policy` or `person`.
+        /// `policy`, `person`, or `grant` with the names of grants.
         by: String,
+        /// The changes that grants answered for; the others were the policy's to take.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        granted: Vec<FilePath>,
     },
     /// The decision was carried out.
     Settled {

@@ -24,6 +24,25 @@ impl fmt::Display for Granted {
     }
 }
 
+/// Which question a grant answers. What was shown at one door says nothing about the other.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Door {
+    /// Whether a command may run; its changes are reviewed all the same.
+    #[default]
+    Run,
+    /// Whether changes that lie there become real.
+    Review,
+}
+
+impl Door {
+    /// Whether it is the first one, of which records on disk say nothing.
+    #[must_use]
+    pub fn is_run(&self) -> bool {
+        *self == Door::Run
+    }
+}
+
 /// Where a grant counts.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "lowercase", deny_unknown_fields)]
@@ -48,6 +67,9 @@ pub enum GrantScope {
 pub struct Grant {
     /// Its name.
     pub id: String,
+    /// Which question it answers.
+    #[serde(default, skip_serializing_if = "Door::is_run")]
+    pub door: Door,
     /// What it is for.
     pub effects: Vec<Granted>,
     /// Where it counts.

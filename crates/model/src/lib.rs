@@ -33,7 +33,7 @@ pub use containment::{Attempt, Backend, Containment, Gap, Layer, LayerState, Roo
 pub use decision::{Because, Decision, Place, Verdict};
 pub use effect::{Action, Certainty, Effect, Endpoint, PathScope, Reversibility, Target};
 pub use finding::{CheckId, Finding, Span};
-pub use grant::{Grant, GrantScope, Granted};
+pub use grant::{Door, Grant, GrantScope, Granted};
 pub use hex::{hex, unhex};
 pub use limit::{Limit, Limits, Usage, Used};
 pub use names::{NamedSecret, SecretNames};

@@ -128,6 +128,13 @@ impl<'a> ChangeFacts<'a> {
         reached.map(|(_, (_, row))| row).max_by_key(|row| row.risk)
     }
 
+    /// The tier of a protected row here: what a tool runs is red where new content comes to its name.
+    pub(crate) fn tier(&self, row: &Protected) -> Risk {
+        let same = self.is_deleted() || (self.change.kind == ChangeKind::Modified && !self.change.differs.content);
+        let own = self.path.protected.is_some_and(|(fit, own)| fit == Fit::Within && own.rule == row.rule);
+        if own && !same { row.content } else { row.risk }
+    }
+
     /// The old name of what was moved.
     fn origin(&self) -> Option<&FilePath> {
         match &self.change.kind {
@@ -239,7 +246,7 @@ pub(crate) fn is_surprise(facts: &ChangeFacts<'_>) -> bool {
 /// Judges one change: its flags, with those of its content, and its tier as their maximum and that of the plain fact.
 pub(crate) fn judge(facts: &ChangeFacts<'_>, notes: &[Note]) -> Verdict {
     let mut said: Vec<(Risk, &'static str, &'static str)> = Vec::new();
-    said.extend(facts.protected().map(|row| (row.risk, row.rule, row.says)));
+    said.extend(facts.protected().map(|row| (facts.tier(row), row.rule, row.says)));
     said.extend(secret(facts));
     let met = ROWS.iter().filter(|row| (row.applies)(facts));
     said.extend(met.map(|row| (row.risk, row.rule, row.says)));

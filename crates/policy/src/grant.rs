@@ -37,6 +37,14 @@ pub enum Once {
     Everything,
     /// A symbolic link leads it elsewhere.
     Link,
+    /// The review shows it in red.
+    Red,
+    /// A rule keeps it for a person.
+    Held,
+    /// There is more to it than its place: what it holds, its mode, its owner.
+    More,
+    /// It is no plain file or directory, or not one alone.
+    Shape,
 }
 
 impl fmt::Display for Once {
@@ -51,6 +59,10 @@ impl fmt::Display for Once {
             Once::Secret => "it holds secrets",
             Once::Everything => "that is everything there",
             Once::Link => "a symbolic link leads it elsewhere",
+            Once::Red => "it is red at the review",
+            Once::Held => "a rule keeps it for a person",
+            Once::More => "there is more to it than its place: what it holds, its mode or its owner",
+            Once::Shape => "it is more than one plain file or directory, or can be run as a program",
         })
     }
 }

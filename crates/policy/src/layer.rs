@@ -46,25 +46,37 @@ pub(crate) fn schema() -> Result<ValidatorSchema, PolicyError> {
     Ok(schema)
 }
 
-/// Reads and checks all layers. The schema is parsed only if there are any: it costs more than the built-in rules.
+/// Reads and checks all layers.
 pub(crate) fn load_all(layers: &[Layer<'_>]) -> Result<Vec<Policy>, PolicyError> {
-    let mut policies = Vec::new();
-    if layers.is_empty() {
-        return Ok(policies);
-    }
-    let schema = schema()?;
-    let mut names = HashSet::new();
+    load_all_but(layers, |_| false)
+}
+
+/// [`load_all`], without validating against the schema what is `valid` already. The schema is parsed only where it is
+/// needed: that costs more than everything else.
+pub(crate) fn load_all_but(
+    layers: &[Layer<'_>],
+    valid: impl Fn(&Layer<'_>) -> bool,
+) -> Result<Vec<Policy>, PolicyError> {
+    let (mut policies, mut names, mut parsed) = (Vec::new(), HashSet::new(), None);
     for layer in layers {
         if !names.insert(layer.name) {
             return Err(PolicyError::SameName { layer: layer.name.to_owned() });
         }
-        policies.extend(load(layer, &schema)?);
+        let rules = load(layer)?;
+        if !valid(layer) {
+            let schema = match &mut parsed {
+                Some(schema) => schema,
+                none => none.insert(schema()?),
+            };
+            validate(layer, &rules, schema)?;
+        }
+        policies.extend(rules);
     }
     Ok(policies)
 }
 
-/// Reads and checks one layer; the rules come back under ids that name the layer.
-pub(crate) fn load(layer: &Layer<'_>, schema: &ValidatorSchema) -> Result<Vec<Policy>, PolicyError> {
+/// Reads one layer; the rules come back under ids that name the layer.
+fn load(layer: &Layer<'_>) -> Result<Vec<Policy>, PolicyError> {
     let policies = parse(layer)?;
     let named = policies.iter().map(|policy| rename(layer, policy)).collect::<Result<Vec<_>, _>>()?;
     let mut seen = HashSet::new();
@@ -74,7 +86,6 @@ pub(crate) fn load(layer: &Layer<'_>, schema: &ValidatorSchema) -> Result<Vec<Po
     if let Some(permit) = named.iter().find(|p| layer.origin == Origin::Project && p.effect() == Effect::Permit) {
         return Err(PolicyError::ProjectPermits { layer: layer.name.to_owned(), rule: rule_of(permit) });
     }
-    validate(layer, &named, schema)?;
     Ok(named)
 }
 

@@ -21,6 +21,7 @@ mod facts;
 pub mod grant;
 mod held;
 pub mod import;
+pub mod landing;
 mod layer;
 mod lint;
 mod names;

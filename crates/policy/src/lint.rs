@@ -1,7 +1,7 @@
 //! Lint: rules that are valid and never do anything, because of a slip that the schema does not know of.
 
 use crate::error::PolicyError;
-use crate::layer::{Layer, load, place_of, position, rule_of, schema};
+use crate::layer::{Layer, load_all, place_of, position, rule_of, schema};
 use cedar_policy_core::ast::{BinaryOp, Expr, ExprKind, Literal, PatternElem, Policy, PolicySet, Var};
 use cedar_policy_core::validator::{ValidationMode, ValidationWarning, Validator};
 
@@ -12,7 +12,7 @@ use cedar_policy_core::validator::{ValidationMode, ValidationWarning, Validator}
 /// As [`crate::Policy::layered`], and for what was found.
 pub fn lint(layer: &Layer<'_>) -> Result<(), PolicyError> {
     let schema = schema()?;
-    let policies = load(layer, &schema)?;
+    let policies = load_all(std::slice::from_ref(layer))?;
     let validator = Validator::new(schema);
     for policy in &policies {
         let found = validator.validate(&PolicySet::singleton(policy.clone()), ValidationMode::Strict);

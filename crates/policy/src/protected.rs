@@ -1,8 +1,11 @@
 //! Protected names: files that make some other program run code or trust somebody, one row each.
 //!
 //! A HIGH row is never applied without a person, whatever the mode and whatever was announced. A MEDIUM row is a file
-//! that the project's own tools run, which is edited every day; it is pointed out. The list follows the published
-//! attacks on agents and sandboxes: git hooks and configuration, editor tasks, CI, shell start-up, agent instructions.
+//! that the project's own tools run, which is edited every day: to name it in a command is nothing to be asked about
+//! beforehand, but where its content is new or another one, that is red at the review, because the next build, test or
+//! install outside of a jar runs it. Of `package.json` that is told by its content, and containers are pointed out. The
+//! list follows the published attacks on agents and sandboxes: git hooks and configuration, editor tasks, CI, shell
+//! start-up, agent instructions.
 
 use crate::derived::Depth;
 use crate::pattern::{Fit, Folded, Table};
@@ -16,6 +19,8 @@ pub(crate) struct Protected {
     /// The rule shown wherever this row decides something.
     pub(crate) rule: &'static str,
     pub(crate) risk: Risk,
+    /// The tier at the review, where the content is new.
+    pub(crate) content: Risk,
     /// How deep in trees made by tools the name still counts: a workflow file in a dependency runs nowhere.
     pub(crate) reach: Depth,
     /// What the file can do, in plain words.
@@ -25,11 +30,16 @@ pub(crate) struct Protected {
 use Depth::{Build, Cache, Source};
 
 const fn high(pattern: &'static str, rule: &'static str, reach: Depth, says: &'static str) -> Protected {
-    Protected { pattern, rule, risk: Risk::High, reach, says }
+    Protected { pattern, rule, risk: Risk::High, content: Risk::High, reach, says }
 }
 
 const fn medium(pattern: &'static str, rule: &'static str, says: &'static str) -> Protected {
-    Protected { pattern, rule, risk: Risk::Medium, reach: Source, says }
+    Protected { pattern, rule, risk: Risk::Medium, content: Risk::Medium, reach: Source, says }
+}
+
+/// Everyday work to write, and red when it comes.
+const fn runs(pattern: &'static str, rule: &'static str, says: &'static str) -> Protected {
+    Protected { content: Risk::High, ..medium(pattern, rule, says) }
 }
 
 const HOOK: &str = "git runs it by itself";
@@ -222,19 +232,22 @@ pub(crate) static ROWS: &[Protected] = &[
     high(".lldbinit", "protected/debugger", Source, "the debugger runs commands from it"),
     // files the project's own tools run; edited every day
     medium("package.json", "runs/package-scripts", "its scripts run on install and build"),
-    medium("build.rs", "runs/build-script", "cargo runs it on every build"),
-    medium("setup.py", "runs/build-script", "pip runs it on install"),
-    medium("conftest.py", "runs/test-setup", "pytest runs it by itself"),
-    medium("noxfile.py", "runs/build-script", "nox runs it"),
-    medium("binding.gyp", "runs/build-script", "npm runs a build when it is there"),
-    medium("Makefile", "runs/makefile", "make runs it"),
-    medium("GNUmakefile", "runs/makefile", "make runs it"),
-    medium("justfile", "runs/makefile", "just runs it"),
-    medium("Rakefile", "runs/makefile", "rake runs it"),
-    medium("Taskfile.yml", "runs/makefile", "task runs it"),
-    medium("CMakeLists.txt", "runs/makefile", "cmake runs it"),
-    medium("build.gradle", "runs/makefile", "gradle runs it"),
-    medium("build.gradle.kts", "runs/makefile", "gradle runs it"),
+    runs("build.rs", "runs/build-script", "cargo runs it on every build"),
+    runs("setup.py", "runs/build-script", "pip runs it on install"),
+    runs("hatch_build.py", "runs/build-script", "hatchling runs it on install"),
+    runs("pdm_build.py", "runs/build-script", "pdm runs it on install"),
+    runs("extconf.rb", "runs/build-script", "gem runs it on install"),
+    runs("conftest.py", "runs/test-setup", "pytest runs it by itself"),
+    runs("noxfile.py", "runs/build-script", "nox runs it"),
+    runs("binding.gyp", "runs/build-script", "npm runs a build when it is there"),
+    runs("Makefile", "runs/makefile", "make runs it"),
+    runs("GNUmakefile", "runs/makefile", "make runs it"),
+    runs("justfile", "runs/makefile", "just runs it"),
+    runs("Rakefile", "runs/makefile", "rake runs it"),
+    runs("Taskfile.yml", "runs/makefile", "task runs it"),
+    runs("CMakeLists.txt", "runs/makefile", "cmake runs it"),
+    runs("build.gradle", "runs/makefile", "gradle runs it"),
+    runs("build.gradle.kts", "runs/makefile", "gradle runs it"),
     medium("Dockerfile", "runs/container", "docker runs it"),
     medium("Containerfile", "runs/container", "podman runs it"),
     medium("docker-compose.yml", "runs/container", "docker starts services from it"),

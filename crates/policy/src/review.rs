@@ -211,7 +211,7 @@ impl<'e> Door<'e> {
 }
 
 fn is_protected(facts: &ChangeFacts<'_>) -> bool {
-    facts.protected().is_some_and(|row| row.risk == Risk::High)
+    facts.protected().is_some_and(|row| facts.tier(row) == Risk::High)
 }
 
 fn key(facts: &ChangeFacts<'_>, risk: Risk, notes: &[Note]) -> Key {

@@ -1,8 +1,8 @@
 //! Lock files and manifests as their tools write them: what became of them is told, and nothing else makes a difference.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
-use belljar_policy::content::{Note, notes_of};
-use model::{FilePath, Risk};
+use belljar_policy::content::{Note, Reader, Side, notes_of};
+use model::{Change, ChangeKind, Differs, FileKind, FilePath, Meta, Place, Risk};
 use proptest::prelude::*;
 
 /// One format: a lock with packages as `NAME VERSION PLACE SUM`. `PLACE`: `-` the usual registry, `other`, `git`.
@@ -475,6 +475,56 @@ fn manifests_tell_what_runs_and_from_where() {
             found.iter().find(|note| note.rule == rule).unwrap_or_else(|| panic!("{file}: no {rule}: {found:?}"));
         assert!(note.says.contains(says), "{file}: {note:?}");
         assert!(!format!("{found:?}").contains("verysecret"), "{file}: {found:?}");
+    }
+}
+
+/// What runs by itself on install is red whatever it says; a script that is asked for by name, where it is not proven to
+/// change nothing; and nothing of it that was there before.
+#[test]
+fn what_runs_where_the_project_is_installed_is_red() {
+    for (file, before, after, red) in [
+        ("package.json", "{}", r#"{"scripts":{"postinstall":"echo"}}"#, &["manifest/install-script"][..]),
+        ("package.json", "{}", r#"{"scripts":{"PrePare":"echo"}}"#, &["manifest/install-script"]),
+        ("package.json", "{}", r#"{"scripts":{"test":"jest"}}"#, &["manifest/script"]),
+        ("package.json", "{}", r#"{"scripts":{"test":"echo no"}}"#, &[]),
+        ("package.json", "{}", r#"{"gypfile":true}"#, &["manifest/script"]),
+        ("package.json", "{}", r#"{"husky":{"hooks":{"pre-commit":"x"}}}"#, &["manifest/script"]),
+        ("package.json", r#"{"scripts":{"postinstall":"x"}}"#, r#"{"scripts":{"postinstall":"x"},"name":"a"}"#, &[]),
+        ("package.json", r#"{"scripts":{"postinstall":"x"}}"#, "{}", &[]),
+        ("package.json", "{}", r#"{"dependencies":{"left-pad":"^1.3.0"}}"#, &[]),
+        ("package.json", "{}", "{", &["manifest/not-understood"]),
+        ("composer.json", "{}", r#"{"scripts":{"post-install-cmd":"php x.php"}}"#, &["manifest/install-script"]),
+        ("composer.json", "{}", r#"{"scripts":{"lint":"phpcs"}}"#, &["manifest/script"]),
+        ("Cargo.toml", "[package]\n", "[package]\nbuild = \"a.rs\"\n", &["manifest/script"]),
+        ("Cargo.toml", "[package]\nbuild = \"a.rs\"\n", "[package]\nbuild = false\n", &[]),
+        ("Cargo.toml", "[dependencies]\n", "[dependencies]\na = \"1\"\n", &[]),
+        (
+            "pyproject.toml",
+            "",
+            "[build-system]\nrequires = [\"flit_core\"]\nbuild-backend = \"flit_core.buildapi\"\n",
+            &[],
+        ),
+        ("pyproject.toml", "", "[build-system]\nbuild-backend = \"own\"\n", &["manifest/build-backend"]),
+        ("pyproject.toml", "", "[tool.poetry.build]\nscript = \"x.py\"\n", &["manifest/build-backend"]),
+        ("pyproject.toml", "", "[tool.pdm.build]\nincludes = [\"a\"]\n", &[]),
+        ("pyproject.toml", "", "[tool.pdm.build]\ncustom-hook = \"x.py\"\n", &["manifest/build-backend"]),
+    ] {
+        let side = |text: &'static str| Side::Head(text.as_bytes(), text.len() as u64);
+        let mut judge = |text: &str| (if text.starts_with("echo") { Risk::Low } else { Risk::Medium }, String::new());
+        let (cwd, home, state) = ("/w".into(), "/home".into(), "/state".into());
+        let place = Place { cwd, home, workspace: "/w".into(), state, uid: 0, contained: true };
+        let meta = Meta { kind: FileKind::File, mode: 0o644, uid: 0, gid: 0, size: 1, link: None };
+        let change = Change {
+            path: FilePath::new(format!("/w/{file}")),
+            kind: ChangeKind::Modified,
+            before: Some(meta.clone()),
+            after: Some(meta),
+            differs: Differs { content: true, ..Differs::default() },
+            below: 0,
+        };
+        let found = Reader::new(&place).read(&change, side(before), side(after), &mut judge);
+        let told: Vec<&str> = found.iter().filter(|note| note.risk == Risk::High).map(|note| note.rule).collect();
+        assert_eq!(told, red, "{file}: {after}: {found:?}");
     }
 }
 

@@ -262,6 +262,34 @@ fn every_decision_is_as_written() {
     }
 }
 
+/// What is refused or red when it comes, at any depth and in any case of letters: files by which others run code.
+#[test]
+fn whatever_makes_others_run_code_is_red_when_it_comes() {
+    const NAMES: &str = ".git/hooks/post-merge .git/config .git/modules/a/config .gitmodules .gitattributes .husky/pre-push \
+        .pre-commit-config.yaml .envrc .tool-versions mise.toml .npmrc .yarnrc .yarnrc.yml .pnpmfile.cjs package.json \
+        .cargo/config.toml build.rs rust-toolchain rust-toolchain.toml pip.conf sitecustomize.py a.pth conftest.py Makefile \
+        .vscode/tasks.json .vscode/settings.json .vscode/launch.json .idea/workspace.xml .devcontainer/devcontainer.json \
+        .github/workflows/ci.yml .gitlab-ci.yml CLAUDE.md AGENTS.md .claude/settings.json .codex/config.toml .cursor/mcp.json \
+        .mcp.json .gemini/settings.json .bashrc .zshrc .profile .ssh/authorized_keys setup.py binding.gyp extconf.rb";
+    const AT_HOME: &str = "/home/u/.config/systemd/user/x.service /home/u/.config/autostart/x.desktop /home/u/.local/bin/ls \
+        /home/u/bin/ls /var/spool/cron/crontabs/u /etc/ld.so.preload";
+    let policy = Policy::builtin().unwrap();
+    let deep =
+        NAMES.split_whitespace().flat_map(|name| [format!("work/{name}"), format!("work/a/b/{}", name.to_uppercase())]);
+    let all = deep.map(|name| format!("/home/u/{name}")).chain(AT_HOME.split_whitespace().map(str::to_owned));
+    for path in all {
+        for happened in ["added", "modified"] {
+            let text = format!(
+                "says = \"\"\nannounced = [\"write {path}\"]\nchange = \"{happened} {path}\"\nafter = \"x\"\n\
+                 risk = \"HIGH\"\ndisposition = \"ask\"\nrule = \"\"\n"
+            );
+            let case: ReviewCase = toml::from_str(&text).unwrap();
+            let review = reviewed(&policy, &case);
+            assert_eq!((review.risks[0], review.disposition), (Risk::High, Disposition::Ask), "{happened} {path}");
+        }
+    }
+}
+
 #[test]
 fn every_review_is_as_written() {
     let policy = Policy::builtin().unwrap();

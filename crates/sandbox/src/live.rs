@@ -178,6 +178,7 @@ impl Live {
             }
         };
         let mut attempts = watch.as_mut().map(Watch::take).unwrap_or_default();
+        let crowded = watch.as_mut().is_some_and(Watch::crowded).then_some(Limit::Processes);
         running.watching = watch.map_or(Watching::Nothing, Watching::Network);
         running.foreground.restore();
         let printed = running.output.take().is_some_and(Carrying::finish).then_some(Limit::Output);
@@ -185,7 +186,7 @@ impl Live {
         let (connections, refused) = running.broker.as_ref().map(Broker::pause).unwrap_or_default();
         attempts.extend(refused);
         let kept = files.map(kept_in).transpose().map_err(SandboxError::Spawn)?;
-        let limit = running.meter.met().or(printed);
+        let limit = running.meter.met().or(printed).or(crowded);
         Ok(Done { exit, exec_error, attempts, connections, limit, kept })
     }
 }

@@ -266,6 +266,12 @@ impl Spent {
     }
 }
 
+/// Threads of the command's processes in a jar, by the root of its proc(5).
+pub(crate) fn threads_in(root: &OwnedFd) -> Result<u64, Errno> {
+    let threads = |process: u32| files(root, process).and_then(|(stat, _)| Some(Times::parse(&stat)?.threads));
+    Ok(numbers(root)?.into_iter().filter(|process| *process != 1).filter_map(threads).sum())
+}
+
 fn look(processes: &Processes, spent: &mut Spent) -> Result<Taken, Errno> {
     let (processes, all, own_first) = match processes {
         Processes::Namespace(root) => (root, numbers(root)?, true),

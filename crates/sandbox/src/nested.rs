@@ -7,8 +7,8 @@ use crate::request::Request;
 use model::{FilePath, Gap, Layer};
 
 /// Landlock handles the file system of everything below it, or nothing: a right to mount does not exist.
-const LANDLOCK: &str = "--allow-nested: it forbids every mount while it rules writes, so the view alone keeps writes in; \
-                        signals and abstract sockets stay inside where the kernel can do that (Linux 6.12)";
+const LANDLOCK: &str = "--allow-nested: it forbids every mount while it rules writes, so the view alone keeps writes in, \
+                        and a named pipe of the host below /var or deeper than Belljar looks can be opened; signals and abstract sockets stay inside where the kernel can do that (Linux 6.12)";
 const SECCOMP: &str = "--allow-nested: user namespaces and, in them, mounts and FUSE are open, which is more of the kernel to attack; \
                        every other rule stands";
 /// The kernel knows one listener for a process.

@@ -45,6 +45,8 @@ pub(crate) struct Executor<'a> {
     pub(crate) counted: bool,
     /// The descriptor of the network watch.
     pub(crate) watch: Option<OwnedFd>,
+    /// Whether that sees processes begin.
+    watch_forks: bool,
 }
 
 impl<'a> Executor<'a> {
@@ -53,8 +55,21 @@ impl<'a> Executor<'a> {
         let (connections, kernel) = (Vec::new(), Vec::new());
         let (unserved, served, kept) = (0, 0, 0);
         let (scratch, watch) = (None, None);
-        let counted = false;
-        Executor { channel, ground, scratch, connections, kernel, unserved, served, kept, containment, counted, watch }
+        let (counted, watch_forks) = (false, false);
+        Executor {
+            channel,
+            ground,
+            scratch,
+            connections,
+            kernel,
+            unserved,
+            served,
+            kept,
+            containment,
+            counted,
+            watch,
+            watch_forks,
+        }
     }
 
     /// Every step in order; the first that fails ends the jar.
@@ -125,7 +140,7 @@ impl<'a> Executor<'a> {
                 Ok(())
             }
             Step::Wall { readable, writable } => return self.wall(readable, writable),
-            Step::Guard { network } => self.guard(*network),
+            Step::Guard => self.guard(),
         };
         done.map_err(|errno| Fault::new(kind_of(step), step.to_string(), errno))
     }
@@ -170,6 +185,8 @@ impl<'a> Executor<'a> {
         let set = || std::fs::write("/proc/sys/kernel/pid_max", max.saturating_add(RESERVED_PIDS).to_string());
         let numbers = || own() && set().is_ok();
         let how = if asked && by_user() {
+            // The kernel tells nobody that it refused one.
+            self.watch_forks = true;
             "by RLIMIT_NPROC"
         } else if numbers() {
             "by their numbers, of which 300 are given once only"
@@ -378,8 +395,8 @@ impl<'a> Executor<'a> {
         Ok(())
     }
 
-    fn guard(&mut self, network: bool) -> Result<(), Errno> {
-        self.watch = Some(sys::install_filter_with_listener(&seccomp::guarded_program(network))?);
+    fn guard(&mut self) -> Result<(), Errno> {
+        self.watch = Some(sys::install_filter_with_listener(&seccomp::guarded_program())?);
         self.stands(Layer::Seccomp, "with a supervisor");
         self.stands(Layer::NetworkWatch, "by the supervisor");
         Ok(())
@@ -407,7 +424,7 @@ impl<'a> Executor<'a> {
         const STEP: &str = "install the system call filter";
         let filter = if nested { "open for jars inside" } else { "" };
         if watch {
-            match sys::install_filter_with_listener(&seccomp::watching(nested, files)) {
+            match sys::install_filter_with_listener(&seccomp::watching(nested, files, self.watch_forks)) {
                 Ok(listener) => {
                     self.watch = Some(listener);
                     self.stands(Layer::Seccomp, filter);

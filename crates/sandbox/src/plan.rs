@@ -226,10 +226,7 @@ pub enum Step {
         writable: Vec<FilePath>,
     },
     /// Installs the system call filter that reports to a supervisor, without whom nothing goes on.
-    Guard {
-        /// Whether the supervisor makes connections.
-        network: bool,
-    },
+    Guard,
     /// Empties every capability set, locks the securebits, forbids gaining privileges.
     DropPrivileges,
     /// Enters the working directory.

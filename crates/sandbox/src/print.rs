@@ -101,10 +101,7 @@ impl fmt::Display for Step {
                     |paths: &[model::FilePath]| paths.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
                 write!(f, "landlock: write only below {}; read only below {}", list(writable), list(readable))
             }
-            Step::Guard { network: false } => f.write_str("install the system call filter and its supervisor"),
-            Step::Guard { network: true } => {
-                f.write_str("install the system call filter and its supervisor, which makes connections")
-            }
+            Step::Guard => f.write_str("install the system call filter and its supervisor, which makes connections"),
             Step::DropPrivileges => f.write_str("drop every capability, lock securebits, no new privileges"),
             Step::Enter { at } => write!(f, "enter {at}"),
             Step::Seccomp { watch, nested, files } => {

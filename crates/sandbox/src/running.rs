@@ -115,13 +115,14 @@ impl Running {
         // What ended before anybody looked may have printed too much all the same.
         let printed = self.output.take().is_some_and(Carrying::finish).then_some(Limit::Output);
         // Nobody is left to call, so the thread ends. A panic in it costs what it had seen.
-        let watch = thread.map_or(watch, |thread| thread.join().ok());
+        let mut watch = thread.map_or(watch, |thread| thread.join().ok());
+        let full = watch.as_mut().is_some_and(Watch::crowded);
         let mut attempts = watch.map(Watch::into_attempts).unwrap_or_default();
         let (connections, refused) = self.broker.take().map(Broker::finish).unwrap_or_default();
         attempts.extend(refused);
         let guarded = guard.and_then(|thread| thread.join().ok()).unwrap_or_default();
         attempts.extend(guarded.attempts);
-        let crowded = guarded.crowded.then_some(Limit::Processes);
+        let crowded = (guarded.crowded || full).then_some(Limit::Processes);
         let limit = self.meter.met().or(printed).or(crowded);
         let (usage, used) = (self.meter.usage(), self.meter.used());
         Ok(Ended { exit, exec_error, containment: self.containment, attempts, connections, limit, usage, used })

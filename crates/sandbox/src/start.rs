@@ -4,13 +4,14 @@ use crate::bare::guard::{Guard, Rules};
 use crate::bare::places::Places;
 use crate::bare::{self, Copies};
 use crate::cgroup::Groups;
+use crate::crowd::Crowd;
 use crate::draft::own_home;
 use crate::error::SandboxError;
 use crate::facts::RunFacts;
 use crate::files::Bounds;
 use crate::init::exit_of;
 use crate::meter::{Meter, Processes};
-use crate::net::{self, Broker, Sockets};
+use crate::net::{self, Broker, Door, Sockets};
 use crate::output::Output;
 use crate::plan::{Ground, Plan, ground, plan};
 use crate::request::Request;
@@ -211,19 +212,25 @@ impl Building<'_> {
         let allowed = &request.confinement.network;
         let rules = allowed.rules();
         let upstream = request.upstream.clone();
-        let behind = (places.is_some() && !rules.is_empty()).then(|| Broker::behind_door(allowed, upstream.clone()));
-        let (behind, door) = behind.transpose().map_err(SandboxError::Broker)?.unzip();
+        let mut behind = None;
         let watching = match (watch, places) {
             (None, _) => Watching::Nothing,
             (Some(listener), Some(places)) => {
-                let hostname = standby.facts.hostname.clone();
-                let rules = Rules { door, hostname, ..guard_rules(request, places, &jar)? };
+                let (broker, door) = Broker::behind_door(allowed, upstream.clone()).map_err(SandboxError::Broker)?;
+                behind = Some(broker);
+                let rules = guard_rules(request, places, &jar, door, &standby.facts.hostname)?;
                 Watching::Guard(Guard::start(listener, rules).map_err(SandboxError::Spawn)?)
             }
             (Some(listener), None) => {
                 let bounds = || Observing::new(bounds(request, roots), request.allow_nested);
                 let carried = if rules.is_empty() { vec![] } else { net::routed(rules) };
-                Watching::Network(Watch::new(listener, carried, request.watch_files.then(bounds)))
+                let crowd = processes
+                    .as_ref()
+                    .zip(request.limits.processes)
+                    .map(|(root, max)| Ok(Crowd::new(root.try_clone()?, max)));
+                let crowd = crowd.transpose().map_err(SandboxError::Spawn)?;
+                let watch = Watch::new(listener, carried, request.watch_files.then(bounds));
+                Watching::Network(watch.counting(crowd))
             }
         };
         let broker = network.map(|sockets| Broker::start(sockets, allowed, upstream));
@@ -280,15 +287,21 @@ fn bounds(request: &Request, roots: Vec<FilePath>) -> Bounds {
     Bounds { roots, home: own_home(request), hidden: request.confinement.hidden.clone() }
 }
 
-fn guard_rules(request: &Request, places: Places, jar: &Jar) -> Result<Rules, SandboxError> {
+fn guard_rules(
+    request: &Request,
+    places: Places,
+    jar: &Jar,
+    door: Door,
+    hostname: &str,
+) -> Result<Rules, SandboxError> {
     Ok(Rules {
         first: jar.first.ok_or_else(|| SandboxError::Wire(Errno::EPROTO.into()))?.as_raw(),
         trees: request.copies.iter().flat_map(Copies::trees).cloned().collect(),
         listed: places.listed,
         hidden: request.confinement.hidden.clone(),
         processes: request.limits.processes.unwrap_or(Limits::PROCESSES),
-        door: None,
-        hostname: String::new(),
+        door,
+        hostname: hostname.to_owned(),
         ending: Arc::clone(&jar.ending),
     })
 }

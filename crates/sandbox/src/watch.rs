@@ -3,6 +3,7 @@
 //! changes a record, never a right. Asked for files, it also refuses what the filter would, by the same table, to tell of it:
 //! that goes by the numbers in registers, which nobody can change behind its back.
 
+use crate::crowd::Crowd;
 use crate::files::{self, Bounds};
 use crate::net::{NONE, NOT_ALLOWED};
 use crate::refusals::Refusals;
@@ -30,6 +31,8 @@ pub(crate) struct Watch {
     seen: Refusals,
     /// Files and refused calls, where they are watched too.
     observing: Option<Observing>,
+    /// Processes that begin, likewise.
+    crowd: Option<Crowd>,
 }
 
 /// The file watch.
@@ -61,7 +64,8 @@ impl Observing {
                 self.seen.note_as(Action::Privilege, Target::Thing { what }, CALLS);
                 Some(errno)
             }
-            // Nothing that is allowed is reported.
+            None if Crowd::is_fork(event.data.nr) => None,
+            // Nothing else that is allowed is reported.
             None => Some(libc::EPERM),
         }
     }
@@ -75,7 +79,17 @@ impl Observing {
 
 impl Watch {
     pub(crate) fn new(listener: OwnedFd, carried: Vec<Block>, observing: Option<Observing>) -> Watch {
-        Watch { listener: Some(listener), carried, seen: Refusals::default(), observing }
+        Watch { listener: Some(listener), carried, seen: Refusals::default(), observing, crowd: None }
+    }
+
+    /// Also tells whether the limit on processes was met.
+    pub(crate) fn counting(self, crowd: Option<Crowd>) -> Watch {
+        Watch { crowd, ..self }
+    }
+
+    /// Whether it was, since this was last asked.
+    pub(crate) fn crowded(&mut self) -> bool {
+        self.crowd.as_mut().is_some_and(Crowd::take)
     }
 
     /// What to poll, as long as somebody can call.
@@ -109,6 +123,9 @@ impl Watch {
             // Fails when the caller was killed meanwhile, which answers it too.
             let _ = sys::answer_notification(listener.as_fd(), event.id, Err(Errno::from_raw(errno)));
             return true;
+        }
+        if Crowd::is_fork(event.data.nr) {
+            self.crowd.iter_mut().for_each(Crowd::grows);
         }
         let network = matches!(i64::from(event.data.nr), libc::SYS_connect | libc::SYS_sendto);
         let target = if network { peer(&event, &self.carried) } else { None };
@@ -263,7 +280,8 @@ mod tests {
 
     #[test]
     fn the_record_is_bounded() {
-        let mut watch = Watch { listener: None, carried: Vec::new(), seen: Refusals::default(), observing: None };
+        let mut watch =
+            Watch { listener: None, carried: Vec::new(), seen: Refusals::default(), observing: None, crowd: None };
         for number in 0..1000u16 {
             watch.note(Target::Peer(Endpoint { host: "192.0.2.1".into(), port: Some(number), protocol: None }));
         }

@@ -121,6 +121,10 @@ impl Fault {
     }
 }
 
+/// What messages are sent with. The second says nothing on a unix socket: a filter knows the stage's own messages by it,
+/// which must get through before there is a supervisor to ask.
+pub(crate) const OWN_FLAGS: i32 = libc::MSG_NOSIGNAL | libc::MSG_CONFIRM;
+
 /// One end of the socket pair.
 pub(crate) struct Channel {
     socket: OwnedFd,
@@ -157,7 +161,8 @@ impl Channel {
         let rights = [ControlMessage::ScmRights(&raw)];
         let rights = if raw.is_empty() { &[][..] } else { &rights[..] };
         let iov = [IoSlice::new(bytes)];
-        sendmsg::<()>(self.socket.as_raw_fd(), &iov, rights, MsgFlags::MSG_NOSIGNAL, None).map(drop)
+        let flags = MsgFlags::from_bits_retain(OWN_FLAGS);
+        sendmsg::<()>(self.socket.as_raw_fd(), &iov, rights, flags, None).map(drop)
     }
 
     /// Gives up waiting for a message after so long.

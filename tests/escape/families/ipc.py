@@ -84,7 +84,8 @@ def _(context):
 
 
 PLACES = [("in /tmp", "/tmp/host-fifo"), ("in the home", "{home}/.cache/host-fifo"), ("in /srv", "/srv/host-fifo"),
-          ("deep in /opt", "/opt/app/pipes/deep/er/host-fifo"), ("in /var/lib", "/var/lib/host-fifo")]
+          ("deep in /opt", "/opt/app/pipes/deep/er/host-fifo"), ("in /var/lib", "/var/lib/host-fifo"),
+          ("deep in /var/lib", "/var/lib/app/pipes/deep/host-fifo")]
 for name, at in PLACES:
     @probe("ipc", f"a fifo {name}", Received())
     def _(context, at=at):

@@ -179,7 +179,7 @@ mod tests {
     fn every_record_keeps_to_its_bound() {
         let paths = (0..400).map(|n| FilePath::from(format!("/w/{}{n}", "long".repeat(1000)).as_str())).collect();
         for stage in [
-            Stage::Settling { verb: "apply".into(), paths, by: "person".into() },
+            Stage::Settling { verb: "apply".into(), paths, by: "person".into(), granted: vec![] },
             Stage::Failed { error: "é".repeat(1 << 18) },
         ] {
             let (value, left_out) = fit(stage).unwrap();
@@ -192,7 +192,8 @@ mod tests {
     #[test]
     fn what_stays_and_what_was_left_out_is_all_there_was() {
         let all: Vec<FilePath> = (0..300).map(|n| FilePath::from(format!("/w/{n}").as_str())).collect();
-        let (value, left_out) = fit(Stage::Settling { verb: "x".into(), paths: all.clone(), by: "y".into() }).unwrap();
+        let (value, left_out) =
+            fit(Stage::Settling { verb: "x".into(), paths: all.clone(), by: "y".into(), granted: vec![] }).unwrap();
         let Ok(Stage::Settling { paths, .. }) = serde_json::from_value(value) else { panic!("as it was") };
         assert_eq!((&paths[..], left_out.len()), (&all[..LIST_MAX], 1));
         assert_eq!(left_out[0], left("paths", &all[LIST_MAX..]).unwrap());

@@ -9,6 +9,8 @@
 //! directory.
 
 mod bound;
+#[cfg(feature = "parquet")]
+pub mod columns;
 mod hash;
 pub mod key;
 mod line;
@@ -57,6 +59,10 @@ pub enum AuditError {
     /// A record could not be put into JSON.
     #[error("encode an audit record")]
     Encode(#[source] serde_json::Error),
+    /// It could not be written in columns.
+    #[cfg(feature = "parquet")]
+    #[error("write Parquet")]
+    Columns(#[source] ::parquet::errors::ParquetError),
     /// What was given is no key.
     #[error("verify the audit log: a key is 64 hexadecimal digits, as `belljar audit key` printed them")]
     NoKey,
@@ -86,6 +92,8 @@ impl AuditError {
                 "nothing runs without its audit record: free some space, or set XDG_STATE_HOME to another disk".into(),
             ),
             AuditError::Encode(_) | AuditError::NoKey | AuditError::OtherReceipt(_) => None,
+            #[cfg(feature = "parquet")]
+            AuditError::Columns(_) => Some("what was written is no whole file: remove it, and export again".into()),
             AuditError::NoReceipt(_) => Some("one is written by each apply; `belljar audit log` lists them".into()),
             AuditError::Io { source, .. } if source.kind() == io::ErrorKind::AlreadyExists => {
                 Some("there is one already; move the directory aside to begin a new log, and keep it".into())
@@ -370,11 +378,16 @@ impl AuditLog {
     /// # Errors
     /// When the log cannot be read. A log that does not exist yet is empty.
     pub fn read(&self, mut each: impl FnMut(AuditRecord)) -> Result<(), AuditError> {
+        self.lines(|_, record| each(record))
+    }
+
+    /// [`AuditLog::read`] with the line that each record is.
+    pub(crate) fn lines(&self, mut each: impl FnMut(&[u8], AuditRecord)) -> Result<(), AuditError> {
         self.synced()?;
         for (_, path, bytes) in self.segments.snapshot().map_err(|source| self.failed(source))? {
-            let read = lines(&path, bytes, |line, _| {
-                if let Ok(line) = serde_json::from_slice::<Line>(line) {
-                    each(line.record);
+            let read = lines(&path, bytes, |text, _| {
+                if let Ok(line) = serde_json::from_slice::<Line>(text) {
+                    each(text, line.record);
                 }
             });
             read.map_err(|source| self.failed_at(&path, source))?;

@@ -43,6 +43,7 @@ pub const RULES: &[&str] = &[
     manifest::INSTALL_SCRIPT,
     manifest::NOT_UNDERSTOOD,
     manifest::REGISTRY,
+    manifest::SCRIPT,
     manifest::SOURCE,
 ];
 

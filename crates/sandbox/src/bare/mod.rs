@@ -10,7 +10,6 @@ pub(crate) mod wall;
 
 use crate::error::SandboxError;
 use crate::facts::RunFacts;
-use crate::net;
 use crate::plan::{Ground, Identity, Plan, Step, environment};
 use crate::request::Request;
 use model::{FilePath, Gap, Layer, Limits, RootKind, Tier};
@@ -73,7 +72,7 @@ pub(crate) fn plan(
     steps.extend(limits.open_files.map(|max| Step::OpenFiles { max }));
     steps.push(Step::DropPrivileges);
     steps.push(Step::Enter { at: copies.moved(request, &request.confinement.cwd) });
-    steps.push(Step::Guard { network: !request.confinement.network.rules().is_empty() });
+    steps.push(Step::Guard);
     Ok(Plan {
         ground: ground(facts, &request.accept_weak),
         steps,
@@ -89,10 +88,6 @@ pub(crate) fn plan(
 /// [`SandboxError::Request`] for what cannot be had without namespaces at all.
 fn check(request: &Request) -> Result<(), SandboxError> {
     let refused = [
-        (
-            net::over_udp(request.confinement.network.rules()),
-            "datagrams (--allow-net .../udp) need a network namespace, which cannot be had here: see `belljar doctor`",
-        ),
         (
             request.watch_files || request.measure,
             "--learn and --watch need a jar with namespaces, which cannot be had here: see `belljar doctor`",
@@ -122,12 +117,8 @@ fn gaps(request: &Request, copies: &Copies) -> Vec<Gap> {
         (Layer::UtsNamespace, "the host's name is seen"),
         (
             Layer::NetNamespace,
-            if request.confinement.network.rules().is_empty() {
-                "no network at all, not even loopback; unix sockets inside the jar's own directories only"
-            } else {
-                "connections to whom was named and nothing else, not even loopback; unix sockets inside the jar's own \
-                 directories only"
-            },
+            "connections and datagrams to whom was named, and a loopback of the jar's own: sockets are stood for by others, \
+             which have no options of the network; unix sockets inside the jar's own directories only",
         ),
         (Layer::CgroupNamespace, "the host's groups are seen"),
     ];
@@ -205,7 +196,7 @@ mod tests {
     fn the_command_is_in_its_copy_and_sees_no_way_to_what_it_may_not_execute() {
         let plan = planned(&request(Network::None)).unwrap();
         assert!(plan.steps.contains(&Step::Enter { at: "/s/copy0/d".into() }));
-        assert_eq!(plan.steps.last(), Some(&Step::Guard { network: false }), "nothing is done after the filter");
+        assert_eq!(plan.steps.last(), Some(&Step::Guard), "nothing is done after the filter");
         let expected = [
             "HOME=/home/u",
             "PATH=/usr/bin:/home/u/bin:x",
@@ -223,9 +214,8 @@ mod tests {
         let rule = |text: &str| text.parse::<NetRule>().unwrap();
         let named = |rule| request(Network::Named { allow: vec![rule], refuse: Vec::new() });
         let plan = planned(&named(rule("example.org:443"))).unwrap();
-        assert_eq!(plan.steps.last(), Some(&Step::Guard { network: true }));
-        let datagrams = planned(&named(rule("example.org:443/udp")));
-        assert!(matches!(datagrams, Err(SandboxError::Request(why)) if why.contains("--allow-net")));
+        assert_eq!(plan.steps.last(), Some(&Step::Guard));
+        assert!(planned(&named(rule("example.org:443/udp"))).is_ok());
         let nested = Request { allow_nested: true, ..request(Network::None) };
         assert!(matches!(planned(&nested), Err(SandboxError::Request(why)) if why.contains("--allow-nested")));
     }

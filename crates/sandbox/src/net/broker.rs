@@ -101,17 +101,18 @@ impl Shared {
         Ok((Arc::new(shared), going_on))
     }
 
+    /// Why what nobody allowed is refused.
+    pub(super) fn refusal(&self) -> &'static str {
+        if self.network.rules().is_empty() { NONE } else { NOT_ALLOWED }
+    }
+
     /// Answers a question and notes a refusal. `absent`: there is no such name outside.
-    fn answer(&self, question: &[u8], absent: bool) -> Option<Vec<u8>> {
+    pub(super) fn answer(&self, question: &[u8], absent: bool) -> Option<Vec<u8>> {
         let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
         let answer = dns::answer(question, &self.network, &mut names, absent)?;
         drop(names);
         if let Some(host) = answer.refused {
-            let rule = match (absent, self.network.rules().is_empty()) {
-                (true, _) => NO_SUCH_NAME,
-                (false, true) => NONE,
-                (false, false) => NOT_ALLOWED,
-            };
+            let rule = if absent { NO_SUCH_NAME } else { self.refusal() };
             self.record.refused(Endpoint { host, port: None, protocol: None }, rule);
         }
         Some(answer.bytes)
@@ -119,7 +120,7 @@ impl Shared {
 
     /// The name in a question that must be looked for outside before it has an answer. Not where a proxy may know names
     /// that the host does not.
-    fn to_look_up(&self, question: &[u8]) -> Option<String> {
+    pub(super) fn to_look_up(&self, question: &[u8]) -> Option<String> {
         let name = dns::known(question, &self.network).filter(|_| self.upstream.is_none())?;
         let names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
         (!names.knows(&name)).then_some(name)

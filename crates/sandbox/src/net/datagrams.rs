@@ -1,7 +1,10 @@
 //! Datagrams: each pair of a sender in the jar and the peer it sends to is a flow, with a socket of its own outside. It
 //! ends when nothing has passed for a while, or when it has waited longest and its place is needed.
+//!
+//! How they come out of the jar, and how answers get back, depends on the jar: as packets here ([`serve`]), as messages to
+//! what stands for a socket where there is no network namespace ([`super::inside`]).
 
-use crate::net::broker::{Busy, NOT_ALLOWED, Shared};
+use crate::net::broker::{Busy, Shared};
 use crate::net::dial::Meant;
 use crate::net::packet;
 use crate::net::setup::Datagrams;
@@ -40,10 +43,42 @@ const PATIENCE: Duration = Duration::from_millis(20);
 const TOO_MANY: &str = "network/too-many-flows";
 
 /// A sender in the jar, and what it sends to.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-struct Ends {
-    sender: SocketAddr,
-    meant: SocketAddr,
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Ends {
+    pub(super) sender: SocketAddr,
+    pub(super) meant: SocketAddr,
+}
+
+/// The way back into the jar. What does not arrive is lost, as datagrams are.
+pub(super) trait Back: Send + Sync {
+    /// To the sender, from whom it meant.
+    fn answer(&self, ends: Ends, bytes: &[u8]);
+
+    /// What a host says where nobody listens: a program that waits for an answer need not wait.
+    fn unreachable(&self, ends: Ends);
+}
+
+/// By a raw socket that sends whole packets, from whatever address.
+struct Packets(OwnedFd);
+
+impl Packets {
+    fn send(&self, to: SocketAddr, packet: Option<Vec<u8>>) {
+        if let Some(packet) = packet {
+            // A raw socket takes no port.
+            let to = SockaddrStorage::from(SocketAddr::new(to.ip(), 0));
+            let _ = sendto(self.0.as_raw_fd(), &packet, &to, MsgFlags::empty());
+        }
+    }
+}
+
+impl Back for Packets {
+    fn answer(&self, Ends { sender, meant }: Ends, bytes: &[u8]) {
+        self.send(sender, packet::datagram(meant, sender, bytes));
+    }
+
+    fn unreachable(&self, Ends { sender, meant }: Ends) {
+        self.send(sender, packet::unreachable(sender, meant));
+    }
 }
 
 enum State {
@@ -78,7 +113,7 @@ impl Flow {
 /// What the threads of one family of addresses share.
 struct Table {
     shared: Arc<Shared>,
-    replies: OwnedFd,
+    back: Box<dyn Back>,
     flows: Mutex<HashMap<Ends, Arc<Flow>>>,
 }
 
@@ -100,25 +135,11 @@ impl Table {
         }
     }
 
-    /// Into the jar. What does not arrive is lost, as datagrams are.
-    fn reply(&self, to: SocketAddr, packet: Option<Vec<u8>>) {
-        if let Some(packet) = packet {
-            // A raw socket takes no port.
-            let to = SockaddrStorage::from(SocketAddr::new(to.ip(), 0));
-            let _ = sendto(self.replies.as_raw_fd(), &packet, &to, MsgFlags::empty());
-        }
-    }
-
     fn refuse(&self, flow: &Flow, rule: &str, times: usize) {
         for _ in 0..times {
             self.shared.record.refused(flow.meant.peer.clone(), rule);
         }
-        self.unreachable(flow.ends);
-    }
-
-    /// What a host says where nobody listens: a program that waits for an answer need not wait.
-    fn unreachable(&self, ends: Ends) {
-        self.reply(ends.sender, packet::unreachable(ends.sender, ends.meant));
+        self.back.unreachable(flow.ends);
     }
 
     /// Sends a datagram of the jar to the peer.
@@ -126,7 +147,7 @@ impl Table {
         let sent = match outside.send(bytes) {
             // Word of an earlier one, which was to be told; this one has not been sent yet.
             Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
-                self.unreachable(flow.ends);
+                self.back.unreachable(flow.ends);
                 outside.send(bytes)
             }
             sent => sent,
@@ -140,9 +161,8 @@ impl Table {
 /// Takes what the jar sends, from a thread of its own, until the command has ended and all of it is on its way.
 pub(super) fn serve(shared: &Arc<Shared>, sockets: Datagrams) -> io::Result<()> {
     let Datagrams { arrivals, replies } = sockets;
-    let table = Arc::new(Table { shared: Arc::clone(shared), replies, flows: Mutex::default() });
     let busy = Busy::new(shared);
-    let relay = Relay { arrivals, table };
+    let relay = Relay { arrivals, flows: Flows::new(shared, Box::new(Packets(replies))) };
     thread::Builder::new().name("belljar-udp".into()).spawn(move || {
         relay.run();
         drop(busy);
@@ -152,7 +172,7 @@ pub(super) fn serve(shared: &Arc<Shared>, sockets: Datagrams) -> io::Result<()> 
 
 struct Relay {
     arrivals: OwnedFd,
-    table: Arc<Table>,
+    flows: Flows,
 }
 
 impl Relay {
@@ -172,7 +192,7 @@ impl Relay {
     /// Until something has arrived. False when the command has ended.
     fn wait(&self) -> bool {
         let mut fds = [
-            PollFd::new(self.table.shared.over.as_fd(), PollFlags::empty()),
+            PollFd::new(self.flows.0.shared.over.as_fd(), PollFlags::empty()),
             PollFd::new(self.arrivals.as_fd(), PollFlags::POLLIN),
         ];
         if poll(&mut fds, PollTimeout::NONE).is_err() {
@@ -187,7 +207,7 @@ impl Relay {
     /// Takes one datagram. False when there is none.
     fn take(&self, buffer: &mut [u8]) -> bool {
         match arrived(&self.arrivals, buffer) {
-            Ok(Some((ends, length))) => self.carry(ends, buffer.get(..length).unwrap_or_default()),
+            Ok(Some((ends, length))) => self.flows.carry(ends, buffer.get(..length).unwrap_or_default()),
             // Of no family that is known, which cannot be.
             Ok(None) => {}
             Err(Errno::EINTR) => {}
@@ -195,9 +215,20 @@ impl Relay {
         }
         true
     }
+}
 
-    fn carry(&self, ends: Ends, bytes: &[u8]) {
-        let known = self.table.known(ends);
+/// The flows of one family of addresses, or of all where the jar has no packets.
+#[derive(Clone)]
+pub(super) struct Flows(Arc<Table>);
+
+impl Flows {
+    pub(super) fn new(shared: &Arc<Shared>, back: Box<dyn Back>) -> Flows {
+        Flows(Arc::new(Table { shared: Arc::clone(shared), back, flows: Mutex::default() }))
+    }
+
+    /// Brings a datagram on its way, or says that it has none.
+    pub(super) fn carry(&self, ends: Ends, bytes: &[u8]) {
+        let known = self.0.known(ends);
         if !known.is_some_and(|flow| self.pass(&flow, bytes)) {
             self.open(ends, bytes);
         }
@@ -219,39 +250,39 @@ impl Relay {
             State::Ended => return false,
         };
         drop(state);
-        self.table.send(flow, &outside, bytes);
+        self.0.send(flow, &outside, bytes);
         true
     }
 
     /// A new flow, if a rule allows it. What is refused takes no place.
     fn open(&self, ends: Ends, bytes: &[u8]) {
-        let shared = &self.table.shared;
+        let shared = &self.0.shared;
         let meant = Meant::of(shared, ends.meant, Protocol::Udp);
         let allowed = meant.allowed(shared);
         let state = Mutex::new((State::Looking(vec![bytes.to_vec()]), Instant::now()));
         let flow = Arc::new(Flow { ends, meant, state });
         if allowed.is_err() {
-            return self.table.refuse(&flow, NOT_ALLOWED, 1);
+            return self.0.refuse(&flow, shared.refusal(), 1);
         }
         if !self.make_place() {
             return shared.record.refused(flow.meant.peer.clone(), TOO_MANY);
         }
-        self.table.flows().insert(ends, Arc::clone(&flow));
-        let (table, busy) = (Arc::clone(&self.table), Busy::new(shared));
+        self.0.flows().insert(ends, Arc::clone(&flow));
+        let (table, busy) = (Arc::clone(&self.0), Busy::new(shared));
         let thread = thread::Builder::new().name("belljar-udp".into()).stack_size(STACK_BYTES);
         let started = thread.spawn(move || {
             run(&table, &flow);
             table.forget(&flow);
             drop(busy);
         });
-        if let (Err(_), Some(flow)) = (started, self.table.known(ends)) {
-            self.table.forget(&flow);
+        if let (Err(_), Some(flow)) = (started, self.0.known(ends)) {
+            self.0.forget(&flow);
         }
     }
 
     /// Ends the flow that has waited longest, where all places are taken.
     fn make_place(&self) -> bool {
-        let mut flows = self.table.flows();
+        let mut flows = self.0.flows();
         if flows.len() < FLOWS_MAX {
             return true;
         }
@@ -339,17 +370,16 @@ fn wait(shared: &Shared, flow: &Flow, outside: &UdpSocket) -> bool {
 
 /// Passes on what the peer has sent. False when its socket is of no use any more.
 fn answers(table: &Table, flow: &Flow, outside: &UdpSocket, buffer: &mut [u8]) -> bool {
-    let Ends { sender, meant } = flow.ends;
     for _ in 0..AT_ONCE {
         match outside.recv(buffer) {
             Ok(count) => {
-                table.reply(sender, packet::datagram(meant, sender, buffer.get(..count).unwrap_or_default()));
+                table.back.answer(flow.ends, buffer.get(..count).unwrap_or_default());
                 table.shared.record.received(&flow.meant.peer, count);
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return true,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             // Nobody listens there; perhaps later somebody does.
-            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => table.unreachable(flow.ends),
+            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => table.back.unreachable(flow.ends),
             Err(_) => return true,
         }
         flow.used();

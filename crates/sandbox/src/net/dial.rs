@@ -1,6 +1,6 @@
 //! Whom the jar means, whether that is allowed, and the way there.
 
-use crate::net::broker::{NOT_ALLOWED, Shared};
+use crate::net::broker::Shared;
 use crate::net::upstream::Detour;
 use crate::net::vet::{Candidate, vetted};
 use model::{Endpoint, Protocol};
@@ -50,7 +50,7 @@ impl Meant {
             true => shared.network.allows_name(&self.peer.host, port, protocol),
             false => shared.network.allows_address(self.at.ip(), port, protocol),
         };
-        if allowed { Ok(()) } else { Err(NOT_ALLOWED.to_owned()) }
+        if allowed { Ok(()) } else { Err(shared.refusal().to_owned()) }
     }
 
     /// A name is looked up here, outside, where the program cannot see or change how.
@@ -77,7 +77,7 @@ impl Meant {
             // What is refused by its address is not had by a name that leads there.
             let refused = shared.network.refused();
             if refused.iter().any(|rule| rule.allows_address(address_alone.to_canonical(), port, protocol)) {
-                why = NOT_ALLOWED.to_owned();
+                why = crate::net::NOT_ALLOWED.to_owned();
                 continue;
             }
             match vetted(candidate, shared.network.rules()) {

@@ -5,11 +5,11 @@
 use crate::net::broker::{Place, Shared, is_resolver};
 use crate::net::carry::{self, End as _};
 use crate::net::dial::{Meant, NO_SUCH_NAME, UNREACHABLE};
-use crate::net::{NOT_ALLOWED, setup};
+use crate::net::setup;
 use crate::sys;
 use model::{Endpoint, Protocol};
 use nix::errno::Errno;
-use nix::sys::socket::{Backlog, MsgFlags, UnixAddr, getsockname, getsockopt, listen, recv, send, sockopt};
+use nix::sys::socket::{Backlog, MsgFlags, UnixAddr, getsockname, getsockopt, listen, send, sockopt};
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd as _, OwnedFd};
@@ -21,11 +21,9 @@ use std::time::Duration;
 
 /// What a thread that answers or carries needs.
 const STACK_BYTES: usize = 256 << 10;
-/// The longest question that is read.
-const QUESTION_BYTES_MAX: usize = 4096;
 /// How long a question over TCP may take.
 const QUESTION: Duration = Duration::from_secs(5);
-/// Sockets that ask for names at the same time; each has a thread.
+/// Questions that are looked into at the same time; each has a thread.
 const ASKING_MAX: usize = 256;
 
 /// The way from a supervisor to the broker.
@@ -35,7 +33,7 @@ pub(crate) struct Door {
 }
 
 /// What an unconnected socket of the jar stands for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Kind {
     Stream,
     Datagrams,
@@ -58,31 +56,34 @@ impl Door {
         [("/etc/hosts", hosts), ("/etc/resolv.conf", format!("nameserver {}\n", setup::RESOLVER))]
     }
 
-    /// Connects `socket`, which the jar holds too, to `at`. Who `waits` is told what became of it; others are told by the
+    /// Connects a stream, which the jar holds too, to `at`. Who `waits` is told what became of it; others are told by the
     /// end of the connection.
     ///
     /// # Errors
     /// What connect(2) fails with.
-    pub(crate) fn connect(&self, socket: &OwnedFd, kind: Kind, at: SocketAddr, waits: bool) -> Result<Begun, Errno> {
-        match kind {
-            Kind::Datagrams if is_resolver(at) => self.ask(socket).map(|()| Begun::Made),
-            Kind::Datagrams => {
-                self.no_datagrams(at);
-                Err(Errno::ENETUNREACH)
-            }
-            Kind::Stream if is_resolver(at) => self.ask_by_stream(socket).map(|()| Begun::Made),
-            Kind::Stream => self.stream(socket, at, waits),
+    pub(super) fn connect(&self, socket: &OwnedFd, at: SocketAddr, waits: bool) -> Result<Begun, Errno> {
+        if is_resolver(at) {
+            return self.ask_by_stream(socket).map(|()| Begun::Made);
+        }
+        self.stream(socket, at, waits)
+    }
+
+    /// Programs connect a datagram socket to every address of a name to learn which they would use, without sending
+    /// anything: that is no attempt.
+    pub(super) fn no_datagrams(&self, at: SocketAddr) {
+        if self.shared.name(at.ip()).is_none() {
+            self.shared.record.refused(self.peer(at, Protocol::Udp), self.shared.refusal());
         }
     }
 
-    /// Datagrams have no way out. Programs connect one to every address of a name to learn which they would use, without
-    /// sending anything: that is no attempt.
-    fn no_datagrams(&self, at: SocketAddr) {
-        if self.shared.name(at.ip()).is_none() {
-            let host = at.ip().to_canonical().to_string();
-            let peer = Endpoint { host, port: Some(at.port()), protocol: Some(Protocol::Udp) };
-            self.shared.record.refused(peer, NOT_ALLOWED);
-        }
+    /// Nobody in the jar answers there, and what does on the host is out of reach.
+    pub(super) fn nobody(&self, at: SocketAddr) -> Errno {
+        self.shared.record.refused(self.peer(at, Protocol::Tcp), self.shared.refusal());
+        Errno::ECONNREFUSED
+    }
+
+    fn peer(&self, at: SocketAddr, protocol: Protocol) -> Endpoint {
+        Endpoint { host: at.ip().to_canonical().to_string(), port: Some(at.port()), protocol: Some(protocol) }
     }
 
     fn stream(&self, socket: &OwnedFd, at: SocketAddr, waits: bool) -> Result<Begun, Errno> {
@@ -117,22 +118,6 @@ impl Door {
         Ok(Begun::Made)
     }
 
-    /// A socket for questions about names, each a message.
-    fn ask(&self, socket: &OwnedFd) -> Result<(), Errno> {
-        let asking = Asking::begin(&self.shared).ok_or(Errno::EAGAIN)?;
-        let inside = attach(socket)?;
-        spawn("belljar-name", move || {
-            let mut question = vec![0; QUESTION_BYTES_MAX];
-            while let Ok(length @ 1..) = recv(inside.as_raw_fd(), &mut question, MsgFlags::empty()) {
-                let answer = question.get(..length).and_then(|question| asking.0.answer_in_time(question));
-                let sent = answer.map(|answer| send(inside.as_raw_fd(), &answer, MsgFlags::MSG_NOSIGNAL));
-                if sent.is_some_and(|sent| sent.is_err()) {
-                    break;
-                }
-            }
-        })
-    }
-
     fn ask_by_stream(&self, socket: &OwnedFd) -> Result<(), Errno> {
         let asking = Asking::begin(&self.shared).ok_or(Errno::EAGAIN)?;
         let inside = UnixStream::from(attach(socket)?);
@@ -154,16 +139,16 @@ fn refuse(shared: &Shared, meant: &Meant, rule: &str) -> Errno {
     }
 }
 
-fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<(), Errno> {
+pub(super) fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<(), Errno> {
     let thread = thread::Builder::new().name(name.into()).stack_size(STACK_BYTES);
     thread.spawn(work).map(drop).map_err(|_| Errno::EAGAIN)
 }
 
 /// One of those who ask; it does no more when this is dropped.
-struct Asking(Arc<Shared>);
+pub(super) struct Asking(pub(super) Arc<Shared>);
 
 impl Asking {
-    fn begin(shared: &Arc<Shared>) -> Option<Asking> {
+    pub(super) fn begin(shared: &Arc<Shared>) -> Option<Asking> {
         let asking = Asking(Arc::clone(shared));
         (shared.asked.fetch_add(1, Ordering::AcqRel) < ASKING_MAX).then_some(asking)
     }
@@ -177,7 +162,7 @@ impl Drop for Asking {
 
 /// Connects a unix socket to ourselves; the other end. The socket that listens has a name for a moment, which others could
 /// connect to: whoever it is, it is not taken for us.
-fn attach(socket: &OwnedFd) -> Result<OwnedFd, Errno> {
+pub(super) fn attach(socket: &OwnedFd) -> Result<OwnedFd, Errno> {
     let kind = match getsockopt(socket, sockopt::SockType)? {
         nix::sys::socket::SockType::Stream => libc::SOCK_STREAM,
         _ => libc::SOCK_SEQPACKET,

@@ -14,6 +14,7 @@ mod datagrams;
 mod dial;
 mod dns;
 mod door;
+pub(crate) mod inside;
 mod lookup;
 mod names;
 mod netlink;
@@ -26,5 +27,6 @@ mod vet;
 
 pub(crate) use broker::{Broker, NONE, NOT_ALLOWED, Sockets};
 pub(crate) use door::{Begun, Door, Kind};
+pub(crate) use inside::Inside;
 pub(crate) use setup::{Datagrams, Opened, REFUSER, RESOLVER, open, over_udp, refuser, routed};
 pub use upstream::Upstream;

@@ -29,7 +29,7 @@ const BROKER_V6: SocketAddr =
 const BROKER_PORT: u16 = 1;
 
 /// An address of the jar's own. Without one besides 127.0.0.1, getaddrinfo(3) with `AI_ADDRCONFIG` finds no IPv4 here.
-const OWN: Ipv4Addr = Ipv4Addr::new(198, 18, 0, 3);
+pub(super) const OWN: Ipv4Addr = Ipv4Addr::new(198, 18, 0, 3);
 const OWN_V6: Ipv6Addr = Ipv6Addr::new(0x2001, 2, 0, 0, 0, 0, 0, 3);
 
 /// Marks what the broker sends into the jar, so that it is not brought back to it. No program of the jar can mark.

@@ -18,9 +18,11 @@ pub(crate) fn program(nested: bool) -> Vec<sock_filter> {
     program::compile(&table::rules(false, nested))
 }
 
-/// As [`program`], with calls that name a network peer reported first; with `files`, [`observing`].
-pub(crate) fn watching(nested: bool, files: bool) -> Vec<sock_filter> {
-    program::compile(&if files { observing(nested) } else { table::rules(true, nested) })
+/// As [`program`], with calls that name a network peer reported first; with `files`, [`observing`]; with `forks`, those that
+/// start a process too.
+pub(crate) fn watching(nested: bool, files: bool, forks: bool) -> Vec<sock_filter> {
+    let rules = if files { observing(nested) } else { table::rules(true, nested) };
+    program::compile(&if forks { table::watching(rules, table::FORKS) } else { rules })
 }
 
 /// The table in which calls that name files are reported too, and what is refused is refused by whoever watches, who can
@@ -30,6 +32,6 @@ pub(crate) fn observing(nested: bool) -> Vec<Rule> {
 }
 
 /// The program of a jar without namespaces, whose supervisor must answer.
-pub(crate) fn guarded_program(network: bool) -> Vec<sock_filter> {
-    program::compile(&table::guarded_rules(network))
+pub(crate) fn guarded_program() -> Vec<sock_filter> {
+    program::compile(&table::guarded_rules())
 }

@@ -4,6 +4,7 @@
 //! Arguments are compared by their low 32 bits, which is what the kernel itself looks at for flags, modes and ioctl
 //! requests (comparing 64 bits let TIOCSTI through elsewhere, CVE-2019-10063).
 
+use crate::wire::OWN_FLAGS;
 use libc::{c_long, *};
 use std::collections::BTreeMap;
 
@@ -166,6 +167,20 @@ pub(crate) fn observing(mut rules: Vec<Rule>, watched: &[c_long]) -> Vec<Rule> {
             check.verdict = Verdict::Tell(errno);
         }
     }
+    watching(rules, watched)
+}
+
+/// Calls that start a process or a thread.
+pub(crate) const FORKS: &[c_long] = &[
+    SYS_clone,
+    #[cfg(target_arch = "x86_64")]
+    SYS_fork,
+    #[cfg(target_arch = "x86_64")]
+    SYS_vfork,
+];
+
+/// `rules` with these calls watched where they are not refused.
+pub(crate) fn watching(mut rules: Vec<Rule>, watched: &[c_long]) -> Vec<Rule> {
     for call in watched.iter().map(|call| number(*call)) {
         let check = Check { tests: Vec::new(), verdict: Verdict::Watch };
         match rules.iter_mut().find(|rule| rule.call == call) {
@@ -193,11 +208,10 @@ pub(crate) fn verdict(rules: &[Rule], call: u32, args: &[u64; 6]) -> Option<Verd
 
 /// The table of a jar without namespaces: what those would hold is refused here, or judged by the supervisor, which
 /// sees what no filter can. What it answers itself is `Watch` too.
-pub(crate) fn guarded_rules(network: bool) -> Vec<Rule> {
+pub(crate) fn guarded_rules() -> Vec<Rule> {
     let mut rules: BTreeMap<u32, Vec<Check>> = BTreeMap::new();
     let own = rules_without_sockets().into_iter().chain(shared_rules()).chain(guarded_sockets()).chain(device_rules());
-    let own = own.chain(network.then(stand_in_rule));
-    for rule in own {
+    for rule in own.chain(stand_in_rules()) {
         rules.entry(rule.call).or_default().extend(rule.checks);
     }
     // After what is refused whatever the supervisor would say.
@@ -302,7 +316,8 @@ const SETXATTRAT: c_long = 463;
 const REMOVEXATTRAT: c_long = 466;
 const FILE_SETATTR: c_long = 469;
 
-/// The network is the host's, so there is none; and what goes out of a datagram socket no filter can see.
+/// The network is the host's, so there is none but what stands for it; and what goes out of a datagram socket no filter can
+/// see.
 fn guarded_sockets() -> Vec<Rule> {
     const TYPE: u32 = 0xf;
     const STREAM: u32 = 1;
@@ -324,15 +339,35 @@ fn guarded_sockets() -> Vec<Rule> {
         kinds(SYS_socket, Verdict::Watch),
         refuse(SYS_socketpair, EAFNOSUPPORT, [family]),
         kinds(SYS_socketpair, Verdict::Allow),
-        refuse(SYS_sendto, EPERM, [[Test::Given { arg: 4 }]]),
     ]
 }
 
-/// What stands for a socket of the network has none of its options, and a program that cannot set them gives up.
-fn stand_in_rule() -> Rule {
-    let levels = [libc::IPPROTO_IP, libc::IPPROTO_TCP, libc::IPPROTO_UDP, libc::IPPROTO_IPV6].map(i32::cast_unsigned);
-    let done = levels.map(|level| Check { tests: vec![is(1, level)], verdict: Verdict::Fail(0) });
-    Rule { call: number(SYS_setsockopt), checks: done.to_vec() }
+/// What stands for a socket of the network has none of its options, and a program that cannot set them gives up. Those of
+/// datagrams change what is in one, so they are not there. Calls that tell or take an address are the supervisor's, and so
+/// is listening.
+fn stand_in_rules() -> Vec<Rule> {
+    const ALWAYS: &[c_long] = &[
+        SYS_getsockname,
+        SYS_getpeername,
+        SYS_listen,
+        SYS_accept,
+        SYS_accept4,
+        SYS_sendmsg,
+        SYS_sendmmsg,
+        SYS_recvmsg,
+        SYS_recvmmsg,
+    ];
+    let levels = [libc::IPPROTO_IP, libc::IPPROTO_TCP, libc::IPPROTO_IPV6].map(i32::cast_unsigned);
+    let mut checks = levels.map(|level| Check { tests: vec![is(1, level)], verdict: Verdict::Fail(0) }).to_vec();
+    let datagrams = vec![is(1, libc::IPPROTO_UDP.cast_unsigned())];
+    checks.push(Check { tests: datagrams, verdict: Verdict::Fail(ENOPROTOOPT) });
+    // The stage tells of its supervisor's end under the filter already.
+    let own = Check { tests: vec![is(2, OWN_FLAGS.cast_unsigned())], verdict: Verdict::Allow };
+    let mut rules =
+        vec![Rule { call: number(SYS_setsockopt), checks }, Rule { call: number(SYS_sendmsg), checks: vec![own] }];
+    rules.extend(ALWAYS.iter().map(|call| watch_if(*call, vec![])));
+    rules.extend([SYS_sendto, SYS_recvfrom].map(|call| watch_if(call, vec![Test::Given { arg: 4 }])));
+    rules
 }
 
 /// ioctl(2) requests that change a file of the host through a descriptor that was opened for reading: flags, versions,

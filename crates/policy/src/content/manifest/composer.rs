@@ -1,7 +1,7 @@
 //! `composer.json`: every script is bound to an event or to its name.
 
 use super::npm::{object, text, texts};
-use super::{Item, Named, Note, REGISTRY, changed, install_scripts, shown};
+use super::{Item, Named, Note, REGISTRY, changed, scripts as scripts_of, shown};
 use crate::content::Judge;
 use model::Risk;
 
@@ -16,7 +16,7 @@ pub(super) fn read(before: Option<&str>, after: &str, judge: &mut Judge<'_>) -> 
     wishes.tell(&mut parts, &mut items);
     let runs =
         |name: &str| name.starts_with("pre-") || name.starts_with("post-") || name == "init" || name == "command";
-    let mut notes = vec![install_scripts(&scripts, runs, judge)];
+    let mut notes = Vec::from(scripts_of(&scripts, runs, judge));
     let place = |of: &serde_json::Map<String, serde_json::Value>| of.get("repositories").map(text);
     if let Some(now) = place(&after).filter(|now| place(&before).as_ref() != Some(now)) {
         let item = Item::new("repositories", shown(&now));

@@ -16,6 +16,7 @@ use std::collections::BTreeMap;
 pub(crate) const MANIFEST_BYTES_MAX: u64 = 1 << 20;
 
 pub(crate) const INSTALL_SCRIPT: &str = "manifest/install-script";
+pub(crate) const SCRIPT: &str = "manifest/script";
 pub(crate) const SOURCE: &str = "manifest/source";
 pub(crate) const REGISTRY: &str = "manifest/registry";
 pub(crate) const BACKEND: &str = "manifest/build-backend";
@@ -37,8 +38,9 @@ pub(crate) fn reader(directory: &str, name: &str) -> Option<Reader> {
         (_, "makefile" | "gnumakefile" | "justfile") => Some(targets::read),
         (
             _,
-            "setup.py" | "setup.cfg" | "build.rs" | "conftest.py" | "noxfile.py" | "binding.gyp" | "rakefile"
-            | "taskfile.yml" | "cmakelists.txt" | "build.gradle" | "build.gradle.kts",
+            "setup.py" | "setup.cfg" | "build.rs" | "conftest.py" | "noxfile.py" | "hatch_build.py" | "pdm_build.py"
+            | "extconf.rb" | "binding.gyp" | "rakefile" | "taskfile.yml" | "cmakelists.txt" | "build.gradle"
+            | "build.gradle.kts",
         ) => Some(targets::lines_of),
         _ => None,
     }
@@ -54,9 +56,9 @@ pub(crate) fn notes(read: Reader, before: Option<&str>, after: &str, judge: &mut
     }
 }
 
-/// Nobody knows what it says.
+/// Nobody knows what it says, and it may say what runs: red as a script is that is there.
 pub(crate) fn not_understood(why: &str) -> Note {
-    Note::new(Risk::Medium, NOT_UNDERSTOOD, format!("it is not understood: {}", shown(why)), vec![])
+    Note::new(Risk::High, NOT_UNDERSTOOD, format!("it is not understood: {}", shown(why)), vec![])
 }
 
 /// Named texts of one kind, before and after: dependencies, scripts.
@@ -100,20 +102,40 @@ fn changed(parts: &[String], items: Vec<Item>) -> Option<Note> {
     (!parts.is_empty()).then(|| Note::new(Risk::Low, CHANGED, parts.join("; "), items))
 }
 
-/// Scripts that run by themselves, as the analyser judges them bare: somebody will run them so.
-fn install_scripts(named: &Named<'_>, runs: impl Fn(&str) -> bool, judge: &mut Judge<'_>) -> Option<Note> {
-    let (mut risk, mut items, mut lines) = (Risk::Medium, Vec::new(), Vec::new());
-    for (name, text, was_there) in named.fresh().filter(|(name, ..)| runs(name)) {
+/// Scripts that are new or changed, as the analyser judges them bare: somebody will run them so. Those that run by
+/// themselves are red whatever they say, the others where they are not proven to change nothing.
+fn scripts(named: &Named<'_>, by_itself: impl Fn(&str) -> bool, judge: &mut Judge<'_>) -> [Option<Note>; 2] {
+    let (mut own, mut asked) = (Scripts::default(), Scripts::default());
+    for (name, text, was_there) in named.fresh() {
         let (tier, why) = judge(text);
-        risk = risk.max(tier);
         let why = if why.is_empty() { String::new() } else { format!("; {why}") };
         let word = if was_there { "changed" } else { "new" };
         let says = format!("{word}: `{}` ({tier}{why})", shown(text));
-        lines.push(format!("{} {says}", shown(name)));
-        items.push(Item::new(shown(name), says));
+        match by_itself(name) {
+            true => own.add(name, says),
+            false if tier > Risk::Low => asked.add(name, says),
+            false => {}
+        }
     }
-    let says = format!("runs by itself on install: {}", some(&lines));
-    (!items.is_empty()).then(|| Note::new(risk, INSTALL_SCRIPT, says, items))
+    [own.note(INSTALL_SCRIPT, "runs by itself on install"), asked.note(SCRIPT, "runs when it is asked for by name")]
+}
+
+#[derive(Default)]
+struct Scripts {
+    items: Vec<Item>,
+    lines: Vec<String>,
+}
+
+impl Scripts {
+    fn add(&mut self, name: &str, says: String) {
+        self.lines.push(format!("{} {says}", shown(name)));
+        self.items.push(Item::new(shown(name), says));
+    }
+
+    fn note(self, rule: &'static str, when: &str) -> Option<Note> {
+        let says = format!("{when}: {}", some(&self.lines));
+        (!self.items.is_empty()).then(|| Note::new(Risk::High, rule, says, self.items))
+    }
 }
 
 /// Dependencies that come from no registry. One that lies in the project is named and not red.

@@ -1,7 +1,8 @@
 //! `package.json` (<https://docs.npmjs.com/cli/configuring-npm/package-json>).
 
-use super::{Item, Named, Note, changed, install_scripts, strange_sources};
+use super::{Item, Named, Note, SCRIPT, changed, scripts as scripts_of, strange_sources};
 use crate::content::Judge;
+use model::Risk;
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 
@@ -23,6 +24,8 @@ const LIFECYCLE: &[&str] = &[
     "uninstall",
     "postuninstall",
 ];
+/// Parts whose commands git's hooks run, or that make an install compile.
+const HOOKS: &[&str] = &["gypfile", "husky", "lint-staged", "pre-commit", "simple-git-hooks"];
 const DEPENDENCIES: &[&str] = &["dependencies", "devDependencies", "optionalDependencies", "peerDependencies"];
 /// Other parts that decide what is installed or run.
 const PARTS: &[&str] = &[
@@ -32,13 +35,9 @@ const PARTS: &[&str] = &[
     "packageManager",
     "workspaces",
     "bin",
-    "gypfile",
     "bundleDependencies",
     "bundledDependencies",
     "trustedDependencies",
-    "husky",
-    "lint-staged",
-    "simple-git-hooks",
     "engines",
     "imports",
 ];
@@ -63,8 +62,18 @@ pub(super) fn read(before: Option<&str>, after: &str, judge: &mut Judge<'_>) -> 
     let overridden = texts_below(&after, &["overrides", "resolutions"]);
     let was = texts_below(&before, &["overrides", "resolutions"]);
     let fresh = fresh.chain(overridden.into_iter().filter(|pair| !was.contains(pair)));
-    let notes = [install_scripts(&scripts, runs, judge), strange_sources(fresh), changed(&parts, items)];
+    let [own, asked] = scripts_of(&scripts, runs, judge);
+    let notes = [own, asked, hooks(&before, &after), strange_sources(fresh), changed(&parts, items)];
     Ok(notes.into_iter().flatten().collect())
+}
+
+/// What else runs by itself; what is gone runs no more.
+fn hooks(before: &Map<String, Value>, after: &Map<String, Value>) -> Option<Note> {
+    let fresh = HOOKS.iter().filter(|part| after.contains_key(**part) && before.get(**part) != after.get(**part));
+    let items: Vec<Item> = fresh.map(|part| Item::new(*part, "new or changed")).collect();
+    let names: Vec<&str> = items.iter().map(|item| item.name.as_str()).collect();
+    let says = format!("what git's hooks or an install run: {}", names.join(", "));
+    (!items.is_empty()).then(|| Note::new(Risk::High, SCRIPT, says, items))
 }
 
 pub(super) fn object(text: &str) -> Result<Map<String, Value>, String> {

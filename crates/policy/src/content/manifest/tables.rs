@@ -1,10 +1,26 @@
 //! `pyproject.toml` and `Cargo.toml`.
 
-use super::{BACKEND, Item, Named, Note, REGISTRY, changed, shown, strange_sources};
+use super::{BACKEND, Item, Named, Note, REGISTRY, SCRIPT, changed, shown, strange_sources};
 use crate::content::Judge;
 use model::Risk;
 use std::collections::BTreeMap;
 use toml::{Table, Value};
+
+/// Build backends of Python that run no code of the project by themselves. `setuptools` runs `setup.py`, which is red by
+/// its name.
+const BACKENDS: &[&str] = &[
+    "flit_core.buildapi",
+    "hatchling.build",
+    "maturin",
+    "mesonpy",
+    "pdm.backend",
+    "poetry.core.masonry.api",
+    "scikit_build_core.build",
+    "setuptools.build_meta",
+    "setuptools.build_meta:__legacy__",
+    "uv_build",
+];
+const GONE: &str = "(gone)";
 
 fn parse(text: &str) -> Result<Table, String> {
     text.parse::<Table>().map_err(|error| error.message().to_owned())
@@ -26,7 +42,7 @@ fn text(value: &Value) -> String {
 /// Parts that differ, each with what it is now; one that is gone is `(gone)`.
 fn differing(before: &Table, after: &Table, paths: &[&[&str]]) -> Vec<(String, String)> {
     let differs = paths.iter().filter(|path| at(before, path) != at(after, path));
-    differs.map(|path| (path.join("."), at(after, path).map_or_else(|| "(gone)".to_owned(), text))).collect()
+    differs.map(|path| (path.join("."), at(after, path).map_or_else(|| GONE.to_owned(), text))).collect()
 }
 
 fn told(risk: Risk, rule: &'static str, what: &str, parts: &[(String, String)]) -> Option<Note> {
@@ -38,15 +54,29 @@ fn told(risk: Risk, rule: &'static str, what: &str, parts: &[(String, String)]) 
 pub(super) fn pyproject(before: Option<&str>, after: &str, _: &mut Judge<'_>) -> Result<Vec<Note>, String> {
     let after = parse(after)?;
     let before = before.and_then(|text| parse(text).ok()).unwrap_or_default();
-    let backend: &[&[&str]] = &[
-        &["build-system", "build-backend"],
+    let backend: &[&[&str]] =
+        &[&["build-system", "requires"], &["tool", "hatch", "build", "hooks"], &["tool", "pdm", "build"]];
+    // What an install runs then is the project's own code, or nobody's that is known.
+    let own: &[&[&str]] = &[
         &["build-system", "backend-path"],
-        &["build-system", "requires"],
-        &["tool", "hatch", "build", "hooks"],
+        &["tool", "hatch", "build", "hooks", "custom"],
         &["tool", "setuptools", "cmdclass"],
         &["tool", "poetry", "build"],
-        &["tool", "pdm", "build"],
+        &["tool", "pdm", "build", "custom-hook"],
     ];
+    let name: &[&[&str]] = &[&["build-system", "build-backend"]];
+    let known = at(&after, &["build-system", "build-backend"]).and_then(Value::as_str);
+    let known = known.is_none_or(|name| BACKENDS.contains(&name));
+    let (backend, own) = match known {
+        true => ([backend, name].concat(), own.to_vec()),
+        false => (backend.to_vec(), [own, name].concat()),
+    };
+    let mut runs = differing(&before, &after, &own);
+    let targets = at(&after, &["tool", "hatch", "build", "targets"]).and_then(Value::as_table);
+    for target in targets.into_iter().flat_map(Table::keys) {
+        runs.extend(differing(&before, &after, &[&["tool", "hatch", "build", "targets", target, "hooks", "custom"]]));
+    }
+    runs.retain(|(_, now)| now != GONE);
     let registry: &[&[&str]] = &[
         &["tool", "uv", "index"],
         &["tool", "uv", "index-url"],
@@ -76,7 +106,8 @@ pub(super) fn pyproject(before: Option<&str>, after: &str, _: &mut Judge<'_>) ->
     let sources = tables.iter().flat_map(|path| table_sources(&before, &after, path));
     let notes = [
         told(Risk::High, REGISTRY, "packages come from", &differing(&before, &after, registry)),
-        told(Risk::Medium, BACKEND, "the build runs other code", &differing(&before, &after, backend)),
+        told(Risk::High, BACKEND, "an install runs code of the project", &runs),
+        told(Risk::Medium, BACKEND, "the build runs other code", &differing(&before, &after, &backend)),
         strange_sources(fresh.chain(sources)),
         changed(&parts, items),
     ];
@@ -132,7 +163,14 @@ pub(super) fn cargo(before: Option<&str>, after: &str, _: &mut Judge<'_>) -> Res
         let path: Vec<&str> = path.iter().map(String::as_str).collect();
         sources.extend(table_sources(&before, &after, &path));
     }
-    let notes = [strange_sources(sources.into_iter()), changed(&parts, items)];
+    let mut runs = differing(&before, &after, &[&["package", "build"]]);
+    // `true`, and the name that is red by itself, are what cargo does anyway; `false` is less.
+    runs.retain(|(_, now)| !["true", "false", "build.rs", GONE].contains(&now.as_str()));
+    let notes = [
+        told(Risk::High, SCRIPT, "cargo runs it on every build", &runs),
+        strange_sources(sources.into_iter()),
+        changed(&parts, items),
+    ];
     Ok(notes.into_iter().flatten().collect())
 }
 

@@ -1,6 +1,6 @@
 //! Who made a call, and what its memory says. What was read counts only while the call still waits, which is asked after.
 
-use super::handle;
+use super::{Answer, handle};
 use crate::sys;
 use model::FilePath;
 use nix::errno::Errno;
@@ -10,6 +10,7 @@ use nix::unistd::Pid;
 use std::io::IoSliceMut;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::FileExt as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -37,6 +38,52 @@ impl Caller {
     pub(super) fn reply(&self, result: Result<(), Errno>) {
         // Fails when the caller was killed meanwhile, which answers it too.
         let _ = sys::answer_notification(self.listener.as_fd(), self.id, result.map(|()| 0));
+    }
+
+    /// Answers it, whatever the answer is.
+    pub(super) fn answer(&self, answer: &Answer) {
+        let listener = self.listener.as_fd();
+        // Fails when the caller was killed meanwhile, which answers it too.
+        let _ = match answer {
+            Answer::GoOn => sys::continue_notification(listener, self.id),
+            Answer::Done(result) => sys::answer_notification(listener, self.id, *result),
+            Answer::Opened(fd, cloexec) => {
+                self.give(fd, *cloexec).or_else(|errno| sys::answer_notification(listener, self.id, Err(errno)))
+            }
+            Answer::Later => Ok(()),
+        };
+    }
+
+    /// Gives it a descriptor as the result of its call.
+    pub(super) fn give(&self, fd: &OwnedFd, cloexec: bool) -> Result<(), Errno> {
+        sys::answer_with_descriptor(self.listener.as_fd(), self.id, fd.as_fd(), cloexec)
+    }
+
+    /// Writes into its memory. The file stays that of its memory, whoever has its number later.
+    pub(super) fn write(&self, address: u64, bytes: &[u8]) -> Result<(), Errno> {
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        let memory = std::fs::OpenOptions::new().write(true).open(format!("/proc/{}/mem", self.thread));
+        let memory = memory.map_err(|_| Errno::EFAULT)?;
+        self.stands()?;
+        memory.write_all_at(bytes, address).map_err(|_| Errno::EFAULT)
+    }
+
+    /// Whether a signal waits for it that it handles, or that stops it.
+    pub(super) fn is_signalled(&self) -> bool {
+        let bit = |signal: i32| 1u64 << (signal - 1);
+        let stops = [libc::SIGSTOP, libc::SIGTSTP, libc::SIGTTIN, libc::SIGTTOU].map(bit).iter().sum::<u64>();
+        let set = |name: &str| self.status_word(name).and_then(|word| u64::from_str_radix(&word, 16).ok()).unwrap_or(0);
+        (set("SigPnd:") | set("ShdPnd:")) & !set("SigBlk:") & (set("SigCgt:") | stops) != 0
+    }
+
+    /// The number of the socket behind one of its descriptors.
+    pub(super) fn socket(&self, descriptor: i32) -> Result<u64, Errno> {
+        let place = readlink(&self.place(descriptor)).map_err(|_| Errno::EBADF)?;
+        self.stands()?;
+        let number = place.to_str().and_then(|text| text.strip_prefix("socket:[")?.strip_suffix(']')?.parse().ok());
+        number.ok_or(Errno::ENOTSOCK)
     }
 
     /// Bytes of its memory.
@@ -143,11 +190,15 @@ impl Caller {
 
     /// A number in proc_pid_status(5).
     pub(super) fn status(&self, name: &str, radix: u32) -> Result<u32, Errno> {
-        let text = std::fs::read(format!("/proc/{}/status", self.thread)).map_err(|_| Errno::ESRCH)?;
-        self.stands()?;
-        let line = text.split(|byte| *byte == b'\n').find_map(|line| line.strip_prefix(name.as_bytes()));
-        let word = line.and_then(|rest| std::str::from_utf8(rest.trim_ascii()).ok()).ok_or(Errno::ESRCH)?;
-        u32::from_str_radix(word, radix).map_err(|_| Errno::ESRCH)
+        let word = self.status_word(name).ok_or(Errno::ESRCH)?;
+        u32::from_str_radix(&word, radix).map_err(|_| Errno::ESRCH)
+    }
+
+    fn status_word(&self, name: &str) -> Option<String> {
+        let text = std::fs::read(format!("/proc/{}/status", self.thread)).ok()?;
+        self.stands().ok()?;
+        let line = text.split(|byte| *byte == b'\n').find_map(|line| line.strip_prefix(name.as_bytes()))?;
+        std::str::from_utf8(line.trim_ascii()).ok().map(str::to_owned)
     }
 
     /// A handle on its working directory.

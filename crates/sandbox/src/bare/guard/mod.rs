@@ -7,10 +7,11 @@
 mod attributes;
 mod caller;
 mod files;
+mod network;
 mod sockets;
 
 use super::tree;
-use crate::net::{Door, NONE};
+use crate::net::{Door, Inside};
 use crate::sys;
 use attributes::Change;
 use caller::Caller;
@@ -44,8 +45,8 @@ pub(crate) struct Rules {
     pub(crate) hidden: Vec<Hidden>,
     /// The most processes and threads.
     pub(crate) processes: u64,
-    /// Where connections go, if any may.
-    pub(crate) door: Option<Door>,
+    /// Where connections go.
+    pub(crate) door: Door,
     /// The host's own name.
     pub(crate) hostname: String,
     /// Set when no process may be started any more.
@@ -87,6 +88,8 @@ pub(crate) struct Guard {
     hidden: HashMap<PathBuf, String>,
     files: Files,
     sockets: Sockets,
+    /// The network, as far as there is one.
+    inside: Arc<Inside>,
     /// No fewer processes and threads than there are.
     forks: u64,
     crowded: bool,
@@ -96,13 +99,13 @@ pub(crate) struct Guard {
 impl Guard {
     /// Begins in a thread of its own, which ends when nobody is left who could call.
     pub(crate) fn start(listener: OwnedFd, rules: Rules) -> io::Result<JoinHandle<Seen>> {
-        let tables = if rules.door.is_some() { Door::tables(&rules.hostname).to_vec() } else { Vec::new() };
-        let files = Files::new(&rules.listed, &tables)?;
+        let files = Files::new(&rules.listed, &Door::tables(&rules.hostname))?;
         let listener = Arc::new(listener);
         let hidden =
             rules.hidden.iter().map(|hidden| (hidden.path.as_path().to_owned(), hidden.rule.clone())).collect();
         let (sockets, attempts) = (Sockets::default(), BTreeMap::new());
-        let mut guard = Guard { listener, rules, hidden, files, sockets, forks: 0, crowded: false, attempts };
+        let inside = Inside::start(rules.door.clone(), rules.first)?;
+        let mut guard = Guard { listener, rules, hidden, files, sockets, inside, forks: 0, crowded: false, attempts };
         std::thread::Builder::new().name("belljar-guard".into()).spawn(move || {
             // What the command could not do by itself must not be done for it. Where that cannot be had, the listener is
             // closed and every judged call fails.
@@ -135,16 +138,11 @@ impl Guard {
         }
     }
 
-    /// Answering fails when the caller was killed meanwhile, which answers it too.
     fn answer(&mut self, event: &libc::seccomp_notif) {
-        let listener = Arc::clone(&self.listener);
-        let _ = match self.judge(event) {
-            Answer::GoOn => sys::continue_notification(listener.as_fd(), event.id),
-            Answer::Done(result) => sys::answer_notification(listener.as_fd(), event.id, result),
-            Answer::Opened(fd, cloexec) => sys::answer_with_descriptor(listener.as_fd(), event.id, fd.as_fd(), cloexec)
-                .or_else(|errno| sys::answer_notification(listener.as_fd(), event.id, Err(errno))),
-            Answer::Later => Ok(()),
-        };
+        let caller = || Caller::new(Arc::clone(&self.listener), event);
+        let call = i64::from(event.data.nr);
+        let answer = self.on_network(caller(), call, event.data.args).unwrap_or_else(|| self.judge(event));
+        Caller::new(Arc::clone(&self.listener), event).answer(&answer);
     }
 
     fn judge(&mut self, event: &libc::seccomp_notif) -> Answer {
@@ -159,8 +157,7 @@ impl Guard {
             #[cfg(target_arch = "x86_64")]
             libc::SYS_fork | libc::SYS_vfork => self.fork(),
             libc::SYS_socket if number(a) == libc::AF_UNIX => self.sockets.make(number(b)),
-            libc::SYS_socket if self.rules.door.is_some() => self.sockets.make_network(number(b), number(c)),
-            libc::SYS_socket => self.refuse(Action::Connect, unknown("the network"), NONE, Errno::EAFNOSUPPORT),
+            libc::SYS_socket => self.make_network(&caller, number(a), number(b), number(c)),
             libc::SYS_connect => self.connect(caller, number(a), b, c),
             libc::SYS_bind => self.bind(&caller, number(a), b, c),
             libc::SYS_inotify_add_watch => match caller.path(b) {

@@ -4,11 +4,11 @@
 use super::caller::Caller;
 use super::files::own_link;
 use super::{Answer, Guard, exact, unknown};
-use crate::net::{Begun, Kind, NONE};
+use crate::net::{Kind, NONE};
 use crate::sys;
 use model::{Action, FilePath};
 use nix::errno::Errno;
-use nix::fcntl::{AT_FDCWD, FcntlArg, OFlag, fcntl, readlink};
+use nix::fcntl::{AT_FDCWD, FcntlArg, OFlag, fcntl};
 use nix::sys::stat::{FchmodatFlags, Mode, SFlag, fchmodat, fstat};
 use std::collections::VecDeque;
 use std::ffi::{OsStr, OsString};
@@ -21,12 +21,14 @@ const ADDRESS_BYTES_MAX: u64 = 110;
 const FAMILY_BYTES: usize = 2;
 
 /// Where an address of a unix socket leads.
-enum Address {
+pub(super) enum Address {
     Path(FilePath),
     /// Without a place in the file system: the host's names.
     Abstract,
     /// Of the network.
     Network(SocketAddr),
+    /// Of no family: nobody any more.
+    Nobody,
     /// Of another family.
     Foreign,
 }
@@ -38,11 +40,9 @@ impl Guard {
             Ok((Address::Abstract, _)) => {
                 return self.refuse(Action::Connect, unknown("an abstract unix socket"), NONE, Errno::ECONNREFUSED);
             }
-            Ok((Address::Network(at), _)) if self.rules.door.is_some() => return self.reach_out(caller, socket, at),
-            Ok((Address::Foreign, _)) if self.rules.door.is_some() => return Answer::Done(Err(Errno::EAFNOSUPPORT)),
-            Ok((Address::Network(_) | Address::Foreign, _)) => {
-                return self.refuse(Action::Connect, unknown("the network"), NONE, Errno::EAFNOSUPPORT);
-            }
+            Ok((Address::Network(at), _)) => return self.reach_out(caller, socket, at),
+            Ok((Address::Nobody, _)) => return self.part(&caller, socket),
+            Ok((Address::Foreign, _)) => return Answer::Done(Err(Errno::EAFNOSUPPORT)),
             Err(errno) => return Answer::Done(Err(errno)),
         };
         let found = caller.resolve(libc::AT_FDCWD, &path, true).and_then(|fd| Ok((self.is_inside(&fd)?, fd)));
@@ -51,7 +51,7 @@ impl Guard {
             Ok(((false, path), _)) => return self.refuse(Action::Connect, exact(&path), "jar/socket", Errno::EACCES),
             Ok((_, fd)) => fd,
         };
-        let ready = is_socket(&fd).and_then(|()| self.sockets.take_unix(&caller, socket));
+        let ready = is_socket(&fd).and_then(|()| self.sockets.take(&caller, socket));
         match ready.and_then(|socket| Ok((waits(&socket)?, socket))) {
             Err(errno) => Answer::Done(Err(errno)),
             Ok((false, socket)) => self.reach_once(&caller, socket, &fd).into(),
@@ -66,30 +66,19 @@ impl Guard {
         }
     }
 
-    /// By the broker, which judges whom.
-    fn reach_out(&mut self, caller: Caller, socket: i32, at: SocketAddr) -> Answer {
-        let Some(door) = self.rules.door.clone() else { return Answer::Done(Err(Errno::EAFNOSUPPORT)) };
-        let known = match self.sockets.take(&caller, socket) {
-            Err(errno) => return Answer::Done(Err(errno)),
-            Ok(known) => known,
+    /// What stands for a socket of the network.
+    pub(super) fn make_network(&self, caller: &Caller, family: i32, kind: i32, protocol: i32) -> Answer {
+        const TYPE: i32 = 0xf;
+        let stands_for = match (kind & TYPE, protocol) {
+            (libc::SOCK_STREAM, 0 | libc::IPPROTO_TCP) => Kind::Stream,
+            (libc::SOCK_DGRAM, 0 | libc::IPPROTO_UDP) => Kind::Datagrams,
+            (libc::SOCK_STREAM | libc::SOCK_DGRAM, _) => return Answer::Done(Err(Errno::EPROTONOSUPPORT)),
+            _ => return Answer::Done(Err(Errno::EPERM)),
         };
-        let begun = match known.stands_for {
-            None => Err(Errno::EAFNOSUPPORT),
-            Some(kind) => waits(&known.socket).and_then(|waits| door.connect(&known.socket, kind, at, waits)),
-        };
-        match begun {
-            Ok(Begun::Made) => Answer::Done(Ok(0)),
-            Ok(Begun::Later(connect)) => {
-                let wait = move || caller.reply(connect());
-                match std::thread::Builder::new().name("belljar-connect".into()).spawn(wait) {
-                    Ok(_) => Answer::Later,
-                    Err(_) => Answer::Done(Err(Errno::EAGAIN)),
-                }
-            }
-            Err(errno) => {
-                self.sockets.0.push_back(known);
-                Answer::Done(Err(errno))
-            }
+        let (six, waits) = (family == libc::AF_INET6, kind & libc::SOCK_NONBLOCK == 0);
+        match self.inside.make(stands_for, six, waits, caller.process().unwrap_or(caller.thread)) {
+            Ok(socket) => Answer::Opened(socket, kind & libc::SOCK_CLOEXEC != 0),
+            Err(errno) => Answer::Done(Err(errno)),
         }
     }
 
@@ -98,7 +87,7 @@ impl Guard {
         caller.stands()?;
         let done = reach(&socket, fd);
         if done.is_err() {
-            self.sockets.0.push_back(Known { number: fstat(&socket)?.st_ino, socket, stands_for: None });
+            self.sockets.0.push_back(Known { number: fstat(&socket)?.st_ino, socket });
         }
         done
     }
@@ -110,13 +99,8 @@ impl Guard {
             Ok((Address::Abstract, _)) => {
                 return self.refuse(Action::Listen, unknown("an abstract unix socket"), NONE, Errno::EPERM);
             }
-            // Whoever connects may say that any address will do.
-            Ok((Address::Network(at), _))
-                if self.rules.door.is_some() && at.ip().is_unspecified() && at.port() == 0 =>
-            {
-                return Answer::Done(Ok(0));
-            }
-            Ok((Address::Network(_) | Address::Foreign, _)) => return Answer::Done(Err(Errno::EAFNOSUPPORT)),
+            Ok((Address::Network(at), _)) => return self.bind_port(caller, socket, at),
+            Ok((Address::Nobody | Address::Foreign, _)) => return Answer::Done(Err(Errno::EAFNOSUPPORT)),
             Err(errno) => return Answer::Done(Err(errno)),
         };
         let found = parent_of(caller, &path).and_then(|(fd, name)| Ok((self.is_inside(&fd)?, fd, name)));
@@ -129,7 +113,7 @@ impl Guard {
 
     fn bind_to(&mut self, caller: &Caller, socket: i32, dir: &OwnedFd, name: &OsStr) -> Result<(), Errno> {
         let mask = caller.status("Umask:", 8)?;
-        let socket = self.sockets.take_unix(caller, socket)?;
+        let socket = self.sockets.take(caller, socket)?;
         let place = [own_link(dir).as_bytes(), b"/", name.as_bytes()].concat();
         sys::bind_raw(socket.as_fd(), &address_of(&place)?)?;
         let mode = Mode::from_bits_truncate(0o777 & !mask);
@@ -147,8 +131,6 @@ pub(super) struct Sockets(VecDeque<Known>);
 struct Known {
     number: u64,
     socket: OwnedFd,
-    /// What of the network its holder takes it for.
-    stands_for: Option<Kind>,
 }
 
 /// More than this many that were never used: the oldest cannot be used any more.
@@ -156,23 +138,6 @@ const SOCKETS_MAX: usize = 256;
 
 impl Sockets {
     pub(super) fn make(&mut self, kind: i32) -> Answer {
-        self.make_for(kind, None)
-    }
-
-    /// What stands for a socket of the network. Messages have their bounds in both, so that no other program need be told.
-    pub(super) fn make_network(&mut self, kind: i32, protocol: i32) -> Answer {
-        const TYPE: i32 = 0xf;
-        match (kind & TYPE, protocol) {
-            (libc::SOCK_STREAM, 0 | libc::IPPROTO_TCP) => self.make_for(kind, Some(Kind::Stream)),
-            (libc::SOCK_DGRAM, 0 | libc::IPPROTO_UDP) => {
-                self.make_for(kind & !TYPE | libc::SOCK_SEQPACKET, Some(Kind::Datagrams))
-            }
-            (libc::SOCK_STREAM | libc::SOCK_DGRAM, _) => Answer::Done(Err(Errno::EPROTONOSUPPORT)),
-            _ => Answer::Done(Err(Errno::EPERM)),
-        }
-    }
-
-    fn make_for(&mut self, kind: i32, stands_for: Option<Kind>) -> Answer {
         let made = sys::unix_socket(kind & !(libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK), kind & libc::SOCK_NONBLOCK);
         let kept = made.and_then(|socket| {
             let copy = socket.try_clone().map_err(|_| Errno::EMFILE)?;
@@ -181,7 +146,7 @@ impl Sockets {
         match kept {
             Err(errno) => Answer::Done(Err(errno)),
             Ok((number, socket, copy)) => {
-                self.0.push_back(Known { number, socket: copy, stands_for });
+                self.0.push_back(Known { number, socket: copy });
                 if self.0.len() > SOCKETS_MAX {
                     self.0.pop_front();
                 }
@@ -191,23 +156,10 @@ impl Sockets {
     }
 
     /// The socket behind a descriptor of the caller's, which is then its alone.
-    fn take(&mut self, caller: &Caller, descriptor: i32) -> Result<Known, Errno> {
-        let place = readlink(&caller.place(descriptor)).map_err(|_| Errno::EBADF)?;
-        caller.stands()?;
-        let number = place.to_str().and_then(|text| text.strip_prefix("socket:[")?.strip_suffix(']')?.parse().ok());
-        let number: u64 = number.ok_or(Errno::ENOTSOCK)?;
+    fn take(&mut self, caller: &Caller, descriptor: i32) -> Result<OwnedFd, Errno> {
+        let number = caller.socket(descriptor)?;
         let at = self.0.iter().position(|known| known.number == number).ok_or(Errno::EISCONN)?;
-        self.0.remove(at).ok_or(Errno::EISCONN)
-    }
-
-    /// One that stands for nothing else.
-    fn take_unix(&mut self, caller: &Caller, descriptor: i32) -> Result<OwnedFd, Errno> {
-        let known = self.take(caller, descriptor)?;
-        if known.stands_for.is_none() {
-            return Ok(known.socket);
-        }
-        self.0.push_back(known);
-        Err(Errno::EAFNOSUPPORT)
+        self.0.remove(at).map(|known| known.socket).ok_or(Errno::EISCONN)
     }
 }
 
@@ -232,7 +184,7 @@ fn address_of(path: &[u8]) -> Result<Vec<u8>, Errno> {
     Ok([&family[..], path, &[0]].concat())
 }
 
-fn read(caller: &Caller, address: u64, length: u64) -> Result<(Address, Vec<u8>), Errno> {
+pub(super) fn read(caller: &Caller, address: u64, length: u64) -> Result<(Address, Vec<u8>), Errno> {
     let length = usize::try_from(length.min(ADDRESS_BYTES_MAX + 1)).map_err(|_| Errno::EINVAL)?;
     if length < FAMILY_BYTES || length as u64 > ADDRESS_BYTES_MAX {
         return Err(Errno::EINVAL);
@@ -246,6 +198,7 @@ fn read(caller: &Caller, address: u64, length: u64) -> Result<(Address, Vec<u8>)
             Some([]) | None => Address::Abstract,
             Some(path) => Address::Path(FilePath::from(path.to_vec())),
         },
+        libc::AF_UNSPEC => Address::Nobody,
         _ => Address::Foreign,
     };
     Ok((kind, bytes))
