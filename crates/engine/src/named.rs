@@ -21,6 +21,7 @@ pub(crate) struct NamedRules {
     /// The word, escaped.
     pub(crate) name: String,
     /// What else the profile says, if they are one's.
+    #[cfg_attr(not(feature = "prove"), expect(dead_code))]
     pub(crate) profile: Profile,
     /// The rules, by layer.
     pub(crate) texts: Vec<RulesText>,
