@@ -20,6 +20,7 @@ mod fatigue;
 mod fidelity;
 mod gates;
 mod grants;
+mod held;
 mod import;
 mod jars;
 mod kills;
@@ -38,6 +39,8 @@ mod predicted;
 mod profiles;
 #[cfg(feature = "prove")]
 mod prove;
+#[cfg(feature = "prove")]
+mod proved_jars;
 mod real_repo;
 mod replay;
 mod review;

@@ -334,6 +334,32 @@ both! {
         assert_nothing_left(world);
     }
 
+    /// By name, by address, and by a name that leads to an address.
+    fn what_a_rule_forbids_is_refused_whatever_is_allowed(world) {
+        prepare(world);
+        let rule = |id: &str, when: &str| {
+            format!("@id(\"{id}\")\nforbid (principal, action == Action::\"connect\", resource is Peer)\nwhen {{ {when} }};\n")
+        };
+        let policy = world.home().join(".config/belljar/policies/net.cedar");
+        let script = format!("{CONNECT}
+            connect a.web.test 7000
+            connect web.test 7000
+            connect 20.20.20.20 7000");
+        let allow = ["*", "20.20.0.0/16:7000"];
+        world.file(&policy, rule("below", "resource.host like \"*.web.test\""));
+        let (done, report) = run(world, &allow, &script);
+        assert_eq!(done.stdout, "a.web.test 7000 refused\nweb.test open\n20.20.20.20 open\n", "{}", done.report());
+        assert_eq!(refused(&report), ["a.web.test network/not-allowed"]);
+        world.file(&policy, rule("address", "resource.host == \"20.20.20.20\" && resource has port && resource.port < 8000"));
+        let (done, _) = run(world, &allow, &script);
+        assert_eq!(done.stdout, "a.web.test 7000 refused\nweb.test 7000 refused\n20.20.20.20 7000 refused\n", "{}", done.report());
+        // What no jar can hold is no jar.
+        world.file(&policy, rule("some", "resource.host like \"*e*\""));
+        let none = world.belljar(["run", "--apply", "discard", "--allow-net", "*", "--", "true"]).run();
+        none.code(125).stderr_has("the rule").stderr_has("some").stderr_has("allow hosts by name");
+        assert_nothing_left(world);
+    }
+
     fn this_machine_is_reached_only_where_its_address_was_named(world) {
         prepare(world);
         let script = format!("{CONNECT}

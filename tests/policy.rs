@@ -7,7 +7,7 @@ const GOOD: &str = "@id(\"mine/no-deploy\")\nforbid (principal, action == Action
     when { resource.name == \"deploy\" };\n";
 
 /// A file, what is wrong with it, and what must be said.
-const WRONG: [(&str, &str); 6] = [
+const WRONG: [(&str, &str); 8] = [
     ("@id(\"a\")\npermit (principal, action, resource", ":2:"),
     ("@id(\"a\")\nforbid (principal, action == Action::\"conect\", resource);\n", "conect"),
     (
@@ -20,6 +20,11 @@ const WRONG: [(&str, &str); 6] = [
         "two rules are called `a`",
     ),
     ("@id(\"a\")\nforbid (principal == ?principal, action, resource);\n", "a template"),
+    (
+        "@id(\"a\")\nforbid (principal, action == Action::\"read\", resource is Path)\nwhen { resource.path like \"~/.ssh/*\" };\n",
+        "p.cedar:3:8: rule `a`: no path is `~/.ssh/*`: the home is written out",
+    ),
+    ("@id(\"a\")\nforbid (principal, action == Action::\"apply\", resource is Path);\n", "it never applies"),
 ];
 
 fn policies(world: &World) -> std::path::PathBuf {
@@ -34,6 +39,9 @@ both! {
             assert_eq!(check.status.code(), Some(125), "{text}{}", check.report());
             assert!(check.stdout.starts_with("wrong") && check.stdout.contains("p.cedar"), "{text}{}", check.report());
             assert!(check.stdout.contains(told), "{told}{}", check.report());
+            // What to do stands below.
+            let next = check.stdout.lines().nth(1).unwrap_or_default();
+            assert!(next.starts_with("        ") && next.len() > 20, "{}", check.report());
             let json = world.belljar(["policy", "check", "--json", "p.cedar"]).run().json();
             assert!(json["files"][0]["fault"].as_str().unwrap().contains(told), "{json:#}");
         }
@@ -56,7 +64,7 @@ both! {
         world.file(policies(world).join("other.cedar"), WRONG[1].0);
         let wrong = world.belljar(["policy", "check"]).run();
         wrong.code(125);
-        assert!(wrong.stdout.lines().count() == 2 && wrong.stdout.contains("other.cedar:2:"), "{}", wrong.report());
+        assert!(wrong.stdout.lines().count() == 3 && wrong.stdout.contains("other.cedar:2:"), "{}", wrong.report());
         let run = world.belljar(["run", "--apply", "discard", "--", "touch", "made"]).run();
         run.code(125);
         assert!(run.stderr.contains("other.cedar:2:"), "{}", run.report());

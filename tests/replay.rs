@@ -86,13 +86,20 @@ both! {
         world.file("profile.toml", format!("rules = '''\n{NO_DEPLOY}'''\n"));
         world.file("wrong.cedar", "permit (principal, action, resource");
         let request = "{\"v\":1,\"contained\":true,\"parts\":[{\"do\":\"execute\",\"on\":{\"program\":\"deploy\"},\"risk\":1}]}\n";
-        for b in ["dir", "profile.toml", "dir/one.cedar"] {
+        // What is called like a profile is the profile.
+        world.dir("strict").file("strict/two.cedar", NO_DEPLOY).dir("none");
+        let own = world.home().join(".config/belljar");
+        world.file(own.join("policies/mine.cedar"), NO_DEPLOY);
+        world.file(own.join("profiles/careful.toml"), format!("rules = '''\n{NO_DEPLOY}'''\n"));
+        let same = world.belljar(["policy", "replay", "--json", "built-in", "strict"]).stdin(request).run();
+        assert_eq!(count(&same.success().json(), "allow", "deny"), 0);
+        for b in ["dir", "profile.toml", "dir/one.cedar", "./strict", "careful", "current"] {
             let run = world.belljar(["policy", "replay", "--json", "built-in", b]).stdin(request).run();
             let document = run.success().json();
             assert_fits(&document);
             assert_eq!(count(&document, "allow", "deny"), 1, "{b}: {document:#}");
         }
-        for wrong in ["wrong.cedar", "absent.cedar", "absent"] {
+        for wrong in ["wrong.cedar", "absent.cedar", "absent", "none", "./absent"] {
             let run = world.belljar(["policy", "replay", "built-in", wrong]).stdin(request).run();
             run.code(125);
             assert!(run.stderr.contains(wrong), "{}", run.report());

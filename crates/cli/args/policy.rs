@@ -61,7 +61,7 @@ pub(crate) enum PolicyCommand {
     /// Say which requests one policy or profile answers differently from another, each with an example: what becomes
     /// allowed, asked or denied. Needs cvc5
     Diff {
-        /// A policy (.cedar), a profile (name or file), or `built-in`
+        /// `built-in`, `current` (what holds here), a profile (name or .toml), a policy (.cedar) or a directory of them
         #[arg(value_name = "BEFORE")]
         before: String,
         /// The other one
@@ -82,7 +82,7 @@ pub(crate) enum PolicyCommand {
         /// Prove them of this policy, on top of the built-in one [default: all that are part of Belljar]
         #[arg(long, value_name = "FILE", conflicts_with = "profile")]
         policy: Option<PathBuf>,
-        /// Prove them of the rules of this profile
+        /// Prove them of the rules of this profile, of `current` or of a directory of policies
         #[arg(long, value_name = "NAME|FILE")]
         profile: Option<String>,
         /// Properties of your own besides: `forbid` rules that must change nothing
@@ -151,8 +151,8 @@ pub(crate) enum AgentWord {
 /// `belljar policy replay`.
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Replay {
-    /// From this policy: `built-in`, `current` (what holds here), a .cedar file, a profile (.toml), or a directory of .cedar
-    /// files, each over the built-in rules
+    /// From this policy: `built-in`, `current` (what holds here), a profile (name or .toml), a policy (.cedar) or a directory of
+    /// them, each over the built-in rules
     pub(crate) a: String,
     /// To this one
     pub(crate) b: String,

@@ -43,7 +43,10 @@ pub(crate) fn policies(checked: &[Checked]) -> io::Result<()> {
     for file in checked {
         match &file.fault {
             None => writeln!(out, "ok      {}", file.path)?,
-            Some(fault) => writeln!(out, "{}   {fault}", style.red("wrong"))?,
+            Some(fault) => {
+                writeln!(out, "{}   {fault}", style.red("wrong"))?;
+                writeln!(out, "        {}", fault.hint())?;
+            }
         }
     }
     Ok(())

@@ -4,7 +4,7 @@
 use crate::approve::Approval;
 use crate::backend::{BackendRefusal, Wanted};
 use crate::error::RunError;
-use crate::journey::{Engine, Judged, Request, confine, wanted};
+use crate::journey::{Engine, Judged, Request, wanted};
 use crate::seek;
 use crate::store::{TrialDir, io_error};
 use crate::trial::{self, Berth, Prepared, Ran, Trial};
@@ -53,7 +53,7 @@ impl Engine {
         bare: Bare,
     ) -> Result<Trial<Ran>, RunError> {
         self.audit.synced()?;
-        let confinement = without_home(confine(request)?, &request.place)?;
+        let confinement = without_home(self.confine(request, &judged.analysis)?, &request.place)?;
         let berth = match self.berth(request)? {
             Berth::New(_) => Berth::New(id.clone()),
             jar => jar,
@@ -132,7 +132,7 @@ fn without_home(mut confinement: Confinement, place: &Place) -> Result<Confineme
             Err(BackendRefusal { root, why }.into())
         }
         None => {
-            seek::hide_names(&mut confinement, place);
+            seek::hide_names(&mut confinement, place, seek::Views::Elsewhere)?;
             Ok(confinement)
         }
     }

@@ -24,8 +24,8 @@ use crate::store::{Broken, Listed, Store, StoreError, fresh_id};
 use crate::trial::{self, Berth, Frozen, JarBegun, Observing, Ran, Trial};
 use analyze::ShellContext;
 use model::{
-    Access, Analysis, Apply, Assessment, BackendWish, ChangeSet, Confinement, Decision, EnvBase, FilePath, Hidden,
-    Layer, Limits, NetRule, Place, ProfileId, Review, Stage, TrialId, TrialState,
+    Access, Agreed, Analysis, Apply, Assessment, BackendWish, ChangeSet, Confinement, Decision, EnvBase, FilePath,
+    Held, Hidden, Layer, Limits, NetRule, Place, ProfileId, Review, Stage, TrialId, TrialState,
 };
 use overlay::Conflict;
 use policy::{ConfineRequest, Policy};
@@ -202,7 +202,7 @@ impl Engine {
         mut person: Option<&mut dyn Person>,
     ) -> Result<Outcome, RunError> {
         let judged = self.judge(&analyze::quote(&request.argv), &request.place);
-        let confinement = confine(request)?;
+        let confinement = self.confine(request, &judged.analysis)?;
         let berth = self.berth(request)?;
         let approval = self.consent(berth.id(), request.jar.is_some(), &judged, person.as_deref_mut())?;
         let (id, by) = (berth.id().clone(), approval.by());
@@ -257,7 +257,8 @@ impl Engine {
     /// # Errors
     /// When it cannot be a jar, or the host cannot be looked at.
     pub fn plan(&self, request: &Request) -> Result<String, RunError> {
-        let confinement = confine(request)?;
+        let judged = self.judge(&analyze::quote(&request.argv), &request.place);
+        let confinement = self.confine(request, &judged.analysis)?;
         let (argv, limits, allow_nested) = (request.argv.clone(), request.limits, request.allow_nested);
         let (measure, watch_files, place) = (request.learn.is_some(), request.watch_files, &request.place);
         let request =
@@ -574,7 +575,20 @@ pub(crate) fn wanted(request: &Request, analysis: &Analysis) -> Wanted {
     }
 }
 
+impl Engine {
+    /// The jar of a request whose command announces this: with what the rules in force forbid, whatever was announced. Nothing
+    /// runs before what the command says it reads was approved, where a rule wants that.
+    pub(crate) fn confine(&self, request: &Request, announced: &Analysis) -> Result<Confinement, RunError> {
+        confined(request, self.policy.held(), policy::agreed(announced))
+    }
+}
+
+/// The jar as it is asked for, without what rules forbid.
 pub(crate) fn confine(request: &Request) -> Result<Confinement, RunError> {
+    confined(request, Vec::new(), Vec::new())
+}
+
+fn confined(request: &Request, held: Vec<Held>, agreed: Vec<Agreed>) -> Result<Confinement, RunError> {
     let asked = ConfineRequest {
         env: &request.env,
         pass_env: request.pass_env.clone(),
@@ -586,11 +600,13 @@ pub(crate) fn confine(request: &Request) -> Result<Confinement, RunError> {
         home: request.home,
         workspace: request.workspace,
         env_base: request.env_base,
+        held,
+        agreed,
     };
     let mut confinement = policy::confine(&request.place, &asked)?;
     let led_to: Vec<Hidden> = confinement.hidden.iter().filter_map(|hidden| led_to(hidden, request)).collect();
     confinement.hidden.extend(led_to);
-    seek::hide_names(&mut confinement, &request.place);
+    seek::hide_names(&mut confinement, &request.place, seek::Views::InPlace)?;
     Ok(confinement)
 }
 

@@ -128,7 +128,7 @@ impl Source {
             return Cases::parse(&self.name, &self.text).err();
         }
         if !is(&self.path, "toml") {
-            return Policy::layered(&[self.layer()]).err();
+            return policy::lint(&self.layer()).err();
         }
         let whose = if self.origin == Origin::Project { Whose::Project } else { Whose::Own };
         let profile = match Profile::parse(&self.name, &self.text, whose) {
@@ -137,7 +137,7 @@ impl Source {
         };
         let rules = profile.rules_in_place();
         let layer = Layer { name: &self.name, origin: self.origin, text: &rules };
-        if profile.rules.is_empty() { None } else { Policy::layered(&[layer]).err() }
+        if profile.rules.is_empty() { None } else { policy::lint(&layer).err() }
     }
 
     fn layer(&self) -> Layer<'_> {

@@ -31,6 +31,7 @@ pub mod layers;
 pub mod learn;
 pub mod live;
 mod look;
+mod named;
 pub mod profile;
 #[cfg(feature = "prove")]
 pub mod prove;

@@ -4,7 +4,7 @@
 use crate::approve::{Approval, Person};
 use crate::audit::now_ms;
 use crate::error::RunError;
-use crate::journey::{Engine, Judged, Outcome, Request, confine, wanted};
+use crate::journey::{Engine, Judged, Outcome, Request, wanted};
 use crate::trial::{self, Open, Ran, Trial, merged};
 use model::{Apply, Attempt, ChangeSet, Connection, EnvVar, Exit, FilePath, Limit, Place, Review, TrialId, TrialState};
 use overlay::Overlay;
@@ -76,7 +76,7 @@ impl Engine {
         let request = Request { argv: Vec::new(), ..request.clone() };
         let upstream = sandbox::Upstream::of(&request.env);
         let judged = self.judge(b"", &request.place);
-        let confinement = confine(&request)?;
+        let confinement = self.confine(&request, &judged.analysis)?;
         let env = confinement.env.clone();
         let berth = self.berth(&request)?;
         let record = trial::record(berth.id().clone(), &judged, &request, &confinement);

@@ -164,7 +164,6 @@ pub fn load(place: &Place, wanted: Option<&str>) -> Result<Loaded, RunError> {
 }
 
 /// A profile by itself, without what the project here says over it; its errors and its rules name it as `called`.
-#[cfg(feature = "prove")]
 pub(crate) fn alone(place: &Place, name: &str) -> Result<(Profile, Vec<RulesText>), RunError> {
     let project = Project::read(place.workspace.as_path())?;
     let found = find(place, name, project.as_ref())?;

@@ -6,7 +6,8 @@ pub use policy::prove::{Difference, Fact, Outcome, Proof, Property, Transition, 
 pub use solver::Cvc5;
 
 use crate::error::RunError;
-use crate::profile;
+use crate::named::{BUILT_IN, NamedRules};
+use crate::profile::RulesText;
 use model::{FilePath, Place};
 use policy::profile::SHIPPED;
 use policy::prove::{Prover, Rules};
@@ -51,9 +52,6 @@ impl ProveError {
     }
 }
 
-/// The name of the rules that are part of Belljar.
-pub const BUILT_IN: &str = "built-in";
-
 /// Rules that something is asked about.
 #[derive(Debug)]
 pub struct Subject {
@@ -65,37 +63,26 @@ pub struct Subject {
 }
 
 impl Subject {
-    /// Finds rules at `place`: `built-in`, a policy (a path that ends in `.cedar`), or a profile by name or path. A policy and
-    /// a profile stand on the built-in rules; what else holds at `place` does not count.
+    /// The rules that a word names at `place`, over the built-in ones: `built-in`, `current`, a profile, a file, or a directory
+    /// of policies. What else holds at `place` does not count.
     ///
     /// # Errors
     /// When they are not there, cannot be read or are wrong.
-    pub fn find(place: &Place, name: &str) -> Result<Subject, RunError> {
-        if name == BUILT_IN {
-            return Subject::built_in();
-        }
-        if name.ends_with(".cedar") {
-            return Subject::of_file(&FilePath::from(name));
-        }
-        let (profile, texts) = profile::alone(place, name)?;
-        let layers: Vec<Layer<'_>> = texts.iter().map(profile::RulesText::layer).collect();
-        Ok(Subject { name: model::escape::text(name), profile, rules: Rules::layered(&layers)? })
-    }
-
-    fn built_in() -> Result<Subject, RunError> {
-        Ok(Subject { name: BUILT_IN.to_owned(), profile: Profile::default(), rules: Rules::layered(&[])? })
+    pub fn find(place: &Place, word: &str) -> Result<Subject, RunError> {
+        Subject::of(NamedRules::find(place, word)?)
     }
 
     /// The rules of a policy file, on the built-in ones.
     ///
     /// # Errors
     /// When it cannot be read or is wrong.
-    pub fn of_file(path: &FilePath) -> Result<Subject, RunError> {
-        let unreadable = |source| RunError::PolicyFile { path: path.clone(), source };
-        let text = fs::read_to_string(path.as_path()).map_err(unreadable)?;
-        let name = path.to_string();
-        let rules = Rules::layered(&[Layer { name: &name, origin: Origin::User, text: &text }])?;
-        Ok(Subject { name, profile: Profile::default(), rules })
+    pub fn of_file(place: &Place, path: &FilePath) -> Result<Subject, RunError> {
+        Subject::of(NamedRules::of_file(place, path)?)
+    }
+
+    fn of(NamedRules { name, profile, texts }: NamedRules) -> Result<Subject, RunError> {
+        let layers: Vec<Layer<'_>> = texts.iter().map(RulesText::layer).collect();
+        Ok(Subject { name, profile, rules: Rules::layered(&layers)? })
     }
 
     /// All rules that are part of Belljar: the built-in ones, and every profile that has some.
@@ -103,13 +90,16 @@ impl Subject {
     /// # Errors
     /// If this build is defective.
     pub fn shipped() -> Result<Vec<Subject>, RunError> {
-        let mut subjects = vec![Subject::built_in()?];
+        let mut subjects = {
+            let profile = Profile::default();
+            vec![Subject { name: BUILT_IN.to_owned(), rules: Rules::layered(&[])?, profile }]
+        };
         for shipped in SHIPPED {
             let profile = Profile::parse(shipped.name, shipped.text, policy::profile::Whose::Own)?;
             let text = profile.rules_in_place();
             let layer = Layer { name: shipped.name, origin: Origin::User, text: &text };
             let rules = Rules::layered(if profile.rules.is_empty() { &[] } else { std::slice::from_ref(&layer) })?;
-            subjects.push(Subject { name: shipped.name.to_owned(), profile, rules });
+            subjects.push(Subject { name: shipped.name.to_owned(), rules, profile });
         }
         Ok(subjects)
     }
@@ -155,12 +145,16 @@ pub fn properties(wanted: &[String], file: Option<&FilePath>) -> Result<Vec<Prop
 ///
 /// # Errors
 /// When there is no solver.
-pub fn prove(subjects: &[Subject], properties: &[Property]) -> Result<Vec<Proved>, RunError> {
+pub fn prove(subjects: Vec<Subject>, properties: &[Property]) -> Result<Vec<Proved>, RunError> {
     let mut solver = Cvc5::new()?;
     let mut prover = Prover::new(&mut solver)?;
     let all: Vec<&Property> = properties.iter().collect();
-    let prove = |subject: &Subject| Proved { name: subject.name.clone(), proofs: prover.prove(&subject.rules, &all) };
-    Ok(subjects.iter().map(prove).collect())
+    let mut proved = Vec::with_capacity(subjects.len());
+    for Subject { name, profile, rules } in subjects {
+        let rules = if all.iter().any(|property| property.is_of_jars()) { rules.in_jar(&profile)? } else { rules };
+        proved.push(Proved { name, proofs: prover.prove(&rules, &all) });
+    }
+    Ok(proved)
 }
 
 /// Which requests two sets of rules answer differently.

@@ -6,7 +6,7 @@
 //! projects and sites lie there; what is deeper stays as it is.
 
 use model::{Confinement, FilePath, Hidden, Place, RootKind, SecretNames};
-use policy::Names;
+use policy::{Judge, Names, PolicyError};
 use std::collections::{HashSet, VecDeque};
 use std::fs::DirEntry;
 use std::os::unix::fs::FileTypeExt as _;
@@ -55,9 +55,21 @@ const SITES: &str = "/var/www";
 /// File systems that answer at once. Others may be gone, and whoever asks waits.
 const LOCAL: &[&str] = &["bcachefs", "btrfs", "ext2", "ext3", "ext4", "f2fs", "overlay", "tmpfs", "xfs", "zfs"];
 
+/// How roots are shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Views {
+    /// In their place.
+    InPlace,
+    /// As copies elsewhere, so that what the host has in their place can be read there.
+    Elsewhere,
+}
+
 /// Adds to what is hidden.
-pub(crate) fn hide_names(confinement: &mut Confinement, place: &Place) {
-    let names = Names::new(&place.home, &confinement.shown);
+///
+/// # Errors
+/// When a rule that the jar holds cannot be read.
+pub(crate) fn hide_names(confinement: &mut Confinement, place: &Place, views: Views) -> Result<(), PolicyError> {
+    let names = Names::of(place, confinement)?;
     let hidden = confinement.hidden.iter().map(|hidden| hidden.path.clone()).collect();
     let left = confinement.roots.iter().filter(|root| root.kind != RootKind::Home);
     let left = left.map(|root| root.path.clone()).chain(confinement.shown.iter().cloned()).collect();
@@ -69,10 +81,37 @@ pub(crate) fn hide_names(confinement: &mut Confinement, place: &Place) {
     }
     seek.around(&place.home);
     confinement.hidden.append(&mut seek.found);
+    let judge = Judge::of(place, confinement)?;
+    if judge.judges_paths() && judge.needs_a_look() {
+        hide_by_rules(confinement, place, &judge, views);
+    }
+    Ok(())
+}
+
+/// What rules hide by a pattern is hidden too where tables of names mean nothing: in a home and in what is shown, where
+/// no view of ours judges each name.
+fn hide_by_rules(confinement: &mut Confinement, place: &Place, judge: &Judge, views: Views) {
+    let covered = |path: &FilePath| confinement.roots.iter().any(|root| path.starts_with(&root.path));
+    let served = |path: &FilePath| views == Views::InPlace && covered(path);
+    // Where a rule names a directory it is looked through, wherever that is; the system as a whole is not.
+    let named = judge.directories();
+    let named =
+        named.iter().filter(|path| path.as_path().parent().is_some() && !SYSTEM.contains(&path.to_string().as_str()));
+    let tops = [&place.home].into_iter().chain(&confinement.shown).chain(named).filter(|path| !served(path));
+    let tops: Vec<FilePath> = tops.cloned().collect();
+    let hidden = confinement.hidden.iter().map(|hidden| hidden.path.clone()).collect();
+    let left = confinement.roots.iter().map(|root| root.path.clone()).collect();
+    let mut seek = Seek { names: judge, hidden, left, foreign: foreign(), found: Vec::new() };
+    for top in &tops {
+        if !seek.hidden.iter().any(|hidden| top.starts_with(hidden)) {
+            seek.through(top);
+        }
+    }
+    confinement.hidden.append(&mut seek.found);
 }
 
 struct Seek<'a> {
-    names: &'a Names,
+    names: &'a dyn SecretNames,
     hidden: HashSet<FilePath>,
     /// Not looked into: they have views of their own, or all in them is shown.
     left: Vec<FilePath>,
@@ -288,10 +327,10 @@ mod tests {
             contained: true,
         };
         let mut confinement = Confinement { roots: vec![root], ..Confinement::closed(place.cwd.clone()) };
-        hide_names(&mut confinement, &place);
+        hide_names(&mut confinement, &place, Views::InPlace).unwrap();
         assert!(!confinement.hidden.iter().any(|hidden| hidden.path.starts_with(&place.home)));
         confinement.roots.clear();
-        hide_names(&mut confinement, &place);
+        hide_names(&mut confinement, &place, Views::InPlace).unwrap();
         assert!(confinement.hidden.iter().any(|hidden| hidden.path == place.home.join("other/.env")));
     }
 

@@ -428,9 +428,10 @@ impl Trial<Ran> {
             rules: joined_rules(&before.rules, &record.rules),
             ..record
         };
+        let names = Arc::new(Names::of(&record.place, &confinement)?);
         for (overlay, root) in overlays.iter_mut().zip(&record.roots) {
             overlay.hide(&below(&confinement.hidden, &root.path));
-            overlay.hide_names(Arc::new(names(&record.place, &confinement)));
+            overlay.hide_names(Arc::clone(&names) as Arc<dyn SecretNames>);
         }
         let lent = keepers(&dir, &overlays, &mut record, &confinement, wanted)?;
         record.begin_run(&overlays)?;
@@ -554,7 +555,7 @@ fn layers(
     confinement: &Confinement,
     wanted: &Wanted,
 ) -> Result<(Vec<Overlay>, Vec<Lent>), RunError> {
-    let names = Arc::new(names(&record.place, confinement));
+    let names = Arc::new(Names::of(&record.place, confinement)?);
     let make = |(index, root): (usize, &WritableRoot)| {
         let spec = overlay::Spec {
             root: root.path.clone(),
@@ -620,16 +621,13 @@ fn root_facts(
     let own = FilePath::from(dir.layer(0));
     // A project has its own secrets; any other place may have some of others, wherever they lie.
     let shown = confinement.shown.iter().any(|shown| root.starts_with(shown));
-    let hides = !shown || own.starts_with(root) || !below(&confinement.hidden, root).is_empty();
+    let judged = !confinement.held.is_empty();
+    let hides = !shown || judged || own.starts_with(root) || !below(&confinement.hidden, root).is_empty();
     let mut facts = RootFacts { hides, nested: !nested(&confinement.roots, root).is_empty(), ..RootFacts::default() };
     if is_candidate(&facts, wanted) {
         facts.kernel = overlay.kernel_facts()?;
     }
     Ok(facts)
-}
-
-fn names(place: &Place, confinement: &Confinement) -> Names {
-    Names::new(&place.home, &confinement.shown)
 }
 
 fn below(hidden: &[Hidden], root: &FilePath) -> Vec<Hidden> {

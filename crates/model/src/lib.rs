@@ -28,7 +28,7 @@ pub mod trial;
 pub use analysis::{Analysis, Certificate, Coverage, Invocation};
 pub use audit::{AuditRecord, LeftOut, Stage};
 pub use change::{Change, ChangeKind, ChangeSet, Differs, FileKind, Meta};
-pub use confinement::{Confinement, EnvVar, Hidden, Network, RootKind, WritableRoot};
+pub use confinement::{Agreed, Confinement, EnvVar, Held, Hidden, Network, RootKind, WritableRoot};
 pub use containment::{Attempt, Backend, Containment, Gap, Layer, LayerState, RootBackend, Tier};
 pub use decision::{Because, Decision, Place, Verdict};
 pub use effect::{Action, Certainty, Effect, Endpoint, PathScope, Reversibility, Target};

@@ -4,9 +4,9 @@ use std::path::Path;
 
 /// A name that holds a secret wherever it lies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct NamedSecret {
+pub struct NamedSecret<'r> {
     /// The rule that hides it, for example `secrets/dotenv`.
-    pub rule: &'static str,
+    pub rule: &'r str,
     /// Whether it is none after all where it holds public parts of keys only, by [`SecretNames::is_public`].
     pub unless_public: bool,
 }
@@ -14,7 +14,7 @@ pub struct NamedSecret {
 /// Judges names. All paths are absolute.
 pub trait SecretNames: Send + Sync {
     /// The secret that a file, or a directory with all in it, is by its name.
-    fn secret(&self, path: &Path, is_dir: bool) -> Option<NamedSecret>;
+    fn secret(&self, path: &Path, is_dir: bool) -> Option<NamedSecret<'_>>;
 
     /// Whether names hide nothing at and below `path`: it is where the command works, or was asked for.
     fn is_shown(&self, path: &Path) -> bool;

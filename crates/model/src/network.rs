@@ -83,7 +83,9 @@ impl Ports {
     /// All of them.
     pub const ALL: Ports = Ports { first: 1, last: u16::MAX };
 
-    fn contain(self, port: u16) -> bool {
+    /// Whether it is one of them.
+    #[must_use]
+    pub fn contain(self, port: u16) -> bool {
         (self.first..=self.last).contains(&port)
     }
 }
@@ -106,6 +108,18 @@ impl Block {
     pub fn contains(self, address: IpAddr) -> bool {
         let (own, other) = (bits(self.base), bits(address));
         self.base.is_ipv4() == address.is_ipv4() && (own ^ other) & self.mask() == 0
+    }
+
+    /// Whether it is one of IPv4 addresses.
+    #[must_use]
+    pub fn is_ipv4(self) -> bool {
+        self.base.is_ipv4()
+    }
+
+    /// Whether it is a single address.
+    #[must_use]
+    pub fn is_one(self) -> bool {
+        self.prefix == if self.base.is_ipv4() { 32 } else { 128 }
     }
 
     /// Whether all of `other` lies in it.

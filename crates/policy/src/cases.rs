@@ -1,6 +1,6 @@
 //! Cases: what a profile or a policy must say, written beside it and run by `belljar policy test`.
 
-use crate::confine::{ConfineRequest, confine};
+use crate::confine::{ConfineRequest, access, confine};
 use crate::content::{self, Notes, Side};
 use crate::error::PolicyError;
 use crate::layer::position;
@@ -194,7 +194,8 @@ impl Cases {
         let [decide, review, confine] = &self.lines;
         let decide = self.file.decide.iter().zip(decide).map(|(case, line)| case.get_ref().run(*line, policy, profile));
         let review = self.file.review.iter().zip(review).map(|(case, line)| case.get_ref().run(*line, policy));
-        let confine = self.file.confine.iter().zip(confine).map(|(case, line)| case.get_ref().run(*line, profile));
+        let confine =
+            self.file.confine.iter().zip(confine).map(|(case, line)| case.get_ref().run(*line, policy, profile));
         decide.chain(review).chain(confine).collect()
     }
 }
@@ -271,49 +272,33 @@ impl Review {
 }
 
 impl Confine {
-    fn run(&self, line: usize, profile: &Profile) -> Ran {
-        let (what, actual) = self.actual(profile);
+    fn run(&self, line: usize, policy: &Policy, profile: &Profile) -> Ran {
+        let (what, actual) = self.actual(policy, profile);
         let mut wrong = Vec::new();
         differ(&mut wrong, what, &self.is, &actual);
         Ran { says: self.says.clone(), line, wrong, decided: String::new() }
     }
 
-    fn actual(&self, profile: &Profile) -> (&'static str, String) {
+    fn actual(&self, policy: &Policy, profile: &Profile) -> (&'static str, String) {
         let place = place(true);
         // Every name the case may ask about is in the caller's environment.
         let env: Vec<(OsString, OsString)> = self.variable.iter().map(|name| (name.into(), "value".into())).collect();
-        let confinement = match confine(&place, &ConfineRequest { env: &env, ..profile.wishes(&place) }) {
-            Ok(confinement) => confinement,
+        let wishes = ConfineRequest { env: &env, held: policy.held(), ..profile.wishes(&place) };
+        let made = confine(&place, &wishes).and_then(|made| Ok((Names::of(&place, &made)?, made)));
+        let (names, confinement) = match made {
+            Ok(made) => made,
             Err(error) => return ("jar", format!("no jar: {error}")),
         };
         if let Some(path) = &self.path {
             let path = Profile::at(&place, path).unwrap_or_default();
-            let covered = |hidden: &&model::Hidden| path.starts_with(&hidden.path);
-            let root = confinement
-                .roots
-                .iter()
-                .filter(|root| path.starts_with(&root.path))
-                .max_by_key(|root| root.path.as_bytes().len());
-            let hidden = confinement.hidden.iter().filter(covered).max_by_key(|hidden| hidden.path.as_bytes().len());
-            let names = Names::new(&place.home, &confinement.shown);
             let named = names.secret(path.as_path(), false).is_some();
-            let access = match (root, hidden) {
-                _ if named => Access::Hidden,
-                // A root inside a hidden directory is there; what is hidden inside a root is not.
-                (Some(root), Some(hidden)) if root.path.as_bytes().len() > hidden.path.as_bytes().len() => Access::Copy,
-                (_, Some(_)) => Access::Hidden,
-                (Some(_), None) => Access::Copy,
-                (None, None) => Access::ReadOnly,
-            };
+            let access = if named { Access::Hidden } else { access(&confinement, &path) };
             return ("access", access.word().to_owned());
         }
         if let Some(host) = &self.host {
-            let allowed = CHECKED.peer(host).is_ok_and(|(host, port, protocol)| {
-                let rules = confinement.network.rules();
-                match host.parse() {
-                    Ok(address) => rules.iter().any(|rule| rule.allows_address(address, port, protocol)),
-                    Err(_) => rules.iter().any(|rule| rule.allows_name(&host, port, protocol)),
-                }
+            let allowed = CHECKED.peer(host).is_ok_and(|(host, port, protocol)| match host.parse() {
+                Ok(address) => confinement.network.allows_address(address, port, protocol),
+                Err(_) => confinement.network.allows_name(&host, port, protocol),
             });
             return ("network", if allowed { "allowed" } else { "refused" }.to_owned());
         }

@@ -7,11 +7,12 @@ use crate::environment;
 use crate::error::ConfineError;
 use crate::facts::STATE_RULE;
 use crate::facts::SYSTEM;
+use crate::held::{self, Judge};
 use crate::names::Names;
 use crate::secrets;
 use model::{
-    Access, Confinement, EnvBase, EnvVar, FilePath, Hidden, NetRule, Network, Place, RootKind, SecretNames,
-    WritableRoot,
+    Access, Action, Agreed, Confinement, EnvBase, EnvVar, FilePath, Held, Hidden, NetRule, Network, Place, RootKind,
+    SecretNames, WritableRoot,
 };
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
@@ -40,6 +41,10 @@ pub struct ConfineRequest<'a> {
     pub workspace: Access,
     /// Which variables pass without being named.
     pub env_base: EnvBase,
+    /// Rules of the policy that the jar holds.
+    pub held: Vec<Held>,
+    /// What the command says it reads: a person was asked about it, where the rules want that.
+    pub agreed: Vec<Agreed>,
 }
 
 /// The rule that hides the home.
@@ -54,27 +59,99 @@ pub const ROOTS_MAX: usize = 16;
 /// When the place or a wish names something no jar may be made of; the hint says what to do instead.
 pub fn confine(place: &Place, request: &ConfineRequest<'_>) -> Result<Confinement, ConfineError> {
     absolute(place, request)?;
-    let hidden = hidden(place, request);
+    let named = request.read.iter().map(|path| Agreed { path: path.normalise(), below: true });
+    let agreed: Vec<Agreed> = named.chain(request.agreed.iter().cloned()).collect();
+    let judge = Judge::new(place, &request.held, &agreed)?;
+    // A view judges the names in its root and not the root.
+    let home_rule = judge.hides(&place.home.normalise());
+    let access = if home_rule.is_some() { Access::Hidden } else { request.home };
+    let request = &ConfineRequest { home: access, ..request.clone() };
+    let roots = roots(place, request)?;
+    let mut hidden = hidden(place, request);
     check_workspace(place, request, &hidden)?;
+    hide_by_rules(&mut hidden, place, &judge, &roots, &agreed)?;
     check_reads(request, &hidden)?;
+    if let (Some(rule), Some(home)) = (home_rule, hidden.iter_mut().find(|hidden| hidden.rule == HOME_RULE)) {
+        rule.clone_into(&mut home.rule);
+    }
     let (env, env_withheld) = env(request)?;
+    let reads = request.held.iter().filter(|held| held.action == Action::Read);
     Ok(Confinement {
-        roots: roots(place, request)?,
+        roots,
         hidden,
         shown: shown(place, request),
-        network: network(&request.allow_net),
+        held: reads.cloned().collect(),
+        agreed: if judge.judges_paths() { agreed } else { Vec::new() },
+        network: network(place, request)?,
         env,
         env_withheld,
         cwd: request.cwd.clone(),
     })
 }
 
-/// Each rule once, in one order.
-fn network(rules: &[NetRule]) -> Network {
-    let mut allow = rules.to_vec();
+/// Each rule once, in one order, with what the policy forbids of them.
+fn network(place: &Place, request: &ConfineRequest<'_>) -> Result<Network, ConfineError> {
+    let mut allow = request.allow_net.clone();
     allow.sort();
     allow.dedup();
-    if allow.is_empty() { Network::None } else { Network::Named { allow } }
+    let refuse = held::exceptions(place, &request.held, &allow)?;
+    allow.retain(|rule| !refuse.contains(rule));
+    Ok(if allow.is_empty() { Network::None } else { Network::Named { allow, refuse } })
+}
+
+/// Adds what the policy's rules name outright. Where a view of ours judges each name, a part of it that a person was asked
+/// about can be shown; elsewhere all of it is hidden or nothing.
+fn hide_by_rules(
+    hidden: &mut Vec<Hidden>,
+    place: &Place,
+    judge: &Judge,
+    roots: &[WritableRoot],
+    agreed: &[Agreed],
+) -> Result<(), ConfineError> {
+    let workspace = place.workspace.normalise();
+    let work = || roots.iter().map(|root| &root.path).chain([&workspace]);
+    if let Some((path, rule)) = work().find_map(|path| Some((path, judge.hides(path)?))) {
+        return Err(ConfineError::HiddenWorkspace { path: path.clone(), rule: rule.to_owned() });
+    }
+    for Hidden { path, rule } in judge.outright() {
+        // A home that is hidden is so already, but for what of it is worked in.
+        if hidden.iter().any(|hidden| hidden.rule == HOME_RULE && hidden.path == path) {
+            continue;
+        }
+        if let Some(work) = work().find(|work| work.starts_with(&path)) {
+            return Err(ConfineError::HiddenWorkspace { path: work.clone(), rule });
+        }
+        let inside = agreed.iter().map(|agreed| &agreed.path);
+        let inside = inside
+            .filter(|agreed| **agreed != path && agreed.starts_with(&path))
+            .find(|agreed| judge.hides(agreed).is_none());
+        let served = roots.iter().any(|root| path.starts_with(&root.path));
+        match inside {
+            Some(_) if served => {}
+            Some(agreed) => return Err(ConfineError::AskedInHidden { path: agreed.clone(), hidden: path, rule }),
+            None => hidden.push(Hidden { path, rule }),
+        }
+    }
+    // What was hidden before keeps its rule.
+    hidden.sort_by(|a, b| a.path.cmp(&b.path));
+    hidden.dedup_by(|a, b| a.path == b.path);
+    Ok(())
+}
+
+/// What may be done with a path, by the roots and the paths that are hidden. A root inside a hidden directory is there; what
+/// is hidden inside a root is not.
+#[must_use]
+pub fn access(confinement: &Confinement, path: &FilePath) -> Access {
+    let deepest = |one: &&FilePath| one.as_bytes().len();
+    let root =
+        confinement.roots.iter().map(|root| &root.path).filter(|root| path.starts_with(root)).max_by_key(deepest);
+    let hidden = confinement.hidden.iter().map(|hidden| &hidden.path).filter(|hidden| path.starts_with(hidden));
+    match (root, hidden.max_by_key(deepest)) {
+        (Some(root), Some(hidden)) if deepest(&root) > deepest(&hidden) => Access::Copy,
+        (_, Some(_)) => Access::Hidden,
+        (Some(_), None) => Access::Copy,
+        (None, None) => Access::ReadOnly,
+    }
 }
 
 fn absolute(place: &Place, request: &ConfineRequest<'_>) -> Result<(), ConfineError> {

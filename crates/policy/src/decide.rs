@@ -102,7 +102,7 @@ pub(crate) fn level(risk: Risk) -> u8 {
 }
 
 /// The target with all that is known of it.
-fn resource(facts: &EffectFacts<'_>) -> On<'static> {
+pub(crate) fn resource(facts: &EffectFacts<'_>) -> On<'static> {
     match &facts.effect.target {
         Target::Path { path, scope } => On::Path(path_facts(path, *scope, facts)),
         Target::Peer(peer) => On::Peer(peer_facts(peer, facts.network)),

@@ -125,7 +125,6 @@ impl Engine {
     }
 
     /// What the rules say to one request, where a person agreed or did not.
-    #[cfg(feature = "prove")]
     pub(crate) fn once(&self, asked: Asked, approved: bool) -> Judged {
         let failed = |what: &str| Judged::Failed(vec![format!("error/{what}")]);
         let Some(slice) = self.slice(asked.question) else { return failed("no-slice") };

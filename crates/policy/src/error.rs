@@ -1,11 +1,19 @@
 //! Errors of this room: what is wrong with a policy or with the place a command should run in.
 
-use model::FilePath;
+use model::{FilePath, NetRule};
 
 /// A policy that cannot be used. Lines and columns count from 1.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum PolicyError {
+    /// A rule that a jar is to hold cannot be read.
+    #[error("hold the rule {rule}: {message}")]
+    Held {
+        /// Its id.
+        rule: String,
+        /// Why not.
+        message: String,
+    },
     /// The text is not Cedar.
     #[error("{layer}:{line}:{column}: {message}")]
     Syntax {
@@ -92,6 +100,20 @@ pub enum PolicyError {
         /// How large it is.
         bytes: usize,
     },
+    /// A rule is valid and never does anything.
+    #[error("{layer}:{line}:{column}: rule `{rule}`: {message}")]
+    Useless {
+        /// Name of the layer.
+        layer: String,
+        /// Where.
+        line: usize,
+        /// Where.
+        column: usize,
+        /// Its `@id`.
+        rule: String,
+        /// Why not.
+        message: String,
+    },
     /// The built-in policy or schema is broken; a defect of this build.
     #[error("the built-in policy is broken: {message}")]
     Builtin {
@@ -118,6 +140,10 @@ impl PolicyError {
             PolicyError::ProjectPermits { .. } => "move the rule to your own policy, or trust the project",
             PolicyError::SameName { .. } => "rename one of the files",
             PolicyError::TooLarge { .. } => "split it, or shorten it; rules over paths take patterns with *",
+            PolicyError::Held { .. } => "this is a defect of this build of Belljar; please report it with the rule",
+            PolicyError::Useless { .. } => {
+                "compare with what `belljar check --json` calls the effect; policies/belljar.cedarschema lists what each action is about"
+            }
             PolicyError::Builtin { .. } => "this is a defect of this build of Belljar; please report it",
         }
     }
@@ -181,6 +207,27 @@ pub enum ConfineError {
         /// The rule that hides it.
         rule: String,
     },
+    /// A rule forbids some of the peers that are allowed, and no exception can be made of it.
+    #[error("reach {allowed}: the rule {rule} forbids some of it, and a jar cannot tell which")]
+    Peers {
+        /// The rule.
+        rule: String,
+        /// What is allowed.
+        allowed: NetRule,
+    },
+    /// A rule that a jar is to hold cannot be read.
+    #[error(transparent)]
+    Held(#[from] PolicyError),
+    /// A person was asked about a part of what a rule hides whole.
+    #[error("show {path}: the rule {rule} hides all of {hidden}")]
+    AskedInHidden {
+        /// What should be shown.
+        path: FilePath,
+        /// What is hidden.
+        hidden: FilePath,
+        /// The rule.
+        rule: String,
+    },
     /// More writable roots than [`crate::ROOTS_MAX`].
     #[error("make a jar with {count} writable directories: {} is the most", crate::ROOTS_MAX)]
     TooManyRoots {
@@ -210,6 +257,11 @@ impl ConfineError {
             ConfineError::StillHidden { .. } => {
                 "show the whole directory, with --read or in the profile, or copy the file to where it is needed"
             }
+            ConfineError::Peers { .. } => {
+                "allow hosts by name and not by a pattern, or let the rule name hosts: \"a.example\", \"*.a.example\""
+            }
+            ConfineError::Held(_) => "this is a defect of this build of Belljar; please report it with the rule",
+            ConfineError::AskedInHidden { .. } => "show the whole directory with --read, if it may be seen",
             ConfineError::TooManyRoots { .. } => "name one directory above several of them with --write",
             ConfineError::VariableName { .. } => "write --env NAME or --env NAME=VALUE",
         }

@@ -39,7 +39,7 @@ pub const SCHEMA: &str = include_str!("../../../policies/belljar.cedarschema");
 pub const DEFAULT: &str = include_str!("../../../policies/default.cedar");
 
 /// The schema, parsed.
-fn schema() -> Result<ValidatorSchema, PolicyError> {
+pub(crate) fn schema() -> Result<ValidatorSchema, PolicyError> {
     let (schema, warnings) = ValidatorSchema::from_cedarschema_str(SCHEMA, Extensions::all_available())
         .map_err(|e| PolicyError::Builtin { message: e.to_string() })?;
     drop(warnings);
@@ -138,7 +138,7 @@ fn validate(layer: &Layer<'_>, policies: &[Policy], schema: &ValidatorSchema) ->
     Ok(())
 }
 
-fn place_of(layer: &Layer<'_>, error: &dyn miette::Diagnostic) -> Option<(usize, usize)> {
+pub(crate) fn place_of(layer: &Layer<'_>, error: &dyn miette::Diagnostic) -> Option<(usize, usize)> {
     let label = error.labels()?.next()?;
     Some(position(layer.text, label.offset()))
 }
@@ -148,6 +148,15 @@ fn with_help(error: &dyn miette::Diagnostic) -> String {
     let help = error.help().map(|help| format!(" ({help})")).unwrap_or_default();
     let message = error.to_string();
     let message = message.split_once("`, ").map_or(message.as_str(), |(_, rest)| rest);
+    // The rule is named already.
+    let message = match message.strip_prefix("for policy `").and_then(|rest| rest.split_once("`: ")) {
+        Some((_, rest)) => rest,
+        None => message,
+    };
+    let help = match help.split_once("for policy `").and_then(|(head, rest)| Some((head, rest.split_once("`, ")?.1))) {
+        Some((head, rest)) => format!("{head}{rest}"),
+        None => help,
+    };
     format!("{}{help}", model::escape::text(message))
 }
 

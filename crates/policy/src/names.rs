@@ -3,14 +3,16 @@
 //! A name is little to go by, so what only looks like a secret must not be taken away: what package managers unpacked
 //! came from a registry and is no secret of anybody's, and a `.pem` with nothing but certificates is public.
 
+use crate::error::PolicyError;
+use crate::held::Judge;
 use crate::pattern::{fold, glob, is_glob};
 use crate::secrets::{NAMED, SHARED, Secret, row};
-use model::{FilePath, NamedSecret, SecretNames};
+use model::{Confinement, FilePath, NamedSecret, Place, SecretNames};
 use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 /// Besides [`NAMED`]: too weak for a question each time one is read where it lies bare. A name ending in `/` is a
 /// directory with all in it.
@@ -151,11 +153,11 @@ const PUBLIC: &[&str] = &[
 
 /// The rows, to be found by a folded name.
 struct Rows {
-    whole: HashMap<&'static str, NamedSecret>,
+    whole: HashMap<&'static str, NamedSecret<'static>>,
     /// `*.pem`, by what is behind the last dot: most names are looked at for nothing, and quickly.
-    ends: HashMap<&'static str, NamedSecret>,
-    globs: Vec<(&'static str, NamedSecret)>,
-    directories: HashMap<&'static str, NamedSecret>,
+    ends: HashMap<&'static str, NamedSecret<'static>>,
+    globs: Vec<(&'static str, NamedSecret<'static>)>,
+    directories: HashMap<&'static str, NamedSecret<'static>>,
 }
 
 static ROWS: LazyLock<Rows> = LazyLock::new(|| {
@@ -178,13 +180,24 @@ static ROWS: LazyLock<Rows> = LazyLock::new(|| {
 pub struct Names {
     home: FilePath,
     shown: Vec<FilePath>,
+    rules: Option<Arc<Judge>>,
 }
 
 impl Names {
     /// For the user whose home this is; below each of `shown` nothing is hidden by name.
     #[must_use]
     pub fn new(home: &FilePath, shown: &[FilePath]) -> Names {
-        Names { home: home.clone(), shown: shown.to_vec() }
+        Names { home: home.clone(), shown: shown.to_vec(), rules: None }
+    }
+
+    /// As a confinement wants them judged: by the tables, and by the rules it holds.
+    ///
+    /// # Errors
+    /// [`PolicyError`] when one of those is none.
+    pub fn of(place: &Place, confinement: &Confinement) -> Result<Names, PolicyError> {
+        let judge = Judge::of(place, confinement)?;
+        let rules = judge.judges_paths().then(|| Arc::new(judge));
+        Ok(Names { rules, ..Names::new(&place.home, &confinement.shown) })
     }
 
     fn is_package(&self, path: &Path) -> bool {
@@ -197,7 +210,11 @@ impl Names {
 }
 
 impl SecretNames for Names {
-    fn secret(&self, path: &Path, is_dir: bool) -> Option<NamedSecret> {
+    fn secret(&self, path: &Path, is_dir: bool) -> Option<NamedSecret<'_>> {
+        let rules = self.rules.as_ref().and_then(|rules| rules.secret(path, is_dir));
+        if rules.is_some() {
+            return rules;
+        }
         let named = named(path.file_name()?, is_dir)?;
         (!self.is_shown(path)).then_some(named)
     }
@@ -224,7 +241,7 @@ impl SecretNames for Names {
     }
 }
 
-fn named(name: &OsStr, is_dir: bool) -> Option<NamedSecret> {
+fn named(name: &OsStr, is_dir: bool) -> Option<NamedSecret<'static>> {
     let name = fold(name.as_bytes());
     if is_dir {
         return ROWS.directories.get(name.as_str()).copied();
@@ -240,9 +257,9 @@ fn named(name: &OsStr, is_dir: bool) -> Option<NamedSecret> {
 mod tests {
     use super::*;
 
-    fn rule(path: &str) -> Option<&'static str> {
+    fn rule(path: &str) -> Option<String> {
         let names = Names::new(&"/home/u".into(), &["/home/u/work".into()]);
-        names.secret(Path::new(path), false).map(|named| named.rule)
+        names.secret(Path::new(path), false).map(|named| named.rule.to_owned())
     }
 
     #[test]
@@ -269,7 +286,7 @@ mod tests {
             ("/home/u/workshop/.env", Some("secrets/dotenv")),
             ("/srv/site/.env", Some("secrets/dotenv")),
         ] {
-            assert_eq!(rule(path), expected, "{path}");
+            assert_eq!(rule(path).as_deref(), expected, "{path}");
         }
     }
 

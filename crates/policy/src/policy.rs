@@ -7,12 +7,13 @@ use crate::grant::{self, Asked};
 use crate::layer::{self, Layer};
 use crate::review::Seen;
 use crate::words::Words;
-use crate::{builtin, decide, review, risk};
-use model::{Analysis, Assessment, Attempt, ChangeSet, Decision, Place, Review};
+use crate::{builtin, decide, held, review, risk};
+use model::{Analysis, Assessment, Attempt, ChangeSet, Decision, Held, Place, Review};
 
 /// A loaded policy. Cheap to keep; give each thread its own.
 pub struct Policy {
     engine: Engine,
+    held: Vec<Held>,
 }
 
 impl Policy {
@@ -41,9 +42,12 @@ impl Policy {
     pub fn layered_again(layers: &[Layer<'_>], valid: impl Fn(&Layer<'_>) -> bool) -> Result<Policy, PolicyError> {
         let words = Words::new()?;
         let mut policies = builtin::statements(&words)?;
-        policies.extend(layer::load_all_but(layers, valid)?);
+        let own = layer::load_all_but(layers, valid)?;
+        // The built-in rules forbid nothing that a jar could hold.
+        let held = held::rules(&words, &own);
+        policies.extend(own);
         let functions = if layers.is_empty() { Functions::None } else { Functions::All };
-        Ok(Policy { engine: Engine::new(words, &policies, functions) })
+        Ok(Policy { engine: Engine::new(words, &policies, functions), held })
     }
 
     /// The layers alone, without the built-in rules: for tools that compare and test policies. It denies what no layer
@@ -52,7 +56,9 @@ impl Policy {
     /// # Errors
     /// As [`Policy::layered`].
     pub fn without_builtin(layers: &[Layer<'_>]) -> Result<Policy, PolicyError> {
-        Ok(Policy { engine: Engine::new(Words::new()?, &layer::load_all(layers)?, Functions::All) })
+        let (words, policies) = (Words::new()?, layer::load_all(layers)?);
+        let held = held::rules(&words, &policies);
+        Ok(Policy { engine: Engine::new(words, &policies, Functions::All), held })
     }
 
     /// How dangerous a command is, in a jar and bare, with every reason and an explanation.
@@ -90,6 +96,12 @@ impl Policy {
         attempts: &[Attempt],
     ) -> Review {
         review::review(&self.engine, Seen { changes, notes, analysis, place, attempts }, &mut |_| {})
+    }
+
+    /// The rules that a jar holds, whatever was announced.
+    #[must_use]
+    pub fn held(&self) -> Vec<Held> {
+        self.held.clone()
     }
 
     pub(crate) fn engine(&self) -> &Engine {

@@ -29,7 +29,7 @@ fn main() -> ExitCode {
     let env =
         std::env::vars_os().map(|(name, value)| EnvVar { name: FilePath::new(name), value: FilePath::new(value) });
     let confinement = Confinement {
-        network: if allow.is_empty() { Network::None } else { Network::Named { allow } },
+        network: if allow.is_empty() { Network::None } else { Network::Named { allow, refuse: Vec::new() } },
         env: env.collect(),
         ..Confinement::closed(std::env::current_dir().map_or_else(|_| FilePath::from("/"), FilePath::from))
     };

@@ -86,8 +86,8 @@ impl RequestBuilder {
     /// A peer that it may reach: a name, `*.name`, an address or a block, with a port and `/udp` where that is meant.
     pub fn allow_net(mut self, rule: NetRule) -> Self {
         match &mut self.request.confinement.network {
-            Network::Named { allow } => allow.push(rule),
-            none @ Network::None => *none = Network::Named { allow: vec![rule] },
+            Network::Named { allow, .. } => allow.push(rule),
+            none @ Network::None => *none = Network::Named { allow: vec![rule], refuse: Vec::new() },
         }
         self
     }

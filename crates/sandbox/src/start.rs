@@ -209,13 +209,14 @@ impl Building<'_> {
                 }
                 launched => launched?,
             };
-        let rules = request.confinement.network.rules();
+        let allowed = &request.confinement.network;
+        let rules = allowed.rules();
         let upstream = request.upstream.clone();
         let mut behind = None;
         let watching = match (watch, places) {
             (None, _) => Watching::Nothing,
             (Some(listener), Some(places)) => {
-                let (broker, door) = Broker::behind_door(rules, upstream.clone()).map_err(SandboxError::Broker)?;
+                let (broker, door) = Broker::behind_door(allowed, upstream.clone()).map_err(SandboxError::Broker)?;
                 behind = Some(broker);
                 let rules = guard_rules(request, places, &jar, door, &standby.facts.hostname)?;
                 Watching::Guard(Guard::start(listener, rules).map_err(SandboxError::Spawn)?)
@@ -232,7 +233,7 @@ impl Building<'_> {
                 Watching::Network(watch.counting(crowd))
             }
         };
-        let broker = network.map(|sockets| Broker::start(sockets, rules, upstream));
+        let broker = network.map(|sockets| Broker::start(sockets, allowed, upstream));
         let broker = broker.transpose().map_err(SandboxError::Broker)?.or(behind);
         let (stands, lacks) = standby.output.as_ref().map(Output::state).unwrap_or_default();
         containment.active.extend(stands);

@@ -70,7 +70,7 @@ fn a_project_below_tmp_on_a_terminal_with_a_local_resolver() {
 fn some_of_the_network_for_a_user_with_a_local_resolver() {
     let mut request = request(&[("/srv/p", RootKind::Workspace)], &[], "/home/u", "/srv/p");
     let allow = ["a.example:443", "10.0.0.0/8"].map(|rule| rule.parse().unwrap()).to_vec();
-    request.confinement.network = Network::Named { allow };
+    request.confinement.network = Network::Named { allow, refuse: Vec::new() };
     let mut facts = facts(1000);
     let plain = shown(&request, &facts);
     facts.resolver = Some("/run/systemd/resolve/stub-resolv.conf".into());

@@ -25,11 +25,11 @@ pub(super) fn prove(command: &PolicyCommand) -> Result<Exit, Failure> {
     }
     let place = host::place(true)?;
     let subjects = match (policy, profile) {
-        (Some(file), _) => vec![Subject::of_file(&FilePath::from(file.as_path()))?],
+        (Some(file), _) => vec![Subject::of_file(&place, &FilePath::from(file.as_path()))?],
         (None, Some(name)) => vec![Subject::find(&place, name)?],
         (None, None) => Subject::shipped()?,
     };
-    let proved = prove::prove(&subjects, &properties)?;
+    let proved = prove::prove(subjects, &properties)?;
     if *json {
         ui::print_json(&proofs::proved(&proved))?;
     } else {

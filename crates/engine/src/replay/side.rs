@@ -1,22 +1,20 @@
 //! The two policies: what they are called on the command line, and their texts, from which each thread makes its own.
 
 use crate::error::RunError;
-use crate::layers;
-use model::{FilePath, Place};
-use policy::profile::Whose;
+use crate::named::NamedRules;
+use crate::profile::RulesText;
+use model::Place;
 use policy::replay::Replay;
-use policy::{Layer, Origin, Policy, Profile};
+use policy::{Layer, Policy};
 use sha2::{Digest, Sha256};
-use std::fs;
-use std::path::Path;
 
 /// A policy that can be made again.
 #[derive(Clone, Debug)]
 pub struct Side {
     name: String,
     sha256: String,
-    /// Names and texts of the layers over the built-in rules.
-    texts: Vec<(String, String)>,
+    /// The layers over the built-in rules.
+    texts: Vec<RulesText>,
 }
 
 /// From one policy to another.
@@ -29,26 +27,22 @@ pub struct Sides {
 }
 
 impl Side {
-    /// The policy called so at `place`: `built-in`, `current` (with the user's and the organisation's layers), or the built-in
-    /// rules with a file (`.cedar`, or the rules of a profile, `.toml`) or every `.cedar` file of a directory.
+    /// The rules that a word names at `place`, over the built-in ones: `built-in`, `current`, a profile, a file, or a directory
+    /// of policies.
     ///
     /// # Errors
-    /// When it cannot be read. Whether it is a policy is told where it is made.
+    /// When they are not there, cannot be read, or a profile is wrong. Whether rules are is told where they are made.
     pub fn load(place: &Place, word: &str) -> Result<Side, RunError> {
-        let texts = match word {
-            "built-in" => Vec::new(),
-            "current" => layers::texts(place)?.into_iter().map(|rules| (rules.name, rules.text)).collect(),
-            path => read(&place.cwd.as_path().join(path))?,
-        };
+        let NamedRules { name, texts, .. } = NamedRules::find(place, word)?;
         let mut hash = Sha256::new();
         // Not their names: the same files lie elsewhere on another machine.
         let built_in = [env!("CARGO_PKG_VERSION"), policy::SCHEMA, policy::DEFAULT];
-        for part in built_in.into_iter().chain(texts.iter().map(|(_, text)| text.as_str())) {
+        for part in built_in.into_iter().chain(texts.iter().map(|rules| rules.text.as_str())) {
             hash.update((part.len() as u64).to_be_bytes());
             hash.update(part.as_bytes());
         }
         let sha256 = model::hex(&hash.finalize());
-        Ok(Side { name: model::escape::text(word), sha256, texts })
+        Ok(Side { name, sha256, texts })
     }
 
     /// As it was called, escaped.
@@ -64,8 +58,7 @@ impl Side {
     }
 
     fn policy(&self) -> Result<Policy, RunError> {
-        let layers = self.texts.iter().map(|(name, text)| Layer { name, origin: Origin::User, text });
-        let layers: Vec<Layer<'_>> = layers.collect();
+        let layers: Vec<Layer<'_>> = self.texts.iter().map(RulesText::layer).collect();
         Ok(Policy::layered(&layers)?)
     }
 }
@@ -78,23 +71,4 @@ impl Sides {
     pub fn replay(&self) -> Result<Replay, RunError> {
         Ok(Replay::new(self.a.policy()?, self.b.policy()?))
     }
-}
-
-fn read(path: &Path) -> Result<Vec<(String, String)>, RunError> {
-    if !path.is_dir() {
-        return Ok(vec![read_file(path)?]);
-    }
-    let files = layers::entries(path)?.into_iter().filter(|path| layers::is(path, "cedar"));
-    files.map(|path| read_file(&path)).collect()
-}
-
-fn read_file(path: &Path) -> Result<(String, String), RunError> {
-    let text =
-        fs::read_to_string(path).map_err(|source| RunError::PolicyFile { path: FilePath::from(path), source })?;
-    let name = path.file_name().map(|name| FilePath::new(name).to_string()).unwrap_or_default();
-    if !layers::is(path, "toml") {
-        return Ok((name, text));
-    }
-    let profile = Profile::parse(&name, &text, Whose::Own)?;
-    Ok((name, profile.rules_in_place()))
 }

@@ -16,7 +16,7 @@ struct Few {
 }
 
 impl SecretNames for Few {
-    fn secret(&self, path: &Path, is_dir: bool) -> Option<NamedSecret> {
+    fn secret(&self, path: &Path, is_dir: bool) -> Option<NamedSecret<'_>> {
         let name = path.file_name()?.to_str()?;
         let (secret, unless_public) = match is_dir {
             true => (name == ".ssh", false),

@@ -42,7 +42,7 @@ impl HiddenPaths {
     }
 
     /// The secret that the lower path `rel` is by its name alone.
-    pub(crate) fn named(&self, rel: &Path, is_dir: bool) -> Option<NamedSecret> {
+    pub(crate) fn named(&self, rel: &Path, is_dir: bool) -> Option<NamedSecret<'_>> {
         self.names.as_ref()?.secret(self.root.join(rel).as_path(), is_dir)
     }
 

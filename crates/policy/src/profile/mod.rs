@@ -116,6 +116,8 @@ impl Profile {
             home: self.home.unwrap_or_default(),
             workspace: self.workspace.unwrap_or_default(),
             env_base: self.env.unwrap_or_default(),
+            held: Vec::new(),
+            agreed: Vec::new(),
         }
     }
 }

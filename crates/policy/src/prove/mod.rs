@@ -9,6 +9,7 @@
 
 mod condition;
 mod diff;
+mod jar;
 mod property;
 mod prover;
 mod rules;

@@ -3,6 +3,7 @@
 //! Most are written in Cedar, as a `forbid` that must change nothing: the rules already refuse all that it would. So
 //! whoever can write a rule can write a property, and `unless { context.approved }` means here what it means there.
 
+use super::jar::{ABOUT, About};
 use crate::engine::{Engine, Functions};
 use crate::error::PolicyError;
 use crate::layer::{Layer, Origin, annotation, load_all, position, rule_of};
@@ -35,6 +36,8 @@ pub(super) enum What {
     NoDeadRule,
     /// Every rule decides some request.
     NoShadowedRule,
+    /// Of the jar that is made by the rules.
+    Jar(About),
 }
 
 /// A rule that must change nothing.
@@ -59,7 +62,19 @@ impl Property {
         ];
         let more = more.into_iter().map(|(name, says, what)| Property { name: name.into(), says: says.into(), what });
         properties.extend(more);
+        let jar = ABOUT.into_iter();
+        properties.extend(jar.map(|(name, says, about)| Property {
+            name: name.into(),
+            says: says.into(),
+            what: What::Jar(about),
+        }));
         Ok(properties)
+    }
+
+    /// Whether it is about the jars that rules make.
+    #[must_use]
+    pub fn is_of_jars(&self) -> bool {
+        matches!(self.what, What::Jar(_))
     }
 
     /// Reads properties: `forbid` rules with an `@id` and a sentence in `@says`. `name` stands in the errors.

@@ -1,6 +1,7 @@
 //! The prover: questions about all requests, each answered by a solver and every example checked by the evaluator.
 
 use super::condition::{all, any, context, fails_with, names_action, not};
+use super::jar::About;
 use super::property::{Never, Property, What};
 use super::rules::{Rules, Slice};
 use super::shape::Shape;
@@ -11,13 +12,13 @@ use crate::SCHEMA;
 use crate::engine::{Judged, RESOURCE};
 use crate::error::PolicyError;
 use crate::layer::{Layer, Origin};
-use crate::words::Words;
+use crate::words::{Question, Words};
 use cedar_policy::{EntityTypeName, EntityUid, RequestEnv, Schema};
 use cedar_policy_core::ast::{Effect, Expr, Policy, PolicyID, Var};
 use cedar_policy_symcc::{
     CedarSymCompiler, CompiledPolicy, Env, ResetMode, WellFormedAsserts, never_errors_asserts, never_matches_asserts,
 };
-use model::Verdict;
+use model::{Action, Verdict};
 use std::collections::HashMap;
 
 /// What came of one property.
@@ -117,7 +118,7 @@ impl<'o> Prover<'o> {
                 What::NeverFails => failing.clone(),
                 What::NoDeadRule => self.useless(rules, true),
                 What::NoShadowedRule => self.useless(rules, false),
-                What::Never(_) | What::ApprovalAllows | What::RiskTightens => about_one,
+                What::Never(_) | What::ApprovalAllows | What::RiskTightens | What::Jar(_) => about_one,
             };
             // Where a rule can fail, what its condition says is not what happens; only a request that shows it counts.
             let outcome = match (outcome, &failing) {
@@ -155,7 +156,7 @@ impl<'o> Prover<'o> {
             let slice = rules.slice(shape);
             let mut open = Vec::new();
             for (property, outcome) in properties.iter().zip(&mut outcomes) {
-                match self.against(property, &slice, shape) {
+                match self.against(property, rules, &slice, shape) {
                     _ if *outcome != Outcome::Holds => {}
                     Ok(None) => {}
                     Ok(Some(condition)) => open.push((*property, outcome, condition)),
@@ -200,7 +201,13 @@ impl<'o> Prover<'o> {
     }
 
     /// The condition of requests that speak against a property; nothing where there can be none.
-    fn against(&mut self, property: &Property, slice: &Slice, shape: Shape) -> Result<Option<Expr>, String> {
+    fn against(
+        &mut self,
+        property: &Property,
+        rules: &Rules,
+        slice: &Slice,
+        shape: Shape,
+    ) -> Result<Option<Expr>, String> {
         let whole = |_| WHOLE.to_owned();
         let condition = match &property.what {
             What::Never(never) => {
@@ -215,6 +222,10 @@ impl<'o> Prover<'o> {
             }
             What::ApprovalAllows => approval(slice).map_err(whole)?,
             What::RiskTightens => risk(slice).map_err(whole)?,
+            What::Jar(about) => match let_through(*about, rules, slice, shape)? {
+                Some(condition) => condition,
+                None => return Ok(None),
+            },
             What::NeverFails | What::NoDeadRule | What::NoShadowedRule => return Ok(None),
         };
         Ok(if condition::is(&condition, false) { None } else { Some(condition) })
@@ -420,8 +431,50 @@ fn speaks_against(property: &Property, rules: &Rules, witness: &Witness) -> bool
         What::Never(never) => permits_what(never, rules, witness),
         What::ApprovalAllows => permits(rules, witness, false) && !permits(rules, witness, true),
         What::RiskTightens => risk_shown(rules, witness),
+        What::Jar(about) => is_let_through(*about, rules, witness),
         What::NeverFails | What::NoDeadRule | What::NoShadowedRule => false,
     }
+}
+
+/// What a jar lets through and should not; nothing for what jars are not compared in.
+fn let_through(about: About, rules: &Rules, slice: &Slice, shape: Shape) -> Result<Option<Expr>, String> {
+    let jar = match &rules.jar {
+        Some(Ok(jar)) => jar,
+        Some(Err(why)) => return Err(why.clone()),
+        None => return Err("nothing is said of a jar".to_owned()),
+    };
+    let whole = |_| WHOLE.to_owned();
+    let [shown, _] = jar.rules.slice(shape).both().map_err(whole)?;
+    let refused = match (about, jar.never(about)) {
+        (About::Policy, _) => {
+            let [allowed, agreed] = slice.both().map_err(whole)?;
+            // Who names a peer was asked; of what is read unannounced nobody was.
+            let is_read = shape.question == Question::Effect(Action::Read);
+            not(if is_read { allowed } else { any(vec![allowed, agreed]) })
+        }
+        (_, Some(never)) => any(never.slice(shape).forbids.into_iter().map(|(_, condition)| condition).collect()),
+        (_, None) => return Ok(None),
+    };
+    Ok(Some(all(vec![shown, refused])))
+}
+
+fn is_let_through(about: About, rules: &Rules, witness: &Witness) -> bool {
+    let Some(Ok(jar)) = &rules.jar else { return false };
+    let through = permits(&jar.rules, witness, false) && jar.lets_through(witness);
+    let refused = || match (about, jar.never(about)) {
+        (About::Policy, _) => {
+            let verdict = rules.engine.ask(witness.asked(rules.engine.words())).verdict;
+            let asked =
+                if witness.question() == Question::Effect(Action::Read) { Verdict::Allow } else { Verdict::Ask };
+            verdict > asked
+        }
+        (_, Some(never)) => matches!(
+            never.engine.once(witness.asked(never.engine.words()), false),
+            Judged::Refused(rules) if !rules.is_empty()
+        ),
+        (_, None) => false,
+    };
+    through && refused()
 }
 
 /// With one more of risk, allowed where it was not, or asked where it was denied.

@@ -1,13 +1,17 @@
 //! Rules as a solver needs them: for each shape of request the conditions of those that can apply to it.
 
 use super::condition::{Whole, all, any, given, not};
+use super::jar::Jar;
 use super::shape::Shape;
-use crate::builtin;
+use crate::confine::{ConfineRequest, confine};
 use crate::engine::{AskedAbout, Engine, Functions};
 use crate::error::PolicyError;
 use crate::layer::{self, Layer};
+use crate::profile::Profile;
 use crate::words::Words;
+use crate::{builtin, cases, held};
 use cedar_policy_core::ast::{Effect, Expr, Policy, PrincipalOrResourceConstraint};
+use model::{Confinement, Place};
 
 /// Rules to prove something of, or to compare.
 pub struct Rules {
@@ -15,6 +19,8 @@ pub struct Rules {
     pub(super) engine: Engine,
     /// Before it stand the built-in rules, where the layers stand on them.
     pub(super) own: usize,
+    /// The jar that is made by them, or why there is none.
+    pub(super) jar: Option<Result<Box<Jar>, String>>,
 }
 
 impl Rules {
@@ -26,7 +32,7 @@ impl Rules {
         let words = Words::new()?;
         let policies = builtin::statements(&words)?;
         let own = if layers.is_empty() { 0 } else { policies.len() };
-        Rules::with(policies, own, layers)
+        Rules::of(policies, own, layers)
     }
 
     /// The layers alone, without the built-in rules. They deny what no layer permits.
@@ -34,19 +40,51 @@ impl Rules {
     /// # Errors
     /// As [`crate::Policy::layered`].
     pub fn alone(layers: &[Layer<'_>]) -> Result<Rules, PolicyError> {
-        Rules::with(Vec::new(), 0, layers)
+        Rules::of(Vec::new(), 0, layers)
     }
 
-    fn with(mut policies: Vec<Policy>, own: usize, layers: &[Layer<'_>]) -> Result<Rules, PolicyError> {
+    fn of(mut policies: Vec<Policy>, own: usize, layers: &[Layer<'_>]) -> Result<Rules, PolicyError> {
         policies.extend(layer::load_all(layers)?);
-        Ok(Rules { engine: Engine::new(Words::new()?, &policies, Functions::All), policies, own })
+        Ok(Rules { engine: Engine::new(Words::new()?, &policies, Functions::All), policies, own, jar: None })
+    }
+
+    /// Rules that were read.
+    pub(super) fn of_policies(policies: Vec<Policy>) -> Result<Rules, PolicyError> {
+        Ok(Rules { engine: Engine::new(Words::new()?, &policies, Functions::All), policies, own: 0, jar: None })
+    }
+
+    /// With the jar that is made by them and the profile, in a place like everybody's.
+    ///
+    /// # Errors
+    /// [`PolicyError`] if this build is defective. That no jar can be made is for the properties of jars to say.
+    pub fn in_jar(self, profile: &Profile) -> Result<Rules, PolicyError> {
+        let place = cases::place(true);
+        let held = held::rules(self.engine.words(), &self.policies);
+        match confine(&place, &ConfineRequest { held, ..profile.wishes(&place) }) {
+            Ok(confinement) => self.in_this_jar(&place, profile, &confinement),
+            Err(error) => Ok(Rules { jar: Some(Err(format!("there is no jar: {error}"))), ..self }),
+        }
+    }
+
+    /// With a jar that is said to be made by them and the profile.
+    ///
+    /// # Errors
+    /// When it holds a rule that cannot be read.
+    pub fn in_this_jar(
+        self,
+        place: &Place,
+        profile: &Profile,
+        confinement: &Confinement,
+    ) -> Result<Rules, PolicyError> {
+        let jar = Box::new(Jar::new(place, profile, confinement)?);
+        Ok(Rules { jar: Some(Ok(jar)), ..self })
     }
 
     /// All but one of them.
     pub(super) fn without(&self, index: usize) -> Result<Rules, PolicyError> {
         let kept = self.policies.iter().enumerate().filter(|(at, _)| *at != index).map(|(_, policy)| policy.clone());
         let policies: Vec<Policy> = kept.collect();
-        Ok(Rules { engine: Engine::new(Words::new()?, &policies, Functions::All), policies, own: self.own })
+        Ok(Rules { engine: Engine::new(Words::new()?, &policies, Functions::All), policies, own: self.own, jar: None })
     }
 
     /// Those that can apply to a request of this shape.

@@ -212,7 +212,7 @@ mod tests {
     #[test]
     fn what_needs_namespaces_is_refused() {
         let rule = |text: &str| text.parse::<NetRule>().unwrap();
-        let named = |rule| request(Network::Named { allow: vec![rule] });
+        let named = |rule| request(Network::Named { allow: vec![rule], refuse: Vec::new() });
         let plan = planned(&named(rule("example.org:443"))).unwrap();
         assert_eq!(plan.steps.last(), Some(&Step::Guard));
         assert!(planned(&named(rule("example.org:443/udp"))).is_ok());

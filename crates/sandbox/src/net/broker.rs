@@ -7,7 +7,7 @@ use crate::net::record::Record;
 use crate::net::setup::{self, Datagrams};
 use crate::net::upstream::Upstream;
 use crate::net::{Door, carry, datagrams, dns};
-use model::{Attempt, Connection, Endpoint, NetRule};
+use model::{Attempt, Connection, Endpoint, Network};
 use nix::fcntl::OFlag;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
@@ -62,7 +62,7 @@ pub(crate) struct Sockets {
 
 /// What all threads share.
 pub(super) struct Shared {
-    pub(super) rules: Vec<NetRule>,
+    pub(super) network: Network,
     /// The host's own proxy.
     pub(super) upstream: Option<Upstream>,
     /// Whether that led somewhere where nothing else did.
@@ -82,11 +82,11 @@ pub(super) struct Shared {
 
 impl Shared {
     /// And what ends it when it is closed.
-    fn new(rules: &[NetRule], upstream: Option<Upstream>, connects: bool) -> io::Result<(Arc<Shared>, OwnedFd)> {
+    fn new(network: &Network, upstream: Option<Upstream>, connects: bool) -> io::Result<(Arc<Shared>, OwnedFd)> {
         let (over, going_on) = pipe2(OFlag::O_CLOEXEC)?;
         let many = connects && descriptors();
         let shared = Shared {
-            rules: rules.to_vec(),
+            network: network.clone(),
             upstream,
             only_by_proxy: AtomicBool::new(false),
             names: Mutex::default(),
@@ -103,13 +103,13 @@ impl Shared {
 
     /// Why what nobody allowed is refused.
     pub(super) fn refusal(&self) -> &'static str {
-        if self.rules.is_empty() { NONE } else { NOT_ALLOWED }
+        if self.network.rules().is_empty() { NONE } else { NOT_ALLOWED }
     }
 
     /// Answers a question and notes a refusal. `absent`: there is no such name outside.
     pub(super) fn answer(&self, question: &[u8], absent: bool) -> Option<Vec<u8>> {
         let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
-        let answer = dns::answer(question, &self.rules, &mut names, absent)?;
+        let answer = dns::answer(question, &self.network, &mut names, absent)?;
         drop(names);
         if let Some(host) = answer.refused {
             let rule = if absent { NO_SUCH_NAME } else { self.refusal() };
@@ -121,7 +121,7 @@ impl Shared {
     /// The name in a question that must be looked for outside before it has an answer. Not where a proxy may know names
     /// that the host does not.
     pub(super) fn to_look_up(&self, question: &[u8]) -> Option<String> {
-        let name = dns::known(question, &self.rules).filter(|_| self.upstream.is_none())?;
+        let name = dns::known(question, &self.network).filter(|_| self.upstream.is_none())?;
         let names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
         (!names.knows(&name)).then_some(name)
     }
@@ -168,8 +168,8 @@ impl Broker {
     ///
     /// # Errors
     /// When no thread can be started.
-    pub(crate) fn start(sockets: Sockets, rules: &[NetRule], upstream: Option<Upstream>) -> io::Result<Broker> {
-        let (shared, going_on) = Shared::new(rules, upstream, !sockets.connections.is_empty())?;
+    pub(crate) fn start(sockets: Sockets, network: &Network, upstream: Option<Upstream>) -> io::Result<Broker> {
+        let (shared, going_on) = Shared::new(network, upstream, !sockets.connections.is_empty())?;
         for sockets in sockets.datagrams {
             datagrams::serve(&shared, sockets)?;
         }
@@ -190,8 +190,8 @@ impl Broker {
     ///
     /// # Errors
     /// When there are no descriptors.
-    pub(crate) fn behind_door(rules: &[NetRule], upstream: Option<Upstream>) -> io::Result<(Broker, Door)> {
-        let (shared, going_on) = Shared::new(rules, upstream, true)?;
+    pub(crate) fn behind_door(network: &Network, upstream: Option<Upstream>) -> io::Result<(Broker, Door)> {
+        let (shared, going_on) = Shared::new(network, upstream, true)?;
         let door = Door { shared: Arc::clone(&shared) };
         Ok((Broker { shared, going_on: Some(going_on) }, door))
     }

@@ -46,10 +46,10 @@ impl Meant {
     /// By a rule; its addresses are judged later.
     pub(super) fn allowed(&self, shared: &Shared) -> Result<(), String> {
         let (port, protocol) = (self.at.port(), self.protocol);
-        let allowed = shared.rules.iter().any(|rule| match self.named {
-            true => rule.allows_name(&self.peer.host, port, protocol),
-            false => rule.allows_address(self.at.ip(), port, protocol),
-        });
+        let allowed = match self.named {
+            true => shared.network.allows_name(&self.peer.host, port, protocol),
+            false => shared.network.allows_address(self.at.ip(), port, protocol),
+        };
         if allowed { Ok(()) } else { Err(shared.refusal().to_owned()) }
     }
 
@@ -74,7 +74,13 @@ impl Meant {
         for address in found {
             let (address_alone, port, protocol) = (address.ip(), address.port(), self.protocol);
             let candidate = Candidate { address: address_alone, port, protocol, own: is_own(address_alone) };
-            match vetted(candidate, &shared.rules) {
+            // What is refused by its address is not had by a name that leads there.
+            let refused = shared.network.refused();
+            if refused.iter().any(|rule| rule.allows_address(address_alone.to_canonical(), port, protocol)) {
+                why = crate::net::NOT_ALLOWED.to_owned();
+                continue;
+            }
+            match vetted(candidate, shared.network.rules()) {
                 Err(what) => why = format!("network/{what}-address"),
                 Ok(()) => match way(address) {
                     Ok(way) => return Ok(way),

@@ -2,7 +2,7 @@
 //! no such name. Nothing is looked up here, so a question carries nothing out.
 
 use crate::net::names::Names;
-use model::NetRule;
+use model::Network;
 use model::network::is_name;
 use simple_dns::rdata::{A, AAAA, RData};
 use simple_dns::{CLASS, Packet, PacketFlag, QCLASS, QTYPE, Question, RCODE, ResourceRecord, TYPE};
@@ -18,15 +18,15 @@ pub(super) struct Answer {
 }
 
 /// The name that a message asks for an address of, where a rule knows it.
-pub(super) fn known(message: &[u8], rules: &[NetRule]) -> Option<String> {
+pub(super) fn known(message: &[u8], network: &Network) -> Option<String> {
     let asked = Packet::parse(message).ok().filter(|packet| !packet.has_flags(PacketFlag::RESPONSE))?;
     let [question] = asked.questions.as_slice() else { return None };
     let address = asks_for(question, TYPE::A) || asks_for(question, TYPE::AAAA);
-    host_name(question).filter(|name| address && !is_local(name) && rules.iter().any(|rule| rule.knows(name)))
+    host_name(question).filter(|name| address && !is_local(name) && network.knows(name))
 }
 
 /// Answers one message; `None` for what is no question. `absent`: what it asks for does not exist.
-pub(super) fn answer(message: &[u8], rules: &[NetRule], names: &mut Names, absent: bool) -> Option<Answer> {
+pub(super) fn answer(message: &[u8], network: &Network, names: &mut Names, absent: bool) -> Option<Answer> {
     let asked = Packet::parse(message).ok().filter(|packet| !packet.has_flags(PacketFlag::RESPONSE))?;
     let mut reply = Packet::new_reply(asked.id());
     reply.set_flags(PacketFlag::RECURSION_AVAILABLE);
@@ -34,7 +34,7 @@ pub(super) fn answer(message: &[u8], rules: &[NetRule], names: &mut Names, absen
         reply.set_flags(PacketFlag::RECURSION_DESIRED);
     }
     let refused = match asked.questions.as_slice() {
-        [question] => answer_one(question, &mut reply, rules, names, absent),
+        [question] => answer_one(question, &mut reply, network, names, absent),
         _ => {
             *reply.rcode_mut() = RCODE::FormatError;
             None
@@ -47,7 +47,7 @@ pub(super) fn answer(message: &[u8], rules: &[NetRule], names: &mut Names, absen
 fn answer_one<'q>(
     question: &Question<'q>,
     reply: &mut Packet<'q>,
-    rules: &[NetRule],
+    network: &Network,
     names: &mut Names,
     absent: bool,
 ) -> Option<String> {
@@ -57,7 +57,7 @@ fn answer_one<'q>(
         reply.answers.extend(loopback(question));
         return None;
     }
-    let Some(known) = name.as_deref().filter(|name| !absent && rules.iter().any(|rule| rule.knows(name))) else {
+    let Some(known) = name.as_deref().filter(|name| !absent && network.knows(name)) else {
         *reply.rcode_mut() = RCODE::NameError;
         return name;
     };
@@ -115,9 +115,13 @@ mod tests {
         packet.build_bytes_vec().unwrap()
     }
 
+    fn network(allow: &[&str]) -> Network {
+        Network::Named { allow: allow.iter().map(|rule| rule.parse().unwrap()).collect(), refuse: Vec::new() }
+    }
+
     fn ask(name: &str, kind: TYPE) -> (RCODE, Vec<u32>, Option<String>) {
-        let rules = ["*.a.example:443".parse().unwrap(), "b.example".parse().unwrap(), "10.0.0.0/8".parse().unwrap()];
-        let answer = answer(&question(name, kind), &rules, &mut Names::default(), false).unwrap();
+        let network = network(&["*.a.example:443", "b.example", "10.0.0.0/8"]);
+        let answer = answer(&question(name, kind), &network, &mut Names::default(), false).unwrap();
         let packet = Packet::parse(&answer.bytes).unwrap();
         assert_eq!((packet.id(), packet.questions.len()), (7, 1));
         assert!(packet.has_flags(PacketFlag::RESPONSE | PacketFlag::RECURSION_DESIRED));
@@ -144,10 +148,10 @@ mod tests {
 
     #[test]
     fn what_is_no_question_gets_no_answer() {
-        let rules = ["*".parse().unwrap()];
+        let network = network(&["*"]);
         let whole = question("a.example", TYPE::A);
         for length in 0..whole.len() {
-            assert!(answer(&whole[..length], &rules, &mut Names::default(), false).is_none(), "{length}");
+            assert!(answer(&whole[..length], &network, &mut Names::default(), false).is_none(), "{length}");
         }
         let mut reply = Packet::new_reply(1);
         reply.questions.push(Question::new(
@@ -156,14 +160,14 @@ mod tests {
             QCLASS::CLASS(CLASS::IN),
             false,
         ));
-        assert!(answer(&reply.build_bytes_vec().unwrap(), &rules, &mut Names::default(), false).is_none());
+        assert!(answer(&reply.build_bytes_vec().unwrap(), &network, &mut Names::default(), false).is_none());
     }
 
     proptest::proptest! {
         #[test]
         fn no_message_brings_it_down(bytes in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..600)) {
-            let rules = ["*".parse().unwrap()];
-            let _ = answer(&bytes, &rules, &mut Names::default(), false);
+            let network = network(&["*"]);
+            let _ = answer(&bytes, &network, &mut Names::default(), false);
         }
 
         #[test]
@@ -172,8 +176,8 @@ mod tests {
             let length = bytes.len();
             bytes[at % length] = to;
             bytes.truncate(length - cut % length);
-            let rules = ["*".parse().unwrap()];
-            let _ = answer(&bytes, &rules, &mut Names::default(), false);
+            let network = network(&["*"]);
+            let _ = answer(&bytes, &network, &mut Names::default(), false);
         }
     }
 }
