@@ -141,20 +141,48 @@ pub fn properties(wanted: &[String], file: Option<&FilePath>) -> Result<Vec<Prop
     Ok(properties)
 }
 
-/// Tries to prove properties of rules.
+/// Tries to prove properties of rules: those about jars beside the others, each with a solver of their own.
 ///
 /// # Errors
 /// When there is no solver.
 pub fn prove(subjects: Vec<Subject>, properties: &[Property]) -> Result<Vec<Proved>, RunError> {
+    let (of_jars, others): (Vec<&Property>, Vec<&Property>) =
+        properties.iter().partition(|property| property.is_of_jars());
+    let (mut names, mut all) = (Vec::new(), Vec::new());
+    for Subject { name, profile, rules } in subjects {
+        names.push(name);
+        all.push(if of_jars.is_empty() { rules } else { rules.in_jar(&profile)? });
+    }
+    let (of_jars, others) = beside(|| of_each(&all, &of_jars), || of_each(&all, &others));
+    let proofs = of_jars?.into_iter().zip(others?);
+    let in_order = |(of_jars, others): (Vec<Proof>, Vec<Proof>)| {
+        let (mut of_jars, mut others) = (of_jars.into_iter(), others.into_iter());
+        let next = |property: &Property| if property.is_of_jars() { of_jars.next() } else { others.next() };
+        properties.iter().filter_map(next).collect()
+    };
+    Ok(names.into_iter().zip(proofs.map(in_order)).map(|(name, proofs)| Proved { name, proofs }).collect())
+}
+
+/// The proofs of some properties for each set of rules.
+fn of_each(all: &[Rules], properties: &[&Property]) -> Result<Vec<Vec<Proof>>, RunError> {
+    if properties.is_empty() {
+        return Ok(all.iter().map(|_| Vec::new()).collect());
+    }
     let mut solver = Cvc5::new()?;
     let mut prover = Prover::new(&mut solver)?;
-    let all: Vec<&Property> = properties.iter().collect();
-    let mut proved = Vec::with_capacity(subjects.len());
-    for Subject { name, profile, rules } in subjects {
-        let rules = if all.iter().any(|property| property.is_of_jars()) { rules.in_jar(&profile)? } else { rules };
-        proved.push(Proved { name, proofs: prover.prove(&rules, &all) });
-    }
-    Ok(proved)
+    Ok(all.iter().map(|rules| prover.prove(rules, properties)).collect())
+}
+
+/// Both at the same time, on two processors where there are two.
+fn beside<A: Send, B>(one: impl Fn() -> A + Sync, other: impl FnOnce() -> B) -> (A, B) {
+    std::thread::scope(|scope| match std::thread::Builder::new().spawn_scoped(scope, &one) {
+        Ok(thread) => {
+            let other = other();
+            (thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)), other)
+        }
+        // There may be no thread left.
+        Err(_) => (one(), other()),
+    })
 }
 
 /// Which requests two sets of rules answer differently.
