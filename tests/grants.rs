@@ -1,7 +1,7 @@
 //! Grants: made with an answer or by hand, for effects; used, listed, expired, taken back. And the question itself: one
 //! screen, and nothing but a key that was pressed then and there says yes.
 
-use crate::support::{assert_nothing_left, both};
+use crate::support::{answer, assert_nothing_left, both};
 use serde_json::{Value, json};
 use std::time::Duration;
 use testkit::{Output, Pty, Run, World};
@@ -35,13 +35,6 @@ fn ran(output: &Output) -> bool {
 
 fn asked(world: &World, args: &[&str]) -> Pty {
     asking(world, &["--apply", "discard"]).args(args).on_terminal()
-}
-
-/// Waits for `question` with its keys and presses one, when it listens.
-fn answer(pty: &mut Pty, question: &str, key: &str) {
-    pty.expect(question).expect("]");
-    std::thread::sleep(Duration::from_millis(300));
-    pty.send(key);
 }
 
 fn grants(world: &World) -> Vec<Value> {

@@ -1,8 +1,7 @@
 //! Grants at the review: a place that was granted there is not asked about again, and nothing else is silenced by it.
 
-use crate::support::{assert_nothing_left, both};
+use crate::support::{answer, assert_nothing_left, both};
 use serde_json::{Value, json};
-use std::time::Duration;
 use testkit::{Pty, World};
 
 /// A program that announces nothing: what it changes is MEDIUM where nothing makes it worse.
@@ -16,13 +15,6 @@ fn run(world: &World, mode: &str) -> Value {
 
 fn on_terminal(world: &World) -> Pty {
     world.belljar(["run", "--", "sh", "gen.sh"]).on_terminal()
-}
-
-/// Waits for `question` with its keys and presses one, when it listens.
-fn answer(pty: &mut Pty, question: &str, key: &str) {
-    pty.expect(question).expect("]");
-    std::thread::sleep(Duration::from_millis(300));
-    pty.send(key);
 }
 
 fn grants(world: &World) -> Vec<Value> {

@@ -1,7 +1,8 @@
 //! Words the scenarios share.
 
 use serde_json::Value;
-use testkit::World;
+use std::time::Duration;
+use testkit::{Pty, World};
 
 /// The built program.
 pub const EXE: &str = env!("CARGO_BIN_EXE_belljar");
@@ -67,4 +68,12 @@ pub fn assert_nothing_left(world: &World) {
     }
     let left = world.leftovers();
     assert!(left.is_empty(), "{left:#?}");
+}
+
+/// Waits for `question` with its keys and presses one. Keys pressed before it listens are dropped on purpose, and when it
+/// begins to listen does not show on the screen: hence the moment.
+pub(crate) fn answer(pty: &mut Pty, question: &str, key: &str) {
+    pty.expect(question).expect("]");
+    std::thread::sleep(Duration::from_millis(300));
+    pty.send(key);
 }

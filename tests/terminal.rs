@@ -1,6 +1,6 @@
 //! On a terminal: the question at the end, Ctrl-C and Ctrl-Z, shells and job control, as bare.
 
-use crate::support::{assert_nothing_left, both, only_trial};
+use crate::support::{answer, assert_nothing_left, both, only_trial};
 use std::os::unix::process::ExitStatusExt;
 use testkit::{Pty, World};
 
@@ -19,14 +19,6 @@ fn shell(world: &World, program: &[&str]) -> Pty {
     let mut pty = world.command(program[0]).args(&program[1..]).on_terminal();
     pty.expect("[%]");
     pty
-}
-
-/// Waits for `question` with its keys and presses one. Keys pressed before it listens are dropped on purpose, and when
-/// it begins to listen does not show on the screen: hence the moment.
-fn answer(pty: &mut Pty, question: &str, key: &str) {
-    pty.expect(question).expect("]");
-    std::thread::sleep(std::time::Duration::from_millis(200));
-    pty.send(key);
 }
 
 both! {

@@ -6,31 +6,11 @@ use libfuzzer_sys::fuzz_target;
 use model::FilePath;
 use policy::content::notes_of;
 
-const NAMES: &[&str] = &[
-    "package-lock.json",
-    "npm-shrinkwrap.json",
-    "yarn.lock",
-    "pnpm-lock.yaml",
-    "Cargo.lock",
-    "poetry.lock",
-    "uv.lock",
-    "Pipfile.lock",
-    "requirements.txt",
-    "go.sum",
-    "go.mod",
-    "composer.lock",
-    "Gemfile.lock",
-    "package.json",
-    "composer.json",
-    "pyproject.toml",
-    "Cargo.toml",
-    ".npmrc",
-    ".cargo/config.toml",
-    "pip.conf",
-    "Makefile",
-    "setup.py",
-    "notes.txt",
-];
+#[path = "../../crates/policy/tests/lockfiles/names.rs"]
+mod names;
+
+use names::NAMES;
+
 const LOCKS: usize = 13;
 
 fuzz_target!(|input: &[u8]| {

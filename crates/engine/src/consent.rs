@@ -4,7 +4,7 @@
 use crate::approve::{Answer, Approval, Asking, Lasting, Person, Question, Wish, approve};
 use crate::audit::{Durability, now_ms, redacted};
 use crate::error::RunError;
-use crate::grants::{self, DAYS, EFFECTS_MAX, Grants, Spot, counts};
+use crate::grants::{self, DAYS, EFFECTS_MAX, GrantError, Grants, Spot, counts};
 use crate::host;
 use crate::journey::{Engine, Judged, Request, confine};
 use crate::store::fresh_id;
@@ -60,7 +60,7 @@ impl Engine {
     ) -> Result<Approval, RunError> {
         let spot = Spot { jar: jar.then_some(id), place: &judged.place };
         let offer = self.offer(judged, jar);
-        let granted = self.granted(&offer, spot)?;
+        let granted = granted(&offer, spot, || self.grants().all())?;
         let question = judged.question(&offer);
         let mut asking = Asking { granted, wish: None };
         let answered = approve(&question, &mut asking, person);
@@ -101,18 +101,8 @@ impl Engine {
         let bare = (!judged.place.contained).then(|| self.judged(judged.analysis.clone(), &contained));
         let judged = bare.as_ref().unwrap_or(judged);
         let spot = Spot { jar: None, place: &judged.place };
-        let names = self.granted(&self.offer(judged, false), spot)?.unwrap_or_default();
+        let names = granted(&self.offer(judged, false), spot, || Ok(known.clone()))?.unwrap_or_default();
         Ok(known.into_iter().filter(|grant| names.contains(&grant.id)).collect())
-    }
-
-    /// The names of the grants that together cover every part; `None` when a part is left, or nothing is asked.
-    fn granted(&self, offer: &Offer, spot: Spot<'_>) -> Result<Option<Vec<String>>, RunError> {
-        let wanted: Result<Vec<&Granted>, &Once> = offer.parts.iter().map(|part| part.grant.as_ref()).collect();
-        let Some(wanted) = wanted.ok().filter(|wanted| !wanted.is_empty()) else { return Ok(None) };
-        let now = now_ms();
-        let mut known = self.grants().all()?;
-        known.retain(|grant| grant.door == Door::Run && counts(grant, spot, now));
-        Ok(covering(&known, &wanted))
     }
 
     /// Remembers what a person granted with an answer.
@@ -162,6 +152,20 @@ impl Engine {
         self.audit.append(None, Stage::Revoked { grants: ids }, Durability::Synced)?;
         Ok(())
     }
+}
+
+/// The names of the grants that together cover every part; `None` when a part is left, or nothing is asked. They are looked
+/// up only where they could answer.
+fn granted(
+    offer: &Offer,
+    spot: Spot<'_>,
+    grants: impl FnOnce() -> Result<Vec<Grant>, GrantError>,
+) -> Result<Option<Vec<String>>, RunError> {
+    let wanted: Result<Vec<&Granted>, &Once> = offer.parts.iter().map(|part| part.grant.as_ref()).collect();
+    let Some(wanted) = wanted.ok().filter(|wanted| !wanted.is_empty()) else { return Ok(None) };
+    let (mut known, now) = (grants()?, now_ms());
+    known.retain(|grant| grant.door == Door::Run && counts(grant, spot, now));
+    Ok(covering(&known, &wanted))
 }
 
 /// Where a grant is to count; nowhere, where it is for a jar and there is none.

@@ -149,9 +149,13 @@ impl Engine {
 
     /// Which changes the grants that count here and now answer for. They are read only where an answer could matter.
     fn remembered(&self, frozen: &Trial<Frozen>, apply: Apply) -> Result<Remembered, RunError> {
-        let matters = matches!(apply, Apply::Ask | Apply::Auto) && !self.unattended;
-        let harmless = up_to(Risk::Low, frozen.changes(), frozen.review()) == Choice::ApplyAll;
-        if !matters || frozen.changes().changes.is_empty() || (harmless && apply == Apply::Auto) {
+        let harmless = || up_to(Risk::Low, frozen.changes(), frozen.review()) == Choice::ApplyAll;
+        let matters = match apply {
+            Apply::Ask => true,
+            Apply::Auto => !harmless(),
+            Apply::Always | Apply::Never | Apply::Discard => false,
+        };
+        if self.unattended || frozen.changes().changes.is_empty() || !matters {
             return Ok(Remembered::default());
         }
         let record = frozen.record();

@@ -26,13 +26,13 @@ pub(crate) fn load(place: &Place, more: &[RulesText]) -> Result<(Policy, String)
     }
     let layers: Vec<Layer<'_>> = sources.iter().map(Source::layer).chain(more.iter().map(RulesText::layer)).collect();
     let valid = Valid::in_state(place.state.as_path());
-    let policy = Policy::layered_again(&layers, |layer| valid.knows(layer))?;
-    valid.remember(&layers);
+    let policy = Policy::layered_again(&layers, valid.knows(&digest))?;
+    valid.remember(&digest);
     Ok((policy, digest))
 }
 
 /// SHA-256 over this version with its built-in rules and over every layer, each part with its length before it.
-fn digest(sources: &[Source], more: &[RulesText]) -> String {
+pub(crate) fn digest(sources: &[Source], more: &[RulesText]) -> String {
     let mut hash = Sha256::new();
     let mut part = |bytes: &[u8]| {
         hash.update((bytes.len() as u64).to_be_bytes());
@@ -114,7 +114,7 @@ fn of_project(place: &Place) -> Result<Vec<Source>, RunError> {
     read_files(files.iter().map(PathBuf::as_path), origin)
 }
 
-struct Source {
+pub(crate) struct Source {
     path: PathBuf,
     name: String,
     origin: Origin,

@@ -90,16 +90,14 @@ impl Subject {
     /// # Errors
     /// If this build is defective.
     pub fn shipped() -> Result<Vec<Subject>, RunError> {
-        let mut subjects = {
-            let profile = Profile::default();
-            vec![Subject { name: BUILT_IN.to_owned(), rules: Rules::layered(&[])?, profile }]
-        };
+        let built_in = Subject { name: BUILT_IN.to_owned(), profile: Profile::default(), rules: Rules::layered(&[])? };
+        let mut subjects = vec![built_in];
         for shipped in SHIPPED {
             let profile = Profile::parse(shipped.name, shipped.text, policy::profile::Whose::Own)?;
             let text = profile.rules_in_place();
             let layer = Layer { name: shipped.name, origin: Origin::User, text: &text };
             let rules = Rules::layered(if profile.rules.is_empty() { &[] } else { std::slice::from_ref(&layer) })?;
-            subjects.push(Subject { name: shipped.name.to_owned(), rules, profile });
+            subjects.push(Subject { name: shipped.name.to_owned(), profile, rules });
         }
         Ok(subjects)
     }

@@ -81,8 +81,7 @@ pub(crate) fn hide_names(confinement: &mut Confinement, place: &Place, views: Vi
     }
     seek.around(&place.home);
     confinement.hidden.append(&mut seek.found);
-    let judge = Judge::of(place, confinement)?;
-    if judge.judges_paths() && judge.needs_a_look() {
+    if let Some(judge) = names.rules().filter(|judge| judge.needs_a_look()) {
         hide_by_rules(confinement, place, &judge, views);
     }
     Ok(())

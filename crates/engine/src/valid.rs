@@ -1,4 +1,4 @@
-//! Which texts of policies were found valid before. To parse the schema and validate against it takes longer than all else
+//! Which sets of policies were found valid before. To parse the schema and validate against it takes longer than all else
 //! before a command starts, and gives the same each time.
 //!
 //! Only that is remembered, and not what was read: a text is parsed and held to its rights at every start, so whoever could
@@ -6,18 +6,15 @@
 //! reach.
 
 use crate::replace::{own, replace};
-use model::hex;
-use policy::{Layer, SCHEMA};
-use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
 
 const NAME: &str = "valid-policies";
-/// So many are remembered, those that were used last.
+/// So many are remembered, those that were found last.
 const MOST: usize = 64;
 /// Of them, and more than enough.
 const BYTES_MAX: u64 = 64 << 10;
 
-/// Digests of valid texts.
+/// Digests of valid sets, as the audit log names them: over this version, the schema and every text.
 pub(crate) struct Valid {
     path: PathBuf,
     known: Vec<String>,
@@ -32,62 +29,53 @@ impl Valid {
         Valid { path, known }
     }
 
-    pub(crate) fn knows(&self, layer: &Layer<'_>) -> bool {
-        self.known.contains(&digest(layer.text))
+    pub(crate) fn knows(&self, digest: &str) -> bool {
+        self.known.iter().any(|known| known == digest)
     }
 
-    /// These were loaded: they are valid. Where there is no state yet none is begun, and where this cannot be written they
-    /// are validated again.
-    pub(crate) fn remember(mut self, layers: &[Layer<'_>]) {
-        let mut new: Vec<String> = layers.iter().map(|layer| digest(layer.text)).collect();
-        new.retain(|digest| !self.known.contains(digest));
-        if new.is_empty() || !self.path.parent().is_some_and(Path::is_dir) {
+    /// This set was loaded: it is valid. Where there is no state yet none is begun, and where this cannot be written it is
+    /// validated again.
+    pub(crate) fn remember(mut self, digest: &str) {
+        if self.knows(digest) || !self.path.parent().is_some_and(Path::is_dir) {
             return;
         }
-        self.known.extend(new);
+        self.known.push(digest.to_owned());
         let last = self.known.len().saturating_sub(MOST);
         let text: String = self.known.iter().skip(last).map(|digest| format!("{digest}\n")).collect();
         let _ = replace(&self.path, text.as_bytes());
     }
 }
 
-/// SHA-256 over all that validity depends on.
-fn digest(text: &str) -> String {
-    let mut hash = Sha256::new();
-    for part in [env!("CARGO_PKG_VERSION"), SCHEMA, text] {
-        hash.update((part.len() as u64).to_be_bytes());
-        hash.update(part);
-    }
-    hex(&hash.finalize())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use policy::{Origin, Policy};
+    use crate::layers;
+    use crate::profile::RulesText;
+    use policy::{Layer, Origin, Policy};
     use std::os::unix::fs::PermissionsExt;
 
-    fn layer(text: &str) -> Layer<'_> {
-        Layer { name: "own", origin: Origin::User, text }
+    fn digest(text: &str) -> String {
+        layers::digest(&[], &[RulesText { name: "own".into(), may_permit: true, text: text.into() }])
     }
 
     #[test]
     fn what_was_valid_is_remembered_and_a_file_of_others_is_not_believed() {
         let state = tempfile::tempdir().unwrap();
         let text = "@id(\"a\") permit (principal, action, resource) when { context.approved };";
-        assert!(!Valid::in_state(state.path()).knows(&layer(text)));
-        Valid::in_state(state.path()).remember(&[layer(text)]);
-        assert!(Valid::in_state(state.path()).knows(&layer(text)));
-        assert!(!Valid::in_state(state.path()).knows(&layer(&format!("{text} "))));
+        assert!(!Valid::in_state(state.path()).knows(&digest(text)));
+        Valid::in_state(state.path()).remember(&digest(text));
+        assert!(Valid::in_state(state.path()).knows(&digest(text)));
+        assert!(!Valid::in_state(state.path()).knows(&digest(&format!("{text} "))));
         for number in 0..2 * MOST {
-            Valid::in_state(state.path()).remember(&[layer(&number.to_string())]);
+            Valid::in_state(state.path()).remember(&digest(&number.to_string()));
         }
-        assert!(!Valid::in_state(state.path()).knows(&layer(text)));
-        assert!(Valid::in_state(state.path()).knows(&layer(&(2 * MOST - 1).to_string())));
+        let last = digest(&(2 * MOST - 1).to_string());
+        assert!(!Valid::in_state(state.path()).knows(&digest(text)));
+        assert!(Valid::in_state(state.path()).knows(&last));
         let file = state.path().join(NAME);
         std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o666)).unwrap();
-        assert!(!Valid::in_state(state.path()).knows(&layer(&(2 * MOST - 1).to_string())));
-        Valid::in_state(&state.path().join("none")).remember(&[layer(text)]);
+        assert!(!Valid::in_state(state.path()).knows(&last));
+        Valid::in_state(&state.path().join("none")).remember(&digest(text));
         assert!(!state.path().join("none").exists());
     }
 
@@ -95,7 +83,7 @@ mod tests {
     fn a_text_that_passes_for_valid_is_held_to_everything_else() {
         let again = |text: &str, origin| {
             let layer = Layer { name: "own", origin, text };
-            Policy::layered_again(&[layer], |_| true).map(drop)
+            Policy::layered_again(&[layer], true).map(drop)
         };
         assert!(again("@id(\"a\") permit (principal, action, resource);", Origin::User).is_ok());
         assert!(again("@id(\"a\") permit (principal, action, resource);", Origin::Project).is_err());

@@ -56,13 +56,7 @@ pub(crate) fn parts<'a>(
         let (tiers, _) = risk::effect_tiers(&facts);
         known = risk::join(known, tiers);
         if seen.insert((effect.action, &effect.target, effect.reversibility, effect.certainty, tiers.bare)) {
-            let part = Part {
-                action: Asks::from(effect.action),
-                on: resource(&facts),
-                risk: level(risk::tier(tiers, place)),
-                uncertain: effect.certainty != Certainty::Must,
-                lasting: effect.reversibility == Reversibility::Never,
-            };
+            let part = part(&facts, tiers, place);
             let about = format!("{} {}", effect.action, effect.target);
             parts.push(Ask { effect: Some(effect), part, about });
         }
@@ -101,8 +95,19 @@ pub(crate) fn level(risk: Risk) -> u8 {
     }
 }
 
+/// The question about one effect, which has these tiers.
+pub(crate) fn part(facts: &EffectFacts<'_>, tiers: Tiers, place: &Place) -> Part<'static> {
+    Part {
+        action: Asks::from(facts.effect.action),
+        on: resource(facts),
+        risk: level(risk::tier(tiers, place)),
+        uncertain: facts.effect.certainty != Certainty::Must,
+        lasting: facts.effect.reversibility == Reversibility::Never,
+    }
+}
+
 /// The target with all that is known of it.
-pub(crate) fn resource(facts: &EffectFacts<'_>) -> On<'static> {
+fn resource(facts: &EffectFacts<'_>) -> On<'static> {
     match &facts.effect.target {
         Target::Path { path, scope } => On::Path(path_facts(path, *scope, facts)),
         Target::Peer(peer) => On::Peer(peer_facts(peer, facts.network)),

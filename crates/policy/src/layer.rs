@@ -48,35 +48,27 @@ pub(crate) fn schema() -> Result<ValidatorSchema, PolicyError> {
 
 /// Reads and checks all layers.
 pub(crate) fn load_all(layers: &[Layer<'_>]) -> Result<Vec<Policy>, PolicyError> {
-    load_all_but(layers, |_| false)
+    load_again(layers, false)
 }
 
 /// [`load_all`], without validating against the schema what is `valid` already. The schema is parsed only where it is
 /// needed: that costs more than everything else.
-pub(crate) fn load_all_but(
-    layers: &[Layer<'_>],
-    valid: impl Fn(&Layer<'_>) -> bool,
-) -> Result<Vec<Policy>, PolicyError> {
-    let (mut policies, mut names, mut parsed) = (Vec::new(), HashSet::new(), None);
+pub(crate) fn load_again(layers: &[Layer<'_>], valid: bool) -> Result<Vec<Policy>, PolicyError> {
+    let schema = (!valid && !layers.is_empty()).then(schema).transpose()?;
+    let (mut policies, mut names) = (Vec::new(), HashSet::new());
     for layer in layers {
         if !names.insert(layer.name) {
             return Err(PolicyError::SameName { layer: layer.name.to_owned() });
         }
         let rules = load(layer)?;
-        if !valid(layer) {
-            let schema = match &mut parsed {
-                Some(schema) => schema,
-                none => none.insert(schema()?),
-            };
-            validate(layer, &rules, schema)?;
-        }
+        schema.iter().try_for_each(|schema| validate(layer, &rules, schema))?;
         policies.extend(rules);
     }
     Ok(policies)
 }
 
 /// Reads one layer; the rules come back under ids that name the layer.
-fn load(layer: &Layer<'_>) -> Result<Vec<Policy>, PolicyError> {
+pub(crate) fn load(layer: &Layer<'_>) -> Result<Vec<Policy>, PolicyError> {
     let policies = parse(layer)?;
     let named = policies.iter().map(|policy| rename(layer, policy)).collect::<Result<Vec<_>, _>>()?;
     let mut seen = HashSet::new();
@@ -125,7 +117,7 @@ fn line_of(layer: &Layer<'_>, policy: &Policy) -> usize {
 }
 
 /// Checks each rule against the schema, strictly.
-fn validate(layer: &Layer<'_>, policies: &[Policy], schema: &ValidatorSchema) -> Result<(), PolicyError> {
+pub(crate) fn validate(layer: &Layer<'_>, policies: &[Policy], schema: &ValidatorSchema) -> Result<(), PolicyError> {
     let validator = Validator::new(schema.clone());
     for policy in policies {
         let result = validator.validate(&PolicySet::singleton(policy.clone()), ValidationMode::Strict);

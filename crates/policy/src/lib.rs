@@ -41,6 +41,7 @@ mod secrets;
 pub mod shapes;
 pub mod suggest;
 mod surprise;
+mod syntax;
 mod term;
 #[cfg(test)]
 mod testing;

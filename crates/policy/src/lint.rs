@@ -1,8 +1,9 @@
 //! Lint: rules that are valid and never do anything, because of a slip that the schema does not know of.
 
 use crate::error::PolicyError;
-use crate::layer::{Layer, load_all, place_of, position, rule_of, schema};
-use cedar_policy_core::ast::{BinaryOp, Expr, ExprKind, Literal, PatternElem, Policy, PolicySet, Var};
+use crate::layer::{Layer, load, place_of, position, rule_of, schema, validate};
+use crate::syntax::{equality, of_resource, text};
+use cedar_policy_core::ast::{BinaryOp, Expr, ExprKind, PatternElem, Policy, PolicySet};
 use cedar_policy_core::validator::{ValidationMode, ValidationWarning, Validator};
 
 /// The first rule of a layer that cannot do what it seems to: its condition is never met, or it compares a path or a host
@@ -12,7 +13,8 @@ use cedar_policy_core::validator::{ValidationMode, ValidationWarning, Validator}
 /// As [`crate::Policy::layered`], and for what was found.
 pub fn lint(layer: &Layer<'_>) -> Result<(), PolicyError> {
     let schema = schema()?;
-    let policies = load_all(std::slice::from_ref(layer))?;
+    let policies = load(layer)?;
+    validate(layer, &policies, &schema)?;
     let validator = Validator::new(schema);
     for policy in &policies {
         let found = validator.validate(&PolicySet::singleton(policy.clone()), ValidationMode::Strict);
@@ -48,12 +50,11 @@ fn fits_nothing(expr: &Expr) -> Option<String> {
         ExprKind::Like { expr, pattern } => {
             let elems = pattern.get_elems().iter();
             let text: String = elems.map(|elem| if let PatternElem::Char(c) = elem { *c } else { '*' }).collect();
-            (attribute(expr)?, text, pattern.get_elems().contains(&PatternElem::Wildcard))
+            (of_resource(expr)?, text, pattern.get_elems().contains(&PatternElem::Wildcard))
         }
         ExprKind::BinaryApp { op: BinaryOp::Eq, arg1, arg2 } => {
-            let one = attribute(arg1).zip(literal(arg2));
-            let (attribute, text) = one.or_else(|| attribute(arg2).zip(literal(arg1)))?;
-            (attribute, text.to_owned(), false)
+            let (attribute, value) = equality(arg1, arg2)?;
+            (attribute, text(value)?.to_owned(), false)
         }
         _ => return None,
     };
@@ -78,23 +79,6 @@ fn why_no_path(text: &str, is_pattern: bool) -> Option<&'static str> {
     }
     let directory = !is_pattern && text.len() > 1 && text.ends_with('/');
     directory.then_some("paths do not end in /; what is below a directory is like `/directory/*`")
-}
-
-/// The name of an attribute of the resource.
-fn attribute(expr: &Expr) -> Option<&str> {
-    match expr.expr_kind() {
-        ExprKind::GetAttr { expr, attr } if matches!(expr.expr_kind(), ExprKind::Var(Var::Resource)) => {
-            Some(attr.as_str())
-        }
-        _ => None,
-    }
-}
-
-fn literal(expr: &Expr) -> Option<&str> {
-    match expr.expr_kind() {
-        ExprKind::Lit(Literal::String(text)) => Some(text.as_str()),
-        _ => None,
-    }
 }
 
 #[cfg(test)]

@@ -200,6 +200,12 @@ impl Names {
         Ok(Names { rules, ..Names::new(&place.home, &confinement.shown) })
     }
 
+    /// The rules of a confinement that judge paths, if there are any.
+    #[must_use]
+    pub fn rules(&self) -> Option<Arc<Judge>> {
+        self.rules.clone()
+    }
+
     fn is_package(&self, path: &Path) -> bool {
         let below_home = path.strip_prefix(self.home.as_path());
         let installed = below_home.is_ok_and(|rest| PACKAGES.iter().any(|place| rest.starts_with(place)));

@@ -31,18 +31,18 @@ impl Policy {
     /// # Errors
     /// The first layer that is not valid; nothing of an invalid layer is used.
     pub fn layered(layers: &[Layer<'_>]) -> Result<Policy, PolicyError> {
-        Policy::layered_again(layers, |_| false)
+        Policy::layered_again(layers, false)
     }
 
     /// [`Policy::layered`], where texts that are `valid`, as an earlier load with this version and [`SCHEMA`](crate::SCHEMA)
-    /// has found, are not validated again. Everything else is looked at as there.
+    /// has found of all of them, are not validated again. Everything else is looked at as there.
     ///
     /// # Errors
     /// As there.
-    pub fn layered_again(layers: &[Layer<'_>], valid: impl Fn(&Layer<'_>) -> bool) -> Result<Policy, PolicyError> {
+    pub fn layered_again(layers: &[Layer<'_>], valid: bool) -> Result<Policy, PolicyError> {
         let words = Words::new()?;
         let mut policies = builtin::statements(&words)?;
-        let own = layer::load_all_but(layers, valid)?;
+        let own = layer::load_again(layers, valid)?;
         // The built-in rules forbid nothing that a jar could hold.
         let held = held::rules(&words, &own);
         policies.extend(own);

@@ -1,8 +1,12 @@
 //! Lock files and manifests as their tools write them: what became of them is told, and nothing else makes a difference.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+#[path = "lockfiles/names.rs"]
+mod names;
+
 use belljar_policy::content::{Note, Reader, Side, notes_of};
 use model::{Change, ChangeKind, Differs, FileKind, FilePath, Meta, Place, Risk};
+use names::NAMES;
 use proptest::prelude::*;
 
 /// One format: a lock with packages as `NAME VERSION PLACE SUM`. `PLACE`: `-` the usual registry, `other`, `git`.
@@ -560,32 +564,6 @@ fn near() -> impl Strategy<Value = String> {
     ];
     proptest::collection::vec(word, 0..24).prop_map(|words| words.concat())
 }
-
-const NAMES: &[&str] = &[
-    "package-lock.json",
-    "npm-shrinkwrap.json",
-    "yarn.lock",
-    "pnpm-lock.yaml",
-    "Cargo.lock",
-    "poetry.lock",
-    "uv.lock",
-    "Pipfile.lock",
-    "requirements.txt",
-    "go.sum",
-    "go.mod",
-    "composer.lock",
-    "Gemfile.lock",
-    "package.json",
-    "composer.json",
-    "pyproject.toml",
-    "Cargo.toml",
-    ".npmrc",
-    ".cargo/config.toml",
-    "pip.conf",
-    "Makefile",
-    "setup.py",
-    "notes.txt",
-];
 
 proptest! {
     /// Any two texts are taken; what is told of them can be printed, and the same text twice is never red.

@@ -51,24 +51,19 @@ pub(crate) struct Executor<'a> {
 
 impl<'a> Executor<'a> {
     pub(crate) fn new(channel: &'a Channel, ground: &'a Ground) -> Executor<'a> {
-        let containment = Containment { tier: ground.tier, ..Containment::default() };
-        let (connections, kernel) = (Vec::new(), Vec::new());
-        let (unserved, served, kept) = (0, 0, 0);
-        let (scratch, watch) = (None, None);
-        let (counted, watch_forks) = (false, false);
         Executor {
             channel,
             ground,
-            scratch,
-            connections,
-            kernel,
-            unserved,
-            served,
-            kept,
-            containment,
-            counted,
-            watch,
-            watch_forks,
+            scratch: None,
+            connections: Vec::new(),
+            kernel: Vec::new(),
+            unserved: 0,
+            served: 0,
+            kept: 0,
+            containment: Containment { tier: ground.tier, ..Containment::default() },
+            counted: false,
+            watch: None,
+            watch_forks: false,
         }
     }
 

@@ -1,6 +1,7 @@
 //! What a rule's condition says about paths or peers, as far as that can be read off it.
 
-use cedar_policy_core::ast::{BinaryOp, Expr, ExprKind, Literal, Pattern, PatternElem, UnaryOp, Var};
+use crate::syntax::{equality, of_context, of_resource, plain, text};
+use cedar_policy_core::ast::{BinaryOp, Expr, ExprKind, Literal, Pattern, PatternElem, UnaryOp};
 
 /// A condition, with `A` for what it says of the resource.
 #[derive(Clone, Debug)]
@@ -147,18 +148,16 @@ impl Condition<Fits> {
 }
 
 fn path_atom(expr: &Expr, approved: bool) -> Condition<Fits> {
-    if let Some(known) = of_context(expr, approved) {
+    if let Some(known) = known_of_context(expr, approved) {
         return Condition::Known(known);
     }
     let (attribute, pattern) = match expr.expr_kind() {
         ExprKind::Like { expr, pattern } => (of_resource(expr), Some(pattern.clone())),
-        ExprKind::BinaryApp { op: BinaryOp::Eq, arg1, arg2 } => {
-            let (attribute, value) = equality(arg1, arg2);
-            if attribute == Some("scope") {
-                return value.map_or(Condition::Unknown, |value| Condition::Known(is_entity(value, "exact")));
-            }
-            (attribute, value.and_then(text).map(literal))
-        }
+        ExprKind::BinaryApp { op: BinaryOp::Eq, arg1, arg2 } => match equality(arg1, arg2) {
+            Some(("scope", value)) => return Condition::Known(is_entity(value, "exact")),
+            Some((attribute, value)) => (Some(attribute), text(value).map(literal)),
+            None => (None, None),
+        },
         _ => (None, None),
     };
     match (attribute, pattern) {
@@ -169,38 +168,10 @@ fn path_atom(expr: &Expr, approved: bool) -> Condition<Fits> {
 }
 
 /// What is known of the context of everything in a jar.
-pub(super) fn of_context(expr: &Expr, approved: bool) -> Option<bool> {
-    let ExprKind::GetAttr { expr, attr } = expr.expr_kind() else { return None };
-    let ExprKind::Var(Var::Context) = expr.expr_kind() else { return None };
-    match attr.as_str() {
+pub(super) fn known_of_context(expr: &Expr, approved: bool) -> Option<bool> {
+    match of_context(expr)? {
         "contained" => Some(true),
         "approved" => Some(approved),
-        _ => None,
-    }
-}
-
-/// The attribute of the resource that an expression is.
-pub(super) fn of_resource(expr: &Expr) -> Option<&str> {
-    match expr.expr_kind() {
-        ExprKind::GetAttr { expr, attr } if matches!(expr.expr_kind(), ExprKind::Var(Var::Resource)) => {
-            Some(attr.as_str())
-        }
-        _ => None,
-    }
-}
-
-/// The attribute and the value it is compared with, whichever stands first.
-pub(super) fn equality<'e>(one: &'e Expr, other: &'e Expr) -> (Option<&'e str>, Option<&'e Expr>) {
-    match (of_resource(one), of_resource(other)) {
-        (Some(attribute), None) => (Some(attribute), Some(other)),
-        (None, Some(attribute)) => (Some(attribute), Some(one)),
-        _ => (None, None),
-    }
-}
-
-pub(super) fn text(expr: &Expr) -> Option<&str> {
-    match expr.expr_kind() {
-        ExprKind::Lit(Literal::String(text)) => Some(text.as_str()),
         _ => None,
     }
 }
@@ -213,24 +184,15 @@ fn literal(text: &str) -> Pattern {
     text.chars().map(PatternElem::Char).collect()
 }
 
-/// The text that a pattern is, where it has no star.
-pub(super) fn plain(pattern: &Pattern) -> Option<String> {
-    let char = |elem: &PatternElem| match elem {
-        PatternElem::Char(c) => Some(*c),
-        PatternElem::Wildcard => None,
-    };
-    pattern.get_elems().iter().map(char).collect()
-}
-
 /// What stands before the only star of a pattern, which is its end.
 pub(super) fn before_star(pattern: &Pattern) -> Option<String> {
     let (last, head) = pattern.get_elems().split_last()?;
-    (*last == PatternElem::Wildcard).then(|| plain(&head.iter().copied().collect::<Pattern>()))?
+    (*last == PatternElem::Wildcard).then(|| plain(head))?
 }
 
 /// What stands before the first star of a pattern that has one.
 pub(super) fn before_first_star(pattern: &Pattern) -> Option<String> {
     let elems = pattern.get_elems();
     let star = elems.iter().position(|elem| *elem == PatternElem::Wildcard)?;
-    plain(&elems.iter().take(star).copied().collect::<Pattern>())
+    plain(elems.get(..star)?)
 }

@@ -1,13 +1,14 @@
 //! The judge of names: the rules that a jar holds, asked about one path.
 
 use super::body;
-use super::condition::{Condition, Fits, before_first_star, before_star, plain};
+use super::condition::{Condition, Fits, before_first_star, before_star};
 use crate::decide;
 use crate::engine::{Engine, Functions, Judged};
 use crate::error::PolicyError;
 use crate::facts::Ground;
-use crate::replay::request::{Asks, On, OnPeer, Part, Text};
+use crate::replay::request::Part;
 use crate::risk::{self, EffectFacts};
+use crate::syntax::plain;
 use crate::words::Words;
 use model::{
     Action, Agreed, Certainty, Confinement, Effect, Endpoint, FilePath, Held, Hidden, PathScope, Place, Protocol,
@@ -89,50 +90,26 @@ impl Judge {
     pub fn hides(&self, path: &FilePath) -> Option<&str> {
         let mut asked = self.about(Action::Read).filter(|rule| rule.may_speak_of(path)).peekable();
         asked.peek()?;
-        let ground = Ground::new(&self.place);
-        let effect = Effect {
-            action: Action::Read,
-            target: Target::Path { path: path.clone(), scope: PathScope::Exact },
-            certainty: Certainty::Must,
-            reversibility: Reversibility::Harmless,
-            span: None,
-            by: None,
-        };
-        let facts = EffectFacts::new(&effect, &ground);
-        let (tiers, _) = risk::effect_tiers(&facts);
-        let part = Part {
-            action: Asks::from(Action::Read),
-            on: decide::resource(&facts),
-            risk: decide::level(risk::tier(tiers, &self.place)),
-            uncertain: false,
-            lasting: false,
-        };
+        let target = Target::Path { path: path.clone(), scope: PathScope::Exact };
+        let part = self.part(Action::Read, target, Reversibility::Harmless);
         let agreed = self.agreed.iter().any(|agreed| agreed.covers(path));
         asked.find(|rule| rule.forbids(&part, &self.place, agreed)).map(|rule| rule.id.as_str())
     }
 
     /// The rule that forbids this peer to somebody who named it beforehand.
     pub(super) fn refuses(&self, rule: &str, host: &str, port: u16, protocol: Protocol) -> bool {
-        let on = On::Peer(OnPeer {
-            host: Text::from(host.to_owned()),
-            port: Some(port),
-            protocol: Some(protocol),
-            network: crate::facts::Network::of(host),
-        });
         let peer = Endpoint { host: host.to_owned(), port: Some(port), protocol: Some(protocol) };
-        let effect = Effect {
-            action: Action::Connect,
-            target: Target::Peer(peer),
-            certainty: Certainty::Must,
-            reversibility: Reversibility::Never,
-            span: None,
-            by: None,
-        };
-        let ground = Ground::new(&self.place);
-        let (tiers, _) = risk::effect_tiers(&EffectFacts::new(&effect, &ground));
-        let risk = decide::level(risk::tier(tiers, &self.place));
-        let part = Part { action: Asks::from(Action::Connect), on, risk, uncertain: false, lasting: true };
+        let part = self.part(Action::Connect, Target::Peer(peer), Reversibility::Never);
         self.about(Action::Connect).any(|own| own.id == rule && own.forbids(&part, &self.place, true))
+    }
+
+    /// What is asked of the rules where somebody is about to do this.
+    fn part(&self, action: Action, target: Target, reversibility: Reversibility) -> Part<'static> {
+        let effect = Effect { action, target, certainty: Certainty::Must, reversibility, span: None, by: None };
+        let ground = Ground::new(&self.place);
+        let facts = EffectFacts::new(&effect, &ground);
+        let (tiers, _) = risk::effect_tiers(&facts);
+        decide::part(&facts, tiers, &self.place)
     }
 
     /// Paths that rules name outright, each with all below it. Not what a person was asked about, but for rules that nobody
@@ -194,7 +171,7 @@ impl Rule {
 /// The path that a pattern names: `/a/b`, or what is below it, `/a/b/*`, of which the directory itself may stay.
 fn named(fits: &Fits) -> Option<(FilePath, bool)> {
     let Fits::Path(pattern) = fits else { return None };
-    let (text, below) = match plain(pattern) {
+    let (text, below) = match plain(pattern.get_elems()) {
         Some(text) => (text, false),
         None => (before_star(pattern)?.strip_suffix('/')?.to_owned(), true),
     };

@@ -19,10 +19,9 @@ pub(crate) use peers::exceptions;
 
 use crate::engine::AskedAbout;
 use crate::error::PolicyError;
+use crate::syntax::{of_context, of_resource};
 use crate::words::{Question, Words};
-use cedar_policy_core::ast::{
-    Effect, EntityType, Expr, ExprKind, Policy, PolicyID, PrincipalOrResourceConstraint, Var,
-};
+use cedar_policy_core::ast::{Effect, EntityType, Expr, Policy, PolicyID, PrincipalOrResourceConstraint};
 use cedar_policy_core::parser::parse_policyset;
 use condition::Condition;
 use model::{Action, Agreed, Analysis, Held, PathScope, Target};
@@ -96,10 +95,5 @@ fn body(kind: &EntityType, policy: &Policy) -> Option<Expr> {
 
 /// Whether it is an attribute that differs between two paths: one of the resource, or the risk.
 fn tells_one_from_another(part: &Expr) -> bool {
-    let ExprKind::GetAttr { expr, attr } = part.expr_kind() else { return false };
-    match expr.expr_kind() {
-        ExprKind::Var(Var::Resource) => true,
-        ExprKind::Var(Var::Context) => attr == "risk",
-        _ => false,
-    }
+    of_resource(part).is_some() || of_context(part) == Some("risk")
 }

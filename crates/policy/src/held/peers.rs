@@ -1,9 +1,10 @@
 //! Rules about peers as exceptions from whom a jar may reach.
 
-use super::condition::{Condition, Meet, equality, is_entity, of_context, text};
+use super::condition::{Condition, Meet, is_entity, known_of_context};
 use super::{Judge, body};
 use crate::error::ConfineError;
 use crate::facts::Network;
+use crate::syntax::{equality, of_resource, plain, text};
 use crate::words::Words;
 use cedar_policy_core::ast::{BinaryOp, Expr, ExprKind, Literal, PatternElem, Var};
 use model::{Action, Block, Held, NetRule, Peers, Place, Ports};
@@ -91,7 +92,7 @@ fn edges(expr: &Expr, ports: Ports) -> Vec<u16> {
 
 /// What a comparison says of the peers of one permission, where a person agreed.
 fn atom(expr: &Expr, allowed: &NetRule) -> Condition<Those> {
-    if let Some(known) = of_context(expr, true) {
+    if let Some(known) = known_of_context(expr, true) {
         return Condition::Known(known);
     }
     match expr.expr_kind() {
@@ -99,11 +100,9 @@ fn atom(expr: &Expr, allowed: &NetRule) -> Condition<Those> {
             // A jar knows the port and the protocol of every connection.
             Condition::Known(true)
         }
-        ExprKind::Like { expr, pattern } if super::condition::of_resource(expr) == Some("host") => {
-            like(pattern.get_elems(), allowed)
-        }
+        ExprKind::Like { expr, pattern } if of_resource(expr) == Some("host") => like(pattern.get_elems(), allowed),
         ExprKind::BinaryApp { op: BinaryOp::Eq, arg1, arg2 } => {
-            let (Some(attribute), Some(value)) = equality(arg1, arg2) else { return Condition::Unknown };
+            let Some((attribute, value)) = equality(arg1, arg2) else { return Condition::Unknown };
             match attribute {
                 "host" => text(value).map_or(Condition::Unknown, |host| is_host(host, allowed)),
                 "protocol" => {
@@ -115,7 +114,7 @@ fn atom(expr: &Expr, allowed: &NetRule) -> Condition<Those> {
             }
         }
         ExprKind::BinaryApp { op, arg1, arg2 } => {
-            let is_port = |expr: &Expr| super::condition::of_resource(expr) == Some("port");
+            let is_port = |expr: &Expr| of_resource(expr) == Some("port");
             let (below, above) = (|number: i64| (i64::MIN, number), |number: i64| (number, i64::MAX));
             let range = match (op, is_port(arg1), is_port(arg2), number(arg1), number(arg2)) {
                 (BinaryOp::Less, true, _, _, Some(than)) => below(than.saturating_sub(1)),
@@ -172,13 +171,6 @@ fn is_host(host: &str, allowed: &NetRule) -> Condition<Those> {
 }
 
 fn like(pattern: &[PatternElem], allowed: &NetRule) -> Condition<Those> {
-    let chars = |elems: &[PatternElem]| -> Option<String> {
-        let char = |elem: &PatternElem| match elem {
-            PatternElem::Char(c) => Some(*c),
-            PatternElem::Wildcard => None,
-        };
-        elems.iter().map(char).collect()
-    };
     match (pattern, &allowed.peers) {
         ([PatternElem::Wildcard], _) => Condition::Known(true),
         (_, Peers::Name(name)) => {
@@ -186,16 +178,16 @@ fn like(pattern: &[PatternElem], allowed: &NetRule) -> Condition<Those> {
             Condition::Known(pattern.wildcard_match(name))
         }
         ([PatternElem::Wildcard, PatternElem::Char('.'), rest @ ..], Peers::Below(_) | Peers::AnyName) => {
-            match chars(rest) {
+            match plain(rest) {
                 Some(above) => on(Peers::Below(above)),
                 None => Condition::Unknown,
             }
         }
-        (_, Peers::Below(_) | Peers::AnyName) => match chars(pattern) {
+        (_, Peers::Below(_) | Peers::AnyName) => match plain(pattern) {
             Some(host) => is_host(&host, allowed),
             None => Condition::Unknown,
         },
-        (_, Peers::Block(block)) => match chars(pattern) {
+        (_, Peers::Block(block)) => match plain(pattern) {
             Some(host) => is_host(&host, allowed),
             // No address has such letters.
             None if pattern.iter().any(|elem| is_foreign(*elem, block.is_ipv4())) => Condition::Known(false),

@@ -1,5 +1,6 @@
 //! Conditions: Cedar expressions put together from those of rules.
 
+use crate::syntax::of_context;
 use cedar_policy_core::ast::{BinaryOp, Expr, ExprKind, Literal, UnaryOp, Var};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -84,7 +85,7 @@ pub(super) fn given(expr: &Expr, name: &str, value: &Expr) -> Result<Expr, Whole
 }
 
 fn is_attr(expr: &Expr, name: &str) -> bool {
-    matches!(expr.expr_kind(), ExprKind::GetAttr { expr, attr } if attr == name && is_context(expr))
+    of_context(expr) == Some(name)
 }
 
 fn is_context(expr: &Expr) -> bool {

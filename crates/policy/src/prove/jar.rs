@@ -25,7 +25,7 @@ use super::witness::{Fact, Witness};
 use crate::confine::access;
 use crate::error::PolicyError;
 use crate::held::{self, Judge};
-use crate::layer::{Layer, Origin, load_all_but};
+use crate::layer::{Layer, Origin, load_again};
 use crate::profile::Profile;
 use crate::secrets;
 use cedar_policy_core::ast::Policy;
@@ -83,7 +83,7 @@ impl Jar {
         ];
         let layers = texts.each_ref().map(|(name, text)| Layer { name, origin: Origin::User, text });
         // They are of our own making, and to validate some hundred rules takes as long as to prove what is asked of them.
-        let policies = load_all_but(&layers, |_| true)?;
+        let policies = load_again(&layers, true)?;
         let of = |name: &str| {
             let own = |policy: &&Policy| AsRef::<str>::as_ref(policy.id()).split(':').next() == Some(name);
             policies.iter().filter(own).cloned().collect::<Vec<Policy>>()

@@ -6,7 +6,8 @@
 
 use super::request::{Asks, On, Part};
 use crate::engine::Engine;
-use cedar_policy_core::ast::{BinaryOp, Expr, ExprKind, Literal, Pattern, Var};
+use crate::syntax::{of_resource, text};
+use cedar_policy_core::ast::{BinaryOp, Expr, ExprKind, Pattern, Var};
 use std::collections::BTreeSet;
 
 /// The attributes that are texts.
@@ -184,16 +185,12 @@ impl View {
 
 /// The attribute, where an expression is nothing but a text of the resource.
 fn text_of(expr: &Expr) -> Option<&'static str> {
-    let ExprKind::GetAttr { expr, attr } = expr.expr_kind() else { return None };
-    let of_resource = matches!(expr.expr_kind(), ExprKind::Var(Var::Resource));
-    TEXTS.into_iter().find(|known| of_resource && known == attr)
+    let attribute = of_resource(expr)?;
+    TEXTS.into_iter().find(|known| *known == attribute)
 }
 
 fn texts(expr: &Expr) -> Option<Vec<String>> {
-    match expr.expr_kind() {
-        ExprKind::Lit(Literal::String(text)) => Some(vec![text.to_string()]),
-        _ => None,
-    }
+    text(expr).map(|text| vec![text.to_owned()])
 }
 
 fn members(expr: &Expr) -> Option<Vec<String>> {

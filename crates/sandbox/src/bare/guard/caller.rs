@@ -1,6 +1,7 @@
 //! Who made a call, and what its memory says. What was read counts only while the call still waits, which is asked after.
 
 use super::{Answer, handle};
+use crate::net::inside::socket_in;
 use crate::sys;
 use model::FilePath;
 use nix::errno::Errno;
@@ -74,7 +75,8 @@ impl Caller {
     pub(super) fn is_signalled(&self) -> bool {
         let bit = |signal: i32| 1u64 << (signal - 1);
         let stops = [libc::SIGSTOP, libc::SIGTSTP, libc::SIGTTIN, libc::SIGTTOU].map(bit).iter().sum::<u64>();
-        let set = |name: &str| self.status_word(name).and_then(|word| u64::from_str_radix(&word, 16).ok()).unwrap_or(0);
+        let status = self.status_text().unwrap_or_default();
+        let set = |name: &str| word_in(&status, name).and_then(|word| u64::from_str_radix(word, 16).ok()).unwrap_or(0);
         (set("SigPnd:") | set("ShdPnd:")) & !set("SigBlk:") & (set("SigCgt:") | stops) != 0
     }
 
@@ -82,8 +84,7 @@ impl Caller {
     pub(super) fn socket(&self, descriptor: i32) -> Result<u64, Errno> {
         let place = readlink(&self.place(descriptor)).map_err(|_| Errno::EBADF)?;
         self.stands()?;
-        let number = place.to_str().and_then(|text| text.strip_prefix("socket:[")?.strip_suffix(']')?.parse().ok());
-        number.ok_or(Errno::ENOTSOCK)
+        socket_in(&place).ok_or(Errno::ENOTSOCK)
     }
 
     /// Bytes of its memory.
@@ -190,15 +191,14 @@ impl Caller {
 
     /// A number in proc_pid_status(5).
     pub(super) fn status(&self, name: &str, radix: u32) -> Result<u32, Errno> {
-        let word = self.status_word(name).ok_or(Errno::ESRCH)?;
-        u32::from_str_radix(&word, radix).map_err(|_| Errno::ESRCH)
+        let text = self.status_text()?;
+        let word = word_in(&text, name).ok_or(Errno::ESRCH)?;
+        u32::from_str_radix(word, radix).map_err(|_| Errno::ESRCH)
     }
 
-    fn status_word(&self, name: &str) -> Option<String> {
-        let text = std::fs::read(format!("/proc/{}/status", self.thread)).ok()?;
-        self.stands().ok()?;
-        let line = text.split(|byte| *byte == b'\n').find_map(|line| line.strip_prefix(name.as_bytes()))?;
-        std::str::from_utf8(line.trim_ascii()).ok().map(str::to_owned)
+    fn status_text(&self) -> Result<Vec<u8>, Errno> {
+        let text = std::fs::read(format!("/proc/{}/status", self.thread)).map_err(|_| Errno::ESRCH)?;
+        self.stands().map(|()| text)
     }
 
     /// A handle on its working directory.
@@ -206,6 +206,12 @@ impl Caller {
         let fd = handle(&self.place(libc::AT_FDCWD), true)?;
         self.stands().map(|()| fd)
     }
+}
+
+/// What stands behind a name in proc_pid_status(5).
+fn word_in<'t>(text: &'t [u8], name: &str) -> Option<&'t str> {
+    let line = text.split(|byte| *byte == b'\n').find_map(|line| line.strip_prefix(name.as_bytes()))?;
+    std::str::from_utf8(line.trim_ascii()).ok()
 }
 
 fn beneath(dir: &OwnedFd, path: &FilePath, follow: bool) -> Result<OwnedFd, Errno> {

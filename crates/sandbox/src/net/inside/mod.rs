@@ -27,6 +27,7 @@ use relay::Mail;
 pub(crate) use state::{Call, Names};
 use state::{Stand, State, digest, unspecified};
 use std::collections::{HashSet, VecDeque};
+use std::ffi::OsStr;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::{AsRawFd as _, OwnedFd};
@@ -429,9 +430,11 @@ fn sockets_of(process: i32) -> Option<HashSet<u64>> {
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return None,
         Err(_) => return Some(HashSet::new()),
     };
-    let number = |place: io::Result<std::fs::DirEntry>| {
-        let link = readlink(place.ok()?.path().as_path()).ok()?;
-        link.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?.parse().ok()
-    };
+    let number = |place: io::Result<std::fs::DirEntry>| socket_in(&readlink(place.ok()?.path().as_path()).ok()?);
     Some(dir.filter_map(number).collect())
+}
+
+/// The number of the socket that a link in proc_pid_fd(5) leads to.
+pub(crate) fn socket_in(link: &OsStr) -> Option<u64> {
+    link.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?.parse().ok()
 }

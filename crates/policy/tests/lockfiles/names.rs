@@ -1,0 +1,27 @@
+//! Names that a reader of contents knows, lock files first, and one that none does: for tests and fuzzing.
+
+pub(crate) const NAMES: &[&str] = &[
+    "package-lock.json",
+    "npm-shrinkwrap.json",
+    "yarn.lock",
+    "pnpm-lock.yaml",
+    "Cargo.lock",
+    "poetry.lock",
+    "uv.lock",
+    "Pipfile.lock",
+    "requirements.txt",
+    "go.sum",
+    "go.mod",
+    "composer.lock",
+    "Gemfile.lock",
+    "package.json",
+    "composer.json",
+    "pyproject.toml",
+    "Cargo.toml",
+    ".npmrc",
+    ".cargo/config.toml",
+    "pip.conf",
+    "Makefile",
+    "setup.py",
+    "notes.txt",
+];
