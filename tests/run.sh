@@ -16,7 +16,8 @@ command -v cargo > /dev/null 2>&1 || fail "no cargo: install Rust 1.90 or newer 
 # Commands the tests and benches start, by the Debian package that has them.
 missing=
 for pair in cc:build-essential c++:build-essential git:git make:make npm:npm python3:python3 curl:curl ip:iproute2 bwrap:bubblewrap \
-    unshare:util-linux setsid:util-linux useradd:passwd ssh:openssh-client dropbear:dropbear-bin cvc5:cvc5 musl-gcc:musl-tools; do
+    unshare:util-linux setsid:util-linux useradd:passwd ssh:openssh-client dropbear:dropbear-bin cvc5:cvc5 musl-gcc:musl-tools \
+    getfattr:attr setfacl:acl; do
     PATH=$PATH:/usr/sbin:/sbin command -v "${pair%%:*}" > /dev/null 2>&1 || missing="$missing ${pair#*:}"
 done
 [ -x /usr/bin/python3 ] && /usr/bin/python3 -c 'import ensurepip, venv' 2> /dev/null || missing="$missing python3-venv"
