@@ -5,7 +5,8 @@
 //! One after the other in each round, so that whatever the machine does meanwhile hits all of them alike. Prints
 //! medians and ratios. `BELLJAR_BENCH_ROUNDS` sets the number of rounds, `BELLJAR_BENCH_DIR` the directory: each run makes
 //! and removes some files there, which a disk without a journal does slowly and unevenly. Peers that npm installs are
-//! looked for in `BELLJAR_PEERS`, by default `/opt/peers/node_modules/.bin` (see `tests/escape.sh`).
+//! looked for in `BELLJAR_PEERS`, by default `/opt/peers/node_modules/.bin` (see `tests/escape.sh`). `BELLJAR` is the program
+//! to measure, such as a release build, which is optimised over crates; by default the one built with the benches.
 
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
@@ -94,7 +95,8 @@ fn contenders(dir: &Path, tell: bool) -> Vec<Contender> {
     }
     let own = std::env::current_exe().expect("this program").to_string_lossy().into_owned();
     all.push(Contender { name: "no overlay", argv: vec![own, NO_OVERLAY.to_owned()], times: Vec::new() });
-    let belljar = [env!("CARGO_BIN_EXE_belljar"), "run", "--apply", "discard", "--", "true"];
+    let program = std::env::var("BELLJAR").unwrap_or_else(|_| env!("CARGO_BIN_EXE_belljar").to_owned());
+    let belljar = [&program, "run", "--apply", "discard", "--", "true"];
     all.push(Contender { name: "belljar", argv: belljar.map(str::to_owned).to_vec(), times: Vec::new() });
     all
 }

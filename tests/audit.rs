@@ -1,6 +1,6 @@
 //! The audit log as people and programs use it, and a verifier in another language that must agree with ours.
 
-use crate::support::{both, only_trial, sh};
+use crate::support::{assert_nothing_left, both, only_trial, sh};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -134,6 +134,26 @@ both! {
         assert!(!agree(world, Some(&key), "the key gone"));
         world.file(directory(world).join("key"), beside);
         assert!(agree(world, Some(&key), "as it was"));
+    }
+
+    /// The disk is waited for while the jar is being built; the command waits for both.
+    fn nothing_runs_whose_record_is_not_on_the_disk(world) {
+        world.file("refuse.c", "#include <errno.h>\nint fdatasync(int fd) { errno = EIO; return -1; }\n");
+        let (source, library) = (world.workspace().join("refuse.c"), world.base().join("refuse.so"));
+        let built = Command::new("cc").args(["-shared", "-fPIC", "-o"]).arg(&library).arg(&source).status();
+        assert!(built.unwrap().success());
+        let run = |options: &[&str]| {
+            world.belljar(["run", "--apply", "always"].iter().chain(options).chain(&["--", "sh", "-c", "echo RAN; echo > ran"]))
+        };
+        for options in [[].as_slice(), &["--jar", "one"], &["--backend", "kernel"]] {
+            let refused = run(options).env("LD_PRELOAD", &library).run();
+            refused.code(125);
+            assert!(refused.stderr.contains("audit") && !refused.stdout.contains("RAN"), "{}", refused.report());
+            assert!(!world.has("ran"));
+            assert_nothing_left(world);
+        }
+        run(&[]).run().success();
+        assert!(world.has("ran"));
     }
 
     fn a_command_can_neither_read_nor_write_the_log(world) {

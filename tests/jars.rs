@@ -34,6 +34,29 @@ fn failed(run: &Output, code: i32, about: &str) {
 }
 
 both! {
+    /// Where the layers of a jar hold nothing yet, programs are looked for on the host; afterwards they may be in a layer.
+    fn programs_are_found_where_the_host_or_a_layer_has_them(world) {
+        const PROGRAM: &str = "#!/bin/sh\necho $1 ${0##*/}\n";
+        let path = [world.home().join("bin"), world.workspace().join("tools"), "/usr/bin".into(), "/bin".into()];
+        let path = std::env::join_paths(path).unwrap();
+        let run = |jar: &str, words: &[&str]| {
+            let options = ["run", "--jar", jar, "--apply", "never", "--"];
+            world.belljar(options.iter().chain(words)).env("PATH", &path).run()
+        };
+        run("a", &["made", "first"]).code(127);
+        discard(world, "a");
+        world.script("tools/given", PROGRAM);
+        assert_eq!(run("b", &["given", "host"]).stdout, "host given\n");
+        world.file(world.home().join("bin/true"), "not to be executed").mode(world.home().join("bin/true"), 0o644);
+        run("b", &["true"]).success();
+        let make = format!("mkdir -p ~/bin; printf '{}' > ~/bin/made; chmod 755 ~/bin/made", PROGRAM.replace('\n', "\\n"));
+        run("b", &["sh", "-c", &make]).success();
+        assert_eq!(run("b", &["made", "layer"]).stdout, "layer made\n");
+        discard(world, "b");
+        run("c", &["made", "again"]).code(127);
+        discard(world, "c");
+    }
+
     fn commands_go_on_where_the_last_one_stopped_and_can_be_taken_back(world) {
         world.file("a", "old\n").file("d/x", "x\n");
         let before = world.snapshot();

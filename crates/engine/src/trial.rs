@@ -22,7 +22,7 @@
 //! ```
 
 use crate::approve::Approval;
-use crate::audit::{AuditLog, now_ms};
+use crate::audit::{AuditError, AuditLog, now_ms};
 use crate::backend::{RootFacts, Wanted, choose_backend, is_candidate};
 use crate::bare::{Bare, Begun, fold_copies, remove_copies};
 use crate::content::note_conflicts;
@@ -39,10 +39,11 @@ use model::{
 };
 use overlay::{Conflict, Overlay};
 use policy::{Names, Policy};
-use sandbox::{Building, Live, Mounted, SandboxError, Standby};
+use sandbox::{Building, Live, Mounted, Running, SandboxError, Standby};
 use std::ffi::OsString;
 use std::io;
 use std::sync::Arc;
+use std::thread;
 use std::time::Instant;
 
 /// One command's run in a jar, at the stage `S`.
@@ -115,7 +116,8 @@ impl Berth {
         wanted: &Wanted,
     ) -> Option<sandbox::Request> {
         let ahead = matches!(self, Berth::New(_)) && wanted.is_for_fuse() && !confinement.roots.is_empty();
-        ahead.then(|| jar_request(record, confinement, wanted.allow_nested, wanted.observing, &[]))
+        let request = || jar_request(record, confinement, wanted.allow_nested, wanted.observing, &[]);
+        ahead.then(|| sandbox::Request { untouched: true, ..request() })
     }
 
     /// Makes ready what `record` will run in.
@@ -262,20 +264,16 @@ impl Trial<Prepared> {
     ) -> Result<Begun, RunError> {
         let began = Instant::now();
         let mut views = Views::new(self.record.limits);
-        // The disk is waited for while the jar is being built, which its command cannot leave before a root is shown.
-        if let Err(error) = audit.synced() {
-            drop(jar);
-            return Err(self.abandon(views, error.into()));
-        }
         let request = sandbox::Request { upstream, ..self.request() };
         let (accept_weak, building) = match jar {
             JarBegun::Standby(standby) => (standby.accepted().to_vec(), (*standby).build(&request).map(Box::new)),
             JarBegun::Building(accepted, building) => (accepted, building),
         };
         let mut show = |index, mounted: Mounted<'_>| self.show(&mut views, index, mounted);
-        let running = match building.and_then(|building| building.start(&mut show)) {
-            Ok(running) => running,
-            Err(error) => {
+        let running = match start_when_synced(building, audit, &mut show) {
+            Err(error) => return Err(self.abandon(views, error.into())),
+            Ok(Ok(running)) => running,
+            Ok(Err(error)) => {
                 return match error.lacks_namespaces() {
                     Some(why) => self.give_up(views).map(|()| Begun::Bare(Bare::new(approval, why, &accept_weak))),
                     None => Err(self.abandon(views, error.into())),
@@ -345,8 +343,10 @@ impl Trial<Prepared> {
     }
 
     pub(crate) fn request(&self) -> sandbox::Request {
-        let Prepared { confinement, lent, allow_nested, observing, .. } = &self.stage;
-        jar_request(&self.record, confinement, *allow_nested, *observing, lent)
+        let Prepared { confinement, lent, allow_nested, observing, before } = &self.stage;
+        let untouched = before.is_none();
+        let request = jar_request(&self.record, confinement, *allow_nested, *observing, lent);
+        sandbox::Request { untouched, ..request }
     }
 
     /// The jar could not be built, so nothing ran: leaves nothing behind, but what was there before, and tells why.
@@ -540,6 +540,34 @@ fn jar_request(
         watch_files: observing.files,
         ..sandbox::Request::new(confinement.clone(), argv)
     }
+}
+
+/// The disk is waited for while the jar is being built, and its command waits for both. The audit log's own error comes first:
+/// without its record nothing goes on, in this jar or without one.
+fn start_when_synced(
+    building: Result<Box<Building<'_>>, SandboxError>,
+    audit: &AuditLog,
+    serve: &mut sandbox::Serve<'_>,
+) -> Result<Result<Running, SandboxError>, AuditError> {
+    let held = building.and_then(|mut building| {
+        let leave = building.hold().map_err(SandboxError::Spawn)?;
+        Ok((building, leave))
+    });
+    let (building, leave) = match held {
+        Ok(held) => held,
+        Err(error) => return audit.synced().map(|()| Err(error)),
+    };
+    thread::scope(|scope| {
+        let sync = || audit.synced().map(|()| leave.give());
+        match thread::Builder::new().name("belljar-audit".into()).spawn_scoped(scope, sync) {
+            Err(error) => audit.synced().map(|()| Err(SandboxError::Spawn(error))),
+            Ok(syncing) => {
+                let running = building.start(serve);
+                let synced = syncing.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+                synced.map(|()| running)
+            }
+        }
+    })
 }
 
 /// The kernel was chosen and refused: the record says so.

@@ -5,6 +5,7 @@
 //! depends on it: whatever goes wrong here only leaves things to be asked later.
 
 use model::FilePath;
+use nix::poll::PollTimeout;
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 use std::path::PathBuf;
@@ -28,15 +29,35 @@ pub struct Ahead {
     pub hidden: Vec<FilePath>,
 }
 
-/// Begins in a thread of its own, which ends with the process at the latest.
-pub(crate) fn start(ahead: &Ahead) {
-    let ahead = ahead.clone();
-    let read = move || {
-        std::thread::sleep(DELAY);
-        walk(&ahead, ENTRIES_MAX, Instant::now() + TIME_MAX);
-    };
-    // Without the thread everything is merely slower.
-    let _ = std::thread::Builder::new().name("belljar-ahead".into()).spawn(read);
+/// What is to be read when the command has run for a while.
+pub(crate) struct Pending<'a> {
+    ahead: &'a Ahead,
+    at: Instant,
+}
+
+impl<'a> Pending<'a> {
+    /// For a command that has just begun.
+    pub(crate) fn new(ahead: &'a Ahead) -> Pending<'a> {
+        Pending { ahead, at: Instant::now() + DELAY }
+    }
+
+    /// How long that still is; a little more, so that it is time then.
+    pub(crate) fn left(&self) -> PollTimeout {
+        let left = self.at.saturating_duration_since(Instant::now()).saturating_add(Duration::from_millis(1));
+        PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX)
+    }
+
+    /// Begins if it is time, in a thread of its own, which ends with the process at the latest; else waits on.
+    pub(crate) fn begin_in_time(self) -> Option<Pending<'a>> {
+        if Instant::now() < self.at {
+            return Some(self);
+        }
+        let ahead = self.ahead.clone();
+        let read = move || walk(&ahead, ENTRIES_MAX, Instant::now() + TIME_MAX);
+        // Without the thread everything is merely slower.
+        let _ = std::thread::Builder::new().name("belljar-ahead".into()).spawn(read);
+        None
+    }
 }
 
 /// Lists every directory, the upper ones first, until `entries` were seen or it is `until`. How many were seen.

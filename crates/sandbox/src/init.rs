@@ -1,9 +1,9 @@
 //! Pid 1 of the jar: starts the command, reaps what is left alone, passes signals on, and ends everything when the
 //! command ends or Belljar is gone. The kernel ends every process of a pid namespace with its pid 1.
 
-use crate::ahead::Ahead;
+use crate::ahead::{Ahead, Pending};
 use crate::perform::Executor;
-use crate::plan::Plan;
+use crate::plan::{Plan, Step};
 use crate::stage::read_file;
 use crate::sys;
 use crate::wire::{Channel, Down, Fault, FaultKind, Start, Up};
@@ -41,15 +41,29 @@ pub(crate) fn listen() -> Result<(SigSet, SigSet), Errno> {
 }
 
 /// Runs the command to its end; returns the exit code of pid 1, which nobody reads.
-pub(crate) fn run(channel: &Channel, plan: &Plan, executor: Executor<'_>, mask: &SigSet, sigchld: &SigSet) -> i32 {
-    match serve(channel, plan, executor, mask, sigchld) {
+pub(crate) fn run(
+    channel: &Channel,
+    plan: &Plan,
+    absent: &[Vec<u8>],
+    executor: Executor<'_>,
+    mask: &SigSet,
+    sigchld: &SigSet,
+) -> i32 {
+    match serve(channel, plan, absent, executor, mask, sigchld) {
         Ok(()) => 0,
         // Belljar sees the socket close without an `Ended`.
         Err(_) => 125,
     }
 }
 
-fn serve(channel: &Channel, plan: &Plan, executor: Executor<'_>, mask: &SigSet, sigchld: &SigSet) -> Result<(), Errno> {
+fn serve(
+    channel: &Channel,
+    plan: &Plan,
+    absent: &[Vec<u8>],
+    executor: Executor<'_>,
+    mask: &SigSet,
+    sigchld: &SigSet,
+) -> Result<(), Errno> {
     if plan.ends_with_its_parent() {
         // The closed socket tells the same, unless a thread of Belljar cannot be killed: see `Watch::apart`.
         prctl::set_pdeathsig(Signal::SIGKILL)?;
@@ -58,7 +72,7 @@ fn serve(channel: &Channel, plan: &Plan, executor: Executor<'_>, mask: &SigSet, 
     let Executor { containment, watch, counted, .. } = executor;
     channel.send(&Up::Ready { containment, counted }, watch.as_ref().map(AsFd::as_fd))?;
     drop(watch);
-    let one = One { channel, children: &children, mask, ahead: plan.ahead.as_ref() };
+    let one = One { channel, children: &children, mask, absent, ahead: plan.ahead.as_ref() };
     match plan.live {
         true => live(&one),
         false => one.run(&plan.argv, &plan.env, &[]),
@@ -97,6 +111,8 @@ struct One<'a> {
     channel: &'a Channel,
     children: &'a SignalFd,
     mask: &'a SigSet,
+    /// Where its program is known not to be.
+    absent: &'a [Vec<u8>],
     /// Is begun with it.
     ahead: Option<&'a Ahead>,
 }
@@ -104,14 +120,32 @@ struct One<'a> {
 impl One<'_> {
     /// From its start to the end of all it has started. `stdio` are its standard descriptors, or none for those of pid 1.
     fn run(&self, argv: &[FilePath], env: &[FilePath], stdio: &[OwnedFd]) -> Result<(), Errno> {
-        let command = match execute(argv, env, stdio, self.mask) {
+        let command = match self.execute(argv, env, stdio) {
             Ok(pid) => pid,
             Err(errno) => return self.channel.send(&Up::NotExecuted { errno: errno as i32 }, None),
         };
-        self.ahead.into_iter().for_each(crate::ahead::start);
-        let exit = attend(self.channel, self.children, command, None)?;
+        let exit = attend(self.channel, self.children, command, None, self.ahead.map(Pending::new))?;
         end_everything()?;
         self.channel.send(&Up::Ended { exit }, None)
+    }
+
+    /// Starts the command with the caller's signal mask, in the caller's process group and session.
+    fn execute(&self, argv: &[FilePath], env: &[FilePath], stdio: &[OwnedFd]) -> Result<i32, Errno> {
+        let name = argv.first().ok_or(Errno::ENOENT)?;
+        let (words, vars) = (strings(argv)?, strings(env)?);
+        let (attributes, streams) = (attributes(self.mask)?, Streams::new(stdio)?);
+        let mut refused = Errno::ENOENT;
+        for path in candidates(name, env).into_iter().filter(|path| !self.absent.contains(path)) {
+            let path = CString::new(path).map_err(|_| Errno::EINVAL)?;
+            // Where nothing is, no process need be made to find that out.
+            let there = access(path.as_c_str(), AccessFlags::F_OK);
+            match there.and_then(|()| start(&path, &attributes, &streams, &words, &vars)) {
+                Err(Errno::ENOENT | Errno::ENOTDIR) => {}
+                Err(Errno::EACCES) => refused = Errno::EACCES,
+                done => return done,
+            }
+        }
+        Err(refused)
     }
 }
 
@@ -121,14 +155,16 @@ pub(crate) fn attend(
     children: &SignalFd,
     command: i32,
     keeper: Option<BorrowedFd<'_>>,
+    mut ahead: Option<Pending<'_>>,
 ) -> Result<Exit, Errno> {
     let watched = [children.as_fd(), channel.as_fd()].into_iter().chain(keeper);
     let mut fds: Vec<PollFd<'_>> = watched.map(|fd| PollFd::new(fd, PollFlags::POLLIN)).collect();
     loop {
-        match poll(&mut fds, PollTimeout::NONE) {
+        match poll(&mut fds, ahead.as_ref().map_or(PollTimeout::NONE, Pending::left)) {
             Err(Errno::EINTR) => continue,
             other => other?,
         };
+        ahead = ahead.and_then(Pending::begin_in_time);
         let mut ready = fds.iter().map(|fd| fd.any().unwrap_or(true));
         let (child, control) = (ready.next().unwrap_or(true), ready.next().unwrap_or(true));
         if ready.next().unwrap_or(false) {
@@ -145,7 +181,7 @@ pub(crate) fn attend(
                 // A command that has just ended cannot be signalled any more.
                 Some((Down::Signal { signal }, _)) => or_gone(sys::kill(command, signal))?,
                 Some((Down::End, _)) => end_all()?,
-                Some((Down::Served | Down::Plan | Down::Command { .. }, _)) => {}
+                Some((Down::Served | Down::Go | Down::Plan | Down::Command { .. }, _)) => {}
                 None => return Err(Errno::EPIPE),
             }
         }
@@ -211,25 +247,6 @@ fn end_all() -> Result<(), Errno> {
         return Err(Errno::EPERM);
     }
     or_gone(sys::kill(EVERYBODY, libc::SIGKILL))
-}
-
-/// Starts the command with the caller's signal mask, in the caller's process group and session.
-fn execute(argv: &[FilePath], env: &[FilePath], stdio: &[OwnedFd], mask: &SigSet) -> Result<i32, Errno> {
-    let name = argv.first().ok_or(Errno::ENOENT)?;
-    let (words, vars) = (strings(argv)?, strings(env)?);
-    let (attributes, streams) = (attributes(mask)?, Streams::new(stdio)?);
-    let mut refused = Errno::ENOENT;
-    for path in candidates(name, env) {
-        let path = CString::new(path).map_err(|_| Errno::EINVAL)?;
-        // Where nothing is, no process need be made to find that out.
-        let there = access(path.as_c_str(), AccessFlags::F_OK);
-        match there.and_then(|()| start(&path, &attributes, &streams, &words, &vars)) {
-            Err(Errno::ENOENT | Errno::ENOTDIR) => {}
-            Err(Errno::EACCES) => refused = Errno::EACCES,
-            done => return done,
-        }
-    }
-    Err(refused)
 }
 
 /// Standard descriptors of a command's own.
@@ -299,6 +316,27 @@ pub(crate) fn candidates(name: &FilePath, env: &[FilePath]) -> Vec<Vec<u8>> {
     let path = env.iter().find_map(|var| var.as_bytes().strip_prefix(b"PATH=")).unwrap_or(DEFAULT_PATH);
     let directories = path.split(|byte| *byte == b':');
     directories.map(|dir| if dir.is_empty() { name.to_vec() } else { [dir, b"/", name].concat() }).collect()
+}
+
+/// Where below the writable roots the command's program is not, as the host has them. Asked before any view is there: through
+/// one each name on a long `PATH` costs messages to Belljar and back. Empty where the roots show more than the host has.
+pub(crate) fn absent(plan: &Plan) -> Vec<Vec<u8>> {
+    let roots: Vec<&FilePath> = plan.steps.iter().filter_map(root_of).filter(|_| plan.untouched).collect();
+    let Some(name) = plan.argv.first().filter(|_| !roots.is_empty()) else { return Vec::new() };
+    let candidates = candidates(name, &plan.env).into_iter().filter(|path| {
+        let path = FilePath::from(path.clone());
+        path != *name && path.normalise() == path && roots.iter().any(|root| path.starts_with(root))
+    });
+    let missing =
+        |path: &Vec<u8>| matches!(access(path.as_slice(), AccessFlags::F_OK), Err(Errno::ENOENT | Errno::ENOTDIR));
+    candidates.filter(missing).collect()
+}
+
+fn root_of(step: &Step) -> Option<&FilePath> {
+    match step {
+        Step::Root { at, .. } => Some(at),
+        _ => None,
+    }
 }
 
 #[cfg(test)]

@@ -99,4 +99,4 @@ pub use probe::{HostFact, HostFacts, namespaces, probe};
 pub use request::{KernelRoot, Request};
 pub use running::{Ended, Running};
 pub use stage::stage_entry;
-pub use start::{Building, Mounted, Serve, Standby, bare_plan, standby, standby_bare, start};
+pub use start::{Building, Leave, Mounted, Serve, Standby, bare_plan, standby, standby_bare, start};

@@ -37,6 +37,8 @@ pub(crate) struct Executor<'a> {
     kernel: Vec<(usize, Result<OwnedFd, String>)>,
     /// Roots mounted but not known to be served.
     unserved: usize,
+    /// The command may begin.
+    go: bool,
     served: usize,
     kept: usize,
     /// What stands so far.
@@ -58,6 +60,7 @@ impl<'a> Executor<'a> {
             connections: Vec::new(),
             kernel: Vec::new(),
             unserved: 0,
+            go: false,
             served: 0,
             kept: 0,
             containment: Containment { tier: ground.tier, ..Containment::default() },
@@ -121,6 +124,7 @@ impl<'a> Executor<'a> {
             Step::Without { at, names, from } => or_absent(self.without(at, names, from)),
             Step::Root { index, at } => return self.root(*index, at),
             Step::AwaitRoots => self.await_roots(),
+            Step::AwaitGo => self.await_go(),
             Step::Landlock { writable } => return self.landlock(writable),
             Step::DropPrivileges => self.drop_privileges(),
             Step::Enter { at } => chdir(at.as_path()),
@@ -335,11 +339,26 @@ impl<'a> Executor<'a> {
     /// Blocks until Belljar has answered for each root. If it cannot, it closes the socket instead.
     fn await_roots(&mut self) -> Result<(), Errno> {
         while self.unserved > 0 {
-            match self.channel.receive::<Down>()? {
-                Some((Down::Served, _)) => self.unserved -= 1,
-                Some(_) => {}
-                None => return Err(Errno::EPIPE),
-            }
+            self.hear()?;
+        }
+        Ok(())
+    }
+
+    /// Blocks until the command may begin, likewise.
+    fn await_go(&mut self) -> Result<(), Errno> {
+        while !self.go {
+            self.hear()?;
+        }
+        Ok(())
+    }
+
+    /// Leave may be given before the last root is served.
+    fn hear(&mut self) -> Result<(), Errno> {
+        match self.channel.receive::<Down>()? {
+            Some((Down::Served, _)) => self.unserved = self.unserved.saturating_sub(1),
+            Some((Down::Go, _)) => self.go = true,
+            Some(_) => {}
+            None => return Err(Errno::EPIPE),
         }
         Ok(())
     }

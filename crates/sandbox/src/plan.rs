@@ -243,6 +243,8 @@ pub enum Step {
         /// Whether calls that name files, and those that are refused, are reported too.
         files: bool,
     },
+    /// Waits for leave to begin the command.
+    AwaitGo,
 }
 
 /// What the namespaces need: the same for every command of a user, so it can be made before the command is known.
@@ -277,9 +279,16 @@ pub struct Plan {
     pub ahead: Option<Ahead>,
     /// Whether the jar lives over many commands.
     pub live: bool,
+    /// Whether its roots show what the host has, until the command changes that.
+    pub untouched: bool,
 }
 
 impl Plan {
+    /// Whether its command waits for leave.
+    pub(crate) fn waits(&self) -> bool {
+        self.steps.contains(&Step::AwaitGo)
+    }
+
     /// Whether the kernel ends the jar with the thread of Belljar that began it.
     pub(crate) fn ends_with_its_parent(&self) -> bool {
         self.steps.iter().any(|step| matches!(step, Step::Seccomp { nested: true, .. }))
@@ -319,15 +328,18 @@ fn furnished(request: &Request, facts: &RunFacts, live: bool) -> Result<Plan, Sa
         return Err(SandboxError::Request(why.to_owned()));
     }
     nested::check(request, facts)?;
+    let mut steps = Draft::new(request, facts).steps();
+    steps.extend((!live).then_some(Step::AwaitGo));
     Ok(Plan {
         ground: ground(facts, &request.accept_weak),
-        steps: Draft::new(request, facts).steps(),
+        steps,
         gaps: nested::gaps(request, facts),
         argv: words(&request.argv),
         env: environment(&request.confinement.env),
         // Its thread would be one of them.
         ahead: ahead(request).filter(|_| request.limits.processes.is_none()),
         live,
+        untouched: request.untouched,
     })
 }
 

@@ -91,6 +91,7 @@ impl fmt::Display for Step {
             }
             Step::Root { index, at } => write!(f, "mount overlay {index} on {at}"),
             Step::AwaitRoots => f.write_str("wait for the overlays"),
+            Step::AwaitGo => f.write_str("wait for leave to begin"),
             Step::Landlock { writable } => {
                 let paths: Vec<String> = writable.iter().map(ToString::to_string).collect();
                 write!(f, "landlock: write only below {}", paths.join(" "))

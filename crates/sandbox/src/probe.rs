@@ -139,7 +139,8 @@ fn attempt(name: &'static str, layers: &[Layer], steps: Vec<Step>) -> Result<Hos
     let mut namespaces = vec![Layer::UserNamespace, Layer::MountNamespace, Layer::PidNamespace];
     namespaces.extend(layers.iter().filter(|layer| around.is_none() || **layer != Layer::CgroupNamespace));
     let ground = Ground { tier: Tier::T1, namespaces, identity, accept_weak: vec![], around };
-    let plan = Plan { ground, steps, gaps: vec![], argv: vec![], env: vec![], ahead: None, live: false };
+    let plan =
+        Plan { ground, steps, gaps: vec![], argv: vec![], env: vec![], ahead: None, live: false, untouched: false };
     let roots = [FilePath::from(PROBED_ROOT)];
     launch(&plan, &roots, PATIENCE, &mut |_, _| Ok(())).map(|_| there(name, ""))
 }

@@ -31,6 +31,9 @@ pub struct Request {
     pub watch_files: bool,
     /// The copies it works on, where there are no namespaces.
     pub copies: Option<Copies>,
+    /// Whether its roots show what the host has, until the command changes that: a program that is not there need not be
+    /// looked for through a view.
+    pub untouched: bool,
 }
 
 /// A writable root over which the jar mounts overlayfs(5) by itself.
@@ -61,6 +64,7 @@ impl Request {
             measure: false,
             watch_files: false,
             copies: None,
+            untouched: false,
         }
     }
 

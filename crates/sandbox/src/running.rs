@@ -102,7 +102,11 @@ impl Running {
         let (exit, exec_error) = loop {
             match self.turn(&mut watch, &mut stopped)? {
                 News::Nothing => {}
-                News::Over { exit, exec_error } => break (exit, exec_error),
+                News::Over { exit, exec_error } => {
+                    // While the kernel takes the jar apart.
+                    self.broker.iter_mut().for_each(Broker::end);
+                    break (exit, exec_error);
+                }
                 News::TookTooMuch => {
                     self.jar.end();
                     break (Exit::Signal(libc::SIGKILL), None);

@@ -217,11 +217,12 @@ fn map_text(ranges: &[IdRange]) -> String {
 fn first_process(channel: &Channel, ground: &Ground, mapped: &OwnedFd, missing: &Missing) -> i32 {
     let mut executor = Executor::new(channel, ground);
     let ready = take_identity(ground, mapped).and_then(|()| wait_for_plan(channel)).and_then(|plan| {
+        let absent = init::absent(&plan);
         let signals = furnish(&mut executor, &plan, missing)?;
-        Ok((plan, signals))
+        Ok((plan, absent, signals))
     });
     match ready {
-        Ok((plan, (mask, sigchld))) => init::run(channel, &plan, executor, &mask, &sigchld),
+        Ok((plan, absent, (mask, sigchld))) => init::run(channel, &plan, &absent, executor, &mask, &sigchld),
         Err(fault) => {
             // If Belljar is gone, nobody wants to know.
             let _ = channel.send(&Up::Failed { fault }, None);

@@ -170,7 +170,7 @@ impl Standby {
 
     /// The jar of `plan`, being built.
     pub(crate) fn begin(
-        mut self,
+        self,
         plan: Plan,
         request: &Request,
         groups: Groups,
@@ -179,7 +179,7 @@ impl Standby {
         let foreground = Foreground::remember();
         let forwarding = Forwarding::install().map_err(|errno| SandboxError::Spawn(errno.into()))?;
         self.nursery.tell(&plan)?;
-        Ok(Building { standby: self, plan, request, groups, places, foreground, forwarding })
+        Ok(Building { standby: self, plan, request, groups, places, foreground, forwarding, held: false })
     }
 }
 
@@ -192,15 +192,56 @@ pub struct Building<'r> {
     places: Option<Places>,
     foreground: Foreground,
     forwarding: Forwarding,
+    /// Somebody else gives the command leave to begin.
+    held: bool,
+}
+
+/// Leave for the command of a jar to begin, see [`Building::hold`]. Dropped without being given it ends the jar.
+pub struct Leave {
+    channel: Option<Channel>,
+}
+
+impl Leave {
+    /// The command begins as soon as its jar stands.
+    pub fn give(mut self) {
+        if let Some(channel) = self.channel.take() {
+            // A jar that is gone tells why by itself.
+            let _ = channel.send(&Down::Go, None);
+        }
+    }
+}
+
+impl Drop for Leave {
+    fn drop(&mut self) {
+        if let Some(channel) = &self.channel {
+            // As above.
+            let _ = channel.no_more();
+        }
+    }
 }
 
 impl Building<'_> {
+    /// Holds the command back until leave is given, which another thread may do while [`Building::start`] waits for the jar. The
+    /// jar is built meanwhile.
+    ///
+    /// # Errors
+    /// When there is no descriptor for it, or the jar has no command to hold.
+    pub fn hold(&mut self) -> io::Result<Leave> {
+        let channel = self.standby.nursery.channel().filter(|_| self.plan.waits()).ok_or(io::ErrorKind::Unsupported)?;
+        let leave = Leave { channel: Some(channel.try_clone()?) };
+        self.held = true;
+        Ok(leave)
+    }
+
     /// The second half of [`Standby::start`].
     ///
     /// # Errors
     /// As there.
     pub fn start(self, serve: &mut Serve<'_>) -> Result<Running, SandboxError> {
-        let Building { standby, plan, request, groups, places, foreground, forwarding } = self;
+        let Building { standby, plan, request, groups, places, foreground, forwarding, held } = self;
+        if plan.waits() && !held {
+            standby.nursery.say(&Down::Go, None)?;
+        }
         let roots: Vec<FilePath> = request.confinement.roots.iter().map(|root| root.path.clone()).collect();
         let Launched { channel, jar, mut containment, counted, processes, watch, network, reopened } =
             match standby.nursery.launch(&roots, serve) {
@@ -327,7 +368,7 @@ pub(crate) fn launch(
     patience: Duration,
     serve: &mut Serve<'_>,
 ) -> Result<Launched, SandboxError> {
-    let mut nursery = Nursery::open(&plan.ground, None)?;
+    let nursery = Nursery::open(&plan.ground, None)?;
     let limited = nursery.begun.iter().try_for_each(|(channel, _)| channel.limit(patience));
     limited.map_err(|errno| SandboxError::Wire(errno.into()))?;
     nursery.tell(plan)?;
@@ -360,10 +401,18 @@ impl Nursery {
         }
     }
 
-    fn tell(&mut self, plan: &Plan) -> Result<(), SandboxError> {
-        let (channel, _) = self.begun.as_ref().ok_or_else(|| SandboxError::Wire(Errno::EPROTO.into()))?;
+    fn channel(&self) -> Option<&Channel> {
+        self.begun.as_ref().map(|(channel, _)| channel)
+    }
+
+    fn tell(&self, plan: &Plan) -> Result<(), SandboxError> {
         let file = file_of(plan).map_err(SandboxError::Spawn)?;
-        match channel.send(&Down::Plan, Some(file.as_fd())) {
+        self.say(&Down::Plan, Some(file.as_fd()))
+    }
+
+    fn say(&self, message: &Down, fd: Option<BorrowedFd<'_>>) -> Result<(), SandboxError> {
+        let channel = self.channel().ok_or_else(|| SandboxError::Wire(Errno::EPROTO.into()))?;
+        match channel.send(message, fd) {
             // The stage has failed already; it says why.
             Ok(()) | Err(Errno::EPIPE) => Ok(()),
             Err(errno) => Err(SandboxError::Wire(errno.into())),

@@ -65,6 +65,8 @@ pub(crate) enum Down {
     Plan,
     /// The next of the roots answers requests.
     Served,
+    /// The command may begin.
+    Go,
     /// Pass this signal to the command.
     Signal { signal: i32 },
     /// To a live jar: run this. The command's standard descriptors come along; before them, where there is no `start` because
@@ -139,6 +141,11 @@ impl Channel {
 
     pub(crate) fn from_socket(socket: OwnedFd) -> Channel {
         Channel { socket }
+    }
+
+    /// The same end once more.
+    pub(crate) fn try_clone(&self) -> std::io::Result<Channel> {
+        Ok(Channel { socket: self.socket.try_clone()? })
     }
 
     /// Tells the other end that nothing more will come; it can still tell.

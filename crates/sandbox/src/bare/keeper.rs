@@ -108,7 +108,7 @@ fn serve(channel: &Channel, keeper: BorrowedFd<'_>, command: i32) -> Result<mode
     let mut set = SigSet::empty();
     set.add(Signal::SIGCHLD);
     let children = SignalFd::with_flags(&set, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
-    let exit = init::attend(channel, &children, command, Some(keeper))?;
+    let exit = init::attend(channel, &children, command, Some(keeper), None)?;
     // From here on nobody starts a process any more.
     channel.send(&Up::Ending, None)?;
     Ok(exit)

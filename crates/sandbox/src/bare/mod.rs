@@ -81,6 +81,7 @@ pub(crate) fn plan(
         env: variables(request, copies, places),
         ahead: None,
         live: false,
+        untouched: false,
     })
 }
 

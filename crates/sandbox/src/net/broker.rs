@@ -196,9 +196,14 @@ impl Broker {
         Ok((Broker { shared, going_on: Some(going_on) }, door))
     }
 
+    /// The command has ended; [`Broker::finish`] then has less to wait for.
+    pub(crate) fn end(&mut self) {
+        self.going_on = None;
+    }
+
     /// The command has ended: what it sent goes out, for a moment, and what became of the network is told.
     pub(crate) fn finish(mut self) -> (Vec<Connection>, Vec<Attempt>) {
-        self.going_on = None;
+        self.end();
         drain(&self.shared.busy, DRAIN);
         self.shared.record.told()
     }

@@ -176,6 +176,21 @@ pub fn scenes(world: &World) -> Vec<Scene> {
             assert_eq!(output.status.code(), Some(125), "{errors}");
             assert!(errors.contains("serve the overlay on"), "{errors}");
         }));
+        scenes.push(scene(format!("overlay/{user:?}/a command that is held waits for leave"), move |world| {
+            for (word, root) in [("given", Some(world.path("root-held"))), ("given", None), ("dropped", None)] {
+                let jar = root.iter().fold(world.jar(user), |jar, root| {
+                    fs::create_dir_all(root).unwrap();
+                    jar.root(root).cwd(root)
+                });
+                let output = jar.command(&["sh", "-c", "echo runs >&2"]).env("JAR_LEAVE", word).output().unwrap();
+                let errors = String::from_utf8(output.stderr).unwrap();
+                match word {
+                    "given" => assert_eq!(errors, "given\nruns\n"),
+                    _ => assert!(errors.contains("wait for leave") && !errors.contains("runs"), "{errors}"),
+                }
+                assert_eq!(output.status.success(), word == "given", "{errors}");
+            }
+        }));
         scenes.push(scene(format!("overlay/{user:?}/the kernel keeps a root"), move |world| {
             let (root, store) = layered(world, &format!("kept-{user:?}"), user);
             let mut command = world.jar(user).root(&root).cwd(&root).command(&["sh", "-c", CHANGE]);

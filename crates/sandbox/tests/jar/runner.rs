@@ -1,6 +1,6 @@
 //! A small Belljar: `jar-run CONFINEMENT -- COMMAND ...` ends as the command ended.
 
-use belljar_sandbox::{Ended, KernelRoot, Mounted, Request, start};
+use belljar_sandbox::{Ended, KernelRoot, Mounted, Request, Running, SandboxError, Serve, standby, start};
 use model::{Confinement, Exit, FilePath};
 use std::ffi::OsString;
 
@@ -22,8 +22,11 @@ pub fn main(arguments: &[OsString]) {
         }
         Mounted::Kernel => Ok(()),
     };
-    let ended = start(&request, &mut serve).and_then(belljar_sandbox::Running::wait);
-    match ended {
+    let running = match std::env::var("JAR_LEAVE").as_deref() {
+        Ok(word) => start_held(&request, word, &mut serve),
+        Err(_) => start(&request, &mut serve),
+    };
+    match running.and_then(Running::wait) {
         Ok(ended) => finish(&ended),
         Err(error) => {
             let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
@@ -31,6 +34,20 @@ pub fn main(arguments: &[OsString]) {
             std::process::exit(125);
         }
     }
+}
+
+/// The command is held back; after a while it has leave to begin, or never.
+fn start_held(request: &Request, word: &str, serve: &mut Serve<'_>) -> Result<Running, SandboxError> {
+    let mut building = standby(&request.accept_weak, request.limits.output)?.build(request)?;
+    let leave = building.hold().unwrap();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            std::thread::sleep(std::time::Duration::from_millis(300));
+            eprintln!("{word}");
+            if word == "given" { leave.give() } else { drop(leave) }
+        });
+        building.start(serve)
+    })
 }
 
 /// The kernel keeps the first root, in `upper` and `work` of this directory.
