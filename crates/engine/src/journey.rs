@@ -14,6 +14,7 @@ use crate::jar::Rewound;
 use crate::landing::Granting;
 use crate::layers;
 use crate::learn::{self, Learn};
+use crate::links;
 use crate::look;
 use crate::profile::{Loaded, RulesText};
 use crate::receipt::Draft;
@@ -25,7 +26,7 @@ use crate::trial::{self, Berth, Frozen, JarBegun, Observing, Ran, Trial};
 use analyze::ShellContext;
 use model::{
     Access, Agreed, Analysis, Apply, Assessment, BackendWish, ChangeSet, Confinement, Decision, EnvBase, FilePath,
-    Held, Hidden, Layer, Limits, NetRule, Place, ProfileId, Review, Stage, TrialId, TrialState,
+    Held, Layer, Limits, NetRule, Place, ProfileId, Review, Stage, TrialId, TrialState,
 };
 use overlay::Conflict;
 use policy::{ConfineRequest, Policy};
@@ -604,19 +605,8 @@ fn confined(request: &Request, held: Vec<Held>, agreed: Vec<Agreed>) -> Result<C
         agreed,
     };
     let mut confinement = policy::confine(&request.place, &asked)?;
-    let led_to: Vec<Hidden> = confinement.hidden.iter().filter_map(|hidden| led_to(hidden, request)).collect();
+    let led_to = links::led_to(&confinement.hidden, request);
     confinement.hidden.extend(led_to);
     seek::hide_names(&mut confinement, &request.place, seek::Views::InPlace)?;
     Ok(confinement)
-}
-
-/// Where a hidden path really is, if links lead there: dotfiles are often kept elsewhere, and a path is hidden by name.
-/// Never a directory the command works in, nor what was asked to be shown.
-fn led_to(hidden: &Hidden, request: &Request) -> Option<Hidden> {
-    std::fs::metadata(hidden.path.as_path()).ok()?;
-    let real = FilePath::new(std::fs::canonicalize(hidden.path.as_path()).ok()?);
-    let place = &request.place;
-    let needed = [&place.home, &place.workspace, &place.cwd].iter().any(|path| path.starts_with(&real));
-    let shown = request.read.iter().any(|read| real.starts_with(&read.normalise()));
-    (real != hidden.path && !needed && !shown).then(|| Hidden { path: real, rule: hidden.rule.clone() })
 }

@@ -29,6 +29,7 @@ pub mod journey;
 mod landing;
 pub mod layers;
 pub mod learn;
+mod links;
 pub mod live;
 mod look;
 mod named;

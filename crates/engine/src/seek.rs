@@ -6,9 +6,14 @@
 //! projects and sites lie there; what is deeper stays as it is.
 
 use model::{Confinement, FilePath, Hidden, Place, RootKind, SecretNames};
+use nix::dir::{Dir, Type};
+use nix::fcntl::OFlag;
+use nix::sys::stat::Mode;
 use policy::{Judge, Names, PolicyError};
 use std::collections::{HashSet, VecDeque};
-use std::fs::DirEntry;
+use std::ffi::{OsStr, OsString};
+use std::io::Read as _;
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::FileTypeExt as _;
 use std::path::{Path, PathBuf};
 
@@ -52,6 +57,8 @@ const SYSTEM: &[&str] = &[
 ];
 /// Of what is left out, what holds sites.
 const SITES: &str = "/var/www";
+/// The table of mounts is mostly smaller than this.
+const MOUNTS_BYTES: usize = 16 << 10;
 /// File systems that answer at once. Others may be gone, and whoever asks waits.
 const LOCAL: &[&str] = &["bcachefs", "btrfs", "ext2", "ext3", "ext4", "f2fs", "overlay", "tmpfs", "xfs", "zfs"];
 
@@ -70,12 +77,11 @@ pub(crate) enum Views {
 /// When a rule that the jar holds cannot be read.
 pub(crate) fn hide_names(confinement: &mut Confinement, place: &Place, views: Views) -> Result<(), PolicyError> {
     let names = Names::of(place, confinement)?;
-    let hidden = confinement.hidden.iter().map(|hidden| hidden.path.clone()).collect();
     let left = confinement.roots.iter().filter(|root| root.kind != RootKind::Home);
     let left = left.map(|root| root.path.clone()).chain(confinement.shown.iter().cloned()).collect();
-    let mut seek = Seek { names: &names, hidden, left, foreign: foreign(), found: Vec::new() };
+    let mut seek = Seek::new(&names, &confinement.hidden, left);
     let served = confinement.roots.iter().any(|root| place.home.starts_with(&root.path));
-    let home_is_there = !seek.hidden.iter().any(|hidden| place.home.starts_with(hidden));
+    let home_is_there = !confinement.hidden.iter().any(|hidden| place.home.starts_with(&hidden.path));
     if !served && home_is_there {
         seek.through(&place.home);
     }
@@ -98,11 +104,10 @@ fn hide_by_rules(confinement: &mut Confinement, place: &Place, judge: &Judge, vi
         named.iter().filter(|path| path.as_path().parent().is_some() && !SYSTEM.contains(&path.to_string().as_str()));
     let tops = [&place.home].into_iter().chain(&confinement.shown).chain(named).filter(|path| !served(path));
     let tops: Vec<FilePath> = tops.cloned().collect();
-    let hidden = confinement.hidden.iter().map(|hidden| hidden.path.clone()).collect();
     let left = confinement.roots.iter().map(|root| root.path.clone()).collect();
-    let mut seek = Seek { names: judge, hidden, left, foreign: foreign(), found: Vec::new() };
+    let mut seek = Seek::new(judge, &confinement.hidden, left);
     for top in &tops {
-        if !seek.hidden.iter().any(|hidden| top.starts_with(hidden)) {
+        if !seek.hides(top) {
             seek.through(top);
         }
     }
@@ -111,20 +116,26 @@ fn hide_by_rules(confinement: &mut Confinement, place: &Place, judge: &Judge, vi
 
 struct Seek<'a> {
     names: &'a dyn SecretNames,
-    hidden: HashSet<FilePath>,
+    /// Paths, to be asked for by one that is no [`FilePath`] yet: most names are looked at for nothing.
+    hidden: HashSet<OsString>,
     /// Not looked into: they have views of their own, or all in them is shown.
     left: Vec<FilePath>,
     /// Where file systems are mounted that are not local.
-    foreign: Vec<PathBuf>,
+    foreign: HashSet<PathBuf>,
     found: Vec<Hidden>,
 }
 
-impl Seek<'_> {
+impl<'a> Seek<'a> {
+    fn new(names: &'a dyn SecretNames, hidden: &[Hidden], left: Vec<FilePath>) -> Seek<'a> {
+        let hidden = hidden.iter().map(|hidden| hidden.path.as_os_str().to_owned()).collect();
+        Seek { names, hidden, left, foreign: foreign(), found: Vec::new() }
+    }
+
     /// Looks through all of a directory; what is too much is hidden.
     fn through(&mut self, top: &FilePath) {
         let mut most = HOME_NAMES_MAX;
         let mut waiting = vec![top.as_path().to_owned()];
-        while let Some(dir) = waiting.pop() {
+        while let Some(mut dir) = waiting.pop() {
             let here = (most > 0 && self.found.len() < FOUND_MAX).then(|| listing(&dir));
             let Some(mut entries) = here.filter(|entries| entries.len() <= most || self.holds_work(&dir)) else {
                 self.close(&dir, &mut waiting);
@@ -132,12 +143,13 @@ impl Seek<'_> {
             };
             most = most.saturating_sub(entries.len());
             // The last one is looked into first: small ones with dots before what is worked on.
-            entries.sort_by_key(|entry| std::cmp::Reverse(entry.file_name()));
+            entries.sort_by(|one, other| other.name.cmp(&one.name));
             for entry in entries {
-                let path = entry.path();
-                if self.look(&entry, &path) {
-                    if self.foreign.contains(&path) { self.close(&path, &mut waiting) } else { waiting.push(path) }
+                dir.push(&entry.name);
+                if self.look(&dir, entry.kind) {
+                    if self.foreign.contains(&dir) { self.close(&dir, &mut waiting) } else { waiting.push(dir.clone()) }
                 }
+                dir.pop();
             }
         }
         self.gather(top);
@@ -150,9 +162,9 @@ impl Seek<'_> {
             return;
         }
         for entry in listing(dir) {
-            let path = entry.path();
+            let path = dir.join(&entry.name);
             let below = self.left.iter().any(|left| path.starts_with(left.as_path()));
-            match (below || self.hidden.contains(&FilePath::from(path.as_path())), self.holds_work(&path)) {
+            match (below || self.hidden.contains(path.as_os_str()), self.holds_work(&path)) {
                 (true, _) => {}
                 (false, true) => waiting.push(path),
                 (false, false) => {
@@ -184,20 +196,22 @@ impl Seek<'_> {
 
     /// Looks into the upper directories of places that are neither the system's nor a home, nearest to `/` first.
     fn around(&mut self, home: &FilePath) {
-        let usual = |path: &PathBuf| !SYSTEM.iter().any(|system| path.as_path() == Path::new(system));
-        let top = listing(Path::new("/")).into_iter().filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
-        let places = top.map(|entry| entry.path()).filter(usual).chain([PathBuf::from(SITES)]);
+        let usual = |path: &PathBuf| !SYSTEM.iter().any(|system| path.as_os_str() == *system);
+        let top = listing(Path::new("/")).into_iter().map(|entry| (Path::new("/").join(entry.name), entry.kind));
+        let top = top.filter(|(path, kind)| kind.or_else(|| kind_of(path)) == Some(Type::Directory));
+        let places = top.map(|(path, _)| path).filter(usual).chain([PathBuf::from(SITES)]);
         let mut waiting: VecDeque<(PathBuf, usize)> = places.map(|path| (path, 1)).collect();
         for _ in 0..DIRS_MAX {
-            let Some((dir, depth)) = waiting.pop_front() else { return };
+            let Some((mut dir, depth)) = waiting.pop_front() else { return };
             if self.foreign.contains(&dir) || home.starts_with(&FilePath::from(dir.as_path())) {
                 continue;
             }
             for entry in listing(&dir) {
-                let path = entry.path();
-                if self.look(&entry, &path) && depth < DEPTH_MAX {
-                    waiting.push_back((path, depth + 1));
+                dir.push(&entry.name);
+                if self.look(&dir, entry.kind) && depth < DEPTH_MAX {
+                    waiting.push_back((dir.clone(), depth + 1));
                 }
+                dir.pop();
                 if self.found.len() >= FOUND_MAX {
                     return;
                 }
@@ -206,23 +220,37 @@ impl Seek<'_> {
     }
 
     /// Looks at one name; whether it is a directory to look into. What a link leads to has a name of its own.
-    fn look(&mut self, entry: &DirEntry, path: &Path) -> bool {
-        let Ok(kind) = entry.file_type() else { return false };
-        let whole = FilePath::from(path);
-        let shown = kind.is_dir() && (self.names.is_shown(path) || self.left.contains(&whole));
-        if kind.is_symlink() || shown || self.hidden.contains(&whole) {
+    fn look(&mut self, path: &Path, kind: Option<Type>) -> bool {
+        let Some(kind) = kind.or_else(|| kind_of(path)) else { return false };
+        let is_dir = kind == Type::Directory;
+        if kind == Type::Symlink || is_dir && (self.is_left(path) || self.names.is_shown(path)) {
             return false;
         }
-        let rule = match self.names.secret(path, kind.is_dir()) {
+        let named = self.names.secret(path, is_dir);
+        let is_pipe = named.is_none() && kind == Type::Fifo && !self.names.is_shown(path);
+        // Of most names nothing else is asked.
+        if named.is_none() && !is_pipe && !is_dir || self.hidden.contains(path.as_os_str()) {
+            return false;
+        }
+        let rule = match named {
             Some(named) if !named.unless_public || !self.is_public(path) => Some(named.rule),
             Some(_) => None,
-            None => (kind.is_fifo() && !self.names.is_shown(path)).then_some(PIPE),
+            None => is_pipe.then_some(PIPE),
         };
         if let Some(rule) = rule {
-            self.hidden.insert(whole.clone());
-            self.found.push(Hidden { path: whole, rule: rule.to_owned() });
+            self.hidden.insert(path.as_os_str().to_owned());
+            self.found.push(Hidden { path: FilePath::from(path), rule: rule.to_owned() });
         }
-        rule.is_none() && kind.is_dir()
+        rule.is_none() && is_dir
+    }
+
+    /// Whether a path, or what holds it, is hidden.
+    fn hides(&self, path: &FilePath) -> bool {
+        self.hidden.iter().any(|hidden| path.as_path().starts_with(hidden))
+    }
+
+    fn is_left(&self, path: &Path) -> bool {
+        self.left.iter().any(|left| left.as_os_str() == path.as_os_str())
     }
 
     fn is_public(&self, path: &Path) -> bool {
@@ -231,22 +259,56 @@ impl Seek<'_> {
     }
 }
 
+struct Entry {
+    name: OsString,
+    /// `None` where the file system does not tell.
+    kind: Option<Type>,
+}
+
 /// What is in a directory. What we may not list the command may not either.
-fn listing(dir: &Path) -> Vec<DirEntry> {
-    std::fs::read_dir(dir).into_iter().flatten().flatten().collect()
+fn listing(dir: &Path) -> Vec<Entry> {
+    let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
+    let Ok(dir) = Dir::open(dir, flags, Mode::empty()) else { return Vec::new() };
+    let mut entries = Vec::new();
+    // A directory that fails would do so for ever.
+    for entry in dir.into_iter().map_while(Result::ok) {
+        let name = entry.file_name().to_bytes();
+        if name != b"." && name != b".." {
+            entries.push(Entry { name: OsStr::from_bytes(name).to_owned(), kind: entry.file_type() });
+        }
+    }
+    entries
+}
+
+/// What a name is; one that has gone is nothing.
+fn kind_of(path: &Path) -> Option<Type> {
+    let kind = path.symlink_metadata().ok()?.file_type();
+    let kinds = [(kind.is_dir(), Type::Directory), (kind.is_symlink(), Type::Symlink), (kind.is_fifo(), Type::Fifo)];
+    Some(kinds.into_iter().find_map(|(is, kind)| is.then_some(kind)).unwrap_or(Type::File))
 }
 
 /// Where file systems of other machines and of programs are mounted, from proc_pid_mountinfo(5).
-fn foreign() -> Vec<PathBuf> {
-    let table = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+fn foreign() -> HashSet<PathBuf> {
+    // Without room for it reading begins with 32 bytes at a time.
+    let mut table = String::with_capacity(MOUNTS_BYTES);
+    let read = std::fs::File::open("/proc/self/mountinfo").and_then(|mut file| file.read_to_string(&mut table));
+    if read.is_err() {
+        table.clear();
+    }
     table.lines().filter_map(foreign_in).collect()
 }
 
 fn foreign_in(line: &str) -> Option<PathBuf> {
     let (front, back) = line.split_once(" - ")?;
     let (at, kind) = (front.split(' ').nth(4)?, back.split(' ').next()?);
+    if LOCAL.contains(&kind) {
+        return None;
+    }
+    if !at.contains('\\') {
+        return Some(PathBuf::from(at));
+    }
     let at = at.replace("\\040", " ").replace("\\011", "\t").replace("\\012", "\n").replace("\\134", "\\");
-    (!LOCAL.contains(&kind)).then(|| PathBuf::from(at))
+    Some(PathBuf::from(at))
 }
 
 #[cfg(test)]
@@ -258,7 +320,7 @@ mod tests {
     fn hidden(home: &Path, shown: &[&str]) -> Vec<(String, String)> {
         let names = Names::new(&home.into(), &[]);
         let left = shown.iter().map(|rest| home.join(rest).into()).collect();
-        let mut seek = Seek { names: &names, hidden: HashSet::new(), left, foreign: Vec::new(), found: Vec::new() };
+        let mut seek = Seek { foreign: HashSet::new(), ..Seek::new(&names, &[], left) };
         seek.through(&home.into());
         let rest = |hidden: Hidden| {
             let below = hidden.path.as_path().strip_prefix(home).unwrap();
@@ -331,6 +393,27 @@ mod tests {
         confinement.roots.clear();
         hide_names(&mut confinement, &place, Views::InPlace).unwrap();
         assert!(confinement.hidden.iter().any(|hidden| hidden.path == place.home.join("other/.env")));
+    }
+
+    #[test]
+    fn where_the_file_system_does_not_tell_what_a_name_is_it_is_asked() {
+        let home = tempfile::tempdir().unwrap();
+        write(home.path(), "a/.env", "x");
+        nix::unistd::mkfifo(&home.path().join("pipe"), Mode::from_bits_truncate(0o600)).unwrap();
+        std::os::unix::fs::symlink("a", home.path().join("link")).unwrap();
+        let kind = |rest: &str| kind_of(&home.path().join(rest));
+        assert_eq!(kind("a"), Some(Type::Directory));
+        assert_eq!(kind("a/.env"), Some(Type::File));
+        assert_eq!(kind("pipe"), Some(Type::Fifo));
+        assert_eq!(kind("link"), Some(Type::Symlink));
+        assert_eq!(kind("none"), None);
+        let names = Names::new(&home.path().into(), &[]);
+        let mut seek = Seek { foreign: HashSet::new(), ..Seek::new(&names, &[], Vec::new()) };
+        let mut look = |rest: &str| seek.look(&home.path().join(rest), None);
+        assert!(look("a") && !look("a/.env") && !look("pipe") && !look("link") && !look("none"));
+        let found: Vec<&str> = seek.found.iter().map(|hidden| hidden.rule.as_str()).collect();
+        assert_eq!(found, ["secrets/dotenv", PIPE]);
+        assert!(listing(&home.path().join("none")).is_empty() && listing(&home.path().join("pipe")).is_empty());
     }
 
     #[test]

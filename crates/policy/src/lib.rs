@@ -54,6 +54,7 @@ pub use held::{Judge, agreed};
 pub use layer::{DEFAULT, LAYER_BYTES_MAX, Layer, Origin, SCHEMA};
 pub use lint::lint;
 pub use names::Names;
+pub use pattern::fold;
 pub use policy::Policy;
 pub use profile::Profile;
 pub use secrets::secret_rule;

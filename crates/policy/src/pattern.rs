@@ -52,8 +52,10 @@ fn names(part: &[u8]) -> impl Iterator<Item = String> {
     part.split(move |byte| *byte == b'\\' && !quotes).filter(|name| !name.is_empty()).map(|name| ntfs(fold(name)))
 }
 
-/// One component, folded.
-pub(crate) fn fold(part: &[u8]) -> String {
+/// One component, folded: two that some file system takes for the same are equal then, but for characters that can be
+/// composed in several ways.
+#[must_use]
+pub fn fold(part: &[u8]) -> String {
     if part.is_ascii() && !part.iter().any(u8::is_ascii_control) {
         return String::from_utf8_lossy(part).to_ascii_lowercase();
     }
