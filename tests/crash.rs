@@ -15,6 +15,11 @@ fn state_of(world: &World, id: &str) -> String {
     trial["state"].as_str().unwrap().to_owned()
 }
 
+/// With roots that are served: the kernel's overlayfs has its layer from the beginning.
+fn fuse<'w>(world: &'w World, script: &str) -> testkit::Run<'w> {
+    world.belljar(["run", "--apply", "never", "--backend", "fuse", "--", "sh", "-c", script])
+}
+
 fn names(dir: &Path) -> Vec<String> {
     let entries = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
     let mut names: Vec<_> = entries.collect();
@@ -67,7 +72,7 @@ both! {
     fn killed_before_anything_was_written(world) {
         world.file("a", "old\n");
         let before = world.snapshot();
-        let mut run = sh(world, "never", "cat a; echo ready; sleep 300").spawn();
+        let mut run = fuse(world, "cat a; echo ready; sleep 300").spawn();
         run.expect("ready");
         let trial = only_trial(world);
         let dir = world.state().join("belljar/trials").join(&trial);
@@ -77,7 +82,7 @@ both! {
         world.assert_untouched(&before);
         assert_eq!(state_of(world, &trial), "interrupted");
         // Nor does what a kill in the middle of the making leaves count for anything.
-        std::fs::create_dir_all(dir.join("layer-0.new/upper")).unwrap();
+        world.dir(dir.join("layer-0.new")).dir(dir.join("layer-0.new/upper"));
         let shown = world.belljar(["show", &trial, "--json"]).run();
         assert_eq!(shown.success().json()["changes"].as_array().map(Vec::len), Some(0), "{}", shown.report());
         world.belljar(["apply", &trial, "--yes"]).run().success();
@@ -92,7 +97,7 @@ both! {
     /// Only what was written into has a layer, and without the other one goes what goes with it.
     fn each_root_has_a_layer_when_it_is_written(world) {
         for (script, file) in [("echo x > file", "file"), ("mkdir -p ~/.cache && echo x > ~/.cache/file", "../.cache/file")] {
-            sh(world, "never", script).run().success();
+            fuse(world, script).run().success();
             let trial = only_trial(world);
             let held = names(&world.state().join("belljar/trials").join(&trial));
             assert_eq!(held.iter().filter(|name| name.starts_with("layer-")).count(), 1, "{script}: {held:?}");

@@ -646,7 +646,7 @@ fn nested(roots: &[WritableRoot], outer: &FilePath) -> Vec<FilePath> {
 pub(crate) fn discard_layers(overlays: Vec<Overlay>, dir: TrialDir) -> Result<(), RunError> {
     // A disk takes its time over each, and not more over both.
     std::thread::scope(|scope| {
-        let mut overlays = overlays.into_iter();
+        let mut overlays = overlays.into_iter().filter(Overlay::has_layer);
         let own = overlays.next();
         let others: Vec<_> = overlays.map(|overlay| scope.spawn(|| overlay.discard())).collect();
         let done = own.map_or(Ok(()), Overlay::discard);

@@ -153,6 +153,12 @@ impl Overlay {
         Served::start(Arc::new(layers), fuse, lock, effects, tuning)
     }
 
+    /// Whether there is a layer on the disk. Where there is none nothing was changed, and there is nothing to discard.
+    #[must_use]
+    pub fn has_layer(&self) -> bool {
+        self.store.made().is_some()
+    }
+
     /// Whether nothing was changed: no diff is needed.
     ///
     /// # Errors

@@ -50,7 +50,7 @@ fn a_view_that_is_only_read_leaves_nothing() {
     view.layers.freeze();
     drop((view, taken));
     overlay.settle().unwrap();
-    assert!(overlay.is_untouched().unwrap());
+    assert!(overlay.is_untouched().unwrap() && !overlay.has_layer());
     assert_eq!(overlay.changes_and_conflicts().unwrap(), (model::ChangeSet::default(), Vec::new()));
     assert_eq!((overlay.size().unwrap(), overlay.kept_bytes().unwrap()), ((0, 0), 0));
     assert_eq!((overlay.state().unwrap(), overlay.undoable().unwrap()), (LayerState::AtRest, 0));
