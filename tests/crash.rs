@@ -82,7 +82,7 @@ both! {
         world.assert_untouched(&before);
         assert_eq!(state_of(world, &trial), "interrupted");
         // Nor does what a kill in the middle of the making leaves count for anything.
-        world.dir(dir.join("layer-0.new")).dir(dir.join("layer-0.new/upper"));
+        world.dir(dir.join("layer-0.belljar-new")).dir(dir.join("layer-0.belljar-new/upper"));
         let shown = world.belljar(["show", &trial, "--json"]).run();
         assert_eq!(shown.success().json()["changes"].as_array().map(Vec::len), Some(0), "{}", shown.report());
         world.belljar(["apply", &trial, "--yes"]).run().success();

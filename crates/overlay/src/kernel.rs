@@ -180,6 +180,9 @@ impl Overlay {
 
     /// A directory of the layer that shows another one of the host: the kernel follows no redirect here.
     fn renamed_directory(&self) -> Result<Option<PathBuf>, OverlayError> {
+        if !self.has_layer() {
+            return Ok(None);
+        }
         let mut waiting = vec![PathBuf::new()];
         while let Some(rel) = waiting.pop() {
             let mut look = || -> Result<Option<PathBuf>, Errno> {

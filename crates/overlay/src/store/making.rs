@@ -154,10 +154,10 @@ impl Store {
     }
 }
 
-/// Where the layer at `path` is put together.
+/// Where the layer at `path` is put together. No other directory is called so: what is there is removed.
 pub(crate) fn beside(path: &Path) -> PathBuf {
     let mut beside = path.as_os_str().to_owned();
-    beside.push(".new");
+    beside.push(".belljar-new");
     PathBuf::from(beside)
 }
 

@@ -32,7 +32,8 @@ const FORMAT: u32 = 1;
 pub struct Spec {
     /// The host directory that is overlaid: absolute, symbolic links resolved.
     pub root: FilePath,
-    /// Where the overlay keeps its layer; created with mode 0700, must not exist or be empty.
+    /// Where the overlay keeps its layer; created with mode 0700, must not exist or be empty. It is put together beside
+    /// it, in a directory of the same name with `.belljar-new` behind it.
     pub dir: PathBuf,
     /// Absolute paths that do not exist for the child.
     pub hidden: Vec<Hidden>,

@@ -77,7 +77,7 @@ fn a_copy_that_does_not_fit_is_never_seen() {
                 let old = view.read("d/e/big").unwrap();
                 assert!(old == vec![b'o'; OLD_BYTES], "{what} on {pages} pages left something half");
                 assert_eq!(view.stat("d/e/big").unwrap().stat.st_nlink, 2, "{what} on {pages} pages");
-                assert!(!disk.join("store.new").exists(), "{what} on {pages} pages left half a layer");
+                assert!(!disk.join("store.belljar-new").exists(), "{what} on {pages} pages left half a layer");
                 let left = bench.overlay().store.work_names(b't').unwrap();
                 assert!(left.is_empty(), "{what} on {pages}: {left:?}");
                 drop(view);
