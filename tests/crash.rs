@@ -15,6 +15,18 @@ fn state_of(world: &World, id: &str) -> String {
     trial["state"].as_str().unwrap().to_owned()
 }
 
+/// With roots that are served: the kernel's overlayfs has its layer from the beginning.
+fn fuse<'w>(world: &'w World, script: &str) -> testkit::Run<'w> {
+    world.belljar(["run", "--apply", "never", "--backend", "fuse", "--", "sh", "-c", script])
+}
+
+fn names(dir: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let mut names: Vec<_> = entries.collect();
+    names.sort();
+    names
+}
+
 both! {
     fn killed_while_the_command_runs(world) {
         world.file("a", "old\n");
@@ -52,6 +64,48 @@ both! {
             for trial in world.trials() {
                 world.belljar(["discard", trial["id"].as_str().unwrap(), "--yes"]).run().success();
             }
+            assert_nothing_left(world);
+        }
+    }
+
+    /// A layer is made by the first write into it. Without one there is nothing to keep and nothing to lose.
+    fn killed_before_anything_was_written(world) {
+        world.file("a", "old\n");
+        let before = world.snapshot();
+        let mut run = fuse(world, "cat a; echo ready; sleep 300").spawn();
+        run.expect("ready");
+        let trial = only_trial(world);
+        let dir = world.state().join("belljar/trials").join(&trial);
+        assert_eq!(names(&dir), ["trial.json"]);
+        run.kill();
+        assert!(until(GONE, || world.leftovers().is_empty()), "{:#?}", world.leftovers());
+        world.assert_untouched(&before);
+        assert_eq!(state_of(world, &trial), "interrupted");
+        // Nor does what a kill in the middle of the making leaves count for anything.
+        world.dir(dir.join("layer-0.belljar-new")).dir(dir.join("layer-0.belljar-new/upper"));
+        let shown = world.belljar(["show", &trial, "--json"]).run();
+        assert_eq!(shown.success().json()["changes"].as_array().map(Vec::len), Some(0), "{}", shown.report());
+        world.belljar(["apply", &trial, "--yes"]).run().success();
+        if world.trials().iter().any(|listed| listed["id"] == trial.as_str()) {
+            world.belljar(["discard", &trial, "--yes"]).run().success();
+        }
+        world.assert_untouched(&before);
+        assert!(!dir.exists());
+        assert_nothing_left(world);
+    }
+
+    /// Only what was written into has a layer, and without the other one goes what goes with it.
+    fn each_root_has_a_layer_when_it_is_written(world) {
+        for (script, file) in [("echo x > file", "file"), ("mkdir -p ~/.cache && echo x > ~/.cache/file", "../.cache/file")] {
+            fuse(world, script).run().success();
+            let trial = only_trial(world);
+            let held = names(&world.state().join("belljar/trials").join(&trial));
+            assert_eq!(held.iter().filter(|name| name.starts_with("layer-")).count(), 1, "{script}: {held:?}");
+            world.belljar(["apply", &trial, "--yes"]).run().success();
+            assert_eq!(world.read(file).as_deref(), Some("x\n"), "{script}");
+            world.belljar(["undo", &trial, "--yes"]).run().success();
+            assert!(!world.has(file), "{script}");
+            world.belljar(["discard", &trial, "--yes"]).run().success();
             assert_nothing_left(world);
         }
     }

@@ -183,6 +183,11 @@ impl TrialDir {
         &self.path
     }
 
+    /// The directory of all trials.
+    pub(crate) fn above(&self) -> &Path {
+        self.path.parent().unwrap_or(&self.path)
+    }
+
     /// Removes the record, which needs no room on the disk. What is left counts as a trial that never began, and the
     /// next listing removes it.
     ///

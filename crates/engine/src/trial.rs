@@ -215,8 +215,9 @@ impl<S> Trial<S> {
 }
 
 impl Trial<Prepared> {
-    /// Makes the trial's directory and one overlay for each writable root. The record is written last and
-    /// before anything runs, so one that is there has whole layers, and a directory without one never ran anything.
+    /// Makes the trial's directory and begins one overlay for each writable root. The record is written last and before
+    /// anything runs, so a directory without one never ran anything; a layer that is not there then is made whole by the
+    /// first write into it.
     ///
     /// # Errors
     /// When the store or an overlay cannot be made; then nothing is left behind.
@@ -392,7 +393,7 @@ impl Trial<Ran> {
         if record.state == TrialState::Discarded {
             return Err(StoreError::HalfDiscarded(record.id).into());
         }
-        // Killed while it was being removed: a layer that is gone holds nothing any more.
+        // A layer that is not there holds nothing: nothing was written into it, or it was being removed.
         let layers = (0..record.roots.len()).map(|index| dir.layer(index)).filter(|layer| layer.exists());
         let overlays = layers.map(|layer| Overlay::open(&layer)).collect::<Result<Vec<_>, _>>()?;
         let refused = fold_copies(&dir, &overlays)?;
@@ -584,6 +585,7 @@ fn layers(
     wanted: &Wanted,
 ) -> Result<(Vec<Overlay>, Vec<Lent>), RunError> {
     let names = Arc::new(Names::of(&record.place, confinement)?);
+    Overlay::can_hold(dir.path(), dir.above())?;
     let make = |(index, root): (usize, &WritableRoot)| {
         let spec = overlay::Spec {
             root: root.path.clone(),
@@ -592,7 +594,8 @@ fn layers(
             nested: nested(&confinement.roots, &root.path),
             id: record.id.0.clone(),
         };
-        let mut overlay = Overlay::create(&spec)?;
+        // Each command of a jar begins with a checkpoint of every layer.
+        let mut overlay = if record.jar.is_some() { Overlay::create(&spec) } else { Overlay::begin(&spec) }?;
         overlay.hide_names(Arc::clone(&names) as Arc<dyn SecretNames>);
         Ok::<_, RunError>(overlay)
     };
@@ -671,7 +674,7 @@ fn nested(roots: &[WritableRoot], outer: &FilePath) -> Vec<FilePath> {
 pub(crate) fn discard_layers(overlays: Vec<Overlay>, dir: TrialDir) -> Result<(), RunError> {
     // A disk takes its time over each, and not more over both.
     std::thread::scope(|scope| {
-        let mut overlays = overlays.into_iter();
+        let mut overlays = overlays.into_iter().filter(Overlay::has_layer);
         let own = overlays.next();
         let others: Vec<_> = overlays.map(|overlay| scope.spawn(|| overlay.discard())).collect();
         let done = own.map_or(Ok(()), Overlay::discard);

@@ -12,16 +12,15 @@ use crate::fs::errno_of;
 use crate::fs::remove;
 use crate::fs::xattr;
 use crate::overlay::Overlay;
+use crate::store::making::Taken;
 use crate::store::origin::Identity;
 use crate::store::store_error;
 use crate::view::layers::{Reach, reach};
 use model::FilePath;
 use nix::errno::Errno;
-use nix::fcntl::Flock;
 use nix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
 use std::ffi::{OsStr, OsString};
-use std::fs::File;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::{Path, PathBuf};
@@ -69,7 +68,7 @@ pub struct Kernel {
     store: PathBuf,
     /// CLOCK_REALTIME when this was made or asked for: no change time from before is later.
     made: (i64, i64),
-    _lock: Flock<File>,
+    _lock: Taken,
 }
 
 impl Overlay {
@@ -87,14 +86,14 @@ impl Overlay {
             return Err(OverlayError::Renamed { path: self.absolute(&rel) });
         }
         // The kernel hides its own marks from the command, not ours.
-        for mark in xattr::list(&self.store.upper, at::dot()).map_err(failed)? {
+        for mark in xattr::list(&self.store.ensure()?.upper, at::dot()).map_err(failed)? {
             if matches!(judge(&mark), Mark::Ours) {
-                xattr::drop_own(&self.store.upper, at::dot(), &mark).map_err(failed)?;
+                xattr::drop_own(&self.store.ensure()?.upper, at::dot(), &mark).map_err(failed)?;
             }
         }
         // What an earlier mount left there, `volatile` among it, would forbid another.
-        remove::tree(&self.store.dir, OsStr::new(WORK)).map_err(failed)?;
-        at::mkdir(&self.store.dir, OsStr::new(WORK), 0o700).map_err(failed)?;
+        remove::tree(&self.store.ensure()?.dir, OsStr::new(WORK)).map_err(failed)?;
+        at::mkdir(&self.store.ensure()?.dir, OsStr::new(WORK), 0o700).map_err(failed)?;
         Ok(Kernel { store: self.store.path.clone(), made: now().map_err(failed)?, _lock: lock })
     }
 
@@ -105,7 +104,8 @@ impl Overlay {
     pub fn kernel_facts(&self) -> Result<KernelFacts, OverlayError> {
         let failed = |source| OverlayError::Root { path: self.saved.root.clone(), source };
         Ok(KernelFacts {
-            distant: !is_local(&self.root).map_err(failed)? || !is_local(&self.store.upper).map_err(failed)?,
+            distant: !is_local(&self.root).map_err(failed)?
+                || !self.store.place().and_then(|dir| is_local(&dir)).map_err(failed)?,
             mounts_below: mounts_below(&self.saved.root).map_err(failed)?,
             foreign_owners: self.foreign_owners().map_err(failed)?,
             renamed: self.renamed_directory()?.is_some(),
@@ -147,8 +147,7 @@ impl Overlay {
     }
 
     fn is_unsettled(&self) -> Result<bool, OverlayError> {
-        let mark = at::stat_opt(&self.store.dir, OsStr::new(MARK));
-        Ok(mark.map_err(|e| store_error(&self.store.path, e))?.is_some())
+        self.store.has(MARK).map_err(|e| store_error(&self.store.path, e))
     }
 
     fn settle_locked(&self) -> Result<(), OverlayError> {
@@ -157,14 +156,14 @@ impl Overlay {
         let since = since.moment().map_err(failed)?;
         let mut settling = Settling { overlay: self, since, seen: Vec::new(), rewritten: Vec::new() };
         settling.walk()?;
-        self.store.origins.cover_all(&settling.seen).map_err(failed)?;
+        self.store.ensure()?.origins.cover_all(&settling.seen).map_err(failed)?;
         for rel in &settling.rewritten {
             // Nothing depends on it but a merge, which says when there is none.
             let _ = self.keep_as_base(rel);
         }
-        xattr::set(&self.store.upper, at::dot(), OsStr::new(xattr::FORMAT), b"1", 0).map_err(failed)?;
-        remove::tree(&self.store.dir, OsStr::new(WORK)).map_err(failed)?;
-        at::unlink_opt(&self.store.dir, OsStr::new(MARK)).map_err(failed)
+        xattr::set(&self.store.ensure()?.upper, at::dot(), OsStr::new(xattr::FORMAT), b"1", 0).map_err(failed)?;
+        remove::tree(&self.store.ensure()?.dir, OsStr::new(WORK)).map_err(failed)?;
+        at::unlink_opt(&self.store.ensure()?.dir, OsStr::new(MARK)).map_err(failed)
     }
 
     fn read_mark(&self) -> Result<Since, OverlayError> {
@@ -181,6 +180,9 @@ impl Overlay {
 
     /// A directory of the layer that shows another one of the host: the kernel follows no redirect here.
     fn renamed_directory(&self) -> Result<Option<PathBuf>, OverlayError> {
+        if !self.has_layer() {
+            return Ok(None);
+        }
         let mut waiting = vec![PathBuf::new()];
         while let Some(rel) = waiting.pop() {
             let mut look = || -> Result<Option<PathBuf>, Errno> {
@@ -347,7 +349,7 @@ impl Settling<'_> {
         let overlay = self.overlay;
         let host = at::stat(&overlay.root, at::dot()).map_err(|e| overlay.read_error(Path::new(""), e))?;
         self.record(Path::new(""), &host, false);
-        self.check(&overlay.store.upper, at::dot(), Path::new(""))?;
+        self.check(&overlay.store.ensure()?.upper, at::dot(), Path::new(""))?;
         let mut waiting = vec![At {
             rel: PathBuf::new(),
             lower: Some(PathBuf::new()),

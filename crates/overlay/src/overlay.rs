@@ -8,13 +8,14 @@ use crate::fs::xattr;
 use crate::serve::Served;
 use crate::serve::tuning::{Mode, Tuning};
 use crate::store::budget::Budget;
+use crate::store::making::{Parts, try_format};
 use crate::store::{Saved, Spec, Store, store_error, with_store};
-use crate::view::copy_up;
 use crate::view::hidden::HiddenPaths;
 use crate::view::layers::Layers;
 use model::{FilePath, Hidden, SecretNames};
 use nix::errno::Errno;
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -33,7 +34,7 @@ pub struct Serving {
 /// A writable root and the private layer above it.
 pub struct Overlay {
     pub(crate) store: Arc<Store>,
-    pub(crate) saved: Saved,
+    pub(crate) saved: Arc<Saved>,
     pub(crate) root: OwnedFd,
     devices: bool,
     names: Option<Arc<dyn SecretNames>>,
@@ -45,10 +46,33 @@ impl Overlay {
     /// # Errors
     /// The root cannot be entered, the store cannot be made, or its file system cannot hold the format.
     pub fn create(spec: &Spec) -> Result<Overlay, OverlayError> {
+        if let Some(parent) = spec.dir.parent() {
+            let made = std::fs::DirBuilder::new().mode(0o700).recursive(true).create(parent);
+            made.map_err(|e| store_error(parent, errno_of(&e)))?;
+        }
+        let overlay = Overlay::begin(spec)?;
+        overlay.store.ensure()?;
+        Ok(overlay)
+    }
+
+    /// [`Overlay::create`], with a layer that is made by the first write into it: where there is none, nothing is left on
+    /// the disk. The directory that the store will be in must be there, and [`Overlay::can_hold`] its layer.
+    ///
+    /// # Errors
+    /// The root cannot be entered or read.
+    pub fn begin(spec: &Spec) -> Result<Overlay, OverlayError> {
         let root = open_root(&spec.root)?;
-        let (store, saved) = Store::create(spec)?;
-        mirror_root(&root, &store).map_err(|e| store_error(&store.path, e))?;
+        let (store, saved) = Store::begin(spec, &root)?;
         Ok(Overlay { store: Arc::new(store), saved, root, devices: false, names: None })
+    }
+
+    /// Tries out, in the directory `dir`, whether its file system can hold layers. A mark on `above`, which lies on the
+    /// same one, remembers that it can.
+    ///
+    /// # Errors
+    /// It cannot, or `dir` cannot be written.
+    pub fn can_hold(dir: &Path, above: &Path) -> Result<(), OverlayError> {
+        try_format(dir, above)
     }
 
     /// Opens the overlay in the store directory `dir`, also after its process was killed.
@@ -58,7 +82,7 @@ impl Overlay {
     pub fn open(dir: &Path) -> Result<Overlay, OverlayError> {
         let (store, saved) = Store::open(dir)?;
         let root = open_root(&saved.root)?;
-        Ok(Overlay { store: Arc::new(store), saved, root, devices: false, names: None })
+        Ok(Overlay { store: Arc::new(store), saved: Arc::new(saved), root, devices: false, names: None })
     }
 
     /// The host directory it lies over.
@@ -129,19 +153,27 @@ impl Overlay {
         Served::start(Arc::new(layers), fuse, lock, effects, tuning)
     }
 
+    /// Whether there is a layer on the disk. Where there is none nothing was changed, and there is nothing to discard.
+    #[must_use]
+    pub fn has_layer(&self) -> bool {
+        self.store.made().is_some()
+    }
+
     /// Whether nothing was changed: no diff is needed.
     ///
     /// # Errors
     /// The upper layer cannot be read.
     pub fn is_untouched(&self) -> Result<bool, OverlayError> {
-        let entries = at::list_own(&self.store.upper).map_err(|e| store_error(&self.store.path, e))?;
-        Ok(entries.is_empty() && self.root_is_same()?)
+        let Some(parts) = self.store.made() else { return Ok(true) };
+        let entries = at::list_own(&parts.upper).map_err(|e| store_error(&self.store.path, e))?;
+        Ok(entries.is_empty() && self.root_is_same(parts)?)
     }
 
     /// Hides these absolute paths from the next command it is served to, and no others. The layer on disk keeps those it
     /// was made with.
     pub fn hide(&mut self, hidden: &[Hidden]) {
-        self.saved.hidden = with_store(hidden, &self.store.path, &self.saved.root);
+        let hidden = with_store(hidden, &self.store.path, &self.saved.root);
+        Arc::make_mut(&mut self.saved).hidden = hidden;
     }
 
     /// Hides what of the host is a secret by its name from whomever it is served to.
@@ -156,22 +188,15 @@ impl Overlay {
         Layers::new(Arc::clone(&self.store), root, hidden, self.devices).map_err(failed)
     }
 
-    fn root_is_same(&self) -> Result<bool, OverlayError> {
+    fn root_is_same(&self, parts: &Parts) -> Result<bool, OverlayError> {
         let compare = || -> Result<bool, Errno> {
-            let (host, own) = (at::stat(&self.root, at::dot())?, at::stat(&self.store.upper, at::dot())?);
+            let (host, own) = (at::stat(&self.root, at::dot())?, at::stat(&parts.upper, at::dot())?);
             let known = |s: &at::Stat| (s.st_mode, s.st_uid, s.st_gid);
             let attributes = |dir: &OwnedFd| xattr::all_foreign(dir, at::dot());
-            Ok(known(&host) == known(&own) && attributes(&self.root)? == attributes(&self.store.upper)?)
+            Ok(known(&host) == known(&own) && attributes(&self.root)? == attributes(&parts.upper)?)
         };
         compare().map_err(|source| OverlayError::Read { path: self.saved.root.clone(), source })
     }
-}
-
-/// Gives the upper root the attributes of the host's, so that only a change by the child makes them differ.
-fn mirror_root(root: &OwnedFd, store: &Store) -> Result<(), Errno> {
-    let stat = at::stat(root, at::dot())?;
-    store.origins.cover(Path::new(""), &stat)?;
-    copy_up::finish_copy(root, at::dot(), &store.upper, at::dot(), &stat, copy_up::Purpose::CopyUp)
 }
 
 fn open_root(path: &FilePath) -> Result<OwnedFd, OverlayError> {

@@ -54,7 +54,7 @@ impl Bench {
             nested: self.nested.clone(),
             id: "bench".into(),
         };
-        Overlay::create(&spec).unwrap()
+        Overlay::begin(&spec).unwrap()
     }
 
     pub(crate) fn view(&self) -> View {

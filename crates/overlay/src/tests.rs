@@ -11,6 +11,7 @@ mod hunks;
 mod kernel;
 mod kinds;
 mod laws;
+mod making;
 mod model;
 mod names;
 mod rewind;

@@ -79,6 +79,9 @@ impl Overlay {
 
     /// [`Overlay::changes`] with the details, sorted by path.
     pub(crate) fn deltas(&self) -> Result<Vec<Delta>, OverlayError> {
+        if self.store.made().is_none() {
+            return Ok(Vec::new());
+        }
         self.settle()?;
         self.complete_links()?;
         let parents = RefCell::new(Parents::new(|root, rel| at::open_beneath(root, rel)));
@@ -98,6 +101,9 @@ impl Overlay {
     /// # Errors
     /// The layer cannot be read.
     pub fn size(&self) -> Result<(u64, u64), OverlayError> {
+        if self.store.made().is_none() {
+            return Ok((0, 0));
+        }
         let mut seen = HashSet::new();
         let (mut bytes, mut files) = (0, 0);
         let mut waiting = vec![PathBuf::new()];
@@ -140,7 +146,7 @@ pub(super) fn on<T>(rel: &Path, result: Result<T, Errno>) -> Walked<T> {
 
 /// An upper directory, whatever the modes on the way say.
 pub(crate) fn open_upper(overlay: &Overlay, rel: &Path) -> Result<OwnedFd, Errno> {
-    open_own(&overlay.store.upper, rel)
+    open_own(&overlay.store.parts()?.upper, rel)
 }
 
 /// Opens `rel` below `root`, a tree of ours: one directory after the other where a mode is in the way.
@@ -192,9 +198,10 @@ impl Diff<'_> {
     fn compare_root(&mut self) -> Walked<()> {
         let root = Path::new("");
         let host = on(root, at::stat(&self.overlay.root, at::dot()))?;
-        let own = on(root, at::stat(&self.overlay.store.upper, at::dot()))?;
+        let upper = &on(root, self.overlay.store.parts())?.upper;
+        let own = on(root, at::stat(upper, at::dot()))?;
         let host_side = Side { dir: &self.overlay.root, name: at::dot(), stat: &host };
-        let own_side = Side { dir: &self.overlay.store.upper, name: at::dot(), stat: &own };
+        let own_side = Side { dir: upper, name: at::dot(), stat: &own };
         self.compare_same_kind(root, root, host_side, own_side)
     }
 

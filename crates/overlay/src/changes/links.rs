@@ -42,7 +42,8 @@ impl Overlay {
                 }
             }
         }
-        let done = |name: &std::ffi::OsString| xattr::set(&self.store.work, name, OsStr::new(xattr::FORMAT), b"1", 0);
+        let done =
+            |name: &std::ffi::OsString| xattr::set(&self.store.parts()?.work, name, OsStr::new(xattr::FORMAT), b"1", 0);
         open.iter().try_for_each(done).map_err(failed)
     }
 
@@ -50,7 +51,7 @@ impl Overlay {
     fn open_links(&self) -> Result<Vec<std::ffi::OsString>, Errno> {
         let mut open = Vec::new();
         for name in self.store.link_names()? {
-            if xattr::get(&self.store.work, &name, OsStr::new(xattr::FORMAT))?.is_none() {
+            if xattr::get(&self.store.parts()?.work, &name, OsStr::new(xattr::FORMAT))?.is_none() {
                 open.push(name);
             }
         }

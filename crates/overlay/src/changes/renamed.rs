@@ -55,7 +55,8 @@ impl Diff<'_> {
         let is_gone = |(_, path): &(u64, PathBuf)| {
             path.ancestors().any(|above| deleted.contains(above)) && !path.ancestors().any(|above| came.contains(above))
         };
-        self.overlay.store.origins.files().into_iter().filter(is_gone).collect()
+        let files = self.overlay.store.made().map(|parts| parts.origins.files()).unwrap_or_default();
+        files.into_iter().filter(is_gone).collect()
     }
 
     /// The mark of the host file that `rel` in the layer is a copy of.

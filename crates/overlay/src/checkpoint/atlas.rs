@@ -32,11 +32,11 @@ pub(crate) struct Atlas<'a> {
 impl<'a> Atlas<'a> {
     /// Walks the upper tree and what lies in `work`; of files it remembers those in `wanted`.
     pub(crate) fn new(store: &'a Store, wanted: HashSet<u64>) -> Result<Atlas<'a>, Errno> {
-        let root = at::stat(&store.upper, at::dot())?.st_ino;
+        let root = at::stat(&store.parts()?.upper, at::dot())?.st_ino;
         let (dirs, files, open) = (HashMap::new(), HashMap::new(), HashMap::new());
         let mut atlas = Atlas { store, root, wanted, dirs, files, open };
         atlas.walk(root)?;
-        for entry in at::list_own(&store.work)? {
+        for entry in at::list_own(&store.parts()?.work)? {
             if matches!(entry.name.as_encoded_bytes().first(), Some(b'k' | b'l')) {
                 atlas.enter(WORK, entry)?.map_or(Ok(()), |dir| atlas.walk(dir))?;
             }
@@ -84,7 +84,7 @@ impl<'a> Atlas<'a> {
                 break Arc::clone(dir);
             }
             if at_number == WORK || at_number == self.root {
-                let base = if at_number == WORK { &self.store.work } else { &self.store.upper };
+                let base = if at_number == WORK { &self.store.parts()?.work } else { &self.store.parts()?.upper };
                 break self.remember(at_number, base.try_clone().map_err(|e| crate::fs::errno_of(&e))?);
             }
             let spot = self.dirs.get(&at_number).ok_or(Errno::EUCLEAN)?;

@@ -5,6 +5,7 @@ use crate::checkpoint::log::{Attributes, Cell, Record, WORK, Was};
 use crate::fs::at::{self, Stat};
 use crate::fs::xattr;
 use crate::store::Store;
+use crate::store::making::Parts;
 use crate::view::copy_up;
 use crate::view::layers::Layers;
 use crate::view::node::{Node, Table};
@@ -23,7 +24,7 @@ impl Store {
             return Ok(());
         }
         let number = at::stat(dir, at::dot())?.st_ino;
-        if !self.undo.wants(&Cell::Name(number, name), &self.origins)? {
+        if !self.undo.wants(&Cell::Name(number, name), &self.parts()?.origins)? {
             return Ok(());
         }
         let was = Was::of(at::forced(&[dir], || at::stat_opt(dir, name))?.as_ref());
@@ -33,10 +34,10 @@ impl Store {
 
     /// Before a link to a copied-up file is made in `work`.
     pub(crate) fn keep_index(&self, name: &OsStr) -> Result<(), Errno> {
-        if !self.undo.is_on() || !self.undo.wants(&Cell::Name(WORK, name), &self.origins)? {
+        if !self.undo.is_on() || !self.undo.wants(&Cell::Name(WORK, name), &self.parts()?.origins)? {
             return Ok(());
         }
-        let was = Was::of(at::stat_opt(&self.work, name)?.as_ref());
+        let was = Was::of(at::stat_opt(&self.parts()?.work, name)?.as_ref());
         self.undo.append(&Record::Name { dir: WORK, name: FilePath::new(name), was })
     }
 
@@ -46,7 +47,7 @@ impl Store {
             return Ok(());
         }
         let stat = at::forced(&[dir], || at::stat(dir, name))?;
-        if self.is_nowhere(&stat, name) || !self.undo.wants(&Cell::Attributes(stat.st_ino), &self.origins)? {
+        if self.is_nowhere(&stat, name) || !self.undo.wants(&Cell::Attributes(stat.st_ino), &self.parts()?.origins)? {
             return Ok(());
         }
         let record = Record::Attributes(Attributes {
@@ -68,7 +69,7 @@ impl Store {
         }
         self.keep_attributes(dir, name)?;
         let stat = at::forced(&[dir], || at::stat(dir, name))?;
-        if self.is_nowhere(&stat, name) || !self.undo.wants(&Cell::Content(stat.st_ino), &self.origins)? {
+        if self.is_nowhere(&stat, name) || !self.undo.wants(&Cell::Content(stat.st_ino), &self.parts()?.origins)? {
             return Ok(());
         }
         let copy = format!("c{}-{}", self.undo.generation(), stat.st_ino);
@@ -78,15 +79,15 @@ impl Store {
 
     /// Copies whole or not at all. Where the file system shares blocks, copy_file_range(2) does not copy.
     fn copy_aside(&self, dir: &OwnedFd, name: &OsStr, size: i64, copy: &OsStr) -> Result<(), Errno> {
-        let spare = OsString::from(self.fresh_name());
+        let (spare, work) = (OsString::from(self.fresh_name()), &self.parts()?.work);
         let make = || {
             let source = File::from(at::forced(&[dir], || at::open_own(dir, name, OFlag::O_RDONLY))?);
             let flags = OFlag::O_RDWR | OFlag::O_CREAT | OFlag::O_EXCL;
-            let target = File::from(at::open_file(&self.work, &spare, flags, 0o600)?);
+            let target = File::from(at::open_file(work, &spare, flags, 0o600)?);
             copy_up::copy_content(&source, &target, size)?;
-            at::rename(&self.work, &spare, &self.work, copy, RenameFlags::RENAME_NOREPLACE)
+            at::rename(work, &spare, work, copy, RenameFlags::RENAME_NOREPLACE)
         };
-        let made = make().inspect_err(|_| crate::fs::remove::leftover(&self.work, &spare));
+        let made = make().inspect_err(|_| crate::fs::remove::leftover(work, &spare));
         // A try before this one failed at the record: nothing was changed since.
         if made == Err(Errno::EEXIST) { Ok(()) } else { made }
     }
@@ -96,7 +97,7 @@ impl Store {
         if !self.must_stay(stat) {
             return Ok(());
         }
-        match at::forced(&[dir], || at::link(dir, name, &self.work, OsStr::new(&kept_name(stat.st_ino)))) {
+        match at::forced(&[dir], || at::link(dir, name, &self.parts()?.work, OsStr::new(&kept_name(stat.st_ino)))) {
             Err(Errno::EEXIST) => Ok(()),
             other => other,
         }
@@ -110,9 +111,10 @@ impl Store {
     /// Takes away the name in `work` that an open file had. It may have become the last one of an object that had others
     /// when it was made, and that a checkpoint holds: then it is one of those from now on.
     pub(crate) fn close_grave(&self, name: &OsStr) -> Result<(), Errno> {
-        let Some(stat) = at::stat_opt(&self.work, name)? else { return Ok(()) };
+        let work = &self.parts()?.work;
+        let Some(stat) = at::stat_opt(work, name)? else { return Ok(()) };
         if !self.must_stay(&stat) {
-            return at::unlink_opt(&self.work, name);
+            return at::unlink_opt(work, name);
         }
         self.keep_grave(name, stat.st_ino)
     }
@@ -120,7 +122,8 @@ impl Store {
     /// From now on it is one that only a checkpoint holds.
     fn keep_grave(&self, name: &OsStr, ino: u64) -> Result<(), Errno> {
         let kept = OsString::from(kept_name(ino));
-        at::rename(&self.work, name, &self.work, &kept, RenameFlags::RENAME_NOREPLACE)
+        let work = &self.parts()?.work;
+        at::rename(work, name, work, &kept, RenameFlags::RENAME_NOREPLACE)
     }
 
     /// [`Store::close_grave`] for what an earlier process had open when it ended: of that, what a checkpoint names.
@@ -137,13 +140,13 @@ impl Store {
         // An object may lie in several graves: one is enough to keep it, if it has no other name.
         let mut lying: HashMap<u64, Vec<OsString>> = HashMap::new();
         for name in graves {
-            if let Some(stat) = at::stat_opt(&self.work, &name)?.filter(|stat| held.contains(&stat.st_ino)) {
+            if let Some(stat) = at::stat_opt(&self.parts()?.work, &name)?.filter(|stat| held.contains(&stat.st_ino)) {
                 lying.entry(stat.st_ino).or_default().push(name);
             }
         }
         for (ino, names) in lying {
             let Some(name) = names.first() else { continue };
-            let links = at::stat(&self.work, name)?.st_nlink;
+            let links = at::stat(&self.parts()?.work, name)?.st_nlink;
             if usize::try_from(links).is_ok_and(|links| links == names.len()) {
                 self.keep_grave(name, ino)?;
             }
@@ -163,7 +166,10 @@ impl Store {
             return true;
         }
         let spare = name.as_encoded_bytes().first() == Some(&b't') && stat.st_nlink == 1;
-        spare && at::stat_opt(&self.work, name).is_ok_and(|own| own.is_some_and(|own| own.st_ino == stat.st_ino))
+        let lies = |parts: &Parts| {
+            at::stat_opt(&parts.work, name).is_ok_and(|own| own.is_some_and(|own| own.st_ino == stat.st_ino))
+        };
+        spare && self.made().is_some_and(lies)
     }
 }
 
@@ -173,7 +179,8 @@ impl Layers {
     pub(crate) fn checkpoint(&self, effects: u64) -> Result<u64, Errno> {
         let _at_rest = self.store.undo.at_rest();
         let _table = self.changing()?;
-        self.store.undo.checkpoint(&self.store.dir, &self.store.origins, effects)
+        let parts = self.store.parts()?;
+        self.store.undo.checkpoint(&parts.dir, &parts.origins, effects)
     }
 
     /// Whether the content of `node` may be written without keeping it first.

@@ -39,8 +39,10 @@ impl Overlay {
     pub fn checkpoint(&self) -> Result<u64, OverlayError> {
         let _lock = self.store.lock()?;
         self.check_whole()?;
-        let checkpoint =
-            || self.store.undo.checkpoint(&self.store.dir, &self.store.origins, self.store.effects_bytes()?);
+        let checkpoint = || {
+            let parts = self.store.parts()?;
+            self.store.undo.checkpoint(&parts.dir, &parts.origins, self.store.effects_bytes()?)
+        };
         checkpoint().map_err(|e| self.store_failed(e))
     }
 
@@ -77,10 +79,10 @@ impl Overlay {
     /// The store cannot be read.
     pub fn kept_bytes(&self) -> Result<u64, OverlayError> {
         let count = || -> Result<u64, Errno> {
-            let mut blocks = 0;
-            for entry in at::list_own(&self.store.work)? {
+            let (mut blocks, work) = (0, &self.store.parts()?.work);
+            for entry in at::list_own(work)? {
                 let first = entry.name.as_encoded_bytes().first();
-                if let Some(stat) = at::stat_opt(&self.store.work, &entry.name)?.filter(|stat| stat.st_nlink == 1)
+                if let Some(stat) = at::stat_opt(work, &entry.name)?.filter(|stat| stat.st_nlink == 1)
                     && matches!(first, Some(b'k' | b'c'))
                 {
                     blocks += u64::try_from(stat.st_blocks).unwrap_or(0);
@@ -95,7 +97,7 @@ impl Overlay {
         let _lock = self.store.lock()?;
         self.check_settled()?;
         // Another process may have served the layer since this one opened it.
-        self.store.undo.load(&self.store.dir).map_err(|e| self.store_failed(e))?;
+        self.store.undo.load(&self.store.ensure()?.dir).map_err(|e| self.store_failed(e))?;
         let begun = self.rewinding()?;
         let target = begun.map_or(to, |begun| begun.min(to));
         let entries = self.store.undo.entries().map_err(|e| self.store_failed(e))?;
@@ -104,10 +106,10 @@ impl Overlay {
             return Err(OverlayError::NoCheckpoint { number: to });
         };
         let work = || {
-            write_durably(&self.store.dir, INTENT, target.to_string().as_bytes())?;
+            write_durably(&self.store.parts()?.dir, INTENT, target.to_string().as_bytes())?;
             fault();
             self.go_back(&entries, keep, fault)?;
-            at::unlink_opt(&self.store.dir, OsStr::new(INTENT))
+            at::unlink_opt(&self.store.parts()?.dir, OsStr::new(INTENT))
         };
         work().map_err(|e| self.store_failed(e))?;
         // It went where it was to go first; a later checkpoint went with that.
@@ -123,14 +125,14 @@ impl Overlay {
         for (index, entry) in entries.iter().enumerate().skip(keep).rev() {
             back.generation(Generation::new(store.undo.records(entry.records, None)?))?;
             fault();
-            store.origins.cut(entry.origins)?;
+            store.parts()?.origins.cut(entry.origins)?;
             store.undo.cut(entry.records, if index == keep { keep + 1 } else { index })?;
             fault();
         }
         store.cut_effects(first.effects)?;
         fault();
         sweep(store, fault)?;
-        store.undo.load(&store.dir)
+        store.undo.load(&store.parts()?.dir)
     }
 
     /// Forgets all checkpoints with what was kept for them. Before an apply or undo: what becomes real is no part of the
@@ -139,7 +141,7 @@ impl Overlay {
         if !self.store.undo.is_on() {
             return Ok(());
         }
-        self.store.undo.remove(&self.store.dir)?;
+        self.store.undo.remove(&self.store.parts()?.dir)?;
         sweep(&self.store, &|| {})
     }
 
@@ -166,8 +168,9 @@ impl Overlay {
 }
 
 fn intent(store: &Store) -> Result<Option<u64>, Errno> {
+    let Some(parts) = store.made() else { return Ok(None) };
     let mut text = String::new();
-    match at::open_file(&store.dir, OsStr::new(INTENT), OFlag::O_RDONLY, 0) {
+    match at::open_file(&parts.dir, OsStr::new(INTENT), OFlag::O_RDONLY, 0) {
         Ok(file) => File::from(file).read_to_string(&mut text).map_err(|e| crate::fs::errno_of(&e))?,
         Err(Errno::ENOENT) => return Ok(None),
         Err(errno) => return Err(errno),
@@ -193,11 +196,11 @@ fn sweep(store: &Store, fault: Fault<'_>) -> Result<(), Errno> {
             held.insert(copy);
         }
     }
-    for entry in at::list_own(&store.work)? {
+    for entry in at::list_own(&store.parts()?.work)? {
         let kept = matches!(entry.name.as_encoded_bytes().first(), Some(b'k' | b'c'));
         if kept && !entry.name.to_str().is_some_and(|name| held.contains(name)) {
             fault();
-            remove::tree(&store.work, &entry.name)?;
+            remove::tree(&store.parts()?.work, &entry.name)?;
         }
     }
     Ok(())
@@ -267,7 +270,7 @@ impl Back<'_> {
             self.atlas.unnamed(stat.st_ino, dir, name);
             return at::forced(&[&fd], || at::unlink(&*fd, name));
         }
-        self.rename(&fd, name, &self.store.work, &aside)?;
+        self.rename(&fd, name, &self.store.parts()?.work, &aside)?;
         self.moved(&stat, dir, name, Spot { dir: WORK, name: aside });
         Ok(())
     }
@@ -307,11 +310,11 @@ impl Back<'_> {
     fn drop_surplus(&mut self, target: Was) -> Result<(), Errno> {
         let Was::Object(ino) = target else { return Ok(()) };
         let name = OsString::from(kept_name(ino));
-        match at::stat_opt(&self.store.work, &name)? {
+        match at::stat_opt(&self.store.parts()?.work, &name)? {
             Some(stat) if !at::is_dir(&stat) && stat.st_nlink > 1 => {
                 (self.fault)();
                 self.atlas.unnamed(ino, WORK, &name);
-                at::unlink(&self.store.work, &name)
+                at::unlink(&self.store.parts()?.work, &name)
             }
             _ => Ok(()),
         }
@@ -322,7 +325,7 @@ impl Back<'_> {
         check_is(&dir, &name, ino)?;
         (self.fault)();
         let target = File::from(at::forced(&[&dir], || at::open_own(&*dir, &name, OFlag::O_RDWR))?);
-        let source = File::from(at::open_file(&self.store.work, OsStr::new(copy), OFlag::O_RDONLY, 0)?);
+        let source = File::from(at::open_file(&self.store.parts()?.work, OsStr::new(copy), OFlag::O_RDONLY, 0)?);
         // Emptied first, so that holes are holes again.
         nix::unistd::ftruncate(&target, 0)?;
         (self.fault)();

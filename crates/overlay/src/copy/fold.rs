@@ -164,7 +164,7 @@ impl<'o> Folding<'o> {
             }
             (None, _) => None,
         };
-        self.layers.store.origins.cover_all(seen.as_slice())?;
+        self.layers.store.parts()?.origins.cover_all(seen.as_slice())?;
         Ok(found.shown().is_some())
     }
 

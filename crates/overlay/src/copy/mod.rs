@@ -58,6 +58,7 @@ impl Overlay {
     /// stays.
     pub fn copy_to(&self, to: &Path, most: &CopyMost) -> Result<(), OverlayError> {
         self.settle()?;
+        self.store.ensure()?;
         let _lock = self.store.lock()?;
         self.check_whole()?;
         let failed = |source| store_error(to, source);

@@ -154,8 +154,13 @@ pub(crate) fn everything(dir: impl AsFd, entry: &OsStr) -> Result<Vec<(OsString,
 /// Copies every foreign attribute; one the target's file system or our rights refuse is left out, because a label or
 /// an ACL that cannot be kept must not make the file unwritable.
 pub(crate) fn copy(from: impl AsFd, from_entry: &OsStr, to: impl AsFd, to_entry: &OsStr) -> Result<(), Errno> {
-    for (name, value) in all_foreign(from, from_entry)? {
-        match set(&to, to_entry, &name, &value, 0) {
+    give(to, to_entry, &all_foreign(from, from_entry)?)
+}
+
+/// The second half of [`copy`].
+pub(crate) fn give(to: impl AsFd, entry: &OsStr, attributes: &[(OsString, Vec<u8>)]) -> Result<(), Errno> {
+    for (name, value) in attributes {
+        match set(&to, entry, name, value, 0) {
             Ok(()) | Err(Errno::EOPNOTSUPP | Errno::EPERM | Errno::EACCES) => {}
             Err(errno) => return Err(errno),
         }

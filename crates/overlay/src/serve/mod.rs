@@ -9,13 +9,12 @@ use crate::effects::{Effects, Kept};
 use crate::error::OverlayError;
 use crate::serve::fuse::Mount;
 use crate::serve::tuning::{Mode, Tuning};
+use crate::store::making::Taken;
 use crate::sys;
 use crate::view::layers::Layers;
 use fuser::{Config, Session, SessionACL};
 use model::Attempt;
 use nix::errno::Errno;
-use nix::fcntl::Flock;
-use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
@@ -64,7 +63,7 @@ pub struct Served {
     ended: Receiver<std::io::Result<()>>,
     mode: Mode,
     // Held until the upper layer can no longer change.
-    _lock: Flock<File>,
+    _lock: Taken,
 }
 
 impl Served {
@@ -72,7 +71,7 @@ impl Served {
     pub(crate) fn start(
         layers: Arc<Layers>,
         fuse: OwnedFd,
-        lock: Flock<File>,
+        lock: Taken,
         effects: Option<Effects>,
         tuning: Tuning,
     ) -> Result<Served, OverlayError> {

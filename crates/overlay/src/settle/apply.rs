@@ -56,6 +56,9 @@ impl Overlay {
     pub(crate) fn apply_with(&self, plan: ApplyPlan, fault: Fault<'_>) -> Result<Applied, ApplyError> {
         let _lock = self.store.lock()?;
         self.check_fresh(&plan)?;
+        if self.store.made().is_none() {
+            return Ok(Applied::default());
+        }
         let failed = |source| store_error(&self.store.path, source);
         self.forget_checkpoints().map_err(failed)?;
         let links = self.links_at_stake(&plan).map_err(failed)?;
@@ -143,6 +146,9 @@ impl Overlay {
     /// The store is in use, or cannot be removed; or an interrupted apply or undo cannot be ended first.
     pub fn discard(self) -> Result<(), OverlayError> {
         let _lock = self.store.lock()?;
+        if self.store.made().is_none() {
+            return Ok(());
+        }
         let failed = |source| store_error(&self.store.path, source);
         if let Some(running) = Running::load(&self.store).map_err(failed)? {
             self.abandon(running).map_err(failed)?;
@@ -261,7 +267,7 @@ impl Overlay {
         if !matches!(step.action, Action::Put | Action::Attributes | Action::Make) {
             return Ok(true);
         }
-        let own = upper.stat(&self.store.upper, step.path.as_path())?;
+        let own = upper.stat(&self.store.parts()?.upper, step.path.as_path())?;
         Ok(own.map(|stat| stat.st_ino) == step.own)
     }
 
@@ -284,38 +290,38 @@ impl Overlay {
     }
 
     fn new_pre_dir(&self) -> Result<(u32, OwnedFd), Errno> {
-        match at::mkdir(&self.store.dir, OsStr::new(PRE), 0o700) {
+        match at::mkdir(&self.store.parts()?.dir, OsStr::new(PRE), 0o700) {
             Ok(()) | Err(Errno::EEXIST) => {}
             Err(errno) => return Err(errno),
         }
-        let pre = at::open_dir(&self.store.dir, OsStr::new(PRE))?;
+        let pre = at::open_dir(&self.store.parts()?.dir, OsStr::new(PRE))?;
         let serial = serials(&pre)?.last().map_or(0, |last| last.saturating_add(1));
         at::mkdir(&pre, OsStr::new(&serial.to_string()), 0o700)?;
         Ok((serial, self.pre_dir(serial)?))
     }
 
     pub(crate) fn pre_dir(&self, serial: u32) -> Result<OwnedFd, Errno> {
-        at::open_beneath(&self.store.dir, &Path::new(PRE).join(serial.to_string()))
+        at::open_beneath(&self.store.parts()?.dir, &Path::new(PRE).join(serial.to_string()))
     }
 
     /// The host is the new origin of what was applied.
     fn settle_records(&self, steps: &[Step]) -> Result<(), Errno> {
         let mut now = self.moved_records(steps)?;
-        self.store.origins.forget_all(&keep::forgotten(steps))?;
+        self.store.parts()?.origins.forget_all(&keep::forgotten(steps))?;
         for step in
             steps.iter().filter(|s| matches!(s.action, Action::Make | Action::Attributes | Action::Place { .. }))
         {
             let rel = step.path.as_path();
             now.extend(host_object(&self.root, rel)?.map(|(_, stat)| (rel.to_owned(), Identity::of(&stat))));
         }
-        self.store.origins.cover_all(&now)?;
+        self.store.parts()?.origins.cover_all(&now)?;
         steps.iter().filter(|step| step.leaves_rest()).try_for_each(|step| self.start_anew(step))
     }
 
     /// The records of files in renamed directories that got another name, by their new paths: that name may wait still, and
     /// is held against them. Should a crash lose them, that is told as a conflict.
     fn moved_records(&self, steps: &[Step]) -> Result<Vec<(PathBuf, Identity)>, Errno> {
-        let (origins, moves) = (&self.store.origins, keep::Moves::of(steps));
+        let (origins, moves) = (&self.store.parts()?.origins, keep::Moves::of(steps));
         let stashed = steps.iter().filter(|step| step.action == Action::Stash);
         let stashed: Vec<(PathBuf, bool)> = stashed.map(|step| (step.path.as_path().to_owned(), true)).collect();
         let settled = |path: &Path| {

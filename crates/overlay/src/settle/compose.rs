@@ -125,8 +125,8 @@ impl Overlay {
     }
 
     fn base_of(&self, delta: &Delta) -> Result<Option<Base>, Errno> {
-        match self.store.origins.get(&delta.lower) {
-            Some(was) => self.store.bases.get(&self.store.dir, &delta.lower, &was),
+        match self.store.recorded(&delta.lower) {
+            Some(was) => self.store.bases.get(&self.store.parts()?.dir, &delta.lower, &was),
             None => Ok(None),
         }
     }
@@ -153,16 +153,16 @@ impl Overlay {
     /// store is locked and no apply is under way.
     pub(crate) fn write_composed(&self, composed: &[(u32, Composed)]) -> Result<(), Errno> {
         for name in self.store.work_names(LETTER)? {
-            at::unlink_opt(&self.store.work, &name)?;
+            at::unlink_opt(&self.store.parts()?.work, &name)?;
         }
         for (step, composed) in composed {
             self.write_one(&part_name(*step), composed)?;
         }
-        if composed.is_empty() { Ok(()) } else { sync_dir(&self.store.work) }
+        if composed.is_empty() { Ok(()) } else { sync_dir(&self.store.parts()?.work) }
     }
 
     fn write_one(&self, name: &str, composed: &Composed) -> Result<(), Errno> {
-        let (work, name) = (&self.store.work, OsStr::new(name));
+        let (work, name) = (&self.store.parts()?.work, OsStr::new(name));
         let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL;
         let mut file = File::from(at::open_file(work, name, flags, 0o600)?);
         file.write_all(&composed.bytes).map_err(|e| crate::fs::errno_of(&e))?;
@@ -181,7 +181,7 @@ impl Overlay {
     pub(crate) fn start_anew(&self, step: &Step) -> Result<(), Errno> {
         let rel = step.path.as_path();
         if let Some((_, stat)) = host_object(&self.root, rel)? {
-            self.store.origins.cover(rel, &stat)?;
+            self.store.parts()?.origins.cover(rel, &stat)?;
         }
         self.keep_as_base(rel)
     }
@@ -192,7 +192,7 @@ impl Overlay {
             return Ok(());
         };
         match base::read(&dir, name, &stat)? {
-            Some(base) => self.store.bases.keep(&self.store.dir, rel, base),
+            Some(base) => self.store.bases.keep(&self.store.parts()?.dir, rel, base),
             None => Ok(()),
         }
     }
@@ -202,7 +202,7 @@ impl Overlay {
     #[must_use]
     pub fn started_from(&self, path: &FilePath) -> Option<u64> {
         let rel = path.strip_prefix(&self.saved.root)?;
-        Some(self.store.origins.get(&self.lower_path(rel.as_path()).ok()?)?.ino)
+        Some(self.store.recorded(&self.lower_path(rel.as_path()).ok()?)?.ino)
     }
 }
 

@@ -122,7 +122,7 @@ pub(crate) struct Progress {
 impl Progress {
     /// Begins an empty one.
     pub(crate) fn begin(store: &Store) -> Result<Progress, Errno> {
-        at::unlink_opt(&store.dir, OsStr::new(PROGRESS))?;
+        at::unlink_opt(&store.parts()?.dir, OsStr::new(PROGRESS))?;
         Ok(Progress { staged: HashMap::new(), committed: false, file: open_progress(store)? })
     }
 
@@ -178,7 +178,7 @@ impl Progress {
 
     /// Nothing is left to do.
     pub(crate) fn end(store: &Store) -> Result<(), Errno> {
-        at::unlink_opt(&store.dir, OsStr::new(PROGRESS))
+        at::unlink_opt(&store.parts()?.dir, OsStr::new(PROGRESS))
     }
 }
 
@@ -193,13 +193,14 @@ impl Running {
     pub(crate) fn begin(store: &Store, journal: Journal) -> Result<Running, Errno> {
         let bytes = serde_json::to_vec(&journal).map_err(|_| Errno::EIO)?;
         let progress = Progress::begin(store)?;
-        write_durably(&store.dir, PLAN, &bytes)?;
+        write_durably(&store.parts()?.dir, PLAN, &bytes)?;
         Ok(Running { journal, progress })
     }
 
     /// The apply that was begun and not finished, if there is one.
     pub(crate) fn load(store: &Store) -> Result<Option<Running>, Errno> {
-        let Some(journal) = read_json(&store.dir, PLAN)? else {
+        let Some(parts) = store.made() else { return Ok(None) };
+        let Some(journal) = read_json(&parts.dir, PLAN)? else {
             return Ok(None);
         };
         Ok(Some(Running { journal, progress: Progress::load(store)? }))
@@ -207,18 +208,18 @@ impl Running {
 
     /// Whether one is begun; cheap.
     pub(crate) fn exists(store: &Store) -> Result<bool, Errno> {
-        Ok(at::stat_opt(&store.dir, OsStr::new(PLAN))?.is_some())
+        store.has(PLAN)
     }
 
     /// The apply was taken back: nothing is left of it.
     pub(crate) fn forget(store: &Store) -> Result<(), Errno> {
-        at::unlink_opt(&store.dir, OsStr::new(PLAN))?;
+        at::unlink_opt(&store.parts()?.dir, OsStr::new(PLAN))?;
         Progress::end(store)
     }
 
     /// The apply is done; its journal goes to its pre-images, in one step.
     pub(crate) fn keep(store: &Store, pre: &OwnedFd) -> Result<(), Errno> {
-        at::rename(&store.dir, OsStr::new(PLAN), pre, OsStr::new(keep::PLAN), RenameFlags::empty())?;
+        at::rename(&store.parts()?.dir, OsStr::new(PLAN), pre, OsStr::new(keep::PLAN), RenameFlags::empty())?;
         Progress::end(store)
     }
 }
@@ -236,5 +237,5 @@ pub(crate) fn read_json<T: DeserializeOwned>(dir: &OwnedFd, name: &str) -> Resul
 
 fn open_progress(store: &Store) -> Result<File, Errno> {
     let flags = OFlag::O_RDWR | OFlag::O_CREAT | OFlag::O_APPEND;
-    at::open_file(&store.dir, OsStr::new(PROGRESS), flags, 0o600).map(File::from)
+    at::open_file(&store.parts()?.dir, OsStr::new(PROGRESS), flags, 0o600).map(File::from)
 }

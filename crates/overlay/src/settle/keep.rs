@@ -192,16 +192,16 @@ impl Before {
     pub(crate) fn of(overlay: &Overlay, steps: &[Step], setid: &[(PathBuf, u32)]) -> Result<Before, Errno> {
         let mut before = Before { times: times_before(overlay, steps)?, ..Before::default() };
         before.setid = setid.iter().map(|(path, mode)| (FilePath::from(path.as_path()), *mode)).collect();
-        before.origins = overlay.store.origins.paths_at(&forgotten(steps));
+        before.origins = overlay.store.parts()?.origins.paths_at(&forgotten(steps));
         let merged = steps.iter().filter(|step| step.part.as_ref().is_some_and(|part| !part.rest_waits));
-        let record = |step: &Step| Some((step.lower.clone(), overlay.store.origins.get(step.lower.as_path())?));
+        let record = |step: &Step| Some((step.lower.clone(), overlay.store.recorded(step.lower.as_path())?));
         before.merged = merged.filter_map(record).collect();
         let mut order = vec![PathBuf::new()];
         let mut next = 0;
         while let Some(rel) = order.get(next).cloned() {
             next += 1;
             let dir = open_upper(overlay, &rel)?;
-            before.records.extend(overlay.store.origins.get(&rel).map(|was| (FilePath::from(rel.as_path()), was)));
+            before.records.extend(overlay.store.recorded(&rel).map(|was| (FilePath::from(rel.as_path()), was)));
             before.dirs.push(at::forced(&[&dir], || Dir::of(&rel, &dir))?);
             for entry in at::list_own(&dir)? {
                 match entry.kind {

@@ -43,7 +43,7 @@ pub(crate) fn join(overlay: &Overlay, groups: &[Vec<FilePath>]) -> Result<(), Er
     for group in groups {
         let mut first: Option<&Path> = None;
         for path in group.iter().map(FilePath::as_path) {
-            let there = parents.stat(&overlay.store.upper, path)?.filter(is_file);
+            let there = parents.stat(&overlay.store.parts()?.upper, path)?.filter(is_file);
             match (first, there) {
                 (_, None) => {}
                 (None, Some(_)) => first = Some(path),
@@ -65,8 +65,9 @@ fn join_two(overlay: &Overlay, first: &Path, other: &Path) -> Result<(), Errno> 
     }
     let spare = overlay.store.fresh_name();
     let spare = OsStr::new(&spare);
-    at::forced(&[&from], || at::link(&from, from_name, &overlay.store.work, spare))?;
-    at::forced(&[&to], || at::rename(&overlay.store.work, spare, &to, to_name, RenameFlags::empty()))
+    let work = &overlay.store.parts()?.work;
+    at::forced(&[&from], || at::link(&from, from_name, work, spare))?;
+    at::forced(&[&to], || at::rename(work, spare, &to, to_name, RenameFlags::empty()))
 }
 
 fn is_same(from: &OwnedFd, name: &OsStr, one: &Stat, to: &OwnedFd, other: &OsStr, two: &Stat) -> Result<bool, Errno> {

@@ -382,7 +382,7 @@ impl<'p> Planner<'p> {
     /// Whether another name of a linked file is not what the jar saw.
     fn mate_conflict(&self, delta: &Delta) -> Option<Conflict> {
         let changed = |mate: &&Mate| {
-            let recorded = self.overlay.store.origins.get(&mate.lower);
+            let recorded = self.overlay.store.recorded(&mate.lower);
             !recorded.is_some_and(|was| was.matches(&mate.host))
         };
         let mate = delta.mates.iter().find(changed)?;
@@ -390,7 +390,7 @@ impl<'p> Planner<'p> {
     }
 
     fn conflict(&self, delta: &Delta) -> Option<ConflictKind> {
-        let recorded = self.overlay.store.origins.get(&delta.lower);
+        let recorded = self.overlay.store.recorded(&delta.lower);
         match (&delta.host, recorded) {
             (None, None) => None,
             // Its old host object was renamed away, alone or with a directory, which is a change of its own.
@@ -415,7 +415,7 @@ impl<'p> Planner<'p> {
                 let Some(stat) = at::stat_opt(&dir, &entry.name).map_err(on)? else {
                     continue;
                 };
-                let kind = match self.overlay.store.origins.get(&child) {
+                let kind = match self.overlay.store.recorded(&child) {
                     None => Some(ConflictKind::Unseen),
                     Some(was) if !was.matches(&stat) => Some(ConflictKind::Changed),
                     Some(_) => None,
@@ -612,7 +612,7 @@ impl<'p> Planner<'p> {
     }
 
     fn find_near(&self, lower: &Path) -> Result<bool, Errno> {
-        let own = at::stat(&self.overlay.store.upper, at::dot())?.st_dev;
+        let own = at::stat(&self.overlay.store.parts()?.upper, at::dot())?.st_dev;
         for above in lower.ancestors().skip(1) {
             if let Some((_, stat)) = host_object(&self.overlay.root, above)?
                 && at::is_dir(&stat)

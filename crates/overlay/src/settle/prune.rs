@@ -57,6 +57,6 @@ impl Overlay {
         }
         let above = open_upper(self, parent)?;
         at::forced(&[&above], || at::rmdir(&above, name))?;
-        self.store.origins.forget(rel, false)
+        self.store.parts()?.origins.forget(rel, false)
     }
 }

@@ -31,7 +31,7 @@ impl Overlay {
         let mut upper = Parents::new(open_own);
         for copy in copies {
             let (parent, name) = at::split(copy.0.as_path()).ok_or(Errno::EISDIR)?;
-            let dir = upper.dir(&self.store.upper, parent)?;
+            let dir = upper.dir(&self.store.parts()?.upper, parent)?;
             let mark = || xattr::get(&*dir, name, OsStr::new(xattr::ORIGIN));
             if at::forced(&[&dir], || xattr::with_right(&*dir, name, 0o400, mark))?.is_some() {
                 marked.push(copy.clone());
@@ -44,7 +44,7 @@ impl Overlay {
     pub(super) fn make_ready(&self, plan: &ApplyPlan) -> Result<(), Errno> {
         self.store.clean_work()?;
         for name in self.store.link_names()? {
-            at::unlink(&self.store.work, &name)?;
+            at::unlink(&self.store.parts()?.work, &name)?;
         }
         self.write_composed(&plan.composed)?;
         for rel in &plan.opaque {
@@ -113,15 +113,16 @@ impl Overlay {
             return Ok(());
         }
         let spare = OsString::from(self.store.fresh_name());
-        copy_up::copy_file(&dir, name, &self.store.work, &spare, copy_up::Content::All, copy_up::Purpose::Plain)?;
+        let work = &self.store.parts()?.work;
+        copy_up::copy_file(&dir, name, work, &spare, copy_up::Content::All, copy_up::Purpose::Plain)?;
         for other in others {
             let (parent, name) = at::split(other).ok_or(Errno::EISDIR)?;
             let dir = open_upper(self, parent)?;
             let link = OsString::from(self.store.fresh_name());
-            at::link(&self.store.work, &spare, &self.store.work, &link)?;
-            at::forced(&[&dir], || at::rename(&self.store.work, &link, &dir, name, RenameFlags::empty()))?;
+            at::link(work, &spare, work, &link)?;
+            at::forced(&[&dir], || at::rename(work, &link, &dir, name, RenameFlags::empty()))?;
         }
-        at::forced(&[&dir], || at::rename(&self.store.work, &spare, &dir, name, RenameFlags::empty()))
+        at::forced(&[&dir], || at::rename(work, &spare, &dir, name, RenameFlags::empty()))
     }
 
     /// Parting hard links gave some objects other inode numbers, and composed files have their own.
@@ -129,8 +130,8 @@ impl Overlay {
         let mut upper = Parents::new(open_own);
         for step in steps.iter_mut().filter(|step| step.action == Action::Put) {
             let own = match &step.part {
-                Some(part) => at::stat_opt(&self.store.work, OsStr::new(&part.name))?,
-                None => upper.stat(&self.store.upper, step.path.as_path())?,
+                Some(part) => at::stat_opt(&self.store.parts()?.work, OsStr::new(&part.name))?,
+                None => upper.stat(&self.store.parts()?.upper, step.path.as_path())?,
             };
             step.own = own.map(|stat| stat.st_ino);
         }

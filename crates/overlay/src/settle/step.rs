@@ -114,7 +114,7 @@ impl Worker<'_> {
     pub(crate) fn renew_record(&self, step: &Step) -> Result<(), Errno> {
         let Some(was) = step.host else { return Ok(()) };
         match host_spot(&self.overlay.root, step.lower.as_path())?.stat()? {
-            Some(stat) if is_host(step, &stat) => self.overlay.store.origins.renew(&was, &stat),
+            Some(stat) if is_host(step, &stat) => self.overlay.store.parts()?.origins.renew(&was, &stat),
             _ => Ok(()),
         }
     }
@@ -162,9 +162,10 @@ impl Worker<'_> {
     /// The step's object: in the upper layer, or composed for it.
     fn own(&self, step: &Step) -> Result<Spot, Errno> {
         match &step.part {
-            Some(part) => {
-                Ok(Spot { dir: Arc::new(duplicate(&self.overlay.store.work)?), name: OsString::from(&part.name) })
-            }
+            Some(part) => Ok(Spot {
+                dir: Arc::new(duplicate(&self.overlay.store.parts()?.work)?),
+                name: OsString::from(&part.name),
+            }),
             None => self.layers_own(step),
         }
     }
@@ -172,7 +173,10 @@ impl Worker<'_> {
     /// The object in the upper layer.
     fn layers_own(&self, step: &Step) -> Result<Spot, Errno> {
         let (parent, name) = at::split(step.path.as_path()).ok_or(Errno::EISDIR)?;
-        Ok(Spot { dir: self.upper.borrow_mut().dir(&self.overlay.store.upper, parent)?, name: name.to_owned() })
+        Ok(Spot {
+            dir: self.upper.borrow_mut().dir(&self.overlay.store.parts()?.upper, parent)?,
+            name: name.to_owned(),
+        })
     }
 
     fn take_away(&mut self, step: &Step) -> Result<(), Errno> {
@@ -366,7 +370,7 @@ impl Worker<'_> {
         if stat.st_nlink < 2 || !is_host(step, &stat) {
             return Ok(());
         }
-        self.overlay.store.origins.renew(&was, &stat)
+        self.overlay.store.parts()?.origins.renew(&was, &stat)
     }
 
     /// Brings the pre-image from beside its place, on another file system, into the store. Under its name there it is whole;
@@ -466,7 +470,7 @@ impl Worker<'_> {
 
     fn both_halves(&self, step: &Step) -> Result<(OwnedFd, OwnedFd), Errno> {
         let rel = step.path.as_path();
-        Ok((at::open_beneath(&self.overlay.root, rel)?, open_own(&self.overlay.store.upper, rel)?))
+        Ok((at::open_beneath(&self.overlay.root, rel)?, open_own(&self.overlay.store.parts()?.upper, rel)?))
     }
 }
 

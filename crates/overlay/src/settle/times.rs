@@ -45,7 +45,7 @@ impl Overlay {
         let mut times = Vec::new();
         let mut upper = Parents::new(open_own);
         for (rel, lower) in places {
-            if !upper.stat(&self.store.upper, &rel)?.is_some_and(|stat| at::is_dir(&stat)) {
+            if !upper.stat(&self.store.parts()?.upper, &rel)?.is_some_and(|stat| at::is_dir(&stat)) {
                 continue;
             }
             let dir = match open_upper(self, &rel) {

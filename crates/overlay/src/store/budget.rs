@@ -318,7 +318,7 @@ impl Account {
     /// All layers of a jar lie in one state directory, so the first speaks for all.
     fn ask_room(&mut self) -> Result<(), Errno> {
         let Some(store) = self.stores.first() else { return Ok(()) };
-        let disk = nix::sys::statvfs::fstatvfs(&store.upper)?;
+        let disk = store.disk()?;
         let bytes = |blocks: u64| blocks.saturating_mul(disk.fragment_size());
         let free = bytes(disk.blocks_available());
         let least = || (bytes(disk.blocks()) / RESERVE_PART).min(RESERVE_BYTES).min(free / 2);
@@ -361,9 +361,10 @@ fn allocated(file: impl AsFd) -> Result<u64, Errno> {
 /// Bytes and objects of one layer, with what is unlinked and still open.
 fn held(store: &Store) -> Result<(u64, u64), Errno> {
     let mut count = Count::default();
-    count.tree(&store.upper)?;
+    let Some(parts) = store.made() else { return Ok((0, 0)) };
+    count.tree(&parts.upper)?;
     // A directory being put together or taken apart is on its way from or to the layer.
-    count.directory(&store.work, Path::new(""), &mut Vec::new(), false)?;
+    count.directory(&parts.work, Path::new(""), &mut Vec::new(), false)?;
     Ok((count.bytes, count.files))
 }
 

@@ -2,18 +2,19 @@
 
 pub(crate) mod base;
 pub(crate) mod budget;
+pub(crate) mod making;
 pub(crate) mod origin;
 
 use crate::checkpoint::log::Undo;
 use crate::error::OverlayError;
 use crate::fs::remove;
-use crate::fs::xattr;
 use crate::fs::{at, errno_of};
 use crate::store::base::Bases;
+use crate::store::making::{Begun, Hold, Parts};
 use crate::store::origin::Origins;
 use model::{FilePath, Hidden};
 use nix::errno::Errno;
-use nix::fcntl::{Flock, FlockArg, OFlag};
+use nix::fcntl::OFlag;
 use serde::{Deserialize, Serialize};
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
@@ -21,6 +22,7 @@ use std::io::{Read as _, Write as _};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
 
 /// Version of everything in a store directory.
 const FORMAT: u32 = 1;
@@ -30,7 +32,8 @@ const FORMAT: u32 = 1;
 pub struct Spec {
     /// The host directory that is overlaid: absolute, symbolic links resolved.
     pub root: FilePath,
-    /// Where the overlay keeps its layer; created with mode 0700, must not exist or be empty.
+    /// Where the overlay keeps its layer; created with mode 0700, must not exist or be empty. It is put together beside
+    /// it, in a directory of the same name with `.belljar-new` behind it.
     pub dir: PathBuf,
     /// Absolute paths that do not exist for the child.
     pub hidden: Vec<Hidden>,
@@ -50,17 +53,13 @@ pub(crate) struct Saved {
     pub(crate) nested: Vec<FilePath>,
 }
 
-/// The open store.
+/// The store of one overlay. Nothing of it is on the disk before something is to be kept.
 pub(crate) struct Store {
     pub(crate) path: PathBuf,
-    pub(crate) dir: OwnedFd,
-    pub(crate) upper: OwnedFd,
-    /// One directory for all that is no part of the layer, told apart by the first letter of its name; a directory
-    /// more would cost every start. `t`: objects prepared before a rename puts them in place, and files that were
-    /// unlinked while the child may still have them open. `l`: hard links to copied-up files whose lower had several
-    /// names. `w`: the shared whiteout. `k` and `c`: objects and contents that only a checkpoint holds.
-    pub(crate) work: OwnedFd,
-    pub(crate) origins: Origins,
+    made: OnceLock<Parts>,
+    /// Where it is made by this process.
+    pub(crate) begun: Option<Begun>,
+    hold: Mutex<Hold>,
     /// What the checkpoints hold.
     pub(crate) undo: Undo,
     pub(crate) bases: Bases,
@@ -71,8 +70,8 @@ pub(crate) struct Store {
 const WHITEOUT: &str = "whiteout";
 
 impl Store {
-    /// Makes a new store. Nothing is synced: until something is written it holds nothing worth keeping.
-    pub(crate) fn create(spec: &Spec) -> Result<(Store, Saved), OverlayError> {
+    /// A new store over `root`, of which nothing is on the disk yet.
+    pub(crate) fn begin(spec: &Spec, root: &OwnedFd) -> Result<(Store, Arc<Saved>), OverlayError> {
         let saved = Saved {
             format: FORMAT,
             id: spec.id.clone(),
@@ -80,13 +79,22 @@ impl Store {
             hidden: with_store(&spec.hidden, &spec.dir, &spec.root),
             nested: spec.nested.clone(),
         };
-        make_dirs(&spec.dir)?;
-        let json = serde_json::to_vec(&saved).map_err(|e| damaged(&spec.dir.join("meta.json"), e))?;
-        write_new(&spec.dir.join("meta.json"), &json)?;
-        write_new(&spec.dir.join("origins"), b"")?;
-        let store = Store::open_parts(&spec.dir)?;
-        store.probe()?;
-        Ok((store, saved))
+        let failed = |source| OverlayError::Root { path: spec.root.clone(), source };
+        let saved = Arc::new(saved);
+        let begun = Begun::at(root, Arc::clone(&saved)).map_err(failed)?;
+        Ok((Store::over(&spec.dir, OnceLock::new(), Some(begun)), saved))
+    }
+
+    fn over(path: &Path, made: OnceLock<Parts>, begun: Option<Begun>) -> Store {
+        Store {
+            path: path.to_owned(),
+            made,
+            begun,
+            hold: Mutex::default(),
+            undo: Undo::default(),
+            bases: Bases::default(),
+            next: AtomicU64::new(1),
+        }
     }
 
     /// Opens a store an earlier process left, however that ended.
@@ -97,40 +105,23 @@ impl Store {
         if saved.format != FORMAT {
             return Err(damaged(&meta, format!("format {} instead of {FORMAT}", saved.format)));
         }
-        let mut store = Store::open_parts(dir)?;
-        store.undo = Undo::open(&store.dir).map_err(|e| store_error(dir, e))?;
+        let parts = Parts::open(dir)?;
+        let undo = Undo::open(&parts.dir).map_err(|e| store_error(dir, e))?;
+        let store = Store { undo, ..Store::over(dir, OnceLock::from(parts), None) };
         store.skip_used_names().map_err(|e| store_error(dir, e))?;
         Ok((store, saved))
     }
 
-    fn open_parts(path: &Path) -> Result<Store, OverlayError> {
-        let dir = at::open_root(path).map_err(|e| store_error(path, e))?;
-        let part = |name: &str| at::open_dir(&dir, OsStr::new(name)).map_err(|e| store_error(&path.join(name), e));
-        let work = part("work")?;
-        Ok(Store {
-            upper: part("upper")?,
-            origins: open_origins(&path.join("origins"))?,
-            undo: Undo::default(),
-            bases: Bases::default(),
-            next: AtomicU64::new(1),
-            path: path.to_owned(),
-            work,
-            dir,
-        })
-    }
-
-    /// Shows that the file system can hold the format, by making the parts that are needed anyway.
-    fn probe(&self) -> Result<(), OverlayError> {
-        let path = || self.path.clone();
-        xattr::set(&self.upper, at::dot(), OsStr::new(xattr::FORMAT), b"1", 0)
-            .map_err(|source| OverlayError::Attributes { path: path(), source })?;
-        at::mknod_whiteout(&self.work, OsStr::new(WHITEOUT))
-            .map_err(|source| OverlayError::Whiteouts { path: path(), source })
+    /// Whether the file `name` is in the store directory.
+    pub(crate) fn has(&self, name: &str) -> Result<bool, Errno> {
+        let Some(parts) = self.made() else { return Ok(false) };
+        Ok(at::stat_opt(&parts.dir, OsStr::new(name))?.is_some())
     }
 
     /// The journal of effects, ready to be appended to behind a whole line.
     pub(crate) fn open_effects(&self) -> std::io::Result<File> {
         use std::os::unix::fs::OpenOptionsExt as _;
+        self.parts().map_err(std::io::Error::from)?;
         let path = self.path.join(crate::effects::journal::NAME);
         // By whoever notes the first effect: threads that serve have no mode mask.
         let mut file = std::fs::OpenOptions::new().append(true).create(true).mode(0o600).open(path)?;
@@ -143,7 +134,8 @@ impl Store {
 
     /// Length of the journal of effects.
     pub(crate) fn effects_bytes(&self) -> Result<u64, Errno> {
-        let stat = at::stat_opt(&self.dir, OsStr::new(crate::effects::journal::NAME))?;
+        let Some(parts) = self.made() else { return Ok(0) };
+        let stat = at::stat_opt(&parts.dir, OsStr::new(crate::effects::journal::NAME))?;
         Ok(stat.map_or(0, |stat| u64::try_from(stat.st_size).unwrap_or(0)))
     }
 
@@ -152,7 +144,7 @@ impl Store {
         if self.effects_bytes()? <= bytes {
             return Ok(());
         }
-        let file = at::open_file(&self.dir, OsStr::new(crate::effects::journal::NAME), OFlag::O_WRONLY, 0)?;
+        let file = at::open_file(&self.parts()?.dir, OsStr::new(crate::effects::journal::NAME), OFlag::O_WRONLY, 0)?;
         File::from(file).set_len(bytes).map_err(|e| errno_of(&e))
     }
 
@@ -172,12 +164,13 @@ impl Store {
 
     /// Removes what a killed process left half-made. Only while the store is locked.
     pub(crate) fn clean_work(&self) -> Result<(), Errno> {
+        let Some(parts) = self.made() else { return Ok(()) };
         self.rescue_graves()?;
         // What was kept for checkpoints that were forgotten is of no use either.
         let useless: &[u8] = if self.undo.is_on() { b"t" } else { b"tkc" };
-        for entry in at::list_own(&self.work)? {
+        for entry in at::list_own(&parts.work)? {
             if entry.name.as_encoded_bytes().first().is_some_and(|first| useless.contains(first)) {
-                remove::tree(&self.work, &entry.name)?;
+                remove::tree(&parts.work, &entry.name)?;
             }
         }
         Ok(())
@@ -191,7 +184,8 @@ impl Store {
     }
 
     pub(crate) fn work_names(&self, first: u8) -> Result<Vec<OsString>, Errno> {
-        let names = at::list_own(&self.work)?.into_iter().map(|entry| entry.name);
+        let Some(parts) = self.made() else { return Ok(Vec::new()) };
+        let names = at::list_own(&parts.work)?.into_iter().map(|entry| entry.name);
         Ok(names.filter(|name| name.as_encoded_bytes().first() == Some(&first)).collect())
     }
 
@@ -202,60 +196,36 @@ impl Store {
             Err(Errno::EEXIST) => {}
             other => return other,
         }
-        let spare = self.fresh_name();
+        let (spare, work) = (self.fresh_name(), &self.parts()?.work);
         let spare = OsStr::new(&spare);
-        self.link_whiteout(&self.work, spare)?;
-        let put = || at::rename(&self.work, spare, dir, name, nix::fcntl::RenameFlags::empty());
-        at::forced(&[dir], put).inspect_err(|_| remove::leftover(&self.work, spare))?;
+        self.link_whiteout(work, spare)?;
+        let put = || at::rename(work, spare, dir, name, nix::fcntl::RenameFlags::empty());
+        at::forced(&[dir], put).inspect_err(|_| remove::leftover(work, spare))?;
         // rename(2) does nothing when both names are links to one inode, which two whiteouts are.
-        at::unlink_opt(&self.work, spare)
+        at::unlink_opt(work, spare)
     }
 
     pub(crate) fn link_whiteout(&self, dir: &OwnedFd, name: &OsStr) -> Result<(), Errno> {
-        let shared = OsStr::new(WHITEOUT);
-        let link = || at::forced(&[dir], || at::link(&self.work, shared, dir, name));
+        let (shared, work) = (OsStr::new(WHITEOUT), &self.parts()?.work);
+        let link = || at::forced(&[dir], || at::link(work, shared, dir, name));
         match link() {
             Err(Errno::EMLINK | Errno::ENOENT) => {
-                at::unlink_opt(&self.work, shared)?;
-                at::mknod_whiteout(&self.work, shared)?;
+                at::unlink_opt(work, shared)?;
+                at::mknod_whiteout(work, shared)?;
                 link()
             }
             other => other,
         }
     }
-
-    /// Takes the store for serving or applying; the lock goes when the value is dropped or the process dies.
-    pub(crate) fn lock(&self) -> Result<Flock<File>, OverlayError> {
-        let path = self.path.join("meta.json");
-        let file = File::open(&path).map_err(|e| io_error(&path, &e))?;
-        Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, errno)| match errno {
-            Errno::EWOULDBLOCK => OverlayError::Busy { path: self.path.clone() },
-            other => store_error(&path, other),
-        })
-    }
 }
 
-/// The store may lie inside the root it serves; the child must never see it.
+/// The store may lie inside the root it serves; the child must never see it, nor how it is made.
 pub(crate) fn with_store(hidden: &[Hidden], dir: &Path, root: &FilePath) -> Vec<Hidden> {
     let mut hidden = hidden.to_vec();
-    let own = FilePath::from(dir);
-    if own.starts_with(root) {
-        hidden.push(Hidden { path: own, rule: "belljar/state".into() });
-    }
+    let own = [FilePath::from(dir), FilePath::from(making::beside(dir))];
+    let inside = own.into_iter().filter(|own| own.starts_with(root));
+    hidden.extend(inside.map(|path| Hidden { path, rule: "belljar/state".into() }));
     hidden
-}
-
-fn make_dirs(path: &Path) -> Result<(), OverlayError> {
-    use std::os::unix::fs::DirBuilderExt as _;
-    let mut builder = std::fs::DirBuilder::new();
-    builder.mode(0o700).recursive(true);
-    builder.create(path).map_err(|e| io_error(path, &e))?;
-    builder.recursive(false);
-    for part in ["upper", "work"] {
-        let part = path.join(part);
-        builder.create(&part).map_err(|e| io_error(&part, &e))?;
-    }
-    Ok(())
 }
 
 fn open_origins(path: &Path) -> Result<Origins, OverlayError> {
@@ -267,12 +237,6 @@ fn open_origins(path: &Path) -> Result<Origins, OverlayError> {
         file.set_len(u64::try_from(whole).unwrap_or(0)).map_err(|e| io_error(path, &e))?;
     }
     Origins::load(file, &text).map_err(|e| damaged(path, e))
-}
-
-fn write_new(path: &Path, bytes: &[u8]) -> Result<(), OverlayError> {
-    let mut file =
-        std::fs::OpenOptions::new().write(true).create_new(true).open(path).map_err(|e| io_error(path, &e))?;
-    file.write_all(bytes).map_err(|e| io_error(path, &e))
 }
 
 /// Writes `name` in `dir` so that after a crash it is there whole or not at all.

@@ -98,7 +98,7 @@ fn apply_makes_the_host_the_view() {
     assert_eq!(native_tree(&bench.host()), expected);
     assert!(bench.changes().is_empty());
     assert!(bench.overlay().is_untouched().unwrap());
-    assert!(bench.overlay().store.origins.get("a".as_ref()).is_none());
+    assert!(bench.overlay().store.parts().unwrap().origins.get("a".as_ref()).is_none());
 }
 
 #[test]

@@ -217,6 +217,8 @@ fn kept(bench: &Bench) -> usize {
 fn run(bench: &Bench, ops: &[Op]) -> Vec<State> {
     let mut states = Vec::new();
     let mut session = Session::new(bench);
+    // The first checkpoint makes the layer, and is compared with it.
+    session.view.layers.store.parts().unwrap();
     for op in std::iter::once(&Op::Checkpoint).chain(ops) {
         match op {
             Op::Checkpoint => {

@@ -359,10 +359,13 @@ fn a_number_that_is_used_again_hides_no_rename() {
     assert_eq!(bench.changes(), ["R b < a", "M zzz c"]);
     let overlay = bench.overlay();
     let (a, zzz) = (Path::new("a"), Path::new("zzz"));
-    let (one, two) = (overlay.store.origins.get(a).unwrap(), overlay.store.origins.get(zzz).unwrap());
-    overlay.store.origins.forget(zzz, false).unwrap();
+    let (one, two) = (
+        overlay.store.parts().unwrap().origins.get(a).unwrap(),
+        overlay.store.parts().unwrap().origins.get(zzz).unwrap(),
+    );
+    overlay.store.parts().unwrap().origins.forget(zzz, false).unwrap();
     let reused = crate::store::origin::Identity { ino: one.ino, ..two };
-    overlay.store.origins.cover_all(&[(zzz.to_owned(), reused)]).unwrap();
+    overlay.store.parts().unwrap().origins.cover_all(&[(zzz.to_owned(), reused)]).unwrap();
     assert_eq!(bench.changes(), ["R b < a", "M zzz c"]);
 }
 

@@ -31,18 +31,18 @@ impl Layers {
     }
 
     fn try_keep_base(&self, rel: &Path, stat: &Stat) -> Result<(), Errno> {
-        let recorded = self.store.origins.get(rel).is_some_and(|was| was.matches(stat));
+        let recorded = self.store.recorded(rel).is_some_and(|was| was.matches(stat));
         let too_large = stat.st_size > i64::try_from(crate::TEXT_BYTES_MAX).unwrap_or(i64::MAX);
         if !recorded || too_large || at::kind_of(stat) != libc::S_IFREG {
             return Ok(());
         }
-        if self.store.bases.has(&self.store.dir, rel, &Identity::of(stat))? {
+        if self.store.bases.has(&self.store.parts()?.dir, rel, &Identity::of(stat))? {
             return Ok(());
         }
         let (parent, name) = at::split(rel).ok_or(Errno::EISDIR)?;
         let dir = self.lower_dir(parent)?;
         match base::read(&dir, name, stat)? {
-            Some(base) => self.store.bases.keep(&self.store.dir, rel, base),
+            Some(base) => self.store.bases.keep(&self.store.parts()?.dir, rel, base),
             None => Ok(()),
         }
     }

@@ -5,7 +5,7 @@ use crate::fs::xattr;
 use crate::store::origin::Origin;
 use crate::view::device;
 use crate::view::layers::Layers;
-use crate::view::node::{self, Place, Table, Tomb};
+use crate::view::node::{self, Place, ROOT, Table, Tomb};
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, RenameFlags};
 use nix::time::ClockId;
@@ -59,10 +59,14 @@ impl Layers {
     }
 
     fn copy_up_one(&self, table: &mut Table, number: u64, content: Content) -> Result<(), Errno> {
+        if number == ROOT {
+            return self.raise_root(table);
+        }
         let node = table.get(number)?.clone();
         let lower = node.lower.as_ref().ok_or(Errno::ESTALE)?;
         let (from, name) = self.locate(table, &node)?;
         let spare = OsString::from(self.store.fresh_name());
+        let work = &self.store.parts()?.work;
         let made = self.budget.one_more(|| {
             if node.is_dir() {
                 self.copy_directory(&lower.rel, &spare)
@@ -70,12 +74,23 @@ impl Layers {
                 self.copy_object(&from, &name, &spare, content)
             }
         });
-        let source = made.inspect_err(|_| crate::fs::remove::leftover(&self.store.work, &spare))?;
+        let source = made.inspect_err(|_| crate::fs::remove::leftover(work, &spare))?;
         if node::key(&source) != lower.key {
-            crate::fs::remove::tree(&self.store.work, &spare)?;
+            crate::fs::remove::tree(work, &spare)?;
             return Err(Errno::ESTALE);
         }
         self.place_copy(table, number, &source, &spare)
+    }
+
+    /// The copy of the root is the layer itself. It was made as the root was when the view began, which is what was
+    /// shown of it until now.
+    fn raise_root(&self, table: &mut Table) -> Result<(), Errno> {
+        let copy = at::stat(&self.store.parts()?.upper, at::dot())?;
+        table.add_key(ROOT, node::key(&copy));
+        let root = table.get_mut(ROOT)?;
+        root.place = Place::Upper;
+        root.frozen_ctime = self.store.begun.as_ref().map(|begun| (begun.root.st_ctime, begun.root.st_ctime_nsec));
+        Ok(())
     }
 
     /// Puts a finished copy where the view expects it and makes the node show it.
@@ -84,17 +99,18 @@ impl Layers {
         let lower = node.lower.as_ref().ok_or(Errno::ESTALE)?;
         let links: Vec<_> = node.links.iter().filter(|link| table.get(link.parent).is_ok()).cloned().collect();
         if !links.is_empty() {
-            self.store.origins.cover(&lower.rel, source)?;
+            self.store.parts()?.origins.cover(&lower.rel, source)?;
             self.keep_base(&lower.rel, source);
         }
+        let work = &self.store.parts()?.work;
         let mut extra = 0;
         if at::kind_of(source) == libc::S_IFREG && source.st_nlink > 1 && !links.is_empty() {
             self.store.keep_index(&index_name(source))?;
-            at::link(&self.store.work, spare, &self.store.work, &index_name(source)).or_else(exists_ok)?;
+            at::link(work, spare, work, &index_name(source)).or_else(exists_ok)?;
             extra += 1;
         }
-        let copy = at::stat(&self.store.work, spare)?;
-        self.store.undo.born(copy.st_ino, &self.store.origins)?;
+        let copy = at::stat(work, spare)?;
+        self.store.undo.born(copy.st_ino, &self.store.parts()?.origins)?;
         let place = match links.split_first() {
             None => {
                 extra += 1;
@@ -106,7 +122,7 @@ impl Layers {
                 let dir = self.merged_dir(table, first.parent)?;
                 self.store.keep_name(&dir, &first.name)?;
                 self.quietly(table, first.parent, &dir, |dir| {
-                    at::rename(&self.store.work, spare, dir, &first.name, RenameFlags::empty())
+                    at::rename(work, spare, dir, &first.name, RenameFlags::empty())
                 })?;
                 for link in others {
                     self.link_again(table, &dir, &first.name, link.parent, &link.name)?;
@@ -154,7 +170,7 @@ impl Layers {
             return Ok(());
         };
         match self.lower_stat(&rel)? {
-            Some(stat) => self.store.origins.cover(&rel, &stat),
+            Some(stat) => self.store.parts()?.origins.cover(&rel, &stat),
             None => Ok(()),
         }
     }
@@ -186,17 +202,21 @@ impl Layers {
             return Ok(None);
         };
         let index = index_name(stat);
-        let Some(copy) = at::stat_opt(&self.store.work, &index)? else {
+        let Some(parts) = self.store.made() else {
             return Ok(None);
         };
-        let origin = xattr::get(&self.store.work, &index, OsStr::new(xattr::ORIGIN))?;
+        let Some(copy) = at::stat_opt(&parts.work, &index)? else {
+            return Ok(None);
+        };
+        let origin = xattr::get(&self.store.parts()?.work, &index, OsStr::new(xattr::ORIGIN))?;
         if origin.as_deref().and_then(Origin::decode) != Some(Origin::of(stat)) {
             return Ok(None);
         }
-        self.store.origins.cover(rel, stat)?;
+        self.store.parts()?.origins.cover(rel, stat)?;
         let dir = self.merged_dir(table, parent)?;
         self.store.keep_name(&dir, name)?;
-        self.quietly(table, parent, &dir, |dir| at::link(&self.store.work, &index, dir, name)).or_else(exists_ok)?;
+        self.quietly(table, parent, &dir, |dir| at::link(&self.store.parts()?.work, &index, dir, name))
+            .or_else(exists_ok)?;
         let number = match table.find(node::key(&copy)) {
             Some(node) => node.number,
             None => table.insert(stat.st_ino, at::kind_of(&copy), Place::Upper, &[node::key(&copy)]).number,
@@ -234,7 +254,7 @@ impl Layers {
     fn copy_directory(&self, rel: &std::path::Path, spare: &OsStr) -> Result<Stat, Errno> {
         let from = self.lower_dir(rel)?;
         let stat = at::stat(&from, at::dot())?;
-        let work = &self.store.work;
+        let work = &self.store.parts()?.work;
         at::mkdir(work, spare, 0o700)?;
         finish_copy(&from, at::dot(), work, spare, &stat, Purpose::CopyUp)?;
         Ok(stat)
@@ -243,7 +263,7 @@ impl Layers {
     /// Copies anything but a directory into the work directory; its attributes as they were when it was copied.
     fn copy_object(&self, from: &OwnedFd, name: &OsStr, spare: &OsStr, content: Content) -> Result<Stat, Errno> {
         let stat = at::stat(from, name)?;
-        let work = &self.store.work;
+        let work = &self.store.parts()?.work;
         match at::kind_of(&stat) {
             libc::S_IFREG => {
                 let allocated = |stat: &Stat| u64::try_from(stat.st_blocks).unwrap_or(0).saturating_mul(512);
@@ -384,10 +404,23 @@ pub(crate) fn finish_copy(
     stat: &Stat,
     purpose: Purpose,
 ) -> Result<(), Errno> {
+    let link = at::kind_of(stat) == libc::S_IFLNK;
+    let xattrs = if link { Vec::new() } else { xattr::all_foreign(from, name)? };
+    dress_copy(to, spare, stat, &xattrs, purpose)
+}
+
+/// [`finish_copy`], of what was read before.
+pub(crate) fn dress_copy(
+    to: &OwnedFd,
+    spare: &OsStr,
+    stat: &Stat,
+    xattrs: &[(OsString, Vec<u8>)],
+    purpose: Purpose,
+) -> Result<(), Errno> {
     give_owner(to, spare, stat)?;
     let kind = at::kind_of(stat);
     if kind != libc::S_IFLNK {
-        xattr::copy(from, name, to, spare)?;
+        xattr::give(to, spare, xattrs)?;
         if purpose == Purpose::CopyUp && matches!(kind, libc::S_IFREG | libc::S_IFDIR) {
             xattr::set(to, spare, OsStr::new(xattr::ORIGIN), &Origin::of(stat).encode(), 0)?;
         }

@@ -122,7 +122,7 @@ impl Layers {
         })?;
         self.touched(table, parent)?;
         let stat = device::unmask(&*self.upper_dir(table, parent)?, name, stat)?;
-        self.store.undo.born(stat.st_ino, &self.store.origins)?;
+        self.store.undo.born(stat.st_ino, &self.store.parts()?.origins)?;
         let number = self.fresh(table, &stat);
         table.add_link(number, parent, name);
         table.get_mut(number)?.lookups += 1;
@@ -184,7 +184,7 @@ impl Layers {
             return at::forced(&[dir], || make(dir, name));
         }
         let spare = OsString::from(self.store.fresh_name());
-        let work = &self.store.work;
+        let work = &self.store.parts()?.work;
         let made = make(work, &spare)?;
         // rename(2) cannot put a directory over a whiteout, an exchange can.
         let exchange = || at::rename(work, &spare, dir, name, RenameFlags::RENAME_EXCHANGE);

@@ -140,7 +140,7 @@ impl Layers {
 
     /// statvfs(3) of the file system new data goes to, as small as the jar's budget makes it.
     pub(crate) fn statfs(&self) -> Result<Disk, Errno> {
-        let disk = nix::sys::statvfs::fstatvfs(&self.store.upper)?;
+        let disk = self.store.disk()?;
         let unit = disk.fragment_size().max(1);
         let (bytes, files) = self.budget.shown()?;
         let (blocks, left) = bytes.map_or((u64::MAX, u64::MAX), |(most, left)| (most / unit, left / unit));

@@ -121,10 +121,11 @@ pub(crate) struct Layers {
 impl Layers {
     pub(crate) fn new(store: Arc<Store>, lower: OwnedFd, hidden: HiddenPaths, devices: bool) -> Result<Layers, Errno> {
         let below = at::stat(&lower, at::dot())?;
-        let above = at::stat(&store.upper, at::dot())?;
+        let above = store.made().map(|parts| at::stat(&parts.upper, at::dot())).transpose()?;
         let root = Lower { rel: PathBuf::new(), key: node::key(&below) };
-        let mut table = Table::new(node::key(&above), root);
-        if (above.st_mtime, above.st_mtime_nsec) == (below.st_mtime, below.st_mtime_nsec) {
+        let mut table = Table::new(above.as_ref().map(node::key), root);
+        let modified = |stat: &Stat| (stat.st_mtime, stat.st_mtime_nsec);
+        if above.is_some_and(|above| modified(&above) == modified(&below)) {
             table.get_mut(ROOT)?.frozen_ctime = Some((below.st_ctime, below.st_ctime_nsec));
         }
         Ok(Layers {
@@ -375,7 +376,7 @@ impl Layers {
                 break dir;
             }
             if at_number == ROOT {
-                let root = self.store.upper.try_clone().map_err(|e| crate::fs::errno_of(&e))?;
+                let root = self.store.parts()?.upper.try_clone().map_err(|e| crate::fs::errno_of(&e))?;
                 break self.keep_upper_dir(ROOT, root);
             }
             let link = table.get(at_number)?.links.first().ok_or(Errno::ENOENT)?;
@@ -445,12 +446,14 @@ impl Layers {
             }
             Place::Tomb(Tomb::Held { fd, .. }) => Ok((Arc::clone(fd), at::dot().to_owned())),
             Place::Tomb(Tomb::Named(name)) => {
-                let work = self.store.work.try_clone().map_err(|e| crate::fs::errno_of(&e))?;
+                let work = self.store.parts()?.work.try_clone().map_err(|e| crate::fs::errno_of(&e))?;
                 Ok((Arc::new(work), OsString::from(name)))
             }
             Place::Lower => {
                 let rel = &node.lower.as_ref().ok_or(Errno::ESTALE)?.rel;
-                let (parent, name) = at::split(rel).ok_or(Errno::ESTALE)?;
+                let Some((parent, name)) = at::split(rel) else {
+                    return Ok((self.lower_dir(rel)?, at::dot().to_owned()));
+                };
                 Ok((self.lower_dir(parent)?, name.to_owned()))
             }
             Place::Dead => Err(Errno::ENOENT),
@@ -461,6 +464,9 @@ impl Layers {
     pub(crate) fn attr(&self, table: &Table, node: &Node) -> Result<Attr, Errno> {
         if node.place == Place::Dead {
             return Ok(self.dress(node, dead_directory(node)));
+        }
+        if let (ROOT, Place::Lower, Some(begun)) = (node.number, &node.place, &self.store.begun) {
+            return Ok(self.dress(node, begun.root));
         }
         let (dir, name) = self.locate(table, node).map_err(stale)?;
         let mut stat = at::stat(&dir, &name).map_err(stale)?;
@@ -484,7 +490,7 @@ impl Layers {
         }
         if node.hidden {
             (stat.st_mode, stat.st_nlink) = (libc::S_IFDIR | 0o700, 2);
-        } else if node.is_dir() && node.is_upper() && node.lower.is_some() {
+        } else if node.is_settled_dir() && node.lower.is_some() {
             // As on kernel overlayfs: 1 says that the number of subdirectories is not known.
             stat.st_nlink = 1;
         } else if !node.is_dir() {
@@ -557,7 +563,7 @@ impl Layers {
         let nlink_delta = match place {
             // Names of it that the layer has taken away or over are still there below.
             Place::Lower if shown.st_nlink > 1 && !at::is_dir(shown) => {
-                let covered = self.store.origins.covered(shown.st_dev, shown.st_ino);
+                let covered = self.store.made().map_or(0, |it| it.origins.covered(shown.st_dev, shown.st_ino));
                 -i64::try_from(covered).unwrap_or(0)
             }
             _ => past.nlink_delta,

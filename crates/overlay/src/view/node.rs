@@ -140,6 +140,12 @@ impl Node {
         self.kind == libc::S_IFDIR
     }
 
+    /// Whether its own attributes are told whatever the host does to the directory it came from. Those of the root are the
+    /// ones it had when the view began, in the layer or not.
+    pub(crate) fn is_settled_dir(&self) -> bool {
+        self.is_dir() && (self.number == ROOT || self.place != Place::Lower)
+    }
+
     /// Whether the upper layer holds it.
     pub(crate) fn is_upper(&self) -> bool {
         self.place == Place::Upper
@@ -154,12 +160,13 @@ pub(crate) struct Table {
 }
 
 impl Table {
-    /// A table with the root only.
-    pub(crate) fn new(upper: Key, lower: Lower) -> Table {
+    /// A table with the root only, which has an upper half where there is a layer.
+    pub(crate) fn new(upper: Option<Key>, lower: Lower) -> Table {
         let mut table = Table { nodes: HashMap::new(), by_key: HashMap::new(), synthetic: SYNTHETIC };
-        let keys = vec![upper, lower.key];
+        let keys: Vec<Key> = upper.into_iter().chain([lower.key]).collect();
+        let place = if upper.is_some() { Place::Upper } else { Place::Lower };
         table.by_key.extend(keys.iter().map(|k| (*k, ROOT)));
-        let fresh = Node::fresh(ROOT, libc::S_IFDIR, Place::Upper, keys);
+        let fresh = Node::fresh(ROOT, libc::S_IFDIR, place, keys);
         let root = Node { lookups: 1, lower: Some(lower), ..fresh };
         table.nodes.insert(ROOT, root);
         table

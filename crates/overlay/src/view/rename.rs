@@ -216,7 +216,7 @@ impl Layers {
         }
         if self.store.must_stay(stat) {
             let grave = self.store.grave(stat);
-            at::forced(&[dir], || at::link(dir, name, &self.store.work, &grave))?;
+            at::forced(&[dir], || at::link(dir, name, &self.store.parts()?.work, &grave))?;
             return Ok(Some(Tomb::Named(grave.to_string_lossy().into_owned())));
         }
         if at::kind_of(target.shown().ok_or(Errno::ENOENT)?) == libc::S_IFREG
@@ -225,7 +225,7 @@ impl Layers {
             return Ok(Some(tomb));
         }
         let tomb = self.store.fresh_name();
-        at::forced(&[dir], || at::link(dir, name, &self.store.work, OsStr::new(&tomb)))?;
+        at::forced(&[dir], || at::link(dir, name, &self.store.parts()?.work, OsStr::new(&tomb)))?;
         Ok(Some(Tomb::Named(tomb)))
     }
 

@@ -88,7 +88,7 @@ impl Layers {
             return Ok(tomb);
         }
         let spare = self.store.grave(stat);
-        self.move_away(dir, name, &self.store.work, &spare, covered)?;
+        self.move_away(dir, name, &self.store.parts()?.work, &spare, covered)?;
         Ok(Tomb::Named(spare.to_string_lossy().into_owned()))
     }
 
@@ -113,9 +113,9 @@ impl Layers {
         if let Some(stat) = &found.upper {
             let dir = self.upper_dir(table, parent)?;
             let (spare, stays) = (self.store.grave(stat), self.store.must_stay(stat));
-            self.move_away(&dir, name, &self.store.work, &spare, covered)?;
+            self.move_away(&dir, name, &self.store.parts()?.work, &spare, covered)?;
             if !stays {
-                crate::fs::remove::tree(&self.store.work, &spare)?;
+                crate::fs::remove::tree(&self.store.parts()?.work, &spare)?;
             }
         } else if covered {
             let dir = self.merged_dir(table, parent)?;
@@ -213,7 +213,7 @@ impl Layers {
     /// Whether the host has something under this name that must not show again, which is recorded.
     pub(crate) fn cover(&self, table: &Table, parent: u64, name: &OsStr) -> Result<bool, Errno> {
         match self.below(table, parent, name)? {
-            Some((rel, stat)) => self.store.origins.cover(&rel, &stat).map(|()| true),
+            Some((rel, stat)) => self.store.parts()?.origins.cover(&rel, &stat).map(|()| true),
             None => Ok(false),
         }
     }

@@ -318,7 +318,7 @@ impl Layers {
         // What is in a directory changes its attributes.
         let listed = || {
             let epoch = self.watches.epoch.load(Ordering::Acquire);
-            let copied = !node.is_dir() || node.place != Place::Lower;
+            let copied = !node.is_dir() || node.is_settled_dir();
             copied || (epoch > 0 && node.watched == epoch) || self.watches.has(&lower.rel)
         };
         if named && listed() { Belief::Watched } else { Belief::Host }

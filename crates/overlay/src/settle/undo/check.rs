@@ -105,7 +105,8 @@ impl<'c> Check<'c> {
         let mut parents = Parents::new(open_own);
         for (step, directory) in with_kind(newest).into_iter().filter(|(step, _)| step.action == Action::Put) {
             let rel = step.path.as_path();
-            let there = parents.stat(&self.overlay.store.upper, rel).map_err(|errno| (rel.to_owned(), errno))?;
+            let upper = self.overlay.store.parts().map(|parts| &parts.upper);
+            let there = upper.and_then(|upper| parents.stat(upper, rel)).map_err(|errno| (rel.to_owned(), errno))?;
             if there.is_some_and(|stat| directory || at::is_dir(&stat)) {
                 found.push(rel.to_owned());
             }

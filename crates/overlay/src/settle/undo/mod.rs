@@ -88,18 +88,19 @@ pub(crate) struct Undoing {
 
 impl Undoing {
     pub(crate) fn load(store: &Store) -> Result<Option<Undoing>, Errno> {
-        let Some(saved) = read_json(&store.dir, UNDO)? else {
+        let Some(parts) = store.made() else { return Ok(None) };
+        let Some(saved) = read_json(&parts.dir, UNDO)? else {
             return Ok(None);
         };
         Ok(Some(Undoing { saved, progress: Progress::load(store)? }))
     }
 
     pub(crate) fn exists(store: &Store) -> Result<bool, Errno> {
-        Ok(at::stat_opt(&store.dir, OsStr::new(UNDO))?.is_some())
+        store.has(UNDO)
     }
 
     fn end(store: &Store) -> Result<(), Errno> {
-        at::unlink_opt(&store.dir, OsStr::new(UNDO))?;
+        at::unlink_opt(&store.parts()?.dir, OsStr::new(UNDO))?;
         Progress::end(store)
     }
 }
@@ -122,7 +123,8 @@ impl Overlay {
         let _lock = self.store.lock()?;
         self.check_whole()?;
         let forget = || -> Result<(), Errno> {
-            let Some(pre) = absent_ok(at::open_dir(&self.store.dir, OsStr::new(PRE)))? else { return Ok(()) };
+            let Some(parts) = self.store.made() else { return Ok(()) };
+            let Some(pre) = absent_ok(at::open_dir(&parts.dir, OsStr::new(PRE)))? else { return Ok(()) };
             serials(&pre)?.into_iter().try_for_each(|serial| drop_pre(self, &pre, serial))
         };
         forget().map_err(|source| store_error(&self.store.path, source))
@@ -189,7 +191,7 @@ impl Overlay {
         let progress = Progress::begin(&self.store).map_err(failed)?;
         let bytes = serde_json::to_vec(&plan.journal).map_err(|_| failed(Errno::EIO))?;
         fault();
-        write_durably(&self.store.dir, UNDO, &bytes).map_err(failed)?;
+        write_durably(&self.store.ensure()?.dir, UNDO, &bytes).map_err(failed)?;
         self.work_undo(Undoing { saved: plan.journal, progress }, fault)
     }
 
@@ -231,9 +233,10 @@ impl Overlay {
     /// The store is in use, or cannot be written.
     pub fn follow(&self, returned: &Returned) -> Result<(), OverlayError> {
         let _lock = self.store.lock()?;
+        let Some(parts) = self.store.made() else { return Ok(()) };
         let failed = |source| store_error(&self.store.path, source);
         for (was, now) in &returned.0 {
-            self.store.origins.follow(was, now).map_err(failed)?;
+            parts.origins.follow(was, now).map_err(failed)?;
         }
         for kept in self.all_kept().map_err(failed)? {
             kept.follow(&returned.0).map_err(failed)?;
@@ -283,7 +286,8 @@ impl Overlay {
 
     /// What can be taken back, newest first.
     fn all_kept(&self) -> Result<Vec<Kept>, Errno> {
-        let pre = match at::open_dir(&self.store.dir, OsStr::new(PRE)) {
+        let Some(parts) = self.store.made() else { return Ok(Vec::new()) };
+        let pre = match at::open_dir(&parts.dir, OsStr::new(PRE)) {
             Ok(pre) => pre,
             Err(Errno::ENOENT) => return Ok(Vec::new()),
             Err(errno) => return Err(errno),
@@ -302,8 +306,9 @@ type Checked<T> = Result<T, (PathBuf, Errno)>;
 fn drop_pre(overlay: &Overlay, pre: &OwnedFd, serial: u32) -> Result<(), Errno> {
     let spare = OsString::from(overlay.store.fresh_name());
     let name = OsString::from(serial.to_string());
-    match at::rename(pre, &name, &overlay.store.work, &spare, RenameFlags::empty()) {
-        Ok(()) => remove::tree(&overlay.store.work, &spare),
+    let work = &overlay.store.parts()?.work;
+    match at::rename(pre, &name, work, &spare, RenameFlags::empty()) {
+        Ok(()) => remove::tree(work, &spare),
         Err(Errno::ENOENT) => Ok(()),
         Err(errno) => Err(errno),
     }

@@ -63,8 +63,10 @@ impl Worker<'_> {
 
     /// Makes an upper directory as it was, whole before it is seen.
     pub(super) fn return_dir(&self, dir: &keep::Dir, place: &Spot) -> Result<(), Errno> {
-        let spare =
-            Spot { dir: Arc::new(duplicate(&self.overlay.store.work)?), name: self.overlay.store.fresh_name().into() };
+        let spare = Spot {
+            dir: Arc::new(duplicate(&self.overlay.store.parts()?.work)?),
+            name: self.overlay.store.fresh_name().into(),
+        };
         at::mkdir(&spare.dir, &spare.name, 0o700)?;
         let made = at::open_dir(&spare.dir, &spare.name)?;
         at::chown(&made, at::dot(), Some(dir.uid), Some(dir.gid))?;
@@ -90,7 +92,7 @@ impl Worker<'_> {
         }
         (self.fault)();
         let (parent, name) = at::split(step.path.as_path()).ok_or(Errno::EISDIR)?;
-        let upper = self.upper.borrow_mut().dir(&self.overlay.store.upper, parent);
+        let upper = self.upper.borrow_mut().dir(&self.overlay.store.parts()?.upper, parent);
         if let Some(dir) = absent_ok(upper)?
             && let Some(own) = self.layers_own(number)?
         {
@@ -113,7 +115,7 @@ impl Worker<'_> {
             None if item.step.near => self.hold(number).map(Some),
             None => {
                 let spare = Spot {
-                    dir: Arc::new(duplicate(&self.overlay.store.work)?),
+                    dir: Arc::new(duplicate(&self.overlay.store.parts()?.work)?),
                     name: self.overlay.store.fresh_name().into(),
                 };
                 copy_tree(&self.hold(number)?, &spare, true)?;
@@ -133,7 +135,7 @@ impl Worker<'_> {
         let mut parents = Parents::new(open_own);
         for path in &kept.journal.before.whiteouts {
             let Some((parent, name)) = at::split(path.as_path()) else { continue };
-            if parents.stat(&self.overlay.store.upper, path.as_path())?.is_some() {
+            if parents.stat(&self.overlay.store.parts()?.upper, path.as_path())?.is_some() {
                 continue;
             }
             if let Some(dir) = absent_ok(open_upper(self.overlay, parent))? {
@@ -175,7 +177,7 @@ impl Worker<'_> {
 
     /// The host's objects are what the layer's changes start from again; being put back moved their change times.
     pub(super) fn return_records(&self) -> Result<(), Errno> {
-        let origins = &self.overlay.store.origins;
+        let origins = &self.overlay.store.parts()?.origins;
         for kept in &self.kept {
             origins.forget_all(&keep::forgotten(&kept.journal.steps))?;
         }
@@ -219,13 +221,13 @@ impl Worker<'_> {
         let (mut host, mut upper) = (Parents::new(open_own), Parents::new(open_own));
         let is_file = |stat: &Stat| at::kind_of(stat) == libc::S_IFREG;
         for (path, lower) in self.kept.iter().flat_map(|kept| &kept.journal.before.copies) {
-            let own = upper.stat(&self.overlay.store.upper, path.as_path())?.filter(is_file);
+            let own = upper.stat(&self.overlay.store.parts()?.upper, path.as_path())?.filter(is_file);
             let Some(was) = host.stat(&self.overlay.root, lower.as_path())?.filter(is_file).filter(|_| own.is_some())
             else {
                 continue;
             };
             let (parent, name) = at::split(path.as_path()).ok_or(Errno::EISDIR)?;
-            let dir = upper.dir(&self.overlay.store.upper, parent)?;
+            let dir = upper.dir(&self.overlay.store.parts()?.upper, parent)?;
             xattr::mark_copy(&dir, name, &Origin::of(&was).encode())?;
         }
         Ok(())
@@ -262,7 +264,7 @@ impl Worker<'_> {
 
     /// The applies are taken back: nothing is kept of them. Each goes in one step, the newest first.
     pub(super) fn drop_kept(&self) -> Result<(), Errno> {
-        let pre = at::open_dir(&self.overlay.store.dir, OsStr::new(PRE))?;
+        let pre = at::open_dir(&self.overlay.store.parts()?.dir, OsStr::new(PRE))?;
         for serial in &self.saved.serials {
             (self.fault)();
             drop_pre(self.overlay, &pre, *serial)?;

@@ -253,7 +253,7 @@ impl<'w> Worker<'w> {
 
     /// A further name of the same host file that no apply has touched, as far as the layer knows one.
     pub(super) fn linked_elsewhere(&self, was: &Identity) -> Result<Option<Spot>, Errno> {
-        let origins = &self.overlay.store.origins;
+        let origins = &self.overlay.store.parts()?.origins;
         if origins.covered(was.dev, was.ino) == 0 {
             return Ok(None);
         }
