@@ -40,23 +40,9 @@ pub(crate) fn listen() -> Result<(SigSet, SigSet), Errno> {
     Ok((before, set))
 }
 
-/// Runs the command to its end; returns the exit code of pid 1, which nobody reads.
+/// Tells that the jar stands, and runs its command to the end; in a live jar, one after the other. What is `absent` is not looked
+/// for.
 pub(crate) fn run(
-    channel: &Channel,
-    plan: &Plan,
-    absent: &[Vec<u8>],
-    executor: Executor<'_>,
-    mask: &SigSet,
-    sigchld: &SigSet,
-) -> i32 {
-    match serve(channel, plan, absent, executor, mask, sigchld) {
-        Ok(()) => 0,
-        // Belljar sees the socket close without an `Ended`.
-        Err(_) => 125,
-    }
-}
-
-fn serve(
     channel: &Channel,
     plan: &Plan,
     absent: &[Vec<u8>],

@@ -222,7 +222,10 @@ fn first_process(channel: &Channel, ground: &Ground, mapped: &OwnedFd, missing: 
         Ok((plan, absent, signals))
     });
     match ready {
-        Ok((plan, absent, (mask, sigchld))) => init::run(channel, &plan, &absent, executor, &mask, &sigchld),
+        Ok((plan, absent, (mask, sigchld))) => {
+            // Nobody reads the code: after an error Belljar sees the socket close without an `Ended`.
+            init::run(channel, &plan, &absent, executor, &mask, &sigchld).map_or(125, |()| 0)
+        }
         Err(fault) => {
             // If Belljar is gone, nobody wants to know.
             let _ = channel.send(&Up::Failed { fault }, None);
