@@ -28,6 +28,8 @@ pub struct Wanted {
     pub checkpoints: bool,
     /// Bytes or files are limited.
     pub quota: bool,
+    /// Memory is limited.
+    pub memory: bool,
     /// Nothing can be mounted here: the command works on copies.
     pub copies: bool,
     /// Jars inside this one are allowed.
@@ -69,14 +71,14 @@ impl Wanted {
         Wanted { wish, explained, renames: does(Action::Rename), tried, idle, ..Wanted::default() }
     }
 
-    /// Whether the command is known to do the same on both backends, and does anything.
     /// Whether each root is kept by FUSE, whatever the host and the layers are like.
     pub(crate) fn is_for_fuse(&self) -> bool {
         !self.copies && self.wish != BackendWish::Kernel && (self.wish == BackendWish::Fuse || !self.is_known())
     }
 
+    /// Whether the command is known to do the same on both backends, and does anything.
     fn is_known(&self) -> bool {
-        self.explained && !self.renames && self.tried && !self.idle
+        self.explained && !self.renames && self.tried && !self.idle && !self.memory
     }
 }
 
@@ -105,6 +107,11 @@ pub fn choose_backend(kind: RootKind, facts: &RootFacts, wanted: &Wanted) -> Res
         }
         (BackendWish::Auto, None) if !wanted.tried => {
             fuse("not every program it starts is known to do the same on the kernel's overlayfs")
+        }
+        // Seen on Linux 6.12, not on 6.1 and 7.3: the kernel ends a jar that writes more than the limit through its overlayfs,
+        // and waits for the disk where nobody or FUSE is in between.
+        (BackendWish::Auto, None) if wanted.memory => {
+            fuse("memory is limited, and some kernels count what their overlayfs has yet to write")
         }
         // Making and settling a layer for the kernel takes a millisecond more.
         (BackendWish::Auto, None) if wanted.idle => fuse("the command touches no file"),
@@ -302,6 +309,7 @@ mod tests {
         observing: Observing { measure: false, files: false },
         checkpoints: false,
         quota: false,
+        memory: false,
         copies: false,
         allow_nested: false,
         explained: true,
@@ -355,6 +363,7 @@ mod tests {
             Wanted { renames: true, ..EXPLAINED },
             Wanted { tried: false, ..EXPLAINED },
             Wanted { idle: true, ..EXPLAINED },
+            Wanted { memory: true, ..EXPLAINED },
         ];
         for wanted in lacking {
             let auto = choose_backend(RootKind::Workspace, &RootFacts::default(), &wanted).unwrap();

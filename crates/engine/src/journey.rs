@@ -570,6 +570,7 @@ pub(crate) fn wanted(request: &Request, analysis: &Analysis) -> Wanted {
         observing,
         checkpoints: request.jar.is_some(),
         quota,
+        memory: request.limits.memory.is_some(),
         attribution,
         allow_nested,
         ..Wanted::of(request.backend, analysis)
