@@ -204,17 +204,15 @@ pub struct Leave {
 impl Leave {
     /// The command begins as soon as its jar stands.
     pub fn give(mut self) {
-        if let Some(channel) = self.channel.take() {
-            // A jar that is gone tells why by itself.
-            let _ = channel.send(&Down::Go, None);
-        }
+        // One that does not hear of it must not wait for ever.
+        self.channel = self.channel.take().filter(|channel| channel.send(&Down::Go, None).is_err());
     }
 }
 
 impl Drop for Leave {
     fn drop(&mut self) {
         if let Some(channel) = &self.channel {
-            // As above.
+            // A jar that is gone tells why by itself.
             let _ = channel.no_more();
         }
     }
