@@ -11,7 +11,7 @@ use crate::trial::{self, Berth, Prepared, Ran, Trial};
 use crate::views::Views;
 use model::{Attempt, Confinement, FilePath, Layer, Place, RootKind, TrialId};
 use overlay::{CopyMost, Overlay};
-use sandbox::{Copies, Running, Upstream};
+use sandbox::{Copies, Remains, Running, Upstream};
 use std::io;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::time::Instant;
@@ -24,7 +24,7 @@ const COPY_MOST: CopyMost = CopyMost { files: 200_000, bytes: 4 << 30 };
 
 /// How an attempt to run a command ended.
 pub(crate) enum Begun {
-    Ran(Box<Trial<Ran>>),
+    Ran(Box<Trial<Ran>>, Remains),
     /// There are no namespaces here, for this reason. Nothing ran, and nothing is left.
     Bare(Bare),
 }

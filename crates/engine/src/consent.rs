@@ -6,7 +6,7 @@ use crate::audit::{Durability, now_ms, redacted};
 use crate::error::RunError;
 use crate::grants::{self, DAYS, EFFECTS_MAX, GrantError, Grants, Spot, counts};
 use crate::host;
-use crate::journey::{Engine, Judged, Request, confine};
+use crate::journey::{Engine, Judged, Request, roots};
 use crate::store::fresh_id;
 use model::{Door, FilePath, Grant, GrantScope, Granted, Place, Stage, Target, TrialId, Verdict};
 use policy::grant::{Asked, Once, covers};
@@ -201,7 +201,7 @@ pub(crate) fn leads_elsewhere(granted: &Granted) -> bool {
 /// # Errors
 /// When it cannot be a jar.
 pub fn reach(request: &Request) -> Result<Vec<FilePath>, RunError> {
-    Ok(confine(request)?.roots.into_iter().map(|root| root.path).collect())
+    Ok(roots(request)?.into_iter().map(|root| root.path).collect())
 }
 
 /// Bytes of one line that are kept.

@@ -22,16 +22,17 @@ use crate::record::{JarName, TrialRecord};
 use crate::seek;
 use crate::settle::{SettleError, Settlement, finish_discard};
 use crate::store::{Broken, Listed, Store, StoreError, fresh_id};
-use crate::trial::{self, Berth, Frozen, JarBegun, Observing, Ran, Trial};
+use crate::trial::{self, Berth, Frozen, JarBegun, Observing, Ran, Syncing, Trial};
 use analyze::ShellContext;
 use model::{
     Access, Agreed, Analysis, Apply, Assessment, BackendWish, ChangeSet, Confinement, Decision, EnvBase, FilePath,
-    Held, Layer, Limits, NetRule, Place, ProfileId, Review, Stage, TrialId, TrialState,
+    Held, Layer, Limits, NetRule, Place, ProfileId, Review, Stage, TrialId, TrialState, WritableRoot,
 };
 use overlay::Conflict;
 use policy::{ConfineRequest, Policy};
 use sandbox::Standby;
 use std::ffi::OsString;
+use std::thread;
 use std::time::SystemTime;
 
 /// What to run, and how its end is to be settled.
@@ -203,7 +204,7 @@ impl Engine {
         mut person: Option<&mut dyn Person>,
     ) -> Result<Outcome, RunError> {
         let judged = self.judge(&analyze::quote(&request.argv), &request.place);
-        let confinement = self.confine(request, &judged.analysis)?;
+        let wished = self.wished(request, &judged.analysis)?;
         let berth = self.berth(request)?;
         let approval = self.consent(berth.id(), request.jar.is_some(), &judged, person.as_deref_mut())?;
         let (id, by) = (berth.id().clone(), approval.by());
@@ -215,19 +216,39 @@ impl Engine {
             let ran = self.noted(&id, self.run_bare(request, &judged, &id, bare))?;
             return self.settled(ran, request, person, by);
         }
-        let wanted = Wanted { begun: Some(self.opened), ..wanted(request, &judged.analysis) };
-        let record = trial::record(berth.id().clone(), &judged, request, &confinement);
-        let upstream = sandbox::Upstream::of(&request.env);
-        // Where no layer decides how the jar is built, it is being built while they are made.
-        let ahead = berth.built_ahead(&record, &confinement, &wanted);
-        let ahead = ahead.map(|asked| sandbox::Request { upstream: upstream.clone(), ..asked });
-        let jar = self.begin(&approval, standby, ahead.as_ref());
-        let prepared = self.noted(&id, berth.prepare(&self.store, record, confinement, &wanted))?;
-        let ran = match self.noted(&id, prepared.execute(approval, jar, upstream, &self.audit))? {
-            Begun::Ran(ran) => *ran,
-            Begun::Bare(bare) => self.noted(&id, self.run_bare(request, &judged, &id, bare))?,
+        let begun = self.in_jar(request, &judged, wished, berth, approval, standby);
+        // The kernel takes the jar apart while its changes are looked at.
+        let (ran, _remains) = match self.noted(&id, begun)? {
+            Begun::Ran(ran, remains) => (*ran, Some(remains)),
+            Begun::Bare(bare) => (self.noted(&id, self.run_bare(request, &judged, &id, bare))?, None),
         };
         self.settled(ran, request, person, by)
+    }
+
+    /// From the approval to the end of the command. The disk takes its time over the record, until which the command waits; so
+    /// everything else is done meanwhile.
+    fn in_jar(
+        &self,
+        request: &Request,
+        judged: &Judged,
+        wished: Confinement,
+        berth: Berth,
+        approval: Approval,
+        standby: Standby,
+    ) -> Result<Begun, RunError> {
+        thread::scope(|scope| {
+            let syncing = Syncing::begin(scope, &self.audit)?;
+            let confinement = with_secrets(wished, request)?;
+            let wanted = Wanted { begun: Some(self.opened), ..wanted(request, &judged.analysis) };
+            let record = trial::record(berth.id().clone(), judged, request, &confinement);
+            let upstream = sandbox::Upstream::of(&request.env);
+            // Where no layer decides how the jar is built, it is being built while they are made.
+            let ahead = berth.built_ahead(&record, &confinement, &wanted);
+            let ahead = ahead.map(|asked| sandbox::Request { upstream: upstream.clone(), ..asked });
+            let jar = self.begin(&approval, standby, ahead.as_ref());
+            let prepared = berth.prepare(&self.store, record, confinement, &wanted)?;
+            prepared.execute(approval, jar, upstream, syncing)
+        })
     }
 
     /// Nothing runs in what is being built before [`Trial::execute`] serves its roots.
@@ -581,16 +602,26 @@ impl Engine {
     /// The jar of a request whose command announces this: with what the rules in force forbid, whatever was announced. Nothing
     /// runs before what the command says it reads was approved, where a rule wants that.
     pub(crate) fn confine(&self, request: &Request, announced: &Analysis) -> Result<Confinement, RunError> {
-        confined(request, self.policy.held(), policy::agreed(announced))
+        with_secrets(self.wished(request, announced)?, request)
+    }
+
+    /// [`Engine::confine`] before anything was looked for.
+    fn wished(&self, request: &Request, announced: &Analysis) -> Result<Confinement, RunError> {
+        wish(request, self.policy.held(), policy::agreed(announced))
     }
 }
 
 /// The jar as it is asked for, without what rules forbid.
 pub(crate) fn confine(request: &Request) -> Result<Confinement, RunError> {
-    confined(request, Vec::new(), Vec::new())
+    with_secrets(wish(request, Vec::new(), Vec::new())?, request)
 }
 
-fn confined(request: &Request, held: Vec<Held>, agreed: Vec<Agreed>) -> Result<Confinement, RunError> {
+/// What such a jar may write.
+pub(crate) fn roots(request: &Request) -> Result<Vec<WritableRoot>, RunError> {
+    Ok(wish(request, Vec::new(), Vec::new())?.roots)
+}
+
+fn wish(request: &Request, held: Vec<Held>, agreed: Vec<Agreed>) -> Result<Confinement, RunError> {
     let asked = ConfineRequest {
         env: &request.env,
         pass_env: request.pass_env.clone(),
@@ -605,7 +636,11 @@ fn confined(request: &Request, held: Vec<Held>, agreed: Vec<Agreed>) -> Result<C
         held,
         agreed,
     };
-    let mut confinement = policy::confine(&request.place, &asked)?;
+    Ok(policy::confine(&request.place, &asked)?)
+}
+
+/// Hides what has to be looked for, too.
+fn with_secrets(mut confinement: Confinement, request: &Request) -> Result<Confinement, RunError> {
     let led_to = links::led_to(&confinement.hidden, request);
     confinement.hidden.extend(led_to);
     seek::hide_names(&mut confinement, &request.place, seek::Views::InPlace)?;

@@ -9,7 +9,7 @@ use crate::trial::{self, Open, Ran, Trial, merged};
 use model::{Apply, Attempt, ChangeSet, Connection, EnvVar, Exit, FilePath, Limit, Place, Review, TrialId, TrialState};
 use overlay::Overlay;
 use policy::Policy;
-use sandbox::{Done, Standby, Streams};
+use sandbox::{Done, Remains, Standby, Streams};
 use std::ffi::OsString;
 use std::os::fd::BorrowedFd;
 use std::time::Instant;
@@ -235,7 +235,7 @@ impl Trial<Open> {
         let Trial { mut record, dir, overlays, stage: Open { live, views } } = self;
         drop(live);
         let met = std::mem::take(&mut record.limits_hit);
-        let late = views.finish(&mut record)?;
+        let late = views.finish(&mut record, &Remains::default())?;
         record.limits_hit.extend(met);
         record.attempts = merged(record.attempts.into_iter().chain(late).collect());
         overlays.iter().try_for_each(Overlay::settle)?;

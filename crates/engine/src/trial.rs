@@ -39,11 +39,12 @@ use model::{
 };
 use overlay::{Conflict, Overlay};
 use policy::{Names, Policy};
-use sandbox::{Building, Live, Mounted, Running, SandboxError, Standby};
+use sandbox::{Building, Leave, Live, Mounted, Running, SandboxError, Standby};
 use std::ffi::OsString;
 use std::io;
 use std::sync::Arc;
-use std::thread;
+use std::sync::mpsc::{Sender, channel};
+use std::thread::{self, Scope, ScopedJoinHandle};
 use std::time::Instant;
 
 /// One command's run in a jar, at the stage `S`.
@@ -261,7 +262,7 @@ impl Trial<Prepared> {
         approval: Approval,
         jar: JarBegun<'_>,
         upstream: Option<sandbox::Upstream>,
-        audit: &AuditLog,
+        syncing: Syncing<'_>,
     ) -> Result<Begun, RunError> {
         let began = Instant::now();
         let mut views = Views::new(self.record.limits);
@@ -271,7 +272,7 @@ impl Trial<Prepared> {
             JarBegun::Building(accepted, building) => (accepted, building),
         };
         let mut show = |index, mounted: Mounted<'_>| self.show(&mut views, index, mounted);
-        let running = match start_when_synced(building, audit, &mut show) {
+        let running = match start_when_synced(building, syncing, &mut show) {
             Err(error) => return Err(self.abandon(views, error.into())),
             Ok(Ok(running)) => running,
             Ok(Err(error)) => {
@@ -281,14 +282,15 @@ impl Trial<Prepared> {
                 };
             }
         };
-        let ended = running.wait()?;
+        let mut ended = running.wait()?;
+        let remains = std::mem::take(&mut ended.remains);
         let mut attempts = ended.attempts;
-        attempts.extend(views.finish(&mut self.record)?);
+        attempts.extend(views.finish(&mut self.record, &remains)?);
         self.stage.lent.clear();
         self.overlays.iter().try_for_each(Overlay::settle)?;
         let exec_error = ended.exec_error;
         self.note(sandbox::Ended { attempts, ..ended }, began);
-        Ok(Begun::Ran(Box::new(self.become_ran(exec_error))))
+        Ok(Begun::Ran(Box::new(self.become_ran(exec_error)), remains))
     }
 
     /// What is remembered of the run.
@@ -543,32 +545,55 @@ fn jar_request(
     }
 }
 
+/// The audit log on its way to the disk. Nothing runs that has no leave from it.
+pub(crate) struct Syncing<'scope> {
+    leave: Sender<Leave>,
+    thread: ScopedJoinHandle<'scope, Result<(), AuditError>>,
+}
+
+impl<'scope> Syncing<'scope> {
+    /// The caller goes on meanwhile.
+    ///
+    /// # Errors
+    /// When no thread can be had.
+    pub(crate) fn begin<'env>(
+        scope: &'scope Scope<'scope, 'env>,
+        audit: &'env AuditLog,
+    ) -> Result<Syncing<'scope>, RunError> {
+        let (leave, waiting) = channel::<Leave>();
+        let sync = move || {
+            audit.synced()?;
+            // Nobody waits where no jar could be begun.
+            waiting.recv().into_iter().for_each(Leave::give);
+            Ok(())
+        };
+        let thread = thread::Builder::new().name("belljar-audit".into()).spawn_scoped(scope, sync);
+        Ok(Syncing { leave, thread: thread.map_err(SandboxError::Spawn)? })
+    }
+
+    /// As soon as the log is on the disk. If it never is, the jar ends.
+    fn then(&self, leave: Leave) {
+        drop(self.leave.send(leave));
+    }
+
+    fn done(self) -> Result<(), AuditError> {
+        drop(self.leave);
+        self.thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    }
+}
+
 /// The disk is waited for while the jar is being built, and its command waits for both. The audit log's own error comes first:
 /// without its record nothing goes on, in this jar or without one.
 fn start_when_synced(
     building: Result<Box<Building<'_>>, SandboxError>,
-    audit: &AuditLog,
+    syncing: Syncing<'_>,
     serve: &mut sandbox::Serve<'_>,
 ) -> Result<Result<Running, SandboxError>, AuditError> {
-    let held = building.and_then(|mut building| {
-        let leave = building.hold().map_err(SandboxError::Spawn)?;
-        Ok((building, leave))
+    let running = building.and_then(|mut building| {
+        syncing.then(building.hold().map_err(SandboxError::Spawn)?);
+        building.start(serve)
     });
-    let (building, leave) = match held {
-        Ok(held) => held,
-        Err(error) => return audit.synced().map(|()| Err(error)),
-    };
-    thread::scope(|scope| {
-        let sync = || audit.synced().map(|()| leave.give());
-        match thread::Builder::new().name("belljar-audit".into()).spawn_scoped(scope, sync) {
-            Err(error) => audit.synced().map(|()| Err(SandboxError::Spawn(error))),
-            Ok(syncing) => {
-                let running = building.start(serve);
-                let synced = syncing.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-                synced.map(|()| running)
-            }
-        }
-    })
+    syncing.done().map(|()| running)
 }
 
 /// The kernel was chosen and refused: the record says so.

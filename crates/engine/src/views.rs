@@ -4,6 +4,7 @@ use crate::error::RunError;
 use crate::record::TrialRecord;
 use model::Attempt;
 use overlay::{Budget, Overlay, Served, Serving};
+use sandbox::Remains;
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::Arc;
@@ -58,11 +59,13 @@ impl Views {
         self.served.into_iter().for_each(|(_, served)| drop(served.finish()));
     }
 
-    /// Waits until nothing of them is mounted any more. What was tried; the rest of what is known goes into the record.
-    pub(crate) fn finish(self, record: &mut TrialRecord) -> Result<Vec<Attempt>, RunError> {
+    /// Waits until nothing of them is mounted any more, or, where something remains of their jar, in which nothing runs, does
+    /// not. What was tried; the rest of what is known goes into the record.
+    pub(crate) fn finish(self, record: &mut TrialRecord, remains: &Remains) -> Result<Vec<Attempt>, RunError> {
+        let end = if remains.are_gone() { Served::finish } else { Served::finish_unused };
         let mut attempts = Vec::new();
         for (_, served) in self.served {
-            let observed = served.finish()?;
+            let observed = end(served)?;
             attempts.extend(observed.attempts);
             record.unattributed = record.unattributed.take().or(observed.lost.map(overlay::Lost::describe));
         }

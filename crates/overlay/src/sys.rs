@@ -1,4 +1,4 @@
-//! The few system calls no library wraps safely: extended attributes by path, fchmodat2, and cloning a FUSE descriptor.
+//! The few calls no library wraps safely: extended attributes by path, fchmodat2, cloning a FUSE descriptor, mallopt(3).
 #![allow(unsafe_code)]
 
 use nix::errno::Errno;
@@ -81,6 +81,22 @@ fn close_range(first: u32, last: u32) -> Result<(), Errno> {
 fn size(n: isize) -> Result<usize, Errno> {
     usize::try_from(n).map_err(|_| Errno::last())
 }
+
+/// Gives memory for what is larger than `bytes` by a mapping of its own, which is zero when it is new. By itself
+/// malloc(3) stops doing so for sizes it has seen freed, and then clears by hand what a thread's heap begins with.
+#[cfg(target_env = "gnu")]
+pub(crate) fn map_larger_than(bytes: i32) {
+    // As malloc would set it by itself for such a size: a heap is not given back and taken again all the time.
+    let kept = bytes.saturating_mul(2);
+    for (which, value) in [(libc::M_MMAP_THRESHOLD, bytes), (libc::M_TRIM_THRESHOLD, kept)] {
+        // SAFETY: mallopt(3) takes two numbers and may be called at any time.
+        unsafe { libc::mallopt(which, value) };
+    }
+}
+
+/// Other allocators do by themselves.
+#[cfg(not(target_env = "gnu"))]
+pub(crate) fn map_larger_than(_bytes: i32) {}
 
 /// An all-zero `struct stat`.
 pub(crate) fn zeroed_stat() -> libc::stat {

@@ -11,6 +11,9 @@ use model::{FilePath, Limits, NetRule, RootKind};
 /// The first version of landlock(7) that rules truncate(2).
 const TRUNCATE_SINCE: u32 = 3;
 
+/// As many roots there are in most jars, and some more.
+const USUAL_CONNECTIONS: usize = 4;
+
 /// A directory of the host that the jar shows another one for.
 struct Place {
     at: FilePath,
@@ -33,22 +36,29 @@ impl<'a> Draft<'a> {
         draft
     }
 
-    pub(crate) fn steps(&self) -> Vec<Step> {
+    /// Those for which little of the request counts, and nothing of most: they are taken before the command is known.
+    pub(crate) fn first_steps(&self) -> Vec<Step> {
+        let connections = self.roots().count().max(USUAL_CONNECTIONS);
+        let strict = self.request.allow_nested || self.facts.landlock < TRUNCATE_SINCE;
+        let mut steps = vec![Step::Loopback, Step::Connections { max: connections }, Step::Seal];
+        steps.extend([Step::Reopen { strict }, Step::Scratch]);
+        steps.extend(empties());
+        steps.extend(self.devices());
+        if self.keeps_off_fixtures() {
+            steps.extend(in_turn(self.fixtures(), |_| 0).into_iter().map(|(_, step)| step));
+        }
+        steps
+    }
+
+    /// Those after the first ones.
+    pub(crate) fn further_steps(&self) -> Vec<Step> {
         let limits = &self.request.limits;
         let (max, kept) = (limits.processes.unwrap_or(Limits::PROCESSES), self.facts.group.map(str::to_owned));
-        let mut steps = vec![Step::Processes { max, asked: limits.processes.is_some(), kept }, Step::Loopback];
+        let mut steps = vec![Step::Processes { max, asked: limits.processes.is_some(), kept }];
         steps.push(if self.named() { self.network() } else { Step::Questions });
-        let spare = self.request.kernel.iter().filter(|kernel| kernel.or_fuse).count();
-        let count = self.roots().count().saturating_sub(self.request.kernel.len());
-        steps.extend((count + spare > 0).then_some(Step::Connections { count, spare }));
+        steps.extend(limits.memory.map(|max| Step::ScratchSize { max }));
         steps.extend(self.request.kernel.iter().filter_map(|kernel| self.kernel(kernel)));
-        steps.push(Step::Seal);
-        let strict = self.request.allow_nested || self.facts.landlock < TRUNCATE_SINCE;
-        steps.push(Step::Reopen { strict });
-        steps.push(Step::Scratch { max: limits.memory });
-        steps.extend(empties());
         steps.extend(self.name_files());
-        steps.extend(self.devices());
         for place in &self.places {
             steps.extend(self.furnish(place));
         }
@@ -202,50 +212,64 @@ impl<'a> Draft<'a> {
         steps
     }
 
-    /// All mounts of the view, outer before inner. The scratch stays the working directory, so its own cover is harmless.
-    /// Roots come first, with what they stand on and the proc(5) that is handed out with them, and what lies in them last:
-    /// so Belljar begins to answer while everything else is put in its place.
-    fn placements(&self) -> Vec<Step> {
+    /// What is put in its place in every jar.
+    fn fixtures(&self) -> Vec<(FilePath, Step)> {
         // Root's covers stand on it, so a jar inside keeps this one.
         let (or_outer, traceable) = (self.facts.around.is_some(), self.request.allow_nested && self.facts.uid == 0);
         let proc = Step::Proc { at: FilePath::from("/proc"), or_outer, traceable };
         let mut all = vec![(FilePath::from("/proc"), proc)];
         all.push((FilePath::from("/dev"), cover("dev", "/dev")));
         all.push((FilePath::from("/dev"), Step::Devices { at: FilePath::from("/dev") }));
+        let root_only: &[&[&str]] = &[view::PROC_MASKED, view::ROOT_SECRETS];
+        let masks = [view::SYS_MASKED].into_iter().chain(root_only.iter().copied().filter(|_| self.facts.uid == 0));
+        // A mount in a user's proc(5) would forbid a jar inside one of its own.
+        let keys = (self.facts.uid == 0 || !self.request.allow_nested).then_some(view::PROC_KEYS);
+        let masks = masks.chain(keys).flatten().map(|path| FilePath::from(*path));
+        all.extend(masks.map(|at| (at.clone(), Step::Mask { at })));
+        // A jar inside another looks at a view that lacks these names already.
+        let lacks = self.facts.uid == 0 && self.facts.around.is_none();
+        let names = view::ROOT_SECRET_FILES.iter().filter(|_| lacks);
+        all.extend(names.map(|(at, names)| (FilePath::from(*at), without(at, names))));
+        all
+    }
+
+    /// Whether no root or layer meets a fixture: neither hides the other, whichever comes first.
+    fn keeps_off_fixtures(&self) -> bool {
+        let fixtures = self.fixtures();
+        let layers = self.request.kernel.iter().map(|kernel| &kernel.upper);
+        let meets = |path: &FilePath| fixtures.iter().any(|(at, _)| path.starts_with(at) || at.starts_with(path));
+        !self.roots().chain(layers).any(meets)
+    }
+
+    /// All other mounts of the view, outer before inner. The scratch stays the working directory, so its own cover is
+    /// harmless. Roots come first, with what they stand on, and what lies in them last: so Belljar begins to answer while
+    /// everything else is put in its place.
+    fn placements(&self) -> Vec<Step> {
+        let mut all = if self.keeps_off_fixtures() { Vec::new() } else { self.fixtures() };
         let covers = self.places.iter();
         all.extend(covers.map(|p| (p.at.clone(), Step::Cover { from: p.from.clone(), at: p.at.clone() })));
         let roots = self.roots().enumerate();
         all.extend(roots.map(|(index, at)| (at.clone(), Step::Root { index, at: at.clone() })));
         all.extend(self.masks().into_iter().map(|at| (at.clone(), Step::Mask { at })));
         if self.facts.uid == 0 {
-            // A jar inside another looks at a view that lacks these names already.
-            let names = view::ROOT_SECRET_FILES.iter().filter(|_| self.facts.around.is_none());
-            all.extend(names.map(|(at, names)| (FilePath::from(*at), without(at, names))));
             let paths = view::PROC_READ_ONLY.iter().map(|path| FilePath::from(*path));
             all.extend(paths.map(|at| (at.clone(), Step::ReadOnly { at })));
         }
         all.extend(self.name_covers());
-        let turn = |at: &FilePath, step: &Step| {
-            let early = matches!(step, Step::Proc { .. }) || self.roots().any(|root| root.starts_with(at));
+        all.retain(|(at, step)| !matches!(step, Step::Mask { .. }) || !self.inside_root(at));
+        await_where_needed(in_turn(all, |at| {
             let in_root = self.roots().any(|root| at.starts_with(root) && at != root);
+            let early = at.as_bytes() == b"/proc" || self.roots().any(|root| root.starts_with(at));
             if in_root { 2 } else { u8::from(!early) }
-        };
-        all.sort_by_cached_key(|(at, step)| (turn(at, step), at.as_path().components().count()));
-        await_where_needed(all)
+        }))
     }
 
     fn masks(&self) -> Vec<FilePath> {
-        let root_only: &[&[&str]] = &[view::PROC_MASKED, view::ROOT_SECRETS];
-        let host = [view::SYS_MASKED].into_iter().chain(root_only.iter().copied().filter(|_| self.facts.uid == 0));
-        // A mount in a user's proc(5) would forbid a jar inside one of its own.
-        let keys = (self.facts.uid == 0 || !self.request.allow_nested).then_some(view::PROC_KEYS);
-        let host = host.chain(keys).flatten().map(|path| FilePath::from(*path)).chain(self.sockets());
         let asked = self.request.confinement.hidden.iter().map(|hidden| hidden.path.clone());
         // The outer jar's state, inside which this jar's own may lie by the same name, is gone with the outer /run.
         let outer_state = FilePath::from("/run").join(around::STATE);
         let covered = |path: &FilePath| self.places.iter().any(|place| place.at == *path) || *path == outer_state;
-        let asked = asked.filter(|path| !covered(path));
-        host.chain(asked).filter(|path| !self.inside_root(path)).collect()
+        self.sockets().chain(asked.filter(|path| !covered(path))).collect()
     }
 
     /// Sockets of the host that the view would show: who may read a directory may connect to what is in it, wherever
@@ -348,6 +372,12 @@ fn without(at: &str, names: &[&str]) -> Step {
 
 fn device(at: &FilePath, from: FilePath) -> [Step; 2] {
     [Step::File { at: at.clone(), mode: 0o644 }, Step::Keep { from, at: at.clone() }]
+}
+
+/// By their turns, and in each outer places before inner ones.
+fn in_turn(mut placements: Vec<(FilePath, Step)>, turn: impl Fn(&FilePath) -> u8) -> Vec<(FilePath, Step)> {
+    placements.sort_by_cached_key(|(at, _)| (turn(at), at.as_path().components().count()));
+    placements
 }
 
 /// A mount below a root looks that root up, which blocks until it is served.

@@ -97,6 +97,6 @@ pub use net::Upstream;
 pub use plan::{Ground, Identity, Plan, Step, ground, plan};
 pub use probe::{HostFact, HostFacts, namespaces, probe};
 pub use request::{KernelRoot, Request};
-pub use running::{Ended, Running};
+pub use running::{Ended, Remains, Running};
 pub use stage::stage_entry;
 pub use start::{Building, Leave, Mounted, Serve, Standby, bare_plan, standby, standby_bare, start};

@@ -6,7 +6,7 @@ use crate::cgroup::Groups;
 use crate::error::SandboxError;
 use crate::net::Broker;
 use crate::output::{Carrying, Output};
-use crate::plan::{environment, live_plan, words};
+use crate::plan::{environment, live_plan_on, words};
 use crate::request::{Request, check_argv, check_environment};
 use crate::running::{News, Running, Watching, wire};
 use crate::start::{Serve, Standby, file_of};
@@ -82,8 +82,9 @@ impl Standby {
             // Their file systems could stall whoever watches their calls, and here that is who runs the commands.
             return Err(SandboxError::Request("a live jar cannot allow jars inside".into()));
         }
+        self.stand_on_ground_of(request)?;
         let groups = self.groups(request, Groups::around_live)?;
-        let plan = live_plan(request, &self.facts)?;
+        let plan = live_plan_on(self.nursery.ground.clone(), request, &self.facts)?;
         let mut running = self.begin(plan, request, groups, None)?.start(serve)?;
         // One command that stops must not stop all that come after it.
         running.stops_along = false;
@@ -172,7 +173,7 @@ impl Live {
         let over = loop {
             match running.turn(&mut watch, &mut stopped) {
                 Ok(News::Nothing) => {}
-                Ok(News::Over { exit, exec_error }) => break Ok((exit, exec_error)),
+                Ok(News::Over { exit, exec_error, .. }) => break Ok((exit, exec_error)),
                 Ok(News::TookTooMuch) => running.channel.send(&Down::End, None).map_err(wire)?,
                 Err(error) => break Err(error),
             }

@@ -183,6 +183,11 @@ impl Meter {
         self.groups.out_of_memory()
     }
 
+    /// Whether what its first process takes on its way out counts, or the place where it is counted goes with it.
+    pub(crate) fn counts_all(&self) -> bool {
+        self.peak.is_some() || self.limits.on_processes()
+    }
+
     /// What the jar took, where the kernel counted it.
     pub(crate) fn usage(&self) -> Option<Usage> {
         self.groups.usage()

@@ -11,7 +11,7 @@ use crate::{around, reopen, ruleset, seccomp, sys};
 use model::{Block, Containment, FilePath, Gap, Layer, LayerState, Tier};
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, OFlag, OpenHow, ResolveFlag, open, openat, openat2};
-use nix::mount::{MsFlags, mount};
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sys::prctl;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
@@ -31,8 +31,9 @@ pub(crate) struct Executor<'a> {
     channel: &'a Channel,
     ground: &'a Ground,
     scratch: Option<OwnedFd>,
-    /// Opened FUSE connections that no root has taken yet.
+    /// Opened FUSE connections that no root has taken yet, and why there are no more.
     connections: Vec<OwnedFd>,
+    no_device: Errno,
     /// Kernel overlays that are not in their place yet, or why there are none.
     kernel: Vec<(usize, Result<OwnedFd, String>)>,
     /// Roots mounted but not known to be served.
@@ -58,6 +59,7 @@ impl<'a> Executor<'a> {
             ground,
             scratch: None,
             connections: Vec::new(),
+            no_device: Errno::ENODEV,
             kernel: Vec::new(),
             unserved: 0,
             go: false,
@@ -99,14 +101,18 @@ impl<'a> Executor<'a> {
             Step::Loopback => loopback(),
             Step::Network { blocks, over_udp } => self.network(blocks, *over_udp),
             Step::Questions => self.questions(),
-            Step::Connections { count, spare } => self.connect(*count, *spare),
+            Step::Connections { max } => {
+                self.connect(*max);
+                Ok(())
+            }
             Step::Kernel { index, lower, upper, work, or_fuse } => {
-                let made = kernel_overlay(lower, upper, work);
+                let made = overlay_of_sealed(*index, lower, upper, work);
                 return self.keep(*index, made, *or_fuse, || step.to_string());
             }
             Step::Seal => seal().map(|()| self.stands(Layer::MountNamespace, "read-only view")),
             Step::Reopen { strict } => return self.reopen(*strict),
-            Step::Scratch { max } => scratch(*max).map(|fd| self.scratch = Some(fd)),
+            Step::Scratch => scratch().map(|fd| self.scratch = Some(fd)),
+            Step::ScratchSize { max } => limit_scratch(*max),
             Step::Directory { at, mode } => mkdirat(AT_FDCWD, at.as_path(), Mode::from_bits_truncate(*mode)),
             Step::File { at, mode } => create(at, *mode).map(drop),
             Step::Text { at, text } => create(at, 0o444).and_then(|file| write_all(&file, text.as_bytes())),
@@ -230,13 +236,16 @@ impl<'a> Executor<'a> {
     }
 
     /// A FUSE connection belongs to the user namespace it was opened in, so Belljar cannot hand them in.
-    fn connect(&mut self, count: usize, spare: usize) -> Result<(), Errno> {
-        let device = || open("/dev/fuse", OFlag::O_RDWR | OFlag::O_CLOEXEC, Mode::empty());
-        for _ in 0..count {
-            self.connections.push(device()?);
+    fn connect(&mut self, max: usize) {
+        for _ in 0..max {
+            match open("/dev/fuse", OFlag::O_RDWR | OFlag::O_CLOEXEC, Mode::empty()) {
+                Ok(connection) => self.connections.push(connection),
+                Err(errno) => {
+                    self.no_device = errno;
+                    break;
+                }
+            }
         }
-        self.connections.extend((0..spare).map_while(|_| device().ok()));
-        Ok(())
     }
 
     /// Remembers a kernel overlay until its place is there; or that FUSE takes over, and why.
@@ -280,7 +289,7 @@ impl<'a> Executor<'a> {
 
     fn fuse(&mut self, index: usize, at: &FilePath, target: &OwnedFd, instead: Option<String>) -> Result<(), Fault> {
         let fault = |kind, errno| Fault::new(kind, format!("open the writable root {at}"), errno);
-        let device = self.connections.pop().ok_or_else(|| fault(FaultKind::FuseDevice, Errno::ENODEV))?;
+        let device = self.connections.pop().ok_or_else(|| fault(FaultKind::FuseDevice, self.no_device))?;
         let mounted = fchdir(target).and_then(|()| mount_fuse(&device)).and_then(|()| self.back_to_scratch());
         mounted.map_err(|errno| Fault::new(FaultKind::FuseMount, format!("mount overlay {index} on {at}"), errno))?;
         let sent = self.channel.send(&Up::Root { index, instead }, Some(device.as_fd()));
@@ -465,8 +474,7 @@ fn numbers_are_own(release: &str) -> bool {
 fn kind_of(step: &Step) -> FaultKind {
     match step {
         Step::Network { .. } | Step::Questions => FaultKind::Network,
-        Step::Loopback | Step::Seal | Step::Scratch { .. } => FaultKind::View,
-        Step::Connections { .. } => FaultKind::FuseDevice,
+        Step::Loopback | Step::Seal | Step::Scratch | Step::ScratchSize { .. } => FaultKind::View,
         Step::Proc { .. } => FaultKind::Proc,
         Step::Enter { .. } => FaultKind::Cwd,
         _ => FaultKind::Other,
@@ -507,13 +515,18 @@ fn seal() -> Result<(), Errno> {
 }
 
 /// A tmpfs on `/tmp`, which exists everywhere; the jar's own `/tmp` covers it in the end.
-fn scratch(max: Option<u64>) -> Result<OwnedFd, Errno> {
+fn scratch() -> Result<OwnedFd, Errno> {
     let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
-    let options = format!("mode=0755{}", max.map(|max| format!(",size={max}")).unwrap_or_default());
-    mount(Some("belljar"), "/tmp", Some("tmpfs"), flags, Some(options.as_str()))?;
+    mount(Some("belljar"), "/tmp", Some("tmpfs"), flags, Some("mode=0755"))?;
     let fd = open("/tmp", OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())?;
     fchdir(&fd)?;
     Ok(fd)
+}
+
+/// The scratch is the working directory.
+fn limit_scratch(max: u64) -> Result<(), Errno> {
+    let flags = MsFlags::MS_REMOUNT | MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
+    mount(NOTHING, ".", NOTHING, flags, Some(format!("size={max}").as_str()))
 }
 
 fn open_root(at: &FilePath) -> Result<OwnedFd, Errno> {
@@ -539,6 +552,21 @@ fn walk_to(at: &FilePath) -> Result<OwnedFd, Errno> {
         }
     }
     Ok(dir)
+}
+
+/// [`kernel_overlay`] where every mount is read-only already: overlayfs takes no upper layer on such a one, and keeps a
+/// private copy of the mount it was given. So the layer gets a mount of its own in the scratch, for that long.
+fn overlay_of_sealed(index: usize, lower: &FilePath, upper: &FilePath, work: &FilePath) -> Result<OwnedFd, Errno> {
+    let layer = upper.parent().ok_or(Errno::EINVAL)?;
+    let own = |path: &FilePath| path.strip_prefix(&layer).ok_or(Errno::EINVAL);
+    let (upper, work) = (own(upper)?, own(work)?);
+    let at = FilePath::from(format!("layer-{index}").as_str());
+    mkdirat(AT_FDCWD, at.as_path(), Mode::S_IRWXU)?;
+    bind(&layer, &at)?;
+    let made = writable_again(&at)
+        .and_then(|()| kernel_overlay(lower, &at.join(upper.as_os_str()), &at.join(work.as_os_str())));
+    umount2(at.as_path(), MntFlags::MNT_DETACH)?;
+    made
 }
 
 /// overlayfs of these layers, mounted nowhere yet. `userxattr`, because a user namespace may write no other attributes.

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use std::ffi::OsString;
 
 /// Who the command is inside.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Identity {
     /// Ranges for `uid_map`, the same inside and outside.
     pub uids: Vec<IdRange>,
@@ -65,14 +65,14 @@ pub enum Step {
     /// Makes a socket for questions about names, all of which are refused; it goes to Belljar, which tells whom the
     /// command was looking for.
     Questions,
-    /// Opens connections to the FUSE device, before the jar's own `/dev` hides it.
+    /// Opens connections to the FUSE device, before the jar's own `/dev` hides it. That there is none is an error for the
+    /// root that needs it.
     Connections {
-        /// One for each writable root that needs it.
-        count: usize,
-        /// More, for roots that may come to need it: no error where they cannot be had.
-        spare: usize,
+        /// How many.
+        max: usize,
     },
-    /// Makes a kernel overlay, before the mounts it stands on become read-only; [`Step::Root`] puts it in its place.
+    /// Makes a kernel overlay, whose upper layer alone is on a mount that is not read-only, which goes again;
+    /// [`Step::Root`] puts the overlay in its place.
     Kernel {
         /// Index into the roots of the confinement.
         index: usize,
@@ -93,9 +93,11 @@ pub enum Step {
         strict: bool,
     },
     /// Mounts the scratch; it becomes the working directory while the jar is built.
-    Scratch {
-        /// Bytes it may hold, where they are limited.
-        max: Option<u64>,
+    Scratch,
+    /// Limits what the scratch may hold.
+    ScratchSize {
+        /// Bytes.
+        max: u64,
     },
     /// Makes a directory.
     Directory {
@@ -247,8 +249,9 @@ pub enum Step {
     AwaitGo,
 }
 
-/// What the namespaces need: the same for every command of a user, so it can be made before the command is known.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// Namespaces and what is first done in them: the same for nearly every command of a user, so it can be made before the
+/// command is known.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ground {
     /// Whether there are namespaces at all.
     pub tier: Tier,
@@ -260,14 +263,17 @@ pub struct Ground {
     pub accept_weak: Vec<Layer>,
     /// The jar around it.
     pub around: Option<Around>,
+    /// The beginning of the walk.
+    pub steps: Vec<Step>,
 }
 
 /// Everything the stage needs to know.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Plan {
-    /// What it stands on.
+    /// What it stands on. Whoever is told the plan stands there.
+    #[serde(skip)]
     pub ground: Ground,
-    /// The walk.
+    /// The walk from there on.
     pub steps: Vec<Step>,
     /// What of a layer is given up on purpose.
     pub gaps: Vec<Gap>,
@@ -284,6 +290,11 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// The whole walk.
+    pub fn walk(&self) -> impl Iterator<Item = &Step> {
+        self.ground.steps.iter().chain(&self.steps)
+    }
+
     /// Whether its command waits for leave.
     pub(crate) fn waits(&self) -> bool {
         self.steps.contains(&Step::AwaitGo)
@@ -295,14 +306,15 @@ impl Plan {
     }
 }
 
-/// Makes the ground a plan of this user stands on. Pure.
+/// Makes the ground that the jar of a request stands on. Pure.
 #[must_use]
-pub fn ground(facts: &RunFacts, accept_weak: &[Layer]) -> Ground {
+pub fn ground(request: &Request, facts: &RunFacts) -> Ground {
     // A jar that allows others inside allows no cgroup namespaces.
     let closed = |layer: &Layer| facts.around.is_some() && *layer == Layer::CgroupNamespace;
     let namespaces = NAMESPACES.iter().copied().filter(|layer| !closed(layer)).collect();
-    let (accept_weak, around) = (accept_weak.to_vec(), facts.around.clone());
-    Ground { tier: Tier::T1, namespaces, identity: identity(facts), accept_weak, around }
+    let (accept_weak, around) = (request.accept_weak.clone(), facts.around.clone());
+    let steps = Draft::new(request, facts).first_steps();
+    Ground { tier: Tier::T1, namespaces, identity: identity(facts), accept_weak, around, steps }
 }
 
 /// Makes the plan. Pure: the same request and facts give the same plan.
@@ -310,28 +322,36 @@ pub fn ground(facts: &RunFacts, accept_weak: &[Layer]) -> Ground {
 /// # Errors
 /// [`SandboxError::Request`] when the request cannot be a jar.
 pub fn plan(request: &Request, facts: &RunFacts) -> Result<Plan, SandboxError> {
-    request.check_command()?;
-    furnished(request, facts, false)
+    plan_on(ground(request, facts), request, facts)
 }
 
-/// [`plan`] for a jar that is told later what to run.
+/// [`plan`] with the [`ground`] that there is already.
 ///
 /// # Errors
 /// As there.
-pub(crate) fn live_plan(request: &Request, facts: &RunFacts) -> Result<Plan, SandboxError> {
-    furnished(request, facts, true)
+pub(crate) fn plan_on(ground: Ground, request: &Request, facts: &RunFacts) -> Result<Plan, SandboxError> {
+    request.check_command()?;
+    furnished(ground, request, facts, false)
 }
 
-fn furnished(request: &Request, facts: &RunFacts, live: bool) -> Result<Plan, SandboxError> {
+/// [`plan_on`] for a jar that is told later what to run.
+///
+/// # Errors
+/// As there.
+pub(crate) fn live_plan_on(ground: Ground, request: &Request, facts: &RunFacts) -> Result<Plan, SandboxError> {
+    furnished(ground, request, facts, true)
+}
+
+fn furnished(ground: Ground, request: &Request, facts: &RunFacts, live: bool) -> Result<Plan, SandboxError> {
     request.check_jar()?;
     if let (Some(_), Some(why)) = (&facts.around, outer_only(request)) {
         return Err(SandboxError::Request(why.to_owned()));
     }
     nested::check(request, facts)?;
-    let mut steps = Draft::new(request, facts).steps();
+    let mut steps = Draft::new(request, facts).further_steps();
     steps.extend((!live).then_some(Step::AwaitGo));
     Ok(Plan {
-        ground: ground(facts, &request.accept_weak),
+        ground,
         steps,
         gaps: nested::gaps(request, facts),
         argv: words(&request.argv),

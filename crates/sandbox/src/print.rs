@@ -13,7 +13,7 @@ impl fmt::Display for Plan {
             Tier::T1 => self.namespaces(f)?,
             Tier::T2 => writeln!(f, "tier T2: no namespaces")?,
         }
-        for step in &self.steps {
+        for step in self.walk() {
             writeln!(f, "{step}")?;
         }
         for gap in &self.gaps {
@@ -54,8 +54,7 @@ impl fmt::Display for Step {
                 write!(f, "bring connections{datagrams} to {} to the broker", blocks.join(" "))
             }
             Step::Questions => f.write_str("answer questions about names: there are none"),
-            Step::Connections { count, spare: 0 } => write!(f, "open {count} connections to /dev/fuse"),
-            Step::Connections { count, spare } => write!(f, "open {count} connections to /dev/fuse, {spare} spare"),
+            Step::Connections { max } => write!(f, "open {max} connections to /dev/fuse"),
             Step::Kernel { index, lower, upper, .. } => {
                 write!(f, "make kernel overlay {index} of {upper} over {lower}")
             }
@@ -64,8 +63,8 @@ impl fmt::Display for Step {
                 let rule = if *strict { ", or not at all" } else { "" };
                 write!(f, "open files among the standard descriptors again, read-only{rule}")
             }
-            Step::Scratch { max: None } => f.write_str("mount the scratch"),
-            Step::Scratch { max: Some(max) } => write!(f, "mount the scratch, {max} bytes"),
+            Step::Scratch => f.write_str("mount the scratch"),
+            Step::ScratchSize { max } => write!(f, "limit the scratch to {max} bytes"),
             Step::Directory { at, mode } => write!(f, "make directory {at} {mode:04o}"),
             Step::File { at, mode } => write!(f, "make file {at} {mode:04o}"),
             Step::Text { at, text } => write!(f, "write {} bytes to {at}", text.len()),

@@ -138,7 +138,7 @@ fn attempt(name: &'static str, layers: &[Layer], steps: Vec<Step>) -> Result<Hos
     let identity = Identity::own(geteuid().as_raw(), getegid().as_raw());
     let mut namespaces = vec![Layer::UserNamespace, Layer::MountNamespace, Layer::PidNamespace];
     namespaces.extend(layers.iter().filter(|layer| around.is_none() || **layer != Layer::CgroupNamespace));
-    let ground = Ground { tier: Tier::T1, namespaces, identity, accept_weak: vec![], around };
+    let ground = Ground { tier: Tier::T1, namespaces, identity, accept_weak: vec![], around, steps: vec![] };
     let plan =
         Plan { ground, steps, gaps: vec![], argv: vec![], env: vec![], ahead: None, live: false, untouched: false };
     let roots = [FilePath::from(PROBED_ROOT)];
@@ -202,7 +202,7 @@ fn fuse_device() -> HostFact {
 /// The jar of a probe ends by itself, and must not do so before it was answered.
 fn fuse_in_namespace() -> HostFact {
     let root = Step::Root { index: 0, at: FilePath::from(PROBED_ROOT) };
-    tried("fuse in a user namespace", &[], vec![Step::Connections { count: 1, spare: 0 }, root, Step::AwaitRoots])
+    tried("fuse in a user namespace", &[], vec![Step::Connections { max: 1 }, root, Step::AwaitRoots])
 }
 
 /// The kernel says nothing of passthrough before a FUSE connection is negotiated; its configuration tells whether it
@@ -227,7 +227,7 @@ fn kernel_overlay() -> HostFact {
     let (lower, upper, work) = (path("/tmp/lower"), path("/tmp/upper"), path("/tmp/work"));
     let overlay = Step::Kernel { index: 0, lower, upper, work, or_fuse: false };
     let root = Step::Root { index: 0, at: path(PROBED_ROOT) };
-    let directories = [Step::Scratch { max: None }, directory("lower"), directory("upper"), directory("work")];
+    let directories = [Step::Scratch, directory("lower"), directory("upper"), directory("work")];
     tried(KERNEL_OVERLAY, &[], directories.into_iter().chain([overlay, root, Step::AwaitRoots]).collect())
 }
 

@@ -36,6 +36,27 @@ pub struct Ended {
     pub usage: Option<Usage>,
     /// What it took, where that was measured.
     pub used: Option<Used>,
+    /// What the kernel may still have of the jar.
+    pub remains: Remains,
+}
+
+/// Namespaces and mounts of a jar in which nothing runs any more, and which the kernel takes apart. That takes it about a
+/// millisecond, in which nothing of the jar can change. Dropping this waits for the end of it.
+#[derive(Default)]
+pub struct Remains(Option<Jar>);
+
+impl Remains {
+    /// Whether nothing of the jar is mounted any more.
+    #[must_use]
+    pub fn are_gone(&self) -> bool {
+        self.0.is_none()
+    }
+}
+
+impl std::fmt::Debug for Remains {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(if self.are_gone() { "Remains(none)" } else { "Remains(pid 1)" })
+    }
 }
 
 /// A jar whose command runs. Dropping it ends the command and everything else in the jar.
@@ -66,12 +87,23 @@ pub(crate) enum Watching {
     Guard(JoinHandle<Seen>),
 }
 
+/// What there is to see.
+struct Ready {
+    message: bool,
+    /// A watched call.
+    call: bool,
+    /// One about a name, which is refused.
+    question: bool,
+}
+
 /// What the loop has learned when it ends.
 pub(crate) enum News {
     Nothing,
     Over {
         exit: Exit,
         exec_error: Option<i32>,
+        /// Whether the jar told it, after it had seen to that nothing else is left in it.
+        told: bool,
     },
     /// More than a limit allows.
     TookTooMuch,
@@ -84,7 +116,7 @@ impl Running {
         &self.containment
     }
 
-    /// Waits until the command has ended and nothing of the jar runs any more. Signals that a process sends to this
+    /// Waits until the command has ended and nothing of the jar runs any more; the [`Remains`] are for the kernel to remove. Signals that a process sends to this
     /// one meanwhile (SIGINT, SIGTERM, SIGHUP ...) are passed on to the command; network calls of the command wait
     /// until this is called.
     ///
@@ -99,21 +131,25 @@ impl Running {
         let thread =
             if self.apart { watch.take().map(Watch::apart).transpose().map_err(SandboxError::Spawn)? } else { None };
         let mut stopped = false;
-        let (exit, exec_error) = loop {
+        let (exit, exec_error, told) = loop {
             match self.turn(&mut watch, &mut stopped)? {
                 News::Nothing => {}
-                News::Over { exit, exec_error } => {
+                News::Over { exit, exec_error, told } => {
                     // While the kernel takes the jar apart.
                     self.broker.iter_mut().for_each(Broker::end);
-                    break (exit, exec_error);
+                    break (exit, exec_error, told);
                 }
                 News::TookTooMuch => {
                     self.jar.end();
-                    break (Exit::Signal(libc::SIGKILL), None);
+                    break (Exit::Signal(libc::SIGKILL), None, false);
                 }
             }
         };
-        self.jar.reap_init();
+        // What somebody else listens to, or counts, ends with the last process.
+        let watched = thread.is_some() || guard.is_some() || self.meter.counts_all();
+        if watched || !told {
+            self.jar.reap_init();
+        }
         self.foreground.restore();
         self.follow_readers();
         // What ended before anybody looked may have printed too much all the same.
@@ -129,7 +165,18 @@ impl Running {
         let crowded = (guarded.crowded || full).then_some(Limit::Processes);
         let limit = self.meter.met().or(printed).or(crowded);
         let (usage, used) = (self.meter.usage(), self.meter.used());
-        Ok(Ended { exit, exec_error, containment: self.containment, attempts, connections, limit, usage, used })
+        let remains = Remains(Some(self.jar).filter(Jar::is_there));
+        Ok(Ended {
+            exit,
+            exec_error,
+            containment: self.containment,
+            attempts,
+            connections,
+            limit,
+            usage,
+            used,
+            remains,
+        })
     }
 
     /// Whoever shares the caller's descriptors reads on behind what the command has read.
@@ -144,7 +191,10 @@ impl Running {
 
     /// Waits for something to happen and deals with it.
     pub(crate) fn turn(&mut self, watch: &mut Option<Watch>, stopped: &mut bool) -> Result<News, SandboxError> {
-        let (message, call) = self.ready(watch.as_ref()).map_err(wire)?;
+        let Ready { message, call, question } = self.ready(watch.as_ref()).map_err(wire)?;
+        if question {
+            self.broker.iter().for_each(Broker::answer);
+        }
         if self.meter.look(self.output.as_ref().is_some_and(Carrying::over)) {
             return Ok(News::TookTooMuch);
         }
@@ -157,13 +207,15 @@ impl Running {
         if message { self.listen(stopped, resumed) } else { Ok(News::Nothing) }
     }
 
-    /// Blocks until the meter wants to look, or there is a message, a watched call (which of them is returned) or a signal.
-    fn ready(&self, watch: Option<&Watch>) -> Result<(bool, bool), Errno> {
+    /// Blocks until the meter wants to look, or there is something to see or a signal.
+    fn ready(&self, watch: Option<&Watch>) -> Result<Ready, Errno> {
+        let questions = self.broker.as_ref().and_then(Broker::questions);
+        let call = watch.and_then(Watch::descriptor);
         let mut fds = vec![
             PollFd::new(self.forwarding.as_fd(), PollFlags::POLLIN),
             PollFd::new(self.channel.as_fd(), PollFlags::POLLIN),
         ];
-        fds.extend(watch.and_then(Watch::descriptor).map(|fd| PollFd::new(fd, PollFlags::POLLIN)));
+        fds.extend([call, questions].into_iter().flatten().map(|fd| PollFd::new(fd, PollFlags::POLLIN)));
         // A signal and the message of what it did must be seen together: after EINTR both are looked for again.
         while let Err(errno) = poll(&mut fds, self.meter.patience()) {
             if errno != Errno::EINTR {
@@ -171,7 +223,8 @@ impl Running {
             }
         }
         let mut ready = fds.iter().skip(1).map(|fd| fd.any().unwrap_or(true));
-        Ok((ready.next().unwrap_or(true), ready.next().unwrap_or(false)))
+        let mut next = |is_there: bool| is_there && ready.next().unwrap_or(true);
+        Ok(Ready { message: next(true), call: next(call.is_some()), question: next(questions.is_some()) })
     }
 
     /// Passes on what has arrived. True when this process was continued.
@@ -193,7 +246,7 @@ impl Running {
     fn listen(&mut self, stopped: &mut bool, resumed: bool) -> Result<News, SandboxError> {
         match self.channel.receive::<Up>().map_err(wire)? {
             Some((Up::Ended { exit }, _)) => {
-                return Ok(News::Over { exit, exec_error: None });
+                return Ok(News::Over { exit, exec_error: None, told: true });
             }
             Some((Up::NotExecuted { errno }, _)) => return Ok(not_executed(errno)),
             Some((Up::Failed { fault }, _)) => return Err(SandboxError::from_fault(fault)),
@@ -210,7 +263,7 @@ impl Running {
             Some(_) => return Err(wire(Errno::EPROTO)),
             // The kernel spares no process of a jar that ran out of memory, nor its first.
             None if self.meter.out_of_memory() => {
-                return Ok(News::Over { exit: Exit::Signal(libc::SIGKILL), exec_error: None });
+                return Ok(News::Over { exit: Exit::Signal(libc::SIGKILL), exec_error: None, told: false });
             }
             None => return Err(self.jar.death()),
         }
@@ -225,5 +278,5 @@ pub(crate) fn wire(errno: Errno) -> SandboxError {
 /// The codes of a POSIX shell.
 fn not_executed(errno: i32) -> News {
     let code = if Errno::from_raw(errno) == Errno::ENOENT { 127 } else { 126 };
-    News::Over { exit: Exit::Code(code), exec_error: Some(errno) }
+    News::Over { exit: Exit::Code(code), exec_error: Some(errno), told: true }
 }

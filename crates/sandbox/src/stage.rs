@@ -11,7 +11,8 @@ use crate::bare::keeper;
 use crate::facts::IdRange;
 use crate::init;
 use crate::perform::Executor;
-use crate::plan::{Ground, Identity, Plan};
+use crate::plan::{Ground, Identity, Plan, Step};
+use crate::seccomp;
 use crate::sys;
 use crate::wire::{Channel, Down, Fault, FaultKind, Up};
 use model::{Layer, Tier};
@@ -216,9 +217,10 @@ fn map_text(ranges: &[IdRange]) -> String {
 /// Pid 1 of the jar, from its first breath to its exit code.
 fn first_process(channel: &Channel, ground: &Ground, mapped: &OwnedFd, missing: &Missing) -> i32 {
     let mut executor = Executor::new(channel, ground);
-    let ready = take_identity(ground, mapped).and_then(|()| wait_for_plan(channel)).and_then(|plan| {
+    let begun = take_identity(ground, mapped).and_then(|()| begin(&mut executor, ground, missing));
+    let ready = begun.and_then(|()| wait_for_plan(channel)).and_then(|plan| {
         let absent = init::absent(&plan);
-        let signals = furnish(&mut executor, &plan, missing)?;
+        let signals = furnish(&mut executor, &plan)?;
         Ok((plan, absent, signals))
     });
     match ready {
@@ -265,21 +267,34 @@ fn wait_for_identity(mapped: &OwnedFd) -> Result<(), Fault> {
     }
 }
 
-/// Builds the jar around this process. Returns the signal mask the command gets and the one pid 1 listens with.
-fn furnish(executor: &mut Executor<'_>, plan: &Plan, missing: &Missing) -> Result<(SigSet, SigSet), Fault> {
-    for layer in plan.ground.namespaces.iter().filter(|layer| **layer != Layer::MountNamespace) {
+/// What can be done before there is a plan.
+fn begin(executor: &mut Executor<'_>, ground: &Ground, missing: &Missing) -> Result<(), Fault> {
+    for layer in ground.namespaces.iter().filter(|layer| **layer != Layer::MountNamespace) {
         match missing.iter().find(|(lost, _)| lost == layer) {
             Some((_, errno)) => executor.lacks(*layer, "make namespaces", *errno)?,
-            None => executor.stands(*layer, detail(*layer, &plan.ground.identity)),
+            None => executor.stands(*layer, detail(*layer, &ground.identity)),
         }
     }
-    if plan.ground.around.is_some() {
+    if ground.around.is_some() {
         executor.stands(Layer::CgroupNamespace, "that of the jar around this one");
     }
-    describe(executor, plan);
+    perform(executor, &ground.steps)?;
+    seccomp::prepare();
+    Ok(())
+}
+
+/// Modes are meant as the steps say.
+fn perform(executor: &mut Executor<'_>, steps: &[Step]) -> Result<(), Fault> {
     let umask = nix::sys::stat::umask(nix::sys::stat::Mode::empty());
-    executor.perform(&plan.steps)?;
+    executor.perform(steps)?;
     nix::sys::stat::umask(umask);
+    Ok(())
+}
+
+/// Builds the rest of the jar around this process. Returns the signal mask the command gets and the one pid 1 listens with.
+fn furnish(executor: &mut Executor<'_>, plan: &Plan) -> Result<(SigSet, SigSet), Fault> {
+    describe(executor, plan);
+    perform(executor, &plan.steps)?;
     init::listen().map_err(|errno| Fault::new(FaultKind::Other, "prepare pid 1", errno))
 }
 

@@ -13,7 +13,7 @@ use crate::init::exit_of;
 use crate::meter::{Meter, Processes};
 use crate::net::{self, Broker, Door, Sockets};
 use crate::output::Output;
-use crate::plan::{Ground, Plan, ground, plan};
+use crate::plan::{Ground, Plan, ground, plan_on};
 use crate::request::Request;
 use crate::running::{Running, Watching};
 use crate::signals::Forwarding;
@@ -22,7 +22,7 @@ use crate::sys;
 use crate::terminal::Foreground;
 use crate::watch::{Observing, Watch};
 use crate::wire::{Channel, Down, Up};
-use model::{Containment, Exit, FilePath, Layer, Limits, Tier};
+use model::{Confinement, Containment, Exit, FilePath, Layer, Limits, Tier};
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl, open};
 use nix::spawn::{PosixSpawnAttr, PosixSpawnFileActions, posix_spawn};
@@ -64,7 +64,7 @@ pub type Serve<'a> = dyn FnMut(usize, Mounted<'_>) -> io::Result<()> + 'a;
 /// it.
 pub struct Standby {
     pub(crate) facts: RunFacts,
-    nursery: Nursery,
+    pub(crate) nursery: Nursery,
     output: Option<Output>,
     accept_weak: Vec<Layer>,
 }
@@ -77,8 +77,9 @@ pub struct Standby {
 /// When the facts cannot be had, no process can be started, or what is printed cannot be counted.
 pub fn standby(accept_weak: &[Layer], output_max: Option<u64>) -> Result<Standby, SandboxError> {
     let facts = RunFacts::gather()?;
-    let ground = ground(&facts, accept_weak);
-    begin(facts, &ground, accept_weak, output_max)
+    let usual = Request { accept_weak: accept_weak.to_vec(), ..Request::new(Confinement::closed("/".into()), vec![]) };
+    let ground = ground(&usual, &facts);
+    begin(facts, ground, accept_weak, output_max)
 }
 
 /// As [`standby`], for a jar without namespaces: a request for it names the copies it works on.
@@ -88,18 +89,17 @@ pub fn standby(accept_weak: &[Layer], output_max: Option<u64>) -> Result<Standby
 pub fn standby_bare(accept_weak: &[Layer], output_max: Option<u64>) -> Result<Standby, SandboxError> {
     let facts = RunFacts::gather()?;
     let ground = bare::ground(&facts, accept_weak);
-    begin(facts, &ground, accept_weak, output_max)
+    begin(facts, ground, accept_weak, output_max)
 }
 
 fn begin(
     facts: RunFacts,
-    ground: &Ground,
+    ground: Ground,
     accept_weak: &[Layer],
     output_max: Option<u64>,
 ) -> Result<Standby, SandboxError> {
-    let mut output = output_max.map(|max| Output::limited(max, accept_weak)).transpose()?;
+    let output = output_max.map(|max| Output::limited(max, accept_weak)).transpose()?;
     let nursery = Nursery::open(ground, output.as_ref())?;
-    output.iter_mut().for_each(Output::given);
     Ok(Standby { facts, nursery, output, accept_weak: accept_weak.to_vec() })
 }
 
@@ -146,14 +146,27 @@ impl Standby {
     /// # Errors
     /// As there.
     pub fn build(mut self, request: &Request) -> Result<Building<'_>, SandboxError> {
+        self.stand_on_ground_of(request)?;
         let places = request.copies.as_ref().map(|copies| Places::find(request, copies, &self.facts)).transpose()?;
         let groups = if places.is_none() { self.groups(request, Groups::around)? } else { Groups::default() };
         raise_descriptors(request)?;
         let plan = match (&request.copies, &places) {
             (Some(copies), Some(places)) => bare::plan(request, copies, &self.facts, places)?,
-            _ => plan(request, &self.facts)?,
+            _ => plan_on(self.nursery.ground.clone(), request, &self.facts)?,
         };
         self.begin(plan, request, groups, places)
+    }
+
+    /// Few requests need another ground than the usual one that was made; for those it is made now.
+    pub(crate) fn stand_on_ground_of(&mut self, request: &Request) -> Result<(), SandboxError> {
+        if request.copies.is_none() {
+            let wanted = Ground { accept_weak: self.accept_weak.clone(), ..ground(request, &self.facts) };
+            if wanted != self.nursery.ground {
+                self.nursery = Nursery::open(wanted, self.output.as_ref())?;
+            }
+        }
+        self.output.iter_mut().for_each(Output::given);
+        Ok(())
     }
 
     /// The control groups of a jar with limits, around its first process.
@@ -366,7 +379,7 @@ pub(crate) fn launch(
     patience: Duration,
     serve: &mut Serve<'_>,
 ) -> Result<Launched, SandboxError> {
-    let nursery = Nursery::open(&plan.ground, None)?;
+    let nursery = Nursery::open(plan.ground.clone(), None)?;
     let limited = nursery.begun.iter().try_for_each(|(channel, _)| channel.limit(patience));
     limited.map_err(|errno| SandboxError::Wire(errno.into()))?;
     nursery.tell(plan)?;
@@ -374,17 +387,18 @@ pub(crate) fn launch(
 }
 
 /// A stage that has been told the ground and not yet the plan.
-struct Nursery {
+pub(crate) struct Nursery {
+    pub(crate) ground: Ground,
     /// `None` only once the jar has been launched.
     begun: Option<(Channel, Jar)>,
 }
 
 impl Nursery {
-    fn open(ground: &Ground, output: Option<&Output>) -> Result<Nursery, SandboxError> {
+    fn open(ground: Ground, output: Option<&Output>) -> Result<Nursery, SandboxError> {
         let (channel, theirs) = Channel::pair().map_err(|errno| SandboxError::Spawn(errno.into()))?;
-        let stage = spawn(ground, theirs, output).map_err(SandboxError::Spawn)?;
+        let stage = spawn(&ground, theirs, output).map_err(SandboxError::Spawn)?;
         let jar = Jar { tier: ground.tier, stage: Some(stage), init: None, first: None, ending: Arc::default() };
-        Ok(Nursery { begun: Some((channel, jar)) })
+        Ok(Nursery { ground, begun: Some((channel, jar)) })
     }
 
     /// The first process of the jar, which does nothing before it has a plan.
@@ -478,6 +492,11 @@ impl Jar {
     pub(crate) fn reap_init(&mut self) -> Option<Exit> {
         self.first = None;
         self.init.take().and_then(reap)
+    }
+
+    /// Whether its first process has not been waited for.
+    pub(crate) fn is_there(&self) -> bool {
+        self.init.is_some()
     }
 
     /// Why nobody answers any more.

@@ -1,8 +1,8 @@
 //! Plans as a person reads them, one snapshot for each kind of place a command is run in.
 #![allow(missing_docs, clippy::unwrap_used)]
 
-use belljar_sandbox::{Around, IdRange, Request, RunFacts, SandboxError, Step, plan};
-use model::{Confinement, EnvVar, FilePath, Hidden, Layer, Network, RootKind, WritableRoot};
+use belljar_sandbox::{Around, Ground, IdRange, KernelRoot, Request, RunFacts, SandboxError, Step, ground, plan};
+use model::{Confinement, EnvVar, FilePath, Hidden, Layer, Limits, Network, RootKind, WritableRoot};
 
 fn facts(uid: u32) -> RunFacts {
     let all = if uid == 0 { vec![IdRange { first: 0, count: u32::MAX }] } else { vec![] };
@@ -33,6 +33,10 @@ fn request(roots: &[(&str, RootKind)], hidden: &[&str], home: &str, cwd: &str) -
         ..Confinement::closed(cwd.into())
     };
     Request::new(confinement, vec!["make".into(), "all".into()])
+}
+
+fn walk(request: &Request, facts: &RunFacts) -> Vec<Step> {
+    plan(request, facts).unwrap().walk().cloned().collect()
 }
 
 fn shown(request: &Request, facts: &RunFacts) -> String {
@@ -115,7 +119,7 @@ fn jars_inside_cost_what_is_told() {
         assert_eq!(lost(&nested, &inside), [Layer::Landlock, Layer::Seccomp, Layer::NetworkWatch]);
         // Nothing that is open here is open where it was not asked for.
         let steps = plan(&plain, &facts(uid)).unwrap().to_string();
-        for word in ["fuse", "belljar-inside", "open for jars inside", "door"] {
+        for word in ["keep /dev/fuse", "belljar-inside", "open for jars inside", "door"] {
             assert!(!steps.contains(word), "{word}");
         }
         let mut homeless = facts(uid);
@@ -127,7 +131,7 @@ fn jars_inside_cost_what_is_told() {
 #[test]
 fn a_root_that_contains_private_places_comes_before_them() {
     let request = request(&[("/var", RootKind::Declared)], &[], "/home/u", "/var");
-    let steps = plan(&request, &facts(1000)).unwrap().steps;
+    let steps = walk(&request, &facts(1000));
     let at = |wanted: &dyn Fn(&Step) -> bool| steps.iter().position(wanted).unwrap();
     let root = at(&|step| matches!(step, Step::Root { .. }));
     let wait = at(&|step| *step == Step::AwaitRoots);
@@ -171,10 +175,10 @@ fn root_always_has_its_kernel_files_covered() {
             inside.around = around;
             for allow_nested in [false, true] {
                 let request = Request { allow_nested, ..request(roots, &[], "/root", "/root") };
-                assert_kernel_files_covered(&plan(&request, &inside).unwrap().steps);
+                assert_kernel_files_covered(&walk(&request, &inside));
             }
         }
-        let steps = plan(&request(roots, &[], "/root", "/root"), &facts(0)).unwrap().steps;
+        let steps = walk(&request(roots, &[], "/root", "/root"), &facts(0));
         let hides_shadow = |step: &Step| matches!(step, Step::Without { at, names, .. } if at.as_bytes() == b"/etc" && names.contains(&"shadow".into()));
         assert!(steps.iter().any(hides_shadow));
     }
@@ -186,4 +190,52 @@ fn assert_kernel_files_covered(steps: &[Step]) {
     }
     assert!(steps.contains(&Step::Mask { at: "/proc/kcore".into() }));
     assert!(steps.contains(&Step::DropPrivileges));
+}
+
+/// What is begun before a command is known has to fit it: else it is begun anew, which takes longer than all the rest.
+#[test]
+fn usual_requests_stand_on_one_ground() {
+    for uid in [0, 1000] {
+        let facts = facts(uid);
+        let on = |request: &Request| -> Ground { ground(request, &facts) };
+        let usual = on(&Request::new(Confinement::closed("/".into()), vec![]));
+        assert!(usual.steps.contains(&Step::Seal) && usual.steps.contains(&Step::Scratch));
+        let roots = [("/home/u", RootKind::Home), ("/home/u/a", RootKind::Workspace), ("/srv/b", RootKind::Declared)];
+        let plain = request(&roots, &["/home/u/.ssh", "/srv/c", "/srv/secrets"], "/home/u", "/home/u/a");
+        let mut named = plain.clone();
+        let allow = vec!["a.example:443".parse().unwrap()];
+        named.confinement.network = Network::Named { allow, refuse: Vec::new() };
+        let limits =
+            Limits { memory: Some(1), processes: Some(2), cpu_s: Some(3), open_files: Some(4), ..Limits::default() };
+        let (upper, work) = ("/home/u/.local/state/upper".into(), "/home/u/.local/state/work".into());
+        let kernel = vec![KernelRoot { index: 1, upper, work, or_fuse: true }];
+        let below_run = request(&[("/run/user/1000/a", RootKind::Workspace)], &[], "/home/u", "/run/user/1000/a");
+        let hidden = request(&[("/srv/all/mine", RootKind::Workspace)], &["/srv/all"], "/home/u", "/srv/all/mine");
+        for request in [
+            Request { limits, ..plain.clone() },
+            Request { kernel, watch_files: true, measure: true, untouched: true, ..plain.clone() },
+            plain.clone(),
+            named,
+            below_run,
+            hidden,
+        ] {
+            assert_eq!(on(&request), usual, "{request:?}");
+        }
+        let nested = Request { allow_nested: true, ..plain };
+        assert_ne!(on(&nested), usual);
+    }
+}
+
+/// A layer or a root below something that every jar covers is reached before the cover is there, as is all around it.
+#[test]
+fn what_lies_below_a_cover_is_reached_before_it() {
+    let position = |steps: &[Step], wanted: &dyn Fn(&Step) -> bool| steps.iter().position(wanted).unwrap();
+    let cover = |step: &Step| matches!(step, Step::Cover { at, .. } if at.as_bytes() == b"/dev");
+    let (upper, work) = ("/dev/shm/state/upper".into(), "/dev/shm/state/work".into());
+    let kernel = vec![KernelRoot { index: 0, upper, work, or_fuse: false }];
+    let request = Request { kernel, ..request(&[("/srv/p", RootKind::Workspace)], &[], "/root", "/srv/p") };
+    let steps = walk(&request, &facts(0));
+    let made = position(&steps, &|step| matches!(step, Step::Kernel { .. }));
+    assert!(made < position(&steps, &cover));
+    assert_kernel_files_covered(&steps);
 }

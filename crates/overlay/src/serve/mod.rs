@@ -16,12 +16,16 @@ use fuser::{Config, Session, SessionACL};
 use model::Attempt;
 use nix::errno::Errno;
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
+use std::sync::{Arc, Once};
 use std::time::Duration;
 
 /// How long [`Served::finish`] waits for the last mount of the view to go away.
 pub const FINISH_WAIT: Duration = Duration::from_secs(5);
+
+/// Less than the buffers for requests have, and more than almost anything else.
+const BUFFER_BYTES_MIN: i32 = 8 << 20;
+static MAPPED: Once = Once::new();
 
 /// What was seen while a view was served.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -75,6 +79,8 @@ impl Served {
         effects: Option<Effects>,
         tuning: Tuning,
     ) -> Result<Served, OverlayError> {
+        // Each thread has a buffer for the largest request, of which most requests need a page.
+        MAPPED.call_once(|| sys::map_larger_than(BUFFER_BYTES_MIN));
         let effects = effects.map(Arc::new);
         let mut config = Config::default();
         config.acl = SessionACL::All;
@@ -103,14 +109,38 @@ impl Served {
     /// upper layer is at rest all the same. [`OverlayError::Fuse`] when the connection broke.
     pub fn finish(self) -> Result<Observed, OverlayError> {
         let ended = self.ended.recv_timeout(FINISH_WAIT);
+        let still = matches!(ended, Err(RecvTimeoutError::Timeout));
+        let observed = self.observed(ended)?;
+        if still {
+            let waited_ms = u64::try_from(FINISH_WAIT.as_millis()).unwrap_or(u64::MAX);
+            return Err(OverlayError::StillMounted { waited_ms });
+        }
+        Ok(observed)
+    }
+
+    /// [`Served::finish`] for a view in which nothing runs any more: that it is still mounted is nothing to wait for, because
+    /// what a process writes has arrived when its files are closed. Where the kernel holds writes back, or makes them by
+    /// itself, it is waited for all the same.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn finish_unused(self) -> Result<Observed, OverlayError> {
+        match self.mode {
+            Mode::ZeroMessage | Mode::WriteThrough => {
+                let ended = self.ended.recv_timeout(Duration::ZERO);
+                self.observed(ended)
+            }
+            Mode::WriteBack | Mode::Passthrough => self.finish(),
+        }
+    }
+
+    /// Everything that is known, with the upper layer at rest; the session may go on.
+    fn observed(self, ended: Result<std::io::Result<()>, RecvTimeoutError>) -> Result<Observed, OverlayError> {
         self.layers.freeze();
         let journal = self.effects.map(|effects| effects.finish());
         match ended {
             Ok(result) => result.map_err(OverlayError::Fuse)?,
-            Err(RecvTimeoutError::Timeout) => {
-                let waited_ms = u64::try_from(FINISH_WAIT.as_millis()).unwrap_or(u64::MAX);
-                return Err(OverlayError::StillMounted { waited_ms });
-            }
+            Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => {
                 return Err(OverlayError::Fuse(std::io::Error::other("the serving thread ended early")));
             }

@@ -53,6 +53,7 @@ pub(crate) fn ground(facts: &RunFacts, accept_weak: &[Layer]) -> Ground {
         identity: Identity::own(facts.uid, facts.gid),
         accept_weak: accept_weak.to_vec(),
         around: None,
+        steps: Vec::new(),
     }
 }
 

@@ -14,7 +14,7 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::unistd::pipe2;
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -161,6 +161,8 @@ pub(crate) struct Broker {
     shared: Arc<Shared>,
     /// Closing it tells every thread that the command has ended.
     going_on: Option<OwnedFd>,
+    /// Where there are questions only, all of them refused, no thread need wait for them.
+    refuser: Option<Server>,
 }
 
 impl Broker {
@@ -178,12 +180,25 @@ impl Broker {
             questions: Arc::new(UdpSocket::from(sockets.questions)),
             shared: Arc::clone(&shared),
         };
+        if network.rules().is_empty() {
+            return Ok(Broker { shared, going_on: Some(going_on), refuser: Some(server) });
+        }
         let busy = Busy::new(&shared);
         thread::Builder::new().name("belljar-net".into()).spawn(move || {
             server.serve();
             drop(busy);
         })?;
-        Ok(Broker { shared, going_on: Some(going_on) })
+        Ok(Broker { shared, going_on: Some(going_on), refuser: None })
+    }
+
+    /// Readable when [`Broker::answer`] has something to answer.
+    pub(crate) fn questions(&self) -> Option<BorrowedFd<'_>> {
+        self.refuser.as_ref().map(|server| server.questions.as_fd())
+    }
+
+    /// Refuses what was asked, without waiting.
+    pub(crate) fn answer(&self) {
+        self.refuser.iter().for_each(Server::answer);
     }
 
     /// For a jar without a network namespace, whose connections come through the [`Door`].
@@ -193,7 +208,7 @@ impl Broker {
     pub(crate) fn behind_door(network: &Network, upstream: Option<Upstream>) -> io::Result<(Broker, Door)> {
         let (shared, going_on) = Shared::new(network, upstream, true)?;
         let door = Door { shared: Arc::clone(&shared) };
-        Ok((Broker { shared, going_on: Some(going_on) }, door))
+        Ok((Broker { shared, going_on: Some(going_on), refuser: None }, door))
     }
 
     /// The command has ended; [`Broker::finish`] then has less to wait for.

@@ -11,6 +11,8 @@ pub(crate) mod table;
 
 use libc::sock_filter;
 pub(crate) use names::name;
+use std::borrow::Cow;
+use std::sync::LazyLock;
 use table::Rule;
 
 /// The program for this machine's architecture. With `nested`, a Belljar inside can make jars.
@@ -20,9 +22,20 @@ pub(crate) fn program(nested: bool) -> Vec<sock_filter> {
 
 /// As [`program`], with calls that name a network peer reported first; with `files`, [`observing`]; with `forks`, those that
 /// start a process too.
-pub(crate) fn watching(nested: bool, files: bool, forks: bool) -> Vec<sock_filter> {
+pub(crate) fn watching(nested: bool, files: bool, forks: bool) -> Cow<'static, [sock_filter]> {
+    if !nested && !files && !forks {
+        return Cow::Borrowed(&USUAL);
+    }
     let rules = if files { observing(nested) } else { table::rules(true, nested) };
-    program::compile(&if forks { table::watching(rules, table::FORKS) } else { rules })
+    Cow::Owned(program::compile(&if forks { table::watching(rules, table::FORKS) } else { rules }))
+}
+
+/// What nearly every jar gets.
+static USUAL: LazyLock<Vec<sock_filter>> = LazyLock::new(|| program::compile(&table::rules(true, false)));
+
+/// Compiles that, while there is nothing better to do.
+pub(crate) fn prepare() {
+    LazyLock::force(&USUAL);
 }
 
 /// The table in which calls that name files are reported too, and what is refused is refused by whoever watches, who can
