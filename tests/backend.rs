@@ -130,6 +130,32 @@ both! {
         assert_nothing_left(world);
     }
 
+    /// Where a jar is put together, and has its own `/tmp` afterwards.
+    fn a_workspace_and_its_layers_may_lie_below_tmp(world) {
+        let below = tempfile::tempdir_in("/tmp").unwrap();
+        let (uid, gid) = world.owner();
+        let [project, state] = ["project", "state"].map(|name| below.path().join(name));
+        std::fs::write(below.path().join("beside"), "x").unwrap();
+        for path in [below.path(), &project, &state] {
+            std::fs::create_dir_all(path).unwrap();
+            std::os::unix::fs::chown(path, Some(uid), Some(gid)).unwrap();
+        }
+        std::fs::write(project.join("a"), "old\n").unwrap();
+        std::os::unix::fs::chown(project.join("a"), Some(uid), Some(gid)).unwrap();
+        for backend in ["kernel", "fuse"] {
+            let script = "echo new > a && cat a && mkdir d && ls ..";
+            let run = ["run", "--json", "--backend", backend, "--apply", "discard", "--", "sh", "-c", script];
+            let report = world.belljar(run).cwd(&project).env("XDG_STATE_HOME", &state).run().success().json();
+            let backends = report["containment"]["backends"].as_array().unwrap();
+            let own = backends.iter().find(|row| row["root"].as_str().is_some_and(|root| Path::new(root) == project));
+            assert_eq!(own.unwrap()["backend"].as_str(), Some(backend), "{report:#}");
+            let changed = report["changes"].to_string();
+            assert!(changed.contains("project/a") && changed.contains("project/d"), "{changed}");
+            assert_eq!(std::fs::read_to_string(project.join("a")).unwrap(), "old\n");
+        }
+        assert_nothing_left(world);
+    }
+
     fn killed_while_the_kernel_keeps_the_workspace(world) {
         world.file("a", "old\n").file("d/f", "f");
         let before = world.snapshot();

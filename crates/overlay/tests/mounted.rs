@@ -449,23 +449,55 @@ fn a_view_over_a_view() {
     assert_eq!(tree(&ws), tree(&twin.path().join("ws")));
 }
 
-#[test]
-fn a_view_that_stays_mounted_is_frozen() {
-    let bench = Bench::new();
-    sh(&bench.host(), "echo one > f");
+/// Does something to a view that is mounted where nobody else sees it.
+fn while_mounted(bench: &Bench, f: impl FnOnce(belljar_overlay::Served) + Send) {
     std::thread::scope(|scope| {
         scope.spawn(|| {
             nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNS).unwrap();
             let private = nix::mount::MsFlags::MS_REC | nix::mount::MsFlags::MS_PRIVATE;
             nix::mount::mount(None::<&str>, "/", None::<&str>, private, None::<&str>).unwrap();
-            let served = common::serve_on(&bench.overlay(), &bench.host());
-            let ended = served.finish();
-            assert!(matches!(ended, Err(belljar_overlay::OverlayError::StillMounted { .. })));
-            assert!(std::fs::write(bench.host().join("f"), "late").is_err());
+            f(common::serve_on(&bench.overlay(), &bench.host()));
             nix::mount::umount2(&bench.host(), nix::mount::MntFlags::MNT_DETACH).unwrap();
         });
     });
+}
+
+#[test]
+fn a_view_that_stays_mounted_is_frozen() {
+    let bench = Bench::new();
+    sh(&bench.host(), "echo one > f");
+    while_mounted(&bench, |served| {
+        let ended = served.finish();
+        assert!(matches!(ended, Err(belljar_overlay::OverlayError::StillMounted { .. })));
+        assert!(std::fs::write(bench.host().join("f"), "late").is_err());
+    });
     assert!(bench.overlay().is_untouched().unwrap());
+}
+
+/// What processes wrote that have ended is there, though the view is mounted; whoever comes later is refused.
+#[test]
+fn a_view_that_nobody_uses_is_not_waited_for() {
+    const SCRIPT: &str = "echo two > f; rm gone; mkdir d; python3 -c '
+import mmap, os
+os.ftruncate(fd := os.open(\"mapped\", os.O_RDWR | os.O_CREAT), 4096)
+mmap.mmap(fd, 4096)[:5] = b\"three\"
+os._exit(0)'";
+    let bench = Bench::new();
+    sh(&bench.host(), "echo one > f; echo x > gone");
+    while_mounted(&bench, |served| {
+        sh(&bench.host(), SCRIPT);
+        served.finish_unused().unwrap();
+        for late in ["f", "d/late", "mapped"] {
+            assert!(std::fs::write(bench.host().join(late), "late").is_err(), "{late}");
+        }
+    });
+    let overlay = bench.overlay();
+    let found: Vec<String> = overlay.changes().unwrap().changes.iter().map(|change| change.path.to_string()).collect();
+    let found: Vec<&str> = found.iter().filter_map(|path| path.rsplit('/').next()).collect();
+    assert_eq!(found, ["d", "f", "gone", "mapped"]);
+    overlay.apply(overlay.plan_apply(&belljar_overlay::Selection::All).unwrap()).unwrap();
+    assert_eq!(std::fs::read_to_string(bench.host().join("f")).unwrap(), "two\n");
+    assert!(std::fs::read(bench.host().join("mapped")).unwrap().starts_with(b"three\0"));
 }
 
 /// The view as an ordinary run has it: mounted and served inside a user namespace, without any right outside.

@@ -23,6 +23,8 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::Component;
 
 const NOTHING: Option<&str> = None;
+/// Where the scratch is mounted.
+const SCRATCH: &str = "/tmp";
 /// What the view is where the kernel has no overlay for it.
 const MASKED_VIEW: &str = "read-only view; secrets in /etc show again if the host replaces their files meanwhile";
 
@@ -31,6 +33,8 @@ pub(crate) struct Executor<'a> {
     channel: &'a Channel,
     ground: &'a Ground,
     scratch: Option<OwnedFd>,
+    /// The host's directory that it was mounted on.
+    under_scratch: Option<OwnedFd>,
     /// Opened FUSE connections that no root has taken yet, and why there are no more.
     connections: Vec<OwnedFd>,
     no_device: Errno,
@@ -58,6 +62,7 @@ impl<'a> Executor<'a> {
             channel,
             ground,
             scratch: None,
+            under_scratch: None,
             connections: Vec::new(),
             no_device: Errno::ENODEV,
             kernel: Vec::new(),
@@ -106,12 +111,12 @@ impl<'a> Executor<'a> {
                 Ok(())
             }
             Step::Kernel { index, lower, upper, work, or_fuse } => {
-                let made = overlay_of_sealed(*index, lower, upper, work);
+                let made = self.overlay(*index, lower, upper, work);
                 return self.keep(*index, made, *or_fuse, || step.to_string());
             }
             Step::Seal => seal().map(|()| self.stands(Layer::MountNamespace, "read-only view")),
             Step::Reopen { strict } => return self.reopen(*strict),
-            Step::Scratch => scratch().map(|fd| self.scratch = Some(fd)),
+            Step::Scratch => self.mount_scratch(),
             Step::ScratchSize { max } => limit_scratch(*max),
             Step::Directory { at, mode } => mkdirat(AT_FDCWD, at.as_path(), Mode::from_bits_truncate(*mode)),
             Step::File { at, mode } => create(at, *mode).map(drop),
@@ -246,6 +251,41 @@ impl<'a> Executor<'a> {
                 }
             }
         }
+    }
+
+    /// [`kernel_overlay`] where every mount is read-only already: overlayfs takes no upper layer on such a one, and keeps a
+    /// private copy of the mount it was given. So the layer gets a mount of its own in the scratch, for that long.
+    fn overlay(&self, index: usize, lower: &FilePath, upper: &FilePath, work: &FilePath) -> Result<OwnedFd, Errno> {
+        let layer = upper.parent().ok_or(Errno::EINVAL)?;
+        let at = FilePath::from(format!("layer-{index}").as_str());
+        let inside =
+            |path: &FilePath| Ok::<_, Errno>(at.join(path.strip_prefix(&layer).ok_or(Errno::EINVAL)?.as_os_str()));
+        let (upper, work) = (inside(upper)?, inside(work)?);
+        mkdirat(AT_FDCWD, at.as_path(), Mode::S_IRWXU)?;
+        bind(&by_number(&self.open_host(&layer)?), &at)?;
+        let made = writable_again(&at).and_then(|()| kernel_overlay(&self.open_host(lower)?, &upper, &work));
+        umount2(at.as_path(), MntFlags::MNT_DETACH)?;
+        made
+    }
+
+    /// A directory of the host, which may lie where the scratch is now; a relative path lies in that.
+    fn open_host(&self, path: &FilePath) -> Result<OwnedFd, Errno> {
+        match (&self.under_scratch, path.strip_prefix(&FilePath::from(SCRATCH))) {
+            (Some(under), Some(rest)) if rest.as_bytes().is_empty() => open_plainly(under, &FilePath::from(".")),
+            (Some(under), Some(rest)) => open_plainly(under, &rest),
+            _ => open_root(path),
+        }
+    }
+
+    /// A tmpfs on `/tmp`, which exists everywhere; the jar's own `/tmp` covers it in the end.
+    fn mount_scratch(&mut self) -> Result<(), Errno> {
+        let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+        let place = || open(SCRATCH, flags, Mode::empty());
+        self.under_scratch = Some(place()?);
+        let options = Some("mode=0755");
+        mount(Some("belljar"), SCRATCH, Some("tmpfs"), MsFlags::MS_NOSUID | MsFlags::MS_NODEV, options)?;
+        let scratch = self.scratch.insert(place()?);
+        fchdir(scratch)
     }
 
     /// Remembers a kernel overlay until its place is there; or that FUSE takes over, and why.
@@ -514,15 +554,6 @@ fn seal() -> Result<(), Errno> {
     sys::mount_setattr(c"/", attr, true)
 }
 
-/// A tmpfs on `/tmp`, which exists everywhere; the jar's own `/tmp` covers it in the end.
-fn scratch() -> Result<OwnedFd, Errno> {
-    let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
-    mount(Some("belljar"), "/tmp", Some("tmpfs"), flags, Some("mode=0755"))?;
-    let fd = open("/tmp", OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())?;
-    fchdir(&fd)?;
-    Ok(fd)
-}
-
 /// The scratch is the working directory.
 fn limit_scratch(max: u64) -> Result<(), Errno> {
     let flags = MsFlags::MS_REMOUNT | MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
@@ -530,23 +561,29 @@ fn limit_scratch(max: u64) -> Result<(), Errno> {
 }
 
 fn open_root(at: &FilePath) -> Result<OwnedFd, Errno> {
+    open_plainly(AT_FDCWD, at)
+}
+
+/// A directory, reached from `from` without a link.
+fn open_plainly(from: impl AsFd, at: &FilePath) -> Result<OwnedFd, Errno> {
     let how = OpenHow::new()
         .flags(OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC)
         .resolve(ResolveFlag::RESOLVE_NO_SYMLINKS | ResolveFlag::RESOLVE_NO_MAGICLINKS);
-    match openat2(AT_FDCWD, at.as_path(), how) {
+    match openat2(&from, at.as_path(), how) {
         // In a jar: where its arguments lie no filter can look, so there it does not exist.
-        Err(Errno::ENOSYS) => walk_to(at),
+        Err(Errno::ENOSYS) => walk_to(from, at),
         opened => opened,
     }
 }
 
-/// What openat2(2) does in [`open_root`], a name at a time.
-fn walk_to(at: &FilePath) -> Result<OwnedFd, Errno> {
+/// What openat2(2) does in [`open_plainly`], a name at a time.
+fn walk_to(from: impl AsFd, at: &FilePath) -> Result<OwnedFd, Errno> {
     let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-    let mut dir = open("/", flags, Mode::empty())?;
+    let mut dir = openat(from, ".", flags, Mode::empty())?;
     for part in at.as_path().components() {
         match part {
-            Component::RootDir => {}
+            Component::CurDir => {}
+            Component::RootDir => dir = open("/", flags, Mode::empty())?,
             Component::Normal(name) => dir = openat(&dir, name, flags, Mode::empty())?,
             _ => return Err(Errno::EINVAL),
         }
@@ -554,43 +591,31 @@ fn walk_to(at: &FilePath) -> Result<OwnedFd, Errno> {
     Ok(dir)
 }
 
-/// [`kernel_overlay`] where every mount is read-only already: overlayfs takes no upper layer on such a one, and keeps a
-/// private copy of the mount it was given. So the layer gets a mount of its own in the scratch, for that long.
-fn overlay_of_sealed(index: usize, lower: &FilePath, upper: &FilePath, work: &FilePath) -> Result<OwnedFd, Errno> {
-    let layer = upper.parent().ok_or(Errno::EINVAL)?;
-    let own = |path: &FilePath| path.strip_prefix(&layer).ok_or(Errno::EINVAL);
-    let (upper, work) = (own(upper)?, own(work)?);
-    let at = FilePath::from(format!("layer-{index}").as_str());
-    mkdirat(AT_FDCWD, at.as_path(), Mode::S_IRWXU)?;
-    bind(&layer, &at)?;
-    let made = writable_again(&at)
-        .and_then(|()| kernel_overlay(lower, &at.join(upper.as_os_str()), &at.join(work.as_os_str())));
-    umount2(at.as_path(), MntFlags::MNT_DETACH)?;
-    made
-}
-
 /// overlayfs of these layers, mounted nowhere yet. `userxattr`, because a user namespace may write no other attributes.
 /// Nothing that this format has no mark for is switched on. `volatile`: without it the end of every jar would write the
 /// whole file system of the upper layer to its disk.
-fn kernel_overlay(lower: &FilePath, upper: &FilePath, work: &FilePath) -> Result<OwnedFd, Errno> {
+fn kernel_overlay(lower: &OwnedFd, upper: &FilePath, work: &FilePath) -> Result<OwnedFd, Errno> {
     let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
     let own = |path: &FilePath| open(path.as_path(), flags, Mode::empty());
-    // Names of descriptors need no escaping, whatever the paths look like.
-    let by_number = |fd: &OwnedFd| format!("/proc/self/fd/{}", fd.as_raw_fd());
-    let (lower, upper, work) = (open_root(lower)?, own(upper)?, own(work)?);
+    let (upper, work) = (own(upper)?, own(work)?);
     let context = sys::fsopen(c"overlay")?;
-    let set =
-        |key, value: &str| sys::fsconfig(context.as_fd(), key, Some(&CString::new(value).map_err(|_| Errno::EINVAL)?));
-    set(c"source", "belljar")?;
-    set(c"lowerdir", &by_number(&lower))?;
-    set(c"upperdir", &by_number(&upper))?;
-    set(c"workdir", &by_number(&work))?;
-    set(c"index", "off")?;
-    set(c"metacopy", "off")?;
-    set(c"redirect_dir", "nofollow")?;
+    let set = |key, value: &FilePath| sys::fsconfig(context.as_fd(), key, Some(&c_string(value)?));
+    let (lower, upper, work) = (by_number(lower), by_number(&upper), by_number(&work));
+    set(c"source", &"belljar".into())?;
+    set(c"lowerdir", &lower)?;
+    set(c"upperdir", &upper)?;
+    set(c"workdir", &work)?;
+    set(c"index", &"off".into())?;
+    set(c"metacopy", &"off".into())?;
+    set(c"redirect_dir", &"nofollow".into())?;
     sys::fsconfig(context.as_fd(), c"userxattr", None)?;
     sys::fsconfig(context.as_fd(), c"volatile", None)?;
     sys::fsmount(context.as_fd(), sys::MOUNT_ATTR_NOSUID | sys::MOUNT_ATTR_NODEV)
+}
+
+/// Such a name needs no escaping, whatever the path looks like.
+fn by_number(fd: &OwnedFd) -> FilePath {
+    FilePath::from(format!("/proc/self/fd/{}", fd.as_raw_fd()).as_str())
 }
 
 fn create(at: &FilePath, mode: u32) -> Result<OwnedFd, Errno> {

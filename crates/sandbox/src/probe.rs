@@ -224,10 +224,11 @@ fn fuse_passthrough() -> HostFact {
 fn kernel_overlay() -> HostFact {
     let path = |name: &str| FilePath::from(name);
     let directory = |name: &str| Step::Directory { at: path(name), mode: 0o755 };
-    let (lower, upper, work) = (path("/tmp/lower"), path("/tmp/upper"), path("/tmp/work"));
+    let (lower, upper, work) = (path("lower"), path("layer/upper"), path("layer/work"));
     let overlay = Step::Kernel { index: 0, lower, upper, work, or_fuse: false };
     let root = Step::Root { index: 0, at: path(PROBED_ROOT) };
-    let directories = [Step::Scratch, directory("lower"), directory("upper"), directory("work")];
+    let directories =
+        [Step::Scratch, directory("lower"), directory("layer"), directory("layer/upper"), directory("layer/work")];
     tried(KERNEL_OVERLAY, &[], directories.into_iter().chain([overlay, root, Step::AwaitRoots]).collect())
 }
 
