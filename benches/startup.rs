@@ -141,7 +141,7 @@ struct LiveJar {
 
 impl LiveJar {
     fn new() -> LiveJar {
-        let live = sandbox::standby(&[], None).and_then(|standby| standby.live(&jar(), &mut |_, _| Ok(())));
+        let live = sandbox::standby(&jar()).and_then(|standby| standby.live(&jar(), &mut |_, _| Ok(())));
         LiveJar { live: live.expect("a live jar"), nothing: tempfile::tempfile().expect("a file without a name") }
     }
 

@@ -15,7 +15,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     stage_entry();
     // Of this request the command does not count.
     let request = Request::builder(["true"]).build();
-    let mut jar = standby(&[], None)?.live(&request, &mut by_kernel)?;
+    let mut jar = standby(&request)?.live(&request, &mut by_kernel)?;
     let (nothing, writing) = std::io::pipe()?;
     drop(writing);
     let env = [EnvVar { name: "PATH".into(), value: "/usr/bin:/bin".into() }];

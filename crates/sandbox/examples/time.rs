@@ -14,7 +14,7 @@ const RUNS: usize = 300;
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     stage_entry();
     let request = request();
-    let mut live = standby(&[], None)?.live(&request, &mut |_, _| Ok(()))?;
+    let mut live = standby(&request)?.live(&request, &mut |_, _| Ok(()))?;
     let null = File::from(memfd_create(c"time", MFdFlags::MFD_CLOEXEC)?);
     let [mut bare, mut in_live, mut ready, mut whole] = [const { Vec::new() }; 4];
     for _ in 0..RUNS {

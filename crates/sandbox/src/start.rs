@@ -22,7 +22,7 @@ use crate::sys;
 use crate::terminal::Foreground;
 use crate::watch::{Observing, Watch};
 use crate::wire::{Channel, Down, Up};
-use model::{Confinement, Containment, Exit, FilePath, Layer, Limits, Tier};
+use model::{Containment, Exit, FilePath, Layer, Limits, Tier};
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl, open};
 use nix::spawn::{PosixSpawnAttr, PosixSpawnFileActions, posix_spawn};
@@ -60,6 +60,7 @@ pub enum Mounted<'a> {
 
 /// Called once for each writable root, with its index and how it was mounted.
 pub type Serve<'a> = dyn FnMut(usize, Mounted<'_>) -> io::Result<()> + 'a;
+
 /// Namespaces that stand and wait for a command. Nothing runs in them but their own first process; dropping this ends
 /// it.
 pub struct Standby {
@@ -70,16 +71,16 @@ pub struct Standby {
 }
 
 /// Begins to make the namespaces of a jar while its command is still being decided on; returns at once. What cannot
-/// be made is told by [`Standby::start`]. `output_max` are the bytes that the command may print, which must be known before
-/// anything has its descriptors.
+/// be made is told by [`Standby::start`]. Of `known`, which is the request as far as it is known, the layers whose loss is
+/// accepted and the limit on output hold from now on. What else it lacks of the final one costs time where that turns out to
+/// need another [`Ground`].
 ///
 /// # Errors
 /// When the facts cannot be had, no process can be started, or what is printed cannot be counted.
-pub fn standby(accept_weak: &[Layer], output_max: Option<u64>) -> Result<Standby, SandboxError> {
+pub fn standby(known: &Request) -> Result<Standby, SandboxError> {
     let facts = RunFacts::gather()?;
-    let usual = Request { accept_weak: accept_weak.to_vec(), ..Request::new(Confinement::closed("/".into()), vec![]) };
-    let ground = ground(&usual, &facts);
-    begin(facts, ground, accept_weak, output_max)
+    let ground = ground(known, &facts);
+    begin(facts, ground, &known.accept_weak, known.limits.output)
 }
 
 /// As [`standby`], for a jar without namespaces: a request for it names the copies it works on.
@@ -117,7 +118,7 @@ pub fn bare_plan(request: &Request, copies: &Copies) -> Result<Plan, SandboxErro
 /// # Errors
 /// As there.
 pub fn start(request: &Request, serve: &mut Serve<'_>) -> Result<Running, SandboxError> {
-    standby(&request.accept_weak, request.limits.output)?.start(request, serve)
+    standby(request)?.start(request, serve)
 }
 
 impl Standby {

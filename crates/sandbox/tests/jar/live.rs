@@ -27,7 +27,7 @@ pub fn main(arguments: &[OsString]) {
         Mounted::Fuse { connection, .. } => crate::overlay::serve(connection),
         Mounted::Kernel => Ok(()),
     };
-    let mut live = standby(&[], None).unwrap().live(&request, &mut serve).unwrap();
+    let mut live = standby(&request).unwrap().live(&request, &mut serve).unwrap();
     let empty = nix::sys::memfd::memfd_create(c"empty", nix::sys::memfd::MFdFlags::MFD_CLOEXEC).unwrap();
     for line in std::io::stdin().lines() {
         let line = line.unwrap();
@@ -228,7 +228,7 @@ fn host_streams(world: &World) {
     let confinement = world.jar(User::Own).confinement;
     let env = confinement.env.clone();
     let request = Request::new(confinement, vec![]);
-    let mut live: Live = standby(&[], None).unwrap().live(&request, &mut |_, _| Ok(())).unwrap();
+    let mut live: Live = standby(&request).unwrap().live(&request, &mut |_, _| Ok(())).unwrap();
     let file = |path: &str| File::open(path).unwrap();
     let memory = File::from(nix::sys::memfd::memfd_create(c"test", nix::sys::memfd::MFdFlags::MFD_CLOEXEC).unwrap());
     let mut run = |input: &File, out: &File| {

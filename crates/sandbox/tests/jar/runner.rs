@@ -38,7 +38,7 @@ pub fn main(arguments: &[OsString]) {
 
 /// The command is held back; after a while it has leave to begin, or never.
 fn start_held(request: &Request, word: &str, serve: &mut Serve<'_>) -> Result<Running, SandboxError> {
-    let mut building = standby(&request.accept_weak, request.limits.output)?.build(request)?;
+    let mut building = standby(request)?.build(request)?;
     let leave = building.hold().unwrap();
     std::thread::scope(|scope| {
         scope.spawn(|| {
