@@ -156,6 +156,20 @@ both! {
         assert_nothing_left(world);
     }
 
+    fn a_home_that_is_only_shown_may_lie_below_tmp(world) {
+        let home = tempfile::tempdir_in("/tmp").unwrap();
+        std::fs::set_permissions(home.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        std::fs::write(home.path().join("note"), "shown\n").unwrap();
+        std::fs::write(home.path().join(".netrc"), "secret\n").unwrap();
+        world.file("shown.toml", "[files]\nhome = \"read-only\"\n");
+        let script = "cat ~/note; cat ~/.netrc; touch ~/new; ls -A ~";
+        let run = ["run", "--profile", "shown.toml", "--apply", "discard", "--", "sh", "-c", script];
+        let output = world.belljar(run).env("HOME", home.path()).env("XDG_STATE_HOME", world.state()).run();
+        assert!(output.stdout.starts_with("shown\n") && !output.stdout.contains("secret"), "{}", output.report());
+        assert!(output.stderr.contains("Read-only") && !home.path().join("new").exists(), "{}", output.report());
+        assert_nothing_left(world);
+    }
+
     fn killed_while_the_kernel_keeps_the_workspace(world) {
         world.file("a", "old\n").file("d/f", "f");
         let before = world.snapshot();

@@ -122,7 +122,7 @@ impl<'a> Executor<'a> {
             Step::File { at, mode } => create(at, *mode).map(drop),
             Step::Text { at, text } => create(at, 0o444).and_then(|file| write_all(&file, text.as_bytes())),
             Step::Link { at, to } => symlinkat(to.as_path(), AT_FDCWD, at.as_path()),
-            Step::Keep { from, at } => or_absent(bind(from, at)),
+            Step::Keep { from, at } => or_absent(self.keep_part(from, at)),
             Step::Freeze { at } => bind(at, at).and_then(|()| read_only(at)),
             Step::Terminals { at } => terminals(at),
             Step::Replace { from, at } => or_absent(bind(from, at)),
@@ -270,10 +270,20 @@ impl<'a> Executor<'a> {
 
     /// A directory of the host, which may lie where the scratch is now; a relative path lies in that.
     fn open_host(&self, path: &FilePath) -> Result<OwnedFd, Errno> {
-        match (&self.under_scratch, path.strip_prefix(&FilePath::from(SCRATCH))) {
-            (Some(under), Some(rest)) if rest.as_bytes().is_empty() => open_plainly(under, &FilePath::from(".")),
-            (Some(under), Some(rest)) => open_plainly(under, &rest),
-            _ => open_root(path),
+        self.open_under_scratch(path).unwrap_or_else(|| open_root(path))
+    }
+
+    /// A directory of the host that the scratch hides, if it is one.
+    fn open_under_scratch(&self, path: &FilePath) -> Option<Result<OwnedFd, Errno>> {
+        let (under, rest) = (self.under_scratch.as_ref()?, path.strip_prefix(&FilePath::from(SCRATCH))?);
+        let rest = if rest.as_bytes().is_empty() { FilePath::from(".") } else { rest };
+        Some(open_plainly(under, &rest))
+    }
+
+    fn keep_part(&self, from: &FilePath, at: &FilePath) -> Result<(), Errno> {
+        match self.open_under_scratch(from) {
+            Some(directory) => bind(&by_number(&directory?), at),
+            None => bind(from, at),
         }
     }
 
