@@ -8,7 +8,7 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::json;
 use engine::{Engine, Loaded, OpenJar, Person, Request, goes_on, host};
-use model::{EnvVar, FilePath, Layer, Limits};
+use model::{EnvVar, FilePath, Layer};
 use sandbox::Streams;
 use serde::Deserialize;
 use serde_json::Value;
@@ -82,7 +82,7 @@ pub(crate) fn run(
         _ => File::open(file),
     };
     let mut input = BufReader::new(input.map_err(failed)?);
-    let standby = engine::standby(accepted, Limits { output: None, ..request.limits }, request.allow_nested)?;
+    let standby = engine::standby(accepted, None, request.allow_nested)?;
     // As for one command: read when the copy of this process that becomes the jar's first has been made.
     request.env = host::environment();
     let engine = Engine::open_under(&request.place, loaded)?;

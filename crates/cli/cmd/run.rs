@@ -85,7 +85,7 @@ fn journey(
     accepted: &[Layer],
     person: Option<&mut dyn Person>,
 ) -> Result<(Outcome, Swept), RunError> {
-    let standby = engine::standby(accepted, request.limits, request.allow_nested)?;
+    let standby = engine::standby(accepted, request.limits.output, request.allow_nested)?;
     request.env = host::environment();
     let engine = Engine::open_under(&request.place, loaded)?;
     let outcome = engine.run(request, standby, person)?;

@@ -130,13 +130,14 @@ pub struct Weight {
 }
 
 /// Begins to make the empty namespaces of a jar, which takes about as long as judging its command does. Nothing runs in
-/// them until an approval puts it there. Layers in `accept_weak` may be missing; of `limits` that on what the command may
-/// print holds from now on. Standard input, output and error of the command are those of this moment.
+/// them until an approval puts it there. Layers in `accept_weak` may be missing; `output_max` are the bytes the command may
+/// print. A jar that allows others inside is another one from its beginning. Standard input, output and error of the command
+/// are those of this moment.
 ///
 /// # Errors
 /// When no process can be started, or a standard descriptor cannot be handed to a jar.
-pub fn standby(accept_weak: &[Layer], limits: Limits, allow_nested: bool) -> Result<Standby, RunError> {
-    let accept_weak = accept_weak.to_vec();
+pub fn standby(accept_weak: &[Layer], output_max: Option<u64>, allow_nested: bool) -> Result<Standby, RunError> {
+    let (accept_weak, limits) = (accept_weak.to_vec(), Limits { output: output_max, ..Limits::default() });
     let unknown = sandbox::Request::new(Confinement::closed("/".into()), Vec::new());
     Ok(sandbox::standby(&sandbox::Request { accept_weak, limits, allow_nested, ..unknown })?)
 }

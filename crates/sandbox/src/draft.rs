@@ -27,12 +27,14 @@ pub(crate) struct Draft<'a> {
     facts: &'a RunFacts,
     home: Option<FilePath>,
     places: Vec<Place>,
+    fixtures: Vec<(FilePath, Step)>,
 }
 
 impl<'a> Draft<'a> {
     pub(crate) fn new(request: &'a Request, facts: &'a RunFacts) -> Draft<'a> {
-        let mut draft = Draft { request, facts, home: own_home(request), places: Vec::new() };
+        let mut draft = Draft { request, facts, home: own_home(request), places: Vec::new(), fixtures: Vec::new() };
         draft.places = draft.choose_places();
+        draft.fixtures = draft.choose_fixtures();
         draft
     }
 
@@ -45,7 +47,7 @@ impl<'a> Draft<'a> {
         steps.extend(empties());
         steps.extend(self.devices());
         if self.keeps_off_fixtures() {
-            steps.extend(in_turn(self.fixtures(), |_| 0).into_iter().map(|(_, step)| step));
+            steps.extend(in_turn(self.fixtures.clone(), |_| 0).into_iter().map(|(_, step)| step));
         }
         steps
     }
@@ -213,7 +215,7 @@ impl<'a> Draft<'a> {
     }
 
     /// What is put in its place in every jar.
-    fn fixtures(&self) -> Vec<(FilePath, Step)> {
+    fn choose_fixtures(&self) -> Vec<(FilePath, Step)> {
         // Root's covers stand on it, so a jar inside keeps this one.
         let (or_outer, traceable) = (self.facts.around.is_some(), self.request.allow_nested && self.facts.uid == 0);
         let proc = Step::Proc { at: FilePath::from("/proc"), or_outer, traceable };
@@ -235,9 +237,8 @@ impl<'a> Draft<'a> {
 
     /// Whether no root or layer meets a fixture: neither hides the other, whichever comes first.
     fn keeps_off_fixtures(&self) -> bool {
-        let fixtures = self.fixtures();
         let layers = self.request.kernel.iter().map(|kernel| &kernel.upper);
-        let meets = |path: &FilePath| fixtures.iter().any(|(at, _)| path.starts_with(at) || at.starts_with(path));
+        let meets = |path: &FilePath| self.fixtures.iter().any(|(at, _)| path.starts_with(at) || at.starts_with(path));
         !self.roots().chain(layers).any(meets)
     }
 
@@ -245,7 +246,7 @@ impl<'a> Draft<'a> {
     /// harmless. Roots come first, with what they stand on, and what lies in them last: so Belljar begins to answer while
     /// everything else is put in its place.
     fn placements(&self) -> Vec<Step> {
-        let mut all = if self.keeps_off_fixtures() { Vec::new() } else { self.fixtures() };
+        let mut all = if self.keeps_off_fixtures() { Vec::new() } else { self.fixtures.clone() };
         let covers = self.places.iter();
         all.extend(covers.map(|p| (p.at.clone(), Step::Cover { from: p.from.clone(), at: p.at.clone() })));
         let roots = self.roots().enumerate();

@@ -82,9 +82,9 @@ impl Standby {
             // Their file systems could stall whoever watches their calls, and here that is who runs the commands.
             return Err(SandboxError::Request("a live jar cannot allow jars inside".into()));
         }
-        self.stand_on_ground_of(request)?;
+        let ground = self.stand_on_ground_of(request)?;
         let groups = self.groups(request, Groups::around_live)?;
-        let plan = live_plan_on(self.nursery.ground.clone(), request, &self.facts)?;
+        let plan = live_plan_on(ground, request, &self.facts)?;
         let mut running = self.begin(plan, request, groups, None)?.start(serve)?;
         // One command that stops must not stop all that come after it.
         running.stops_along = false;

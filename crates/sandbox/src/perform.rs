@@ -270,7 +270,7 @@ impl<'a> Executor<'a> {
 
     /// A directory of the host, which may lie where the scratch is now; a relative path lies in that.
     fn open_host(&self, path: &FilePath) -> Result<OwnedFd, Errno> {
-        self.open_under_scratch(path).unwrap_or_else(|| open_root(path))
+        self.open_under_scratch(path).unwrap_or_else(|| open_plainly(AT_FDCWD, path))
     }
 
     /// A directory of the host that the scratch hides, if it is one.
@@ -317,7 +317,7 @@ impl<'a> Executor<'a> {
     /// Mounts the overlay of a root by descriptor, on a directory that is reached without a symbolic link.
     fn root(&mut self, index: usize, at: &FilePath) -> Result<(), Fault> {
         let fault = |kind, errno| Fault::new(kind, format!("open the writable root {at}"), errno);
-        let target = open_root(at).map_err(|errno| fault(FaultKind::Root, errno))?;
+        let target = open_plainly(AT_FDCWD, at).map_err(|errno| fault(FaultKind::Root, errno))?;
         let kernel = self.kernel.iter().position(|(of, _)| *of == index).map(|place| self.kernel.swap_remove(place).1);
         match kernel {
             Some(Ok(mount)) => self.put(index, at, &mount, &target),
@@ -568,10 +568,6 @@ fn seal() -> Result<(), Errno> {
 fn limit_scratch(max: u64) -> Result<(), Errno> {
     let flags = MsFlags::MS_REMOUNT | MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
     mount(NOTHING, ".", NOTHING, flags, Some(format!("size={max}").as_str()))
-}
-
-fn open_root(at: &FilePath) -> Result<OwnedFd, Errno> {
-    open_plainly(AT_FDCWD, at)
 }
 
 /// A directory, reached from `from` without a link.

@@ -65,7 +65,7 @@ pub type Serve<'a> = dyn FnMut(usize, Mounted<'_>) -> io::Result<()> + 'a;
 /// it.
 pub struct Standby {
     pub(crate) facts: RunFacts,
-    pub(crate) nursery: Nursery,
+    nursery: Nursery,
     output: Option<Output>,
     accept_weak: Vec<Layer>,
 }
@@ -147,19 +147,19 @@ impl Standby {
     /// # Errors
     /// As there.
     pub fn build(mut self, request: &Request) -> Result<Building<'_>, SandboxError> {
-        self.stand_on_ground_of(request)?;
+        let ground = self.stand_on_ground_of(request)?;
         let places = request.copies.as_ref().map(|copies| Places::find(request, copies, &self.facts)).transpose()?;
         let groups = if places.is_none() { self.groups(request, Groups::around)? } else { Groups::default() };
         raise_descriptors(request)?;
         let plan = match (&request.copies, &places) {
             (Some(copies), Some(places)) => bare::plan(request, copies, &self.facts, places)?,
-            _ => plan_on(self.nursery.ground.clone(), request, &self.facts)?,
+            _ => plan_on(ground, request, &self.facts)?,
         };
         self.begin(plan, request, groups, places)
     }
 
-    /// Few requests need another ground than the usual one that was made; for those it is made now.
-    pub(crate) fn stand_on_ground_of(&mut self, request: &Request) -> Result<(), SandboxError> {
+    /// The ground there is. Few requests need another one than was made; for those it is made now.
+    pub(crate) fn stand_on_ground_of(&mut self, request: &Request) -> Result<Ground, SandboxError> {
         if request.copies.is_none() {
             let wanted = Ground { accept_weak: self.accept_weak.clone(), ..ground(request, &self.facts) };
             if wanted != self.nursery.ground {
@@ -167,7 +167,7 @@ impl Standby {
             }
         }
         self.output.iter_mut().for_each(Output::given);
-        Ok(())
+        Ok(self.nursery.ground.clone())
     }
 
     /// The control groups of a jar with limits, around its first process.
@@ -388,8 +388,8 @@ pub(crate) fn launch(
 }
 
 /// A stage that has been told the ground and not yet the plan.
-pub(crate) struct Nursery {
-    pub(crate) ground: Ground,
+struct Nursery {
+    ground: Ground,
     /// `None` only once the jar has been launched.
     begun: Option<(Channel, Jar)>,
 }
